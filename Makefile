@@ -1,0 +1,44 @@
+# `make demo` and `make test` do everything on a fresh Debian 12 or Ubuntu 24.04: packages, configure, build, run.
+BUILD ?= build/release
+JOBS ?= $(shell nproc)
+
+.PHONY: all setup configure build demo test check-deep asan tsan bench-peers install clean
+
+all: build
+
+setup:
+	@sh cmake/setup.sh
+
+configure: setup
+	@cmake -S . -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=Release
+
+build: configure
+	@cmake --build $(BUILD) -j $(JOBS)
+
+# Four trainers, a kill in the middle of an all-reduce, a coordinator killed and restarted, a joiner, a frozen peer.
+demo: build
+	@$(BUILD)/api/tools/rhizome-demo
+
+# Everything that is not labelled deep.
+test: build
+	@ctest --test-dir $(BUILD) -LE deep --output-on-failure --no-tests=error
+
+# All groups of the model, sanitizers: about an hour.
+check-deep: build
+	@ctest --test-dir $(BUILD) -L deep --output-on-failure --no-tests=error
+	@$(MAKE) asan
+	@$(MAKE) tsan
+
+asan tsan: setup
+	@cmake --preset $@ && cmake --build --preset $@ -j $(JOBS)
+	@ctest --test-dir build/$@ -LE 'deep|model|swarm' --output-on-failure --no-tests=error
+
+# Side by side with other libraries; installs them.
+bench-peers: build
+	@sh bench/perf/run.sh $(BUILD)
+
+install: build
+	@cmake --install $(BUILD)
+
+clean:
+	@rm -rf build

@@ -1,0 +1,304 @@
+/* Rhizome: collective communication that survives its peers.  C99.  This header is the contract: what it does not say is
+ * not promised.
+ *
+ * Structs     carry struct_size; zero means default; they only grow at the end, and bytes beyond what the library knows
+ *             must be zero (else RHZ_ERR_ABI).  That holds for out-structs too: set struct_size before the call.
+ * Errors      every function returns rhz_status.  rhz_last_error() is the text of this thread's last failed call; what went
+ *             wrong with an op is told by that op (rhz_op_info_get), never by the communicator.
+ * Threads     every function may be called from any thread unless it says otherwise.
+ * Ownership   handles are freed by the function named at their creation; pointers given to the library stay the caller's.
+ */
+#ifndef RHIZOME_RHIZOME_H
+#define RHIZOME_RHIZOME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define RHZ_VERSION_MAJOR 1
+#define RHZ_VERSION_MINOR 0
+#define RHZ_VERSION_PATCH 0
+
+#if defined(RHZ_BUILDING)
+#define RHZ_API __attribute__((visibility("default")))
+#else
+#define RHZ_API
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+#define RHZ_NODISCARD __attribute__((warn_unused_result))
+#else
+#define RHZ_NODISCARD
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------------ status */
+
+/* Numbers are permanent.  The hundreds say who must act. */
+typedef int32_t rhz_status;
+enum {
+  RHZ_OK = 0,
+  RHZ_PENDING = 1, /* not an error: the op is still open and its buffers are still borrowed */
+  /* 100s: the program must change */
+  RHZ_ERR_ARGUMENT = 100,
+  RHZ_ERR_ABI = 101,
+  RHZ_ERR_STATE = 102,    /* not now: a call after close, a release of a pending op, an op before join */
+  RHZ_ERR_MISMATCH = 103, /* ranks submitted different ops: count, dtype, reduction or kind differ */
+  RHZ_ERR_OVERLAP = 104,  /* send and recv overlap without being equal */
+  /* 200s: the host or the set-up must change */
+  RHZ_ERR_MEMORY = 200,
+  RHZ_ERR_IO = 201,
+  RHZ_ERR_ADDRESS_IN_USE = 202,
+  RHZ_ERR_UNREACHABLE = 203, /* no coordinator at that address */
+  RHZ_ERR_VERSION = 204,     /* another protocol version */
+  RHZ_ERR_RUN_ID = 205,      /* the coordinator serves another run */
+  RHZ_ERR_WORLD_FULL = 206,  /* all slots are taken */
+  RHZ_ERR_CORRUPT = 207,     /* a decision log or a file whose contents cannot be right */
+  /* 300s: this op is over; the next one may well succeed */
+  RHZ_ERR_PEER_LOST = 300, /* rebuild mode `fail`, and a participant died */
+  RHZ_ERR_TIMEOUT = 301,
+  RHZ_ERR_CANCELLED = 302,
+  RHZ_ERR_WORLD_TOO_SMALL = 303, /* the view is smaller than min_world */
+  /* 400s: leave this communicator, and join again as a new peer */
+  RHZ_ERR_EVICTED = 400,
+  RHZ_ERR_ISOLATED = 401, /* the coordinator was out of reach for too long while it was needed */
+  RHZ_ERR_DIVERGED = 402, /* this peer's state differs from what the run agreed on */
+  RHZ_ERR_CLOSED = 403,   /* the communicator was left or closed while the op was open */
+  /* 500s: a bug in this library */
+  RHZ_ERR_INTERNAL = 500
+};
+
+/* One line of English for a status; never NULL. */
+RHZ_API const char *rhz_status_text(rhz_status status);
+/* Text of this thread's last failed call: what was wrong and what to do.  Valid until the thread's next call; never NULL. */
+RHZ_API const char *rhz_last_error(void);
+/* Version, compiler, kernels, transports; one "key=value" per line.  Static storage. */
+RHZ_API const char *rhz_build_info(void);
+
+/* ------------------------------------------------------------------------------------------------ communicator */
+
+typedef struct rhz_comm rhz_comm;
+typedef struct rhz_op rhz_op;
+typedef struct rhz_coordinator rhz_coordinator;
+
+#define RHZ_ANY_SLOT 0u /* rhz_comm_params.slot_plus_one */
+
+typedef struct rhz_comm_params {
+  size_t struct_size;      /* sizeof(rhz_comm_params) */
+  const char *coordinator; /* "HOST:PORT" or "[V6]:PORT"; NULL: $RHZ_COORDINATOR */
+  const char *run_id;      /* NULL: $RHZ_RUN_ID, else "default".  A peer of another run is refused */
+  const char *listen;      /* "ADDR" or "ADDR:PORT" for data; NULL: $RHZ_LISTEN, else the address that reaches the coordinator */
+  const char *advertise;   /* address that others connect to; NULL: $RHZ_ADVERTISE, else the listening one */
+  uint32_t slot_plus_one;  /* 1 + the slot asked for; 0: $RHZ_SLOT, else any vacant one */
+  uint32_t op_timeout_ms;  /* an op begun by some but not all is failed on every rank after this; 0: 600 000 */
+  uint32_t isolation_ms;   /* a peer that needs the coordinator and cannot reach it resigns after this; 0: 60 000 */
+  uint32_t reserved;       /* 0 */
+} rhz_comm_params;
+
+/* Creates a communicator: parses the parameters, opens the data port, starts the progress thread.  Nothing is joined yet,
+ * so that state can be registered first.  The caller owns *out_comm and frees it with rhz_comm_close.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _MEMORY, _IO, _ADDRESS_IN_USE. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_comm_create(const rhz_comm_params *params, rhz_comm **out_comm);
+
+/* Joins the run and blocks until this peer is a member.  Founders wait for the expected world size; a later joiner waits
+ * for the members to reach rhz_admit, and its registered state equals theirs when this returns.
+ * timeout_ms: 0 waits for ever.
+ * Returns   RHZ_OK, RHZ_PENDING (timed out; call again), RHZ_ERR_STATE, _UNREACHABLE, _VERSION, _RUN_ID, _WORLD_FULL,
+ *           _DIVERGED (the registered tensors do not match the members' ones), _EVICTED. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_comm_join(rhz_comm *comm, uint32_t timeout_ms);
+
+/* Leaves in good order: open ops are drained (each ends as if this peer stayed, within timeout_ms; 0: 5 000), then peers are
+ * told GOODBYE and the others get a new view.  Afterwards only rhz_comm_close and the op functions are of use.
+ * Returns   RHZ_OK, RHZ_ERR_STATE, _TIMEOUT (ops were still open and ended as RHZ_ERR_CLOSED). */
+RHZ_API RHZ_NODISCARD rhz_status rhz_comm_leave(rhz_comm *comm, uint32_t timeout_ms);
+
+/* Ends open ops with RHZ_ERR_CLOSED, stops the progress thread and frees the communicator.  Op handles that the caller still
+ * owns stay valid until rhz_op_release.  Without rhz_comm_leave before it, the others see this peer as lost.  NULL: no-op. */
+RHZ_API void rhz_comm_close(rhz_comm *comm);
+
+/* The agreed membership.  Rank: position in the view.  Slot: the stable place in the job. */
+typedef struct rhz_view {
+  size_t struct_size; /* sizeof(rhz_view) */
+  uint64_t epoch;     /* grows with every view */
+  uint32_t rank;      /* 0 … world_size-1 */
+  uint32_t world_size;
+  uint32_t slot;
+  uint32_t joined; /* 1: this peer entered a run that had already begun, and was synced */
+  uint64_t revision; /* revision of the registered state that the run last agreed on; 0: none */
+} rhz_view;
+/* The view installed now; may change between any two ops, never inside one.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE (not a member). */
+RHZ_API RHZ_NODISCARD rhz_status rhz_comm_view(rhz_comm *comm, rhz_view *out_view);
+
+/* Publishes a number of the caller's (step, loss, …) that `rhizome status` shows for this peer.  name: ≤ 23 bytes; ≤ 8 names.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT. */
+RHZ_API rhz_status rhz_comm_publish(rhz_comm *comm, const char *name, double value);
+
+/* ------------------------------------------------------------------------------------------------ collectives */
+
+enum {
+  RHZ_DTYPE_I8 = 1,
+  RHZ_DTYPE_U8 = 2,
+  RHZ_DTYPE_I16 = 3,
+  RHZ_DTYPE_U16 = 4,
+  RHZ_DTYPE_I32 = 5,
+  RHZ_DTYPE_U32 = 6,
+  RHZ_DTYPE_I64 = 7,
+  RHZ_DTYPE_U64 = 8,
+  RHZ_DTYPE_F16 = 9,
+  RHZ_DTYPE_BF16 = 10,
+  RHZ_DTYPE_F32 = 11,
+  RHZ_DTYPE_F64 = 12
+};
+enum {
+  RHZ_REDOP_DEFAULT = 0, /* sum */
+  RHZ_REDOP_SUM = 1,     /* integers wrap */
+  RHZ_REDOP_AVG = 2,     /* divisor: the contributors of the chunk; integers truncate toward zero */
+  RHZ_REDOP_PROD = 3,
+  RHZ_REDOP_MIN = 4, /* of floats: NaN if any input is NaN */
+  RHZ_REDOP_MAX = 5,
+  RHZ_REDOP_BAND = 6, /* bitwise: integers only */
+  RHZ_REDOP_BOR = 7,
+  RHZ_REDOP_BXOR = 8
+};
+/* What becomes of an op in flight when a participant dies. */
+enum {
+  RHZ_REBUILD_DEFAULT = 0, /* keep for averages, strict otherwise */
+  RHZ_REBUILD_STRICT = 1,  /* one set of contributors for the whole result */
+  RHZ_REBUILD_KEEP = 2,    /* finished chunks keep the dead peer's contribution; the rest is reduced without it */
+  RHZ_REBUILD_FAIL = 3     /* the op ends with RHZ_ERR_PEER_LOST on every survivor, unless it was already complete */
+};
+
+typedef struct rhz_allreduce_params {
+  size_t struct_size;   /* sizeof(rhz_allreduce_params) */
+  const void *send;     /* count_elems elements; NULL: in place */
+  void *recv;           /* count_elems elements; equal to or disjoint from send */
+  uint64_t count_elems; /* same on every rank; 0 is legal; ≤ 2^40 */
+  uint32_t dtype;       /* RHZ_DTYPE_*, required */
+  uint32_t redop;       /* RHZ_REDOP_*; 0: sum */
+  uint32_t rebuild;     /* RHZ_REBUILD_*; 0: keep for averages, strict otherwise */
+  uint32_t timeout_ms;  /* 0: the communicator's op_timeout; at expiry the op aborts on every rank alike */
+} rhz_allreduce_params;
+
+/* Submits recv[i] = redop over the ranks of the view of send[i].
+ *
+ * Order     every rank submits the same ops in the same order.
+ * Memory    send and recv stay borrowed until the op is terminal.  Extra memory: ≤ 64 MiB, and the size of the op more when
+ *           it is strict and in place.
+ * Outcome   one per op: every survivor sees RHZ_OK with the same bits, or every survivor sees the same error.
+ * Threads   any; does not block.   Since 1.0.
+ * Returns   RHZ_OK (the caller owns *out_op, frees it with rhz_op_release), RHZ_ERR_ARGUMENT, _ABI, _OVERLAP, _MEMORY, _STATE,
+ *           _EVICTED, _ISOLATED, _CLOSED. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_allreduce(rhz_comm *comm, const rhz_allreduce_params *params, rhz_op **out_op);
+
+/* Submits a barrier: terminal once every rank of the view has submitted it.  Otherwise as rhz_allreduce. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_barrier(rhz_comm *comm, rhz_op **out_op);
+
+/* Submits the boundary at which joiners enter: an ordered op, submitted by every rank like the others.  Costs one small
+ * all-reduce when nobody waits.  When peers wait, the members serve them their registered state (which must not change while the
+ * op is open), and the op ends with a view that holds them.  Call it once a step, between the optimizer and the next one.
+ * Returns   as rhz_allreduce. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_admit(rhz_comm *comm, rhz_op **out_op);
+
+/* ------------------------------------------------------------------------------------------------ ops */
+
+enum {
+  RHZ_WAIT_DEFAULT = 0,
+  RHZ_WAIT_FINAL = 1 /* also wait until no later fault can give another survivor a different result: for callers with side effects */
+};
+/* Waits until the op is terminal and returns its outcome.  timeout_ms: 0 waits for ever; at expiry returns RHZ_PENDING and the op
+ * stays open with its buffers borrowed.  Progress is made on the calling thread while it waits.
+ * Returns   the op's outcome, RHZ_PENDING, RHZ_ERR_ARGUMENT. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_op_wait(rhz_op *op, uint32_t timeout_ms, uint32_t flags);
+/* The op's outcome, or RHZ_PENDING; does not block. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_op_poll(rhz_op *op);
+/* A file descriptor that becomes readable once the op is terminal; owned by the op.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _IO. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_op_event_fd(rhz_op *op, int *out_fd);
+/* Asks for the op to end as RHZ_ERR_CANCELLED on every rank alike.  It may still end as RHZ_OK where it was complete already:
+ * wait for it.
+ * Returns   RHZ_OK (asked for, or already terminal), RHZ_ERR_ARGUMENT. */
+RHZ_API rhz_status rhz_op_cancel(rhz_op *op);
+/* Frees the handle.  Returns RHZ_OK; RHZ_ERR_STATE while the op is pending (it stays open).  NULL: RHZ_OK. */
+RHZ_API rhz_status rhz_op_release(rhz_op *op);
+
+#define RHZ_TEXT_BYTES 192
+typedef struct rhz_op_info {
+  size_t struct_size; /* sizeof(rhz_op_info) */
+  uint64_t op_seq;    /* number of the op in its group */
+  uint64_t first_epoch, last_epoch; /* views in which it was begun and ended */
+  uint64_t bytes;                   /* size of the result */
+  uint64_t sent_bytes, received_bytes, redone_bytes; /* payload; redone: of chunks begun again after a rebuild */
+  uint64_t held_bytes;  /* bytes of the result that this peer held at the last seal */
+  uint64_t wait_us;     /* submitted → begun */
+  uint64_t run_us;      /* begun → own result full, rebuilds included */
+  uint64_t rebuild_us;  /* seals → installs */
+  uint64_t release_us;  /* own result full → terminal */
+  uint32_t rebuilds;    /* installs that touched it */
+  uint32_t contributors_min, contributors_max; /* over the chunks of the result */
+  uint32_t joined;      /* rhz_admit: peers that entered */
+  rhz_status status;    /* outcome, or RHZ_PENDING */
+  uint32_t culprit_slot_plus_one; /* 0: nobody in particular */
+  char text[RHZ_TEXT_BYTES];      /* of a failure: what was wrong, who, what to do */
+} rhz_op_info;
+/* Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_op_info_get(rhz_op *op, rhz_op_info *out_info);
+
+/* Contributors of one element's chunk: fills slots[0 … *inout_count) in rising order and sets *inout_count to their number
+ * (also when the array is too small: RHZ_ERR_ARGUMENT).  Only of an op that ended with RHZ_OK.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _STATE. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_op_contributors(rhz_op *op, uint64_t element, uint32_t *slots, uint32_t *inout_count);
+
+/* ------------------------------------------------------------------------------------------------ state */
+
+/* Named tensors that a joiner must have to be a member.  Every peer registers the same set (name, dtype, count) before
+ * rhz_comm_join.  The bytes may change except while rhz_admit or rhz_state_verify is open. */
+typedef struct rhz_tensor {
+  size_t struct_size;   /* sizeof(rhz_tensor) */
+  const char *name;     /* ≤ 127 bytes, unique */
+  void *data;           /* count_elems elements; borrowed until rhz_comm_close */
+  uint64_t count_elems; /* > 0 */
+  uint32_t dtype;       /* RHZ_DTYPE_* */
+  uint32_t reserved;    /* 0 */
+} rhz_tensor;
+/* Returns   RHZ_OK, RHZ_ERR_ARGUMENT (also: name taken), _ABI, _STATE (already joined). */
+RHZ_API RHZ_NODISCARD rhz_status rhz_state_register(rhz_comm *comm, const rhz_tensor *tensor);
+
+/* Declares that the registered tensors now hold this revision: one more than the last (any number the first time), after
+ * every optimizer step.  Cheap: digests are computed only when somebody needs them.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT (not last + 1), _STATE. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_state_commit(rhz_comm *comm, uint64_t revision);
+
+/* Root digest of the registered tensors as they are now: XXH3-128 of 256 KiB blocks, of the block digests of each tensor, of the
+ * tensors in the order of their names.  Computed on the calling thread; the caller must not change them meanwhile. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_state_digest(rhz_comm *comm, uint8_t out_digest[16]);
+
+/* Submits an op that compares every rank's root digest: RHZ_OK when all are equal, else RHZ_ERR_DIVERGED on every rank.
+ * Returns   as rhz_allreduce. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_state_verify(rhz_comm *comm, rhz_op **out_op);
+
+/* ------------------------------------------------------------------------------------------------ embedded coordinator */
+
+typedef struct rhz_coordinator_params {
+  size_t struct_size; /* sizeof(rhz_coordinator_params) */
+  const char *listen; /* "HOST:PORT"; port 0: any free one; NULL: "127.0.0.1:0" */
+  const char *run_id; /* NULL: "default" */
+  const char *log;    /* path of the decision log; NULL: in memory (a restart loses the run) */
+  uint32_t world;     /* peers that the first view waits for, ≥ 1 */
+  uint32_t max_world; /* slots; 0: world */
+  uint32_t min_world; /* a smaller view fails all ops; 0: 1 */
+  uint32_t suspicion_ms; /* silence that makes a peer suspect; 0: 1 000 */
+} rhz_coordinator_params;
+/* Runs a coordinator on a thread of this process; with a log that exists, it goes on where that one ended.
+ * Returns   RHZ_OK (the caller owns *out, frees it with rhz_coordinator_stop), RHZ_ERR_ARGUMENT, _ABI, _ADDRESS_IN_USE, _IO,
+ *           _CORRUPT, _RUN_ID (the log is another run's). */
+RHZ_API RHZ_NODISCARD rhz_status rhz_coordinator_start(const rhz_coordinator_params *params, rhz_coordinator **out);
+/* "HOST:PORT" that it listens on; valid until it is stopped. */
+RHZ_API const char *rhz_coordinator_address(const rhz_coordinator *coordinator);
+RHZ_API void rhz_coordinator_stop(rhz_coordinator *coordinator);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* RHIZOME_RHIZOME_H */

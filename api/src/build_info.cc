@@ -1,0 +1,17 @@
+#include <string>
+
+#include "collectives/reduce/kernels.h"
+#include "rhizome/rhizome.h"
+#include "runtime/wire/frame.h"
+
+#define RHZ_TEXT_OF(x) #x
+#define RHZ_TEXT(x) RHZ_TEXT_OF(x)
+
+extern "C" RHZ_API const char* rhz_build_info(void) {
+  static const std::string text =
+      "version=" RHZ_TEXT(RHZ_VERSION_MAJOR) "." RHZ_TEXT(RHZ_VERSION_MINOR) "." RHZ_TEXT(
+          RHZ_VERSION_PATCH) "\nprotocol=" +
+      std::to_string(rhz::wire::kProtocolVersion) + "\ncompiler=" __VERSION__ "\nkernels=" +
+      rhz::reduce::isa_name() + "\ntransports=tcp\nalgorithms=ring\n";
+  return text.c_str();
+}

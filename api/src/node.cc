@@ -1,0 +1,316 @@
+#include "api/src/node.h"
+
+#include <algorithm>
+
+#include "runtime/base/assert.h"
+
+namespace rhz {
+namespace {
+constexpr uint64_t kDigestStepBytes = 16u << 20;  // about 2 ms of the progress thread
+constexpr size_t kMaxMetrics = 8;
+}  // namespace
+
+using wire::FrameHeader;
+using wire::Kind;
+
+Node::Node(NodeOptions options, std::function<Time()> clock, Transport& transport, BufferPool& pool,
+           recovery::State& state)
+    : self_(options.self.id),
+      clock_(std::move(clock)),
+      transport_(transport),
+      pool_(pool),
+      state_(state),
+      member_(options.run_id, options.self, options.timing),
+      comm_(options.self.id, transport, pool, options.limits),
+      donor_(pool),
+      puller_(state) {
+  transport_.set_events(this);
+}
+
+Node::~Node() { transport_.set_events(nullptr); }
+
+void Node::control_up(Time now) {
+  state_.freeze();
+  member_.set_state_shape(state_.shape());
+  member_.connected(now);
+  settle(now);
+}
+
+void Node::control_down(Time now) {
+  member_.disconnected(now);
+  settle(now);
+}
+
+void Node::control(Time now, const ControlMessage& message) {
+  member_.receive(now, message);
+  settle(now);
+}
+
+Communicator::Handle Node::submit(Time now, const OpSpec& spec, OpCompletion* completion) {
+  const auto handle = comm_.submit(now, spec, completion);
+  settle(now);
+  return handle;
+}
+
+void Node::cancel(Time now, Communicator::Handle handle) {
+  comm_.cancel(now, handle);
+  settle(now);
+}
+
+void Node::publish(const std::string& name, double value) {
+  for (Metric& metric : metrics_)
+    if (metric.name == name) return void(metric.value = value);
+  if (metrics_.size() < kMaxMetrics) metrics_.push_back({name, value});
+}
+
+void Node::leave(Time now) {
+  member_.leave(now);
+  settle(now);
+}
+
+void Node::abandon(Time now, const Status& status) {
+  if (!ended_) end(now, status);
+}
+
+void Node::settle(Time now) {
+  if (settling_) return;
+  settling_ = true;
+  for (bool again = true; again;) {
+    again = false;
+    CommunicatorNews news = comm_.take_news();
+    for (auto& failed : news.failed) member_.fail(now, kRootGroup, failed.seq, failed.status);
+    for (OpSeq seq : news.ended) {
+      member_.op_ended(kRootGroup, seq);
+      if (seq != admit_op_) continue;
+      admit_op_ = kNoOp;
+      builder_.reset();
+      donor_.close();
+    }
+    if (news.admit_begun != kNoOp) {
+      admit_op_ = news.admit_begun;
+      stand_at_admit(now);
+    }
+    for (MemberAction& action : member_.take_actions()) {
+      act(now, std::move(action));
+      again = true;
+    }
+    again |= !news.failed.empty() || !news.ended.empty() || news.admit_begun != kNoOp;
+  }
+  settling_ = false;
+}
+
+void Node::act(Time now, MemberAction&& action) {
+  if (auto* a = std::get_if<MemberSend>(&action)) {
+    control_out_.push_back(std::move(a->message));
+  } else if (auto* a = std::get_if<SealAction>(&action)) {
+    comm_.set_config(member_.config());
+    SealReport report = comm_.seal(now, a->view);
+    // What the seal itself failed is in the report; membership has to know before the answer comes.
+    for (auto& failed : comm_.take_news().failed)
+      member_.fail(now, kRootGroup, failed.seq, failed.status);
+    member_.sealed(now, std::move(report));
+  } else if (auto* a = std::get_if<InstallAction>(&action)) {
+    install(now, a->view, a->resolution);
+  } else if (auto* a = std::get_if<AdmitAction>(&action)) {
+    guests_ = a->record.joiners;
+    name_peers();
+    if (guests_.empty()) comm_.admit_nobody(now, a->record.op);
+  } else if (auto* a = std::get_if<SyncAction>(&action)) {
+    begin_sync(now, *a);
+  } else if (auto* a = std::get_if<PendingAction>(&action)) {
+    comm_.set_waiting(a->waiting);
+  } else if (auto* a = std::get_if<EndAction>(&action)) {
+    end(now, a->status);
+  }
+}
+
+void Node::install(Time now, const View& view, const Resolution& resolution) {
+  installed_ = view;
+  joined_ = true;
+  const GroupResolution& root = resolution.groups.front();
+  const auto n = root.ring.size();
+  const auto at = static_cast<size_t>(
+      std::find(root.ring.begin(), root.ring.end(), view.rank_of(self_)) - root.ring.begin());
+  neighbours_.clear();
+  for (size_t step : {size_t{1}, n - 1})
+    if (const PeerId id = view.members[root.ring[(at + step) % n].value].id; id != self_)
+      neighbours_.push_back(id);
+  // Whoever is a member now is no guest any more.
+  std::erase_if(guests_, [&](const MemberInfo& guest) { return view.contains(guest.id); });
+  name_peers();
+  detector_.set_suspicion(milliseconds(member_.config().suspicion_ms));
+  detector_.watch(now, neighbours_);
+  comm_.set_config(member_.config());
+  comm_.install(now, view, resolution);
+}
+
+void Node::name_peers() {
+  std::vector<PeerAddress> peers;
+  auto add = [&](const MemberInfo& info) {
+    if (info.id != self_) peers.push_back({info.id, info.slot, info.endpoints});
+  };
+  for (const MemberInfo& member : installed_.members) add(member);
+  for (const MemberInfo& guest : guests_)
+    if (!installed_.contains(guest.id)) add(guest);
+  std::vector<PeerId> next;
+  if (!neighbours_.empty()) next.push_back(neighbours_.front());
+  transport_.set_peers(peers, next);
+}
+
+// The root is computed step by step in tick(); then the coordinator is told.
+void Node::stand_at_admit(Time now) {
+  builder_.emplace(state_, state_.revision().value_or(0));
+  tick(now);
+}
+
+void Node::begin_sync(Time now, const SyncAction& action) {
+  guests_ = action.donors;
+  name_peers();
+  std::vector<PeerId> donors;
+  for (const MemberInfo& donor : action.donors) donors.push_back(donor.id);
+  sync_actions(now, puller_.start(action.record, donors, now));
+}
+
+void Node::sync_actions(Time now, recovery::SyncActions&& actions) {
+  for (auto& action : actions) {
+    if (auto* pull = std::get_if<recovery::SendPull>(&action)) {
+      OutFrame frame;
+      frame.header.kind = Kind::kStatePull;
+      frame.payload = {pull->payload.data(), pull->payload.size()};
+      transport_.send(pull->to, LaneClass::kExpress, std::move(frame));
+    } else if (auto* done = std::get_if<recovery::Synced>(&action)) {
+      synced_ = true;
+      member_.synced(now, {done->op, done->revision, done->root, {}});
+    } else if (auto* failed = std::get_if<recovery::SyncFailed>(&action)) {
+      member_.synced(now, {failed->op, 0, {}, failed->status});
+    }
+  }
+}
+
+void Node::end(Time now, const Status& status) {
+  ended_ = true;
+  end_status_ = status;
+  builder_.reset();
+  puller_.cancel();
+  comm_.end_all(now, status);
+  donor_.close();
+}
+
+Time Node::tick(Time now) {
+  if (ended_) return kNever;
+  Time next = std::min(member_.tick(now), comm_.tick(now));
+  if (builder_) {
+    if (builder_->advance(kDigestStepBytes)) {
+      recovery::Manifest manifest = builder_->take();
+      builder_.reset();
+      const Digest root = manifest.root;
+      const uint64_t revision = manifest.revision;
+      donor_.open(admit_op_, revision, root, state_, std::move(manifest));
+      member_.admit_begun(now, {admit_op_, revision, root, state_.shape()});
+    } else {
+      next = now;
+    }
+  }
+  if (puller_.running()) {
+    if (now >= puller_.next_tick()) sync_actions(now, puller_.tick(now));
+    next = std::min(next, puller_.next_tick());
+  }
+  if (joined_) {
+    for (const auto& silent : detector_.tick(now))
+      member_.suspect(now, silent.peer, static_cast<uint8_t>(Evidence::kSilence),
+                      detector_.self_doubt(now));
+  }
+  if (now >= next_beat_) heartbeat(now);
+  settle(now);
+  return std::min(next, next_beat_);
+}
+
+void Node::heartbeat(Time now) {
+  next_beat_ = now + milliseconds(member_.config().heartbeat_ms);
+  for (PeerId neighbour : neighbours_) {
+    OutFrame beat;
+    beat.header.kind = Kind::kHeartbeat;
+    transport_.send(neighbour, LaneClass::kExpress, std::move(beat));
+  }
+  const TransportCounters counters = transport_.counters();
+  member_.beat(now, {comm_.epoch(), comm_.ended_ops(), counters.sent_bytes,
+                     counters.received_bytes, metrics_});
+}
+
+Landing Node::on_header(PeerId from, const FrameHeader& header) {
+  detector_.heard(clock_(), from);
+  Landing landing;
+  if (ended_) return landing;
+  switch (header.kind) {
+    case Kind::kHeartbeat:
+      return landing;
+    case Kind::kStatePull:
+    case Kind::kStateData: {
+      const bool pull = header.kind == Kind::kStatePull;
+      if (pull ? header.length > recovery::kPullBytes : !puller_.expects(from)) return landing;
+      if (header.length == 0 || header.length > recovery::kMaxStateDataBytes) return landing;
+      landing.keep = pool_.take(header.length);
+      if (!landing.keep) return landing;
+      landing.verdict = Landing::Verdict::kInto;
+      landing.into = landing.keep.data();
+      return landing;
+    }
+    default:
+      break;
+  }
+  // A newer epoch may name peers that this one does not know yet.
+  if (header.epoch > comm_.epoch()) {
+    landing.verdict = Landing::Verdict::kHold;
+    return landing;
+  }
+  const Rank rank = installed_.rank_of(from);
+  if (rank == kNoRank) return landing;
+  landing = comm_.on_header(rank, header);
+  if (!settling_) settle(clock_());
+  return landing;
+}
+
+void Node::on_frame(PeerId from, const FrameHeader& header, Landing&& landing) {
+  if (ended_) return;
+  const Time now = clock_();
+  if (header.kind == Kind::kStatePull || header.kind == Kind::kStateData) {
+    on_state_frame(now, from, header, std::move(landing));
+  } else {
+    const Rank rank = installed_.rank_of(from);
+    RHZ_ASSERT("D1", rank != kNoRank && header.epoch == comm_.epoch());
+    comm_.on_frame(now, rank, header, std::move(landing));
+  }
+  settle(now);
+}
+
+void Node::on_state_frame(Time now, PeerId from, const FrameHeader& header, Landing&& landing) {
+  const ConstBytes payload{landing.into, header.length};
+  if (header.kind == Kind::kStateData) {
+    if (puller_.expects(from)) sync_actions(now, puller_.handle(from, payload, now));
+    return;
+  }
+  auto answer = donor_.handle(from, payload);
+  if (!answer) return;
+  OutFrame frame;
+  frame.header.kind = Kind::kStateData;
+  frame.payload = {answer->payload.data(), answer->length};
+  frame.keep = std::move(answer->payload);
+  transport_.send(answer->to, LaneClass::kBulk, std::move(frame));
+}
+
+void Node::on_edge_down(PeerId peer, Evidence evidence) {
+  if (ended_) return;
+  const Time now = clock_();
+  if (puller_.running()) sync_actions(now, puller_.donor_lost(peer, now));
+  if (joined_ && installed_.contains(peer))
+    member_.suspect(now, peer, static_cast<uint8_t>(evidence), detector_.self_doubt(now));
+  settle(now);
+}
+
+void Node::on_goodbye(PeerId peer) {
+  if (ended_) return;
+  if (puller_.running()) sync_actions(clock_(), puller_.donor_lost(peer, clock_()));
+  settle(clock_());
+}
+
+}  // namespace rhz

@@ -1,0 +1,102 @@
+// One peer of a run: membership, ops, failure detection and state, put together.  No thread and no socket of its own: the driver
+// (api/src/peer_driver) or the simulator (tests/sim) feeds it and carries out what it asks for.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "collectives/communicator.h"
+#include "recovery/state/manifest.h"
+#include "recovery/state/state.h"
+#include "recovery/sync/donor.h"
+#include "recovery/sync/puller.h"
+#include "runtime/membership/failure_detector.h"
+#include "runtime/membership/member.h"
+#include "runtime/memory/pool.h"
+#include "runtime/transport/transport.h"
+
+namespace rhz {
+
+struct NodeOptions {
+  std::string run_id;
+  MemberInfo self;
+  MemberTiming timing;
+  CommunicatorLimits limits;
+};
+
+class Node final : public TransportEvents {
+ public:
+  // `clock` is read whenever a frame or an edge reports; all else is told the time.
+  Node(NodeOptions options, std::function<Time()> clock, Transport& transport, BufferPool& pool,
+       recovery::State& state);
+  ~Node() override;
+
+  // The control connection; take_control() is what to send on it.
+  void control_up(Time now);
+  void control_down(Time now);
+  void control(Time now, const ControlMessage& message);
+  std::vector<ControlMessage> take_control() { return std::exchange(control_out_, {}); }
+
+  // The program.
+  Communicator::Handle submit(Time now, const OpSpec& spec, OpCompletion* completion);
+  void cancel(Time now, Communicator::Handle handle);
+  void publish(const std::string& name, double value);
+  void leave(Time now);
+  // Ends every op with this status; nothing is sent any more.
+  void abandon(Time now, const Status& status);
+
+  Time tick(Time now);
+
+  bool joined() const { return joined_; }
+  bool ended() const { return ended_; }
+  const Status& end_status() const { return end_status_; }
+  bool synced() const { return synced_; }  // entered a run that had begun
+  bool idle() const { return comm_.idle(); }
+  const View& view() const { return installed_; }
+  const Member& member() const { return member_; }
+  const Communicator& communicator() const { return comm_; }
+
+  Landing on_header(PeerId from, const wire::FrameHeader& header) override;
+  void on_frame(PeerId from, const wire::FrameHeader& header, Landing&& landing) override;
+  void on_edge_down(PeerId peer, Evidence evidence) override;
+  void on_goodbye(PeerId peer) override;
+
+ private:
+  // Carries out what the cores ask for until they ask for nothing.
+  void settle(Time now);
+  void act(Time now, MemberAction&& action);
+  void install(Time now, const View& view, const Resolution& resolution);
+  void stand_at_admit(Time now);
+  void begin_sync(Time now, const SyncAction& action);
+  void sync_actions(Time now, recovery::SyncActions&& actions);
+  void end(Time now, const Status& status);
+  void name_peers();
+  void heartbeat(Time now);
+  void on_state_frame(Time now, PeerId from, const wire::FrameHeader& header, Landing&& landing);
+
+  const PeerId self_;
+  const std::function<Time()> clock_;
+  Transport& transport_;
+  BufferPool& pool_;
+  recovery::State& state_;
+  Member member_;
+  Communicator comm_;
+  FailureDetector detector_;
+  recovery::Donor donor_;
+  recovery::Puller puller_;
+
+  std::vector<ControlMessage> control_out_;
+  View installed_;
+  std::vector<PeerId> neighbours_;       // before and behind this one in the ring
+  std::vector<MemberInfo> guests_;       // joiners that pull from us, or donors that we pull from
+  std::optional<recovery::ManifestBuilder> builder_;  // at the admit op, until the root is known
+  OpSeq admit_op_ = kNoOp;
+  bool joined_ = false, ended_ = false, synced_ = false, settling_ = false;
+  Status end_status_;
+  std::vector<Metric> metrics_;
+  Time next_beat_{};
+};
+
+}  // namespace rhz

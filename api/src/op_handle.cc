@@ -1,0 +1,61 @@
+#include "api/src/op_handle.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+void rhz_op::submit(const rhz::OpSpec& spec) {
+  kind_ = spec.kind;
+  handle_ = driver_->submit(spec, this);
+}
+
+rhz::Status rhz_op::status() const {
+  if (!outcome_.status.is_ok() || kind_ != rhz::OpKind::kVerify) return outcome_.status;
+  const bool equal = verify_recv[0] == ~verify_recv[2] && verify_recv[1] == ~verify_recv[3];
+  if (equal) return rhz::Status::ok();
+  const bool own = verify_send[0] == verify_recv[0] && verify_send[1] == verify_recv[1];
+  return rhz::Status(rhz::Code::kDiverged,
+                     own ? "the ranks' states differ" : "the ranks' states differ, this one among them");
+}
+
+void rhz_op::cancel() {
+  if (!is_released()) driver_->cancel(handle_);
+}
+
+void rhz_op::released(const rhz::OpOutcome& outcome) {
+  {
+    std::lock_guard lock(event_mutex_);
+    outcome_ = outcome;
+    released_.store(true, std::memory_order_release);
+    if (event_fd_ >= 0) eventfd_write(event_fd_, 1);
+  }
+  driver_->progress().notify();
+}
+
+void rhz_op::finalised(const rhz::Status& status) {
+  final_status_ = status;
+  final_.store(true, std::memory_order_release);
+  driver_->progress().notify();
+  unreference();
+}
+
+rhz::Result<int> rhz_op::event_fd() {
+  std::lock_guard lock(event_mutex_);
+  if (event_fd_ < 0) {
+    event_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (event_fd_ < 0)
+      return rhz::Status(rhz::Code::kIo, std::string("eventfd: ") + std::strerror(errno));
+    if (is_released()) eventfd_write(event_fd_, 1);
+  }
+  return event_fd_;
+}
+
+void rhz_op::unreference() {
+  if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+rhz_op::~rhz_op() {
+  if (event_fd_ >= 0) ::close(event_fd_);
+}

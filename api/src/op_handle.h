@@ -1,0 +1,48 @@
+// What is behind an rhz_op: the completion that the runtime calls, and what the caller reads afterwards.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include "api/src/peer_driver.h"
+#include "collectives/op.h"
+#include "rhizome/rhizome.h"
+
+struct rhz_op final : rhz::OpCompletion {
+ public:
+  explicit rhz_op(std::shared_ptr<rhz::PeerDriver> driver) : driver_(std::move(driver)) {}
+
+  // Submits; the runtime keeps a reference until the op is final.
+  void submit(const rhz::OpSpec& spec);
+  bool is_released() const { return released_.load(std::memory_order_acquire); }
+  bool is_final() const { return final_.load(std::memory_order_acquire); }
+  // Of a released op.
+  rhz::Status status() const;
+  rhz::Status final_status() const { return is_final() ? final_status_ : rhz::Status::ok(); }
+  const rhz::OpOutcome& outcome() const { return outcome_; }
+  rhz::PeerDriver& driver() { return *driver_; }
+  void cancel();
+  rhz::Result<int> event_fd();
+  void unreference();
+
+  // For rhz_state_verify: the digest and its complement, whose minima are equal and opposite when all ranks agree.
+  std::array<uint64_t, 4> verify_send{}, verify_recv{};
+
+  void released(const rhz::OpOutcome& outcome) override;
+  void finalised(const rhz::Status& status) override;
+
+ private:
+  ~rhz_op() override;
+
+  std::shared_ptr<rhz::PeerDriver> driver_;
+  rhz::Communicator::Handle handle_ = 0;
+  rhz::OpKind kind_ = rhz::OpKind::kAllReduce;
+  std::atomic<bool> released_{false}, final_{false};
+  std::atomic<int> references_{2};  // the caller's and the runtime's
+  rhz::OpOutcome outcome_;
+  rhz::Status final_status_;
+  std::mutex event_mutex_;
+  int event_fd_ = -1;
+};

@@ -1,0 +1,294 @@
+#include "api/src/peer_driver.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "runtime/base/assert.h"
+#include "runtime/base/prng.h"
+#include "runtime/digest/digest.h"
+#include "runtime/transport/tcp/tcp_options.h"
+
+namespace rhz {
+namespace {
+
+// Equal on all processes of one running kernel.
+uint64_t host_id() {
+  char text[64] = {};
+  if (std::FILE* file = std::fopen("/proc/sys/kernel/random/boot_id", "re")) {
+    if (!std::fgets(text, sizeof text, file)) text[0] = 0;
+    std::fclose(file);
+  }
+  return load<uint64_t>(reinterpret_cast<const std::byte*>(
+      digest128(bytes_of(text, sizeof text)).data()));
+}
+
+uint32_t usable_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<uint32_t>(CPU_COUNT(&set));
+}
+
+std::string with_port(const std::string& host_or_address) {
+  // "ADDR" or "ADDR:PORT"; an IPv6 address stands in brackets when it has a port.
+  const auto where = tcp::parse_address(host_or_address);
+  return where ? host_or_address : tcp::address_text(host_or_address, 0);
+}
+
+}  // namespace
+
+PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coordinator)
+    : options_(std::move(options)),
+      id_(random_peer_id()),
+      recorder_("peer"),
+      control_(loop_, std::move(coordinator), wire::run_hash(options_.run_id),
+               {[this] {
+                  ever_up_ = true;
+                  node_->control_up(loop_.now());
+                  flush_control();
+                },
+                [this](ControlMessage&& message) {
+                  node_->control(loop_.now(), message);
+                  flush_control();
+                },
+                [this] { node_->control_down(loop_.now()); }}),
+      progress_(loop_, [this](Time until) { turn(until); }) {}
+
+Result<std::shared_ptr<PeerDriver>> PeerDriver::create(const PeerOptions& options) {
+  const auto where = tcp::parse_address(options.coordinator);
+  if (!where) {
+    return Status(Code::kArgument, "the coordinator's address \"" + options.coordinator +
+                                       "\" is no HOST:PORT: " + where.status().text());
+  }
+  auto addresses = tcp::resolve(where.value(), tcp::Lookup::kNames);
+  if (!addresses || addresses.value().empty()) {
+    return Status(Code::kUnreachable, "the coordinator's host \"" + where.value().host +
+                                          "\" has no address: " + addresses.status().text());
+  }
+  PeerOptions complete = options;
+  if (complete.listen.empty()) complete.listen = tcp::local_host_towards(addresses.value().front());
+  if (complete.listen.empty()) complete.listen = "127.0.0.1";
+  complete.listen = with_port(complete.listen);
+  std::shared_ptr<PeerDriver> driver(
+      new PeerDriver(std::move(complete), std::move(addresses).value()));
+  if (Status status = driver->open(); !status) return status;
+  return driver;
+}
+
+Status PeerDriver::open() {
+  TcpOptions tcp_options;
+  tcp_options.self = id_;
+  tcp_options.run_hash = wire::run_hash(options_.run_id);
+  tcp_options.listen = options_.listen;
+  if (!options_.advertise.empty()) tcp_options.advertise = {with_port(options_.advertise)};
+  tcp_options.bulk_lanes = options_.bulk_lanes;
+  tcp_options.socket_buffer_bytes = options_.socket_buffer_bytes;
+  tcp_options.congestion = options_.congestion;
+  auto transport = open_tcp(loop_, pool_, tcp_options);
+  if (!transport) return transport.status();
+  transport_ = std::move(transport).value();
+  NodeOptions node;
+  node.run_id = options_.run_id;
+  node.self = {id_, options_.slot, host_id(), transport_->endpoints()};
+  node.timing.isolation = options_.isolation;
+  node_ = std::make_unique<Node>(std::move(node), [this] { return loop_.now(); }, *transport_,
+                                 pool_, state_);
+  progress_.start([this] { recorder_.watch_this_thread(); });
+  return Status::ok();
+}
+
+PeerDriver::~PeerDriver() { close(); }
+
+void PeerDriver::flush_control() {
+  for (const ControlMessage& message : node_->take_control()) control_.send(message);
+}
+
+void PeerDriver::turn(Time until) {
+  const Time now = loop_.now();
+  const Time next = std::min({node_->tick(now), transport_->tick(now), control_.tick(now), until});
+  flush_control();
+  note_changes();
+  bool ran = loop_.poll();
+  if (!ran && spin_allowed_ && !node_->idle()) {
+    const Time spin_until = std::min(next, loop_.now() + options_.spin);
+    while (!ran && loop_.now() < spin_until && !progress_.wanted()) ran = loop_.poll();
+  }
+  if (!ran && !progress_.wanted()) loop_.run_until(next);
+  flush_control();
+  note_changes();
+}
+
+// One line per transition, and a nudge for those who wait for one.
+void PeerDriver::note_changes() {
+  const Member& member = node_->member();
+  const bool sealed = member.sealed_now() && node_->joined();
+  const Epoch epoch = node_->communicator().epoch();
+  if (epoch == noted_epoch_ && node_->ended() == noted_end_ && sealed == noted_seal_) return;
+  const Time now = loop_.now();
+  if (sealed && !noted_seal_)
+    recorder_.note(now, LogLevel::kInfo, "event=seal epoch=%llu cause=\"%s\"",
+                   static_cast<unsigned long long>(member.view().epoch.value),
+                   member.view().cause.c_str());
+  if (epoch != noted_epoch_) {
+    const View& view = node_->view();
+    recorder_.note(now, LogLevel::kInfo, "event=install epoch=%llu rank=%u world=%u cause=\"%s\"",
+                   static_cast<unsigned long long>(epoch.value), view.rank_of(id_).value,
+                   view.size(), view.cause.c_str());
+    const auto here = static_cast<uint32_t>(
+        std::count_if(view.members.begin(), view.members.end(),
+                      [&](const MemberInfo& m) { return m.host == host_id(); }));
+    spin_allowed_ = here <= usable_cores() && options_.spin > Duration::zero();
+  }
+  if (node_->ended() && !noted_end_)
+    recorder_.note(now, LogLevel::kInfo, "event=end status=%d text=\"%s\"",
+                   static_cast<int>(node_->end_status().code()),
+                   node_->end_status().text().c_str());
+  noted_epoch_ = epoch;
+  noted_end_ = node_->ended();
+  noted_seal_ = sealed;
+  changes_.fetch_add(1, std::memory_order_release);
+  progress_.notify();
+}
+
+// What join() can say now; kPending: nothing yet.
+Status PeerDriver::join_outcome() {
+  if (node_->joined()) return Status::ok();
+  if (node_->ended()) return node_->end_status();
+  const Status& error = control_.last_error();
+  if (error.code() == Code::kVersion) return error;
+  if (!ever_up_ && loop_.now() >= join_asked_at_ + options_.connect_timeout) {
+    return Status(Code::kUnreachable, "no coordinator answers at " + options_.coordinator + ": " +
+                                          error.text() +
+                                          "; is `rhizome coordinator` running there?");
+  }
+  return Status(Code::kPending, "not a member yet");
+}
+
+Status PeerDriver::join(Duration timeout) {
+  const Time deadline =
+      timeout == Duration::zero() ? kNever : loop_.now() + timeout;
+  progress_.with([this] {
+    if (join_asked_ || closed_) return;
+    join_asked_ = true;
+    join_asked_at_ = loop_.now();
+    control_.start(loop_.now());
+  });
+  Status outcome;
+  auto look = [&] {
+    progress_.with([&] { outcome = join_outcome(); });
+    return outcome.code() != Code::kPending;
+  };
+  while (!look()) {
+    if (loop_.now() >= deadline) break;
+    // Looks again at every change, and often enough for the connect time-out.
+    const uint64_t seen = changes_.load(std::memory_order_acquire);
+    const Time until = std::min(deadline, loop_.now() + milliseconds(50));
+    (void)progress_.wait([&] { return changes_.load(std::memory_order_acquire) != seen; }, until);
+  }
+  return outcome;
+}
+
+Status PeerDriver::leave(Duration timeout) {
+  const Time deadline = loop_.now() + timeout;
+  bool idle = false, ended = false;
+  auto wait_until = [&](bool& flag, const std::function<bool()>& test) {
+    while (true) {
+      progress_.with([&] { flag = test(); });
+      if (flag || loop_.now() >= deadline) return;
+      (void)progress_.wait([] { return false; }, std::min(deadline, loop_.now() + milliseconds(2)));
+    }
+  };
+  wait_until(idle, [&] { return node_->idle() || node_->ended(); });
+  progress_.with([&] {
+    left_ = true;
+    if (!node_->ended()) node_->leave(loop_.now());
+    flush_control();
+  });
+  if (idle) wait_until(ended, [&] { return node_->ended(); });
+  const auto closed = std::make_shared<bool>(false);  // the transport may call back after we stopped waiting
+  progress_.with([&] {
+    if (!node_->ended()) node_->abandon(loop_.now(), Status(Code::kClosed, "left the run"));
+    transport_->close(loop_.now() + milliseconds(500), [closed] { *closed = true; });
+  });
+  const Time bound = loop_.now() + milliseconds(750);
+  (void)progress_.wait([&] { return *closed; }, bound);
+  progress_.with([&] {
+    control_.stop();
+    note_changes();
+  });
+  if (idle) return Status::ok();
+  return Status(Code::kTimeout, "ops were still open when the time for leaving was over");
+}
+
+void PeerDriver::close() {
+  if (closed_) return;
+  closed_ = true;
+  if (node_) {
+    progress_.with([this] {
+      if (!node_->ended())
+        node_->abandon(loop_.now(), Status(Code::kClosed, "the communicator was closed"));
+      control_.stop();
+      note_changes();
+    });
+  }
+  progress_.stop();
+  node_.reset();
+  transport_.reset();
+}
+
+Communicator::Handle PeerDriver::submit(const OpSpec& spec, OpCompletion* completion) {
+  Communicator::Handle handle = 0;
+  progress_.with([&] {
+    handle = node_->submit(loop_.now(), spec, completion);
+    flush_control();
+  });
+  return handle;
+}
+
+void PeerDriver::cancel(Communicator::Handle handle) {
+  progress_.with([&] {
+    node_->cancel(loop_.now(), handle);
+    flush_control();
+  });
+}
+
+void PeerDriver::publish(const std::string& name, double value) {
+  progress_.with([&] { node_->publish(name, value); });
+}
+
+PeerDriver::Membership PeerDriver::membership() {
+  Membership m;
+  progress_.with([&] {
+    m.joined = node_->joined();
+    m.synced = node_->synced();
+    if (node_->ended()) m.ended = node_->end_status();
+    m.view = node_->view();
+    m.rank = m.view.rank_of(id_);
+    m.revision = state_.revision().value_or(0);
+  });
+  return m;
+}
+
+Status PeerDriver::add_tensor(recovery::Tensor tensor) {
+  Status status;
+  progress_.with([&] {
+    status = join_asked_ ? Status(Code::kState, "tensors are registered before rhz_comm_join")
+                         : state_.add(std::move(tensor));
+  });
+  return status;
+}
+
+Status PeerDriver::commit(uint64_t revision) {
+  Status status;
+  progress_.with([&] {
+    if (node_->ended()) status = node_->end_status();
+    else status = state_.commit(revision);
+  });
+  return status;
+}
+
+// The caller does not change the tensors meanwhile, and they are registered for good: no need to hold the loop.
+Digest PeerDriver::digest() { return state_.root(); }
+
+}  // namespace rhz

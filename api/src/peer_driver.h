@@ -1,0 +1,92 @@
+// Runs a Node for real: TCP transport, control connection, the loop and who owns it.  One per communicator.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/src/node.h"
+#include "api/src/progress.h"
+#include "recovery/state/state.h"
+#include "runtime/loop/asio_loop.h"
+#include "runtime/memory/pool.h"
+#include "runtime/observe/recorder.h"
+#include "runtime/transport/tcp/control_client.h"
+
+namespace rhz {
+
+struct PeerOptions {
+  std::string coordinator, run_id = "default";
+  std::string listen;     // empty: the address that reaches the coordinator
+  std::string advertise;  // empty: where it listens
+  Slot slot = kAnySlot;
+  Duration op_timeout = std::chrono::seconds(600);
+  Duration isolation = std::chrono::seconds(60);
+  Duration connect_timeout = std::chrono::seconds(5);
+  Duration spin = microseconds(50);
+  uint32_t bulk_lanes = 1;
+  uint32_t socket_buffer_bytes = 4u << 20;
+  std::string congestion;
+};
+
+class PeerDriver {
+ public:
+  static Result<std::shared_ptr<PeerDriver>> create(const PeerOptions& options);
+  ~PeerDriver();
+
+  // Ok, kPending when the time was over, or why it cannot be.
+  Status join(Duration timeout);
+  Status leave(Duration timeout);
+  // Ends everything; open ops end as kClosed.
+  void close();
+
+  Communicator::Handle submit(const OpSpec& spec, OpCompletion* completion);
+  void cancel(Communicator::Handle handle);
+  void publish(const std::string& name, double value);
+  Progress& progress() { return progress_; }
+  Time now() const { return loop_.now(); }
+  Duration op_timeout() const { return options_.op_timeout; }
+
+  // What the program may ask about; each takes the loop for a moment.
+  struct Membership {
+    bool joined = false, synced = false;
+    Status ended;  // not ok: why this peer is out
+    View view;
+    Rank rank = kNoRank;
+    uint64_t revision = 0;
+  };
+  Membership membership();
+  Status add_tensor(recovery::Tensor tensor);
+  Status commit(uint64_t revision);
+  Digest digest();
+
+ private:
+  PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coordinator);
+  Status open();
+  void turn(Time until);
+  void flush_control();
+  void note_changes();
+  Status join_outcome();
+  bool may_spin() const { return spin_allowed_; }
+
+  const PeerOptions options_;
+  const PeerId id_;
+  BufferPool pool_;
+  AsioLoop loop_;
+  recovery::State state_;
+  Recorder recorder_;
+  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<Node> node_;
+  tcp::ControlClient control_;
+  Progress progress_;
+
+  bool ever_up_ = false, join_asked_ = false, closed_ = false, left_ = false;
+  Time join_asked_at_ = kNever;
+  bool spin_allowed_ = false;
+  Epoch noted_epoch_;
+  bool noted_end_ = false, noted_seal_ = false;
+  std::atomic<uint64_t> changes_{0};  // grows whenever join() or leave() should look again
+};
+
+}  // namespace rhz

@@ -1,0 +1,133 @@
+#include "api/src/progress.h"
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+namespace rhz {
+namespace {
+
+// The progress thread takes the loop over when no API thread came back to it for so long.
+constexpr Duration kTakeOver = microseconds(250);
+// How often it looks while an API thread has the loop.
+constexpr Duration kNap = milliseconds(1);
+
+// Reductions must give the same bits on every rank: the default rounding, denormals not flushed, whatever the program set.
+class DefaultFloats {
+ public:
+#if defined(__x86_64__)
+  DefaultFloats() : saved_(_mm_getcsr()) { _mm_setcsr(0x1f80); }
+  ~DefaultFloats() { _mm_setcsr(saved_); }
+
+ private:
+  unsigned saved_;
+#endif
+};
+
+}  // namespace
+
+Progress::Progress(Loop& loop, std::function<void(Time)> turn)
+    : loop_(loop), turn_(std::move(turn)) {}
+
+Progress::~Progress() { stop(); }
+
+void Progress::start(std::function<void()> on_thread_start) {
+  on_thread_start_ = std::move(on_thread_start);
+  thread_ = std::thread([this] { run(); });
+}
+
+void Progress::stop() {
+  stop_.store(true, std::memory_order_relaxed);
+  loop_.wake();
+  idle_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Progress::acquire(std::unique_lock<std::mutex>& lock) {
+  if (owned_) {
+    wanting_.fetch_add(1, std::memory_order_relaxed);
+    waiting_.fetch_add(1, std::memory_order_relaxed);
+    loop_.wake();
+    changed_.wait(lock, [&] { return !owned_; });
+    waiting_.fetch_sub(1, std::memory_order_relaxed);
+    wanting_.fetch_sub(1, std::memory_order_relaxed);
+  }
+  owned_ = true;
+}
+
+void Progress::release(std::unique_lock<std::mutex>&) {
+  owned_ = false;
+  left_ = loop_.now();
+  if (waiting_.load(std::memory_order_relaxed) > 0) changed_.notify_all();
+}
+
+void Progress::with(const std::function<void()>& work) {
+  std::unique_lock lock(mutex_);
+  acquire(lock);
+  lock.unlock();
+  {
+    DefaultFloats floats;
+    work();
+  }
+  lock.lock();
+  release(lock);
+}
+
+bool Progress::wait(const std::function<bool()>& done, Time deadline) {
+  if (done()) return true;
+  DefaultFloats floats;
+  std::unique_lock lock(mutex_);
+  while (!done()) {
+    const Time now = loop_.now();
+    if (now >= deadline) return false;
+    if (owned_ && !owned_by_thread_) {  // another caller does the work for both
+      waiting_.fetch_add(1, std::memory_order_relaxed);
+      auto ready = [&] { return !owned_ || done(); };
+      if (deadline == kNever) changed_.wait(lock, ready);
+      else changed_.wait_for(lock, deadline - now, ready);
+      waiting_.fetch_sub(1, std::memory_order_relaxed);
+      continue;
+    }
+    acquire(lock);
+    lock.unlock();
+    while (!done() && !wanted() && loop_.now() < deadline) turn_(deadline);
+    lock.lock();
+    release(lock);
+    if (wanted() && !done()) {  // let who asked have it first
+      lock.unlock();
+      std::this_thread::yield();
+      lock.lock();
+    }
+  }
+  return true;
+}
+
+void Progress::notify() {
+  if (waiting_.load(std::memory_order_relaxed) == 0) return;
+  std::lock_guard lock(mutex_);
+  changed_.notify_all();
+}
+
+void Progress::run() {
+  DefaultFloats floats;
+  if (on_thread_start_) on_thread_start_();
+  std::unique_lock lock(mutex_);
+  while (!stop_.load(std::memory_order_relaxed)) {
+    if (owned_ || wanted()) {
+      idle_.wait_for(lock, kNap);
+      continue;
+    }
+    if (loop_.now() - left_ < kTakeOver) {
+      idle_.wait_for(lock, kTakeOver);
+      continue;
+    }
+    owned_ = owned_by_thread_ = true;
+    lock.unlock();
+    while (!stop_.load(std::memory_order_relaxed) && !wanted()) turn_(kNever);
+    lock.lock();
+    owned_ = owned_by_thread_ = false;
+    changed_.notify_all();
+  }
+}
+
+}  // namespace rhz

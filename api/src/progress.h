@@ -1,0 +1,54 @@
+// Who runs the loop: the progress thread, or an API thread that waits.  One owner at a time; a thread that waits for a small op
+// takes the loop, does the work itself and leaves it behind without waking anybody, so that such an op costs no thread switch.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "runtime/base/types.h"
+#include "runtime/loop/loop.h"
+
+namespace rhz {
+
+class Progress {
+ public:
+  // `turn`: runs what is ready, blocks at most until the given time, and returns early when the loop is woken.
+  Progress(Loop& loop, std::function<void(Time until)> turn);
+  ~Progress();
+
+  void start(std::function<void()> on_thread_start);
+  // Ends the thread; afterwards callers own the loop by turns.
+  void stop();
+
+  // Runs `work` as the loop's owner.
+  void with(const std::function<void()>& work);
+  // Until done() (any thread may call it) or the deadline; true when done.
+  bool wait(const std::function<bool()>& done, Time deadline);
+  // From the owner: something that a waiting thread looks at has changed.
+  void notify();
+  // For turn(): somebody else wants the loop.
+  bool wanted() const { return wanting_.load(std::memory_order_relaxed) > 0; }
+
+ private:
+  void acquire(std::unique_lock<std::mutex>& lock);
+  void release(std::unique_lock<std::mutex>& lock);
+  void run();
+
+  Loop& loop_;
+  const std::function<void(Time)> turn_;
+  std::function<void()> on_thread_start_;
+  std::thread thread_;
+  std::mutex mutex_;
+  std::condition_variable changed_;   // ownership, or what waiters look at
+  std::condition_variable idle_;      // the progress thread's own naps
+  bool owned_ = false, owned_by_thread_ = false;
+  std::atomic<uint32_t> wanting_{0};  // threads that want the loop from its owner
+  std::atomic<uint32_t> waiting_{0};  // threads that look at changed_
+  std::atomic<bool> stop_{false};
+  Time left_{};                       // when an API thread left the loop last
+};
+
+}  // namespace rhz

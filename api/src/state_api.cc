@@ -1,0 +1,53 @@
+// rhizome.h, section "state".
+#include "api/src/abi.h"
+#include "api/src/handles.h"
+#include "collectives/reduce/dtype.h"
+
+namespace {
+using rhz::Code;
+using rhz::Status;
+using rhz::api::guard;
+}  // namespace
+
+extern "C" {
+
+RHZ_API rhz_status rhz_state_register(rhz_comm* comm, const rhz_tensor* tensor) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    if (!driver) return driver.status();
+    rhz_tensor known{};
+    if (Status s = rhz::api::read_struct(tensor, "rhz_tensor", known); !s) return s;
+    if (!known.name) return Status(Code::kArgument, "rhz_tensor.name is NULL");
+    if (!rhz::reduce::valid_dtype(known.dtype))
+      return Status(Code::kArgument, "dtype " + std::to_string(known.dtype) + " is none of RHZ_DTYPE_*");
+    if (known.count_elems > rhz::kMaxCount)
+      return Status(Code::kArgument, "count_elems is over the limit of 2^40 elements");
+    rhz::recovery::Tensor t;
+    t.name = known.name;
+    t.dtype = known.dtype;
+    t.count_elems = known.count_elems;
+    t.data = static_cast<std::byte*>(known.data);
+    t.bytes = known.count_elems * rhz::reduce::size_of(static_cast<rhz::reduce::Dtype>(known.dtype));
+    return driver.value()->add_tensor(std::move(t));
+  });
+}
+
+RHZ_API rhz_status rhz_state_commit(rhz_comm* comm, uint64_t revision) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    if (!driver) return driver.status();
+    return driver.value()->commit(revision);
+  });
+}
+
+RHZ_API rhz_status rhz_state_digest(rhz_comm* comm, uint8_t out_digest[16]) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    if (!driver) return driver.status();
+    if (!out_digest) return Status(Code::kArgument, "out_digest is NULL");
+    const rhz::Digest digest = driver.value()->digest();
+    std::memcpy(out_digest, digest.data(), digest.size());
+    return Status::ok();
+  });
+}
+}

@@ -1,0 +1,312 @@
+// Submission, beginning, frames.
+#include "collectives/communicator.h"
+
+#include <cstring>
+
+#include "runtime/base/assert.h"
+
+namespace rhz {
+namespace {
+constexpr uint32_t kStashed = 1;  // Landing::note: the op was not begun when the header came
+}
+
+using wire::FrameHeader;
+using wire::Kind;
+
+Communicator::Communicator(PeerId self, Transport& transport, BufferPool& pool,
+                           CommunicatorLimits limits)
+    : self_(self), transport_(transport), pool_(pool), limits_(limits) {}
+
+Communicator::~Communicator() = default;
+
+Communicator::Handle Communicator::submit(Time now, const OpSpec& spec, OpCompletion* completion) {
+  const Handle handle = next_handle_++;
+  if (over_) {
+    OpOutcome outcome;
+    outcome.status = over_status_;
+    completion->released(outcome);
+    completion->finalised(over_status_);
+    return handle;
+  }
+  queue_.push_back({handle, spec, completion, now});
+  begin_ready(now);
+  return handle;
+}
+
+void Communicator::cancel(Time now, Handle handle) {
+  const Status status(Code::kCancelled, "cancelled by slot " +
+                                            (rank_ == kNoRank ? std::string("?")
+                                                              : std::to_string(view_.members[rank_.value].slot.value)));
+  for (Submission& submission : queue_)
+    if (submission.handle == handle) submission.cancelled = true;
+  for (auto& [seq, op] : ops_)
+    if (op->handle == handle && !op->released && op->spec.kind != OpKind::kAdmit) fail(*op, status);
+  (void)now;
+}
+
+Communicator::Op* Communicator::find(OpSeq seq) {
+  auto at = ops_.find(seq);
+  return at == ops_.end() ? nullptr : at->second.get();
+}
+
+bool Communicator::ended(OpSeq seq) const {
+  return seq < ended_upto_ || ended_beyond_.contains(seq);
+}
+
+std::vector<Rank> Communicator::ring_of(OpSeq seq) const {
+  std::vector<Rank> ring;
+  for (Rank r : ring_)
+    if (first_op_[r.value] <= seq) ring.push_back(r);
+  return ring;
+}
+
+void Communicator::begin_ready(Time now) {
+  if (busy_) return;  // whoever is at it looks at the queue again
+  busy_ = true;
+  while (!queue_.empty() && !sealed_ && !over_ && !probe_open_ && admit_open_ == kNoOp &&
+         ops_.size() < limits_.open_ops) {
+    Submission next = std::move(queue_.front());
+    queue_.pop_front();
+    begin(now, std::move(next));
+  }
+  busy_ = false;
+}
+
+void Communicator::begin(Time now, Submission&& submission) {
+  auto op = std::make_unique<Op>();
+  op->seq = next_seq_;
+  next_seq_ = next_seq_.next();
+  op->handle = submission.handle;
+  op->spec = submission.spec;
+  op->completion = submission.completion;
+  op->submitted = submission.submitted;
+  op->begun = now;
+  op->outcome.seq = op->seq;
+  op->outcome.first_epoch = epoch_;
+  op->outcome.wait = now - submission.submitted;
+  if (op->spec.timeout > Duration::zero()) op->deadline = now + op->spec.timeout;
+  if (op->spec.kind == OpKind::kAdmit) return begin_admit(now, std::move(op));
+  if (op->spec.kind == OpKind::kProbe) {
+    probe_open_ = true;
+    probe_value_ = waiting_;
+    op->spec.send = reinterpret_cast<const std::byte*>(&probe_value_);
+    op->spec.recv = reinterpret_cast<std::byte*>(&probe_result_);
+  }
+  op->signature = signature_of(op->spec);
+  const Layout layout = make_layout(
+      op->spec.count, static_cast<uint32_t>(reduce::size_of(op->spec.dtype)), config_);
+  op->outcome.bytes = layout.bytes();
+  op->outcome.chunk_elements = layout.chunk_elements;
+  const bool retain = layout.bytes() <= config_.retain_bytes;
+  Outbox& outbox = *this;
+  op->executor = std::make_unique<Executor>(op->seq, op->spec, layout, retain, pool_, outbox);
+  Op& begun = *op;
+  ops_[op->seq] = std::move(op);
+  if (auto at = aborted_.find(begun.seq); at != aborted_.end()) {  // rule 6
+    const Status reason = at->second;
+    aborted_.erase(at);
+    return end(now, begun, reason);
+  }
+  if (!begun.executor->prepare()) fail(begun, Status(Code::kMemory, "no memory for the result"));
+  auto at = decisions_.find(begun.seq);
+  const OpDecision decision = at == decisions_.end() ? OpDecision{} : at->second;
+  const bool decided = at != decisions_.end();
+  if (decided) decisions_.erase(at);
+  start(now, begun, decided ? &decision : nullptr);
+  if (view_.size() < config_.min_world && begun.spec.kind != OpKind::kProbe) {  // rule 8
+    fail(begun, Status(Code::kWorldTooSmall,
+                       "the view has " + std::to_string(view_.size()) + " members, min_world is " +
+                           std::to_string(config_.min_world)));
+  }
+  if (submission.cancelled) fail(begun, Status(Code::kCancelled, "cancelled before it was begun"));
+  replay_early(now, begun);
+  pump();
+  progress(now, begun);
+}
+
+void Communicator::begin_admit(Time now, std::unique_ptr<Op> op) {
+  Op& begun = *op;
+  begun.deadline = kNever;  // the coordinator bounds it
+  ops_[op->seq] = std::move(op);
+  admit_open_ = begun.seq;
+  if (admit_ended_ != kNoOp && admit_ended_ >= begun.seq) return end(now, begun, Status::ok());
+  news_.admit_begun = begun.seq;
+}
+
+// (Re)starts the executor in the installed epoch.
+void Communicator::start(Time, Op& op, const OpDecision* decision) {
+  const bool chunks = decision && decision->outcome == OpDecision::Outcome::kChunks;
+  op.executor->start(epoch_, rank_, ring_of(op.seq), chunks ? decision : nullptr);
+  if (op.executor->eager()) return;
+  for (Rank source : op.executor->sources()) {
+    OutFrame grant;
+    grant.header.kind = Kind::kGrant;
+    emit(op.seq, source, LaneClass::kExpress, std::move(grant));
+  }
+}
+
+// Grants and eager frames that came before the op was begun here.
+void Communicator::replay_early(Time now, Op& op) {
+  const OpSeq seq = op.seq;
+  for (auto at = early_grants_.lower_bound({seq, Rank(0)});
+       at != early_grants_.end() && at->first.first == seq; at = early_grants_.erase(at))
+    if (same_signature(op, at->first.second, at->second)) op.executor->granted(at->first.second);
+  auto at = stash_.find(seq);
+  if (at == stash_.end()) return;
+  std::vector<Stashed> frames = std::move(at->second);
+  stash_.erase(at);
+  for (Stashed& frame : frames) {
+    Op* still = find(seq);
+    if (!still) return;
+    Landing landing;
+    landing.into = frame.payload.data();
+    landing.keep = std::move(frame.payload);
+    landing.note = kStashed;
+    deliver_to(now, *still, frame.from, frame.header, std::move(landing));
+  }
+}
+
+// Older ops first: their chunks are finished before those of newer ones are begun.
+void Communicator::pump() {
+  if (sealed_) return;
+  uint32_t outstanding = 0;
+  for (const auto& [seq, op] : ops_)
+    if (op->executor) outstanding += op->executor->outstanding();
+  for (auto& [seq, op] : ops_) {
+    if (!op->executor || op->full) continue;
+    const Layout& layout = op->executor->layout();
+    const uint64_t chunk_bytes = std::max<uint64_t>(1, layout.chunk_elements * layout.element_bytes);
+    const auto window =
+        static_cast<uint32_t>(std::max<uint64_t>(2, limits_.window_bytes / chunk_bytes));
+    if (outstanding >= window) break;
+    outstanding += op->executor->originate(window - outstanding);
+  }
+}
+
+void Communicator::fail(Op& op, Status status) {
+  if (op.released || !op.fail.is_ok()) return;
+  op.fail = std::move(status);
+  if (!op.fail.culprit.valid()) op.fail.culprit = self_;
+  op.fail.epoch = epoch_;
+  news_.failed.push_back({op.seq, op.fail});
+}
+
+void Communicator::out_of_memory(OpSeq seq) {
+  if (Op* op = find(seq)) fail(*op, Status(Code::kMemory, "no memory for a frame"));
+}
+
+void Communicator::emit(OpSeq seq, Rank to, LaneClass lane, OutFrame frame) {
+  RHZ_ASSERT("E", !sealed_);
+  frame.header.epoch = epoch_;
+  frame.header.group = kRootGroup;
+  frame.header.op_seq = seq;
+  frame.header.full_upto = full_upto_.value;
+  if (Op* op = find(seq)) frame.header.signature = op->signature;
+  transport_.send(view_.members[to.value].id, lane, std::move(frame));
+}
+
+// Rule 9: a frame with another signature is dropped, and fails the op on every rank.
+bool Communicator::same_signature(Op& op, Rank from, uint64_t signature) {
+  if (signature == op.signature) return true;
+  const MemberInfo& other = view_.members[from.value];
+  Status status(Code::kMismatch,
+                "slot " + std::to_string(other.slot.value) + " submitted " +
+                    describe_signature(signature) + "; slot " +
+                    std::to_string(view_.members[rank_.value].slot.value) + " submitted " +
+                    describe_signature(op.signature) +
+                    "; every rank must submit the same ops in the same order");
+  status.culprit = other.id;
+  fail(op, std::move(status));
+  return false;
+}
+
+Landing Communicator::on_header(Rank from, const FrameHeader& header) {
+  Landing landing;
+  if (over_) return landing;
+  if (header.epoch > epoch_) {  // W1: the sender has installed what we have not seen yet
+    landing.verdict = Landing::Verdict::kHold;
+    return landing;
+  }
+  if (header.epoch < epoch_ || sealed_ || header.group != kRootGroup) return landing;
+  const bool data = header.kind == Kind::kPartial || header.kind == Kind::kResult;
+  if (!data) {
+    if (header.length == 0) landing.verdict = Landing::Verdict::kInto;
+    return landing;
+  }
+  if (ended(header.op_seq)) return landing;
+  if (Op* op = find(header.op_seq)) {
+    if (!op->executor) return landing;
+    if (!same_signature(*op, from, header.signature)) return landing;
+    return op->executor->on_header(from, header);
+  }
+  // Not begun here.  Nobody is more than open_ops ahead: older ones are freed only with our DONE.
+  const bool bounded = header.length <= wire::kEagerBytes &&
+                       header.op_seq.value < next_seq_.value + 2 * limits_.open_ops;
+  if (!bounded || aborted_.contains(header.op_seq)) return landing;
+  if (header.length > 0 && !(landing.keep = pool_.take(header.length))) return landing;
+  landing.verdict = Landing::Verdict::kInto;
+  landing.into = landing.keep.data();
+  landing.note = kStashed;
+  return landing;
+}
+
+void Communicator::on_frame(Time now, Rank from, const FrameHeader& header, Landing&& landing) {
+  RHZ_ASSERT("A", header.epoch == epoch_ && !sealed_);
+  if (header.kind == Kind::kDone) return on_done(now, from, header);
+  Op* op = find(header.op_seq);
+  if (header.kind == Kind::kGrant) {
+    if (!op && !ended(header.op_seq)) early_grants_[{header.op_seq, from}] = header.signature;
+    if (op && op->executor && same_signature(*op, from, header.signature)) {
+      op->executor->granted(from);
+      pump();
+    }
+    return;
+  }
+  if (op && op->executor) {
+    const OpSeq seq = op->seq;
+    deliver_to(now, *op, from, header, std::move(landing));
+    pump();
+    if (Op* still = find(seq)) progress(now, *still);
+  } else if (!op && !ended(header.op_seq)) {
+    stash_[header.op_seq].push_back({from, header, std::move(landing.keep)});
+  }
+}
+
+void Communicator::deliver_to(Time, Op& op, Rank from, const FrameHeader& header,
+                              Landing&& landing) {
+  if (landing.note != kStashed) return op.executor->on_frame(from, header, landing);
+  // It was kept aside: ask again where it belongs.
+  Landing proper = on_header(from, header);
+  if (proper.verdict != Landing::Verdict::kInto) return;
+  if (header.length > 0) std::memcpy(proper.into, landing.into, header.length);
+  op.executor->on_frame(from, header, proper);
+}
+
+Time Communicator::tick(Time now) {
+  if (over_) return kNever;
+  Time next = kNever;
+  for (auto& [seq, op] : ops_) {
+    if (op->released || op->deadline == kNever) continue;
+    if (now < op->deadline) {
+      next = std::min(next, op->deadline);
+      continue;
+    }
+    op->deadline = kNever;
+    fail(*op, Status(Code::kTimeout,
+                     "op_timeout passed before every rank had taken part; see `rhizome status` for "
+                     "who is behind"));
+  }
+  if (now >= announce_at_) announce(now);
+  return std::min(next, announce_at_);
+}
+
+std::vector<Communicator::OpState> Communicator::open_ops() const {
+  std::vector<OpState> states;
+  for (const auto& [seq, op] : ops_) {
+    states.push_back({seq, op->spec.kind, op->released, {}, op->full});
+    if (op->executor) states.back().held = op->executor->chunks().report();
+  }
+  return states;
+}
+
+}  // namespace rhz

@@ -1,0 +1,196 @@
+// A group's ops from submission to release, across views: numbers them, begins them, seals, installs, frees.
+// A step function but for two things it calls directly: the transport, and the completion given at submission.
+// Progress thread only.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "collectives/executor.h"
+#include "collectives/op.h"
+#include "collectives/rebuild/wave.h"
+#include "runtime/agreement/report.h"
+#include "runtime/agreement/resolution.h"
+#include "runtime/agreement/view.h"
+#include "runtime/memory/pool.h"
+#include "runtime/transport/transport.h"
+
+namespace rhz {
+
+// What membership has to know.
+struct CommunicatorNews {
+  struct Failed {
+    OpSeq seq;
+    Status status;
+  };
+  std::vector<Failed> failed;      // FAIL(op) raised here
+  std::vector<OpSeq> ended;        // ops that are over here
+  OpSeq admit_begun = kNoOp;       // this member stands at its admit op
+};
+
+struct CommunicatorLimits {
+  uint32_t open_ops = 256;               // begun and not freed
+  uint64_t window_bytes = 1u << 20;      // of chunks that began here and are not back yet
+  uint32_t retained_ops = 32;            // released by rule b before DONE is sent at once
+  Duration done_delay = milliseconds(1);  // … otherwise DONE waits for company
+};
+
+class Communicator final : private Outbox {
+ public:
+  using Handle = uint64_t;  // of a submission; never reused
+
+  Communicator(PeerId self, Transport& transport, BufferPool& pool, CommunicatorLimits limits = {});
+  ~Communicator() override;
+
+  void set_config(const RunConfig& config) { config_ = config; }
+  // Newcomers that wait, as told by the coordinator: what the next probe contributes.
+  void set_waiting(uint32_t count) { waiting_ = count; }
+
+  Handle submit(Time now, const OpSpec& spec, OpCompletion* completion);
+  void cancel(Time now, Handle handle);
+
+  // The view changes: docs/protocol.md, "A peer dies, or is suspected", steps 2 and 4.
+  SealReport seal(Time now, const View& next);
+  void install(Time now, const View& view, const Resolution& resolution);
+  // The admit op is over and nobody entered.
+  void admit_nobody(Time now, OpSeq seq);
+  // Every op ends with this status; nothing is begun any more.
+  void end_all(Time now, const Status& status);
+
+  Landing on_header(Rank from, const wire::FrameHeader& header);
+  void on_frame(Time now, Rank from, const wire::FrameHeader& header, Landing&& landing);
+
+  // Returns when it wants to be called next.
+  Time tick(Time now);
+  CommunicatorNews take_news() { return std::exchange(news_, {}); }
+
+  Epoch epoch() const { return epoch_; }
+  bool sealed() const { return sealed_; }
+  bool idle() const { return ops_.empty() && queue_.empty(); }
+  OpSeq next_seq() const { return next_seq_; }
+  uint64_t ended_ops() const { return ended_count_; }
+
+  // What a simulator or a dump looks at.
+  struct OpState {
+    OpSeq seq;
+    OpKind kind;
+    bool released;
+    std::vector<HeldRun> held;
+    bool full;
+  };
+  std::vector<OpState> open_ops() const;
+
+ private:
+  struct Op {
+    OpSeq seq;
+    Handle handle = 0;
+    OpSpec spec;
+    OpCompletion* completion = nullptr;
+    std::unique_ptr<Executor> executor;  // null: an admit op
+    uint64_t signature = 0;
+    bool released = false, full = false;
+    Status fail;               // raised, not answered
+    Time submitted{}, begun{}, full_at{}, frozen_at{};
+    Time deadline = kNever;
+    OpOutcome outcome;
+  };
+  struct Submission {
+    Handle handle;
+    OpSpec spec;
+    OpCompletion* completion;
+    Time submitted;
+    bool cancelled = false;
+  };
+  struct Stashed {  // an eager frame of an op that was not begun here
+    Rank from;
+    wire::FrameHeader header;
+    Buffer payload;
+  };
+  struct Past {  // a view that a lineage may name
+    std::vector<Slot> slots;
+    std::vector<OpSeq> first_op;
+  };
+
+  // communicator.cc
+  void begin_ready(Time now);
+  void begin(Time now, Submission&& submission);
+  void begin_admit(Time now, std::unique_ptr<Op> op);
+  void start(Time now, Op& op, const OpDecision* decision);
+  void replay_early(Time now, Op& op);
+  void pump();
+  void fail(Op& op, Status status);
+  bool same_signature(Op& op, Rank from, uint64_t signature);
+  std::vector<Rank> ring_of(OpSeq seq) const;
+  Op* find(OpSeq seq);
+  bool ended(OpSeq seq) const;
+  void emit(OpSeq op, Rank to, LaneClass lane, OutFrame frame) override;
+  void out_of_memory(OpSeq op) override;
+  void deliver_to(Time now, Op& op, Rank from, const wire::FrameHeader& header, Landing&& landing);
+
+  // communicator_release.cc
+  void progress(Time now, Op& op);
+  void announce(Time now);
+  void on_done(Time now, Rank from, const wire::FrameHeader& header);
+  bool wave_known(const Op& op) const;
+  void free_known(Time now);
+  void release(Time now, Op& op);
+  void free(Time now, Op& op);
+  void end(Time now, Op& op, const Status& status);
+  void probe_over(Time now, Op& op);
+  void mark_ended(OpSeq seq);
+  void erase(OpSeq seq);
+  std::vector<ContributorRun> contributors(const Op& op) const;
+
+  // communicator_rebuild.cc
+  void install_group(Time now, const GroupResolution& group);
+  void apply(Time now, const OpDecision& decision);
+  void forget_epoch();
+
+  const PeerId self_;
+  Transport& transport_;
+  BufferPool& pool_;
+  const CommunicatorLimits limits_;
+  RunConfig config_;
+  uint32_t waiting_ = 0;
+  CommunicatorNews news_;
+
+  View view_;
+  Epoch epoch_;         // installed
+  bool sealed_ = true;  // nothing moves before the first install
+  bool over_ = false;
+  Status over_status_;
+  Rank rank_ = kNoRank;
+  std::vector<Rank> ring_;
+  std::vector<OpSeq> first_op_;  // by rank
+  std::map<Epoch, Past> past_;
+
+  Handle next_handle_ = 1;
+  std::deque<Submission> queue_;
+  OpSeq next_seq_;
+  std::map<OpSeq, std::unique_ptr<Op>> ops_;
+  OpSeq ended_upto_;
+  std::set<OpSeq> ended_beyond_;
+  uint64_t ended_count_ = 0;
+  bool busy_ = false;  // in begin_ready or an install: the queue is looked at when that is over
+  bool probe_open_ = false;
+  uint32_t probe_value_ = 0, probe_result_ = 0;
+  OpSeq admit_open_ = kNoOp;
+  OpSeq admit_ended_ = kNoOp;  // newest admit op known to be over
+  uint32_t admit_joined_ = 0;
+
+  // About ops not begun here yet.
+  std::map<OpSeq, OpDecision> decisions_;
+  std::map<OpSeq, Status> aborted_;
+  std::map<OpSeq, std::vector<Stashed>> stash_;
+  std::map<std::pair<OpSeq, Rank>, uint64_t> early_grants_;  // → signature
+
+  Wave wave_;
+  OpSeq full_upto_;              // leading ops that are full or over here
+  Time announce_at_ = kNever;
+  uint32_t unannounced_ = 0;
+};
+
+}  // namespace rhz

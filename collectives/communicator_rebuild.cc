@@ -1,0 +1,180 @@
+// Seal and install: what a change of view does to the ops in flight.
+#include <algorithm>
+
+#include "collectives/communicator.h"
+#include "runtime/base/assert.h"
+
+namespace rhz {
+namespace {
+constexpr size_t kMaxPast = 1024;
+}
+
+SealReport Communicator::seal(Time now, const View& next) {
+  if (!sealed_) {
+    sealed_ = true;
+    // W8: no byte of a caller's buffer is read or written from here on.
+    const bool quiet = transport_.quiesce();
+    RHZ_ASSERT("J", quiet);
+    for (auto& [seq, op] : ops_) {
+      op->frozen_at = now;
+      if (!op->executor) continue;
+      op->executor->freeze();
+      op->outcome.held_bytes = op->executor->held_bytes();
+    }
+  }
+  for (auto& [seq, op] : ops_) {
+    if (op->spec.rebuild != RebuildMode::kFail || op->released || !op->executor) continue;
+    for (Rank r : ring_of(seq)) {
+      const MemberInfo& member = view_.members[r.value];
+      if (next.contains(member.id) || !op->fail.is_ok()) continue;
+      Status lost(Code::kPeerLost, "slot " + std::to_string(member.slot.value) +
+                                       " died, and the op's rebuild mode is fail");
+      lost.culprit = member.id;
+      fail(*op, std::move(lost));
+    }
+  }
+  SealReport report{next.epoch, {}};
+  GroupReport group{kRootGroup, ended_upto_, next_seq_, {}};
+  for (OpSeq seq : ended_beyond_) {
+    OpReport r;
+    r.seq = seq;
+    r.begun = r.freed = true;
+    group.open.push_back(std::move(r));
+  }
+  for (const auto& [seq, op] : ops_) {
+    OpReport r;
+    r.seq = seq;
+    r.begun = true;
+    r.admit = op->spec.kind == OpKind::kAdmit;
+    r.mode = op->spec.rebuild;
+    r.signature = op->signature;
+    r.fail = op->fail;
+    if (op->executor) {
+      r.chunks = op->executor->layout().chunks;
+      r.held = op->executor->chunks().report();
+    }
+    group.open.push_back(std::move(r));
+  }
+  std::sort(group.open.begin(), group.open.end(),
+            [](const OpReport& a, const OpReport& b) { return a.seq < b.seq; });
+  report.groups.push_back(std::move(group));
+  return report;
+}
+
+void Communicator::forget_epoch() {
+  decisions_.clear();
+  stash_.clear();
+  early_grants_.clear();
+  wave_.reset(view_.size());
+}
+
+void Communicator::install(Time now, const View& view, const Resolution& resolution) {
+  RHZ_ASSERT("V1", view.epoch > epoch_ && view.epoch == resolution.epoch);
+  const bool newborn = epoch_ == Epoch(0);
+  admit_joined_ = 0;
+  for (const MemberInfo& member : view.members) admit_joined_ += !newborn && !view_.contains(member.id);
+  view_ = view;
+  epoch_ = view.epoch;
+  rank_ = view.rank_of(self_);
+  RHZ_ASSERT("V1", rank_ != kNoRank);
+  const GroupResolution& group = resolution.groups.front();
+  ring_ = group.ring;
+  first_op_ = group.first_op;
+  Past& past = past_[epoch_];
+  for (const MemberInfo& member : view.members) past.slots.push_back(member.slot);
+  past.first_op = first_op_;
+  if (past_.size() > kMaxPast) past_.erase(past_.begin());
+  if (newborn) next_seq_ = ended_upto_ = full_upto_ = first_op_[rank_.value];
+  forget_epoch();
+  sealed_ = false;
+  transport_.resume();
+  install_group(now, group);
+}
+
+void Communicator::install_group(Time now, const GroupResolution& group) {
+  busy_ = true;  // nothing is begun before all decisions are taken note of
+  for (const AnsweredFail& answered : group.answered)
+    if (answered.peer == self_)
+      if (Op* op = find(answered.seq)) op->fail = Status::ok();
+  std::vector<OpSeq> open;
+  for (auto& [seq, op] : ops_) {
+    open.push_back(seq);
+    ++op->outcome.rebuilds;
+    op->outcome.rebuild += now - op->frozen_at;
+  }
+  // Ends first, so that what they make room for is begun under this view.
+  for (const OpDecision& decision : group.ops)
+    if (decision.outcome != OpDecision::Outcome::kChunks) apply(now, decision);
+  for (const OpDecision& decision : group.ops)
+    if (decision.outcome == OpDecision::Outcome::kChunks) apply(now, decision);
+  for (OpSeq seq : open) {
+    Op* op = find(seq);
+    const bool named = std::any_of(group.ops.begin(), group.ops.end(),
+                                   [&](const OpDecision& d) { return d.seq == seq; });
+    RHZ_ASSERT("F", !op || !op->executor || named);
+  }
+  if (group.admit_ended != kNoOp) {
+    admit_ended_ = group.admit_ended;
+    if (Op* op = find(admit_open_); op && admit_open_ <= admit_ended_) end(now, *op, Status::ok());
+  }
+  for (OpSeq seq : open)
+    if (Op* op = find(seq); op && op->executor) progress(now, *op);
+  announce(now);  // W2: DONE again, in this epoch
+  pump();
+  free_known(now);
+  busy_ = false;
+  begin_ready(now);
+}
+
+void Communicator::apply(Time now, const OpDecision& decision) {
+  using Outcome = OpDecision::Outcome;
+  if (ended(decision.seq)) return;
+  Op* op = find(decision.seq);
+  if (decision.outcome == Outcome::kAbort) {
+    if (op) end(now, *op, decision.reason);
+    else aborted_[decision.seq] = decision.reason;  // rule 6
+    return;
+  }
+  if (decision.outcome == Outcome::kFinal) {
+    RHZ_ASSERT("W5", op && op->full);
+    return free(now, *op);
+  }
+  if (!op) {
+    decisions_[decision.seq] = decision;
+    return;
+  }
+  const bool was_full = op->full;
+  start(now, *op, &decision);
+  if (was_full && !op->executor->full()) {
+    RHZ_ASSERT("O1", !op->released);
+    op->full = false;
+    // The watermark said that it was full; in this epoch it is not.
+    full_upto_ = std::min(full_upto_, op->seq);
+  }
+}
+
+void Communicator::admit_nobody(Time now, OpSeq seq) {
+  admit_ended_ = admit_ended_ == kNoOp ? seq : std::max(admit_ended_, seq);
+  admit_joined_ = 0;
+  if (Op* op = find(admit_open_); op && admit_open_ <= admit_ended_) end(now, *op, Status::ok());
+}
+
+void Communicator::end_all(Time now, const Status& status) {
+  if (over_) return;
+  over_ = true;
+  over_status_ = status;
+  sealed_ = true;
+  const bool quiet = transport_.quiesce();
+  RHZ_ASSERT("J", quiet);
+  while (!ops_.empty()) end(now, *ops_.begin()->second, status);
+  while (!queue_.empty()) {
+    Submission next = std::move(queue_.front());
+    queue_.pop_front();
+    OpOutcome outcome;
+    outcome.status = status;
+    next.completion->released(outcome);
+    next.completion->finalised(status);
+  }
+}
+
+}  // namespace rhz

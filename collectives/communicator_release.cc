@@ -1,0 +1,173 @@
+// Release: when an op returns to its caller, and when nobody can need it any more (rules a and b).
+#include <algorithm>
+
+#include "collectives/communicator.h"
+#include "runtime/base/assert.h"
+
+namespace rhz {
+
+using wire::FrameHeader;
+using wire::Kind;
+
+// After anything that may have completed the op's own result.
+void Communicator::progress(Time now, Op& op) {
+  if (!op.executor || op.full || !op.executor->full()) return;
+  op.full = true;
+  op.full_at = now;
+  op.outcome.run = now - op.begun;
+  op.executor->drop_originals();  // W10
+  ++unannounced_;
+  const bool retained = op.executor->layout().bytes() <= config_.retain_bytes;
+  const bool alone = ring_of(op.seq).size() == 1;
+  const OpSeq seq = op.seq;
+  if (retained && !alone) {
+    release(now, op);  // rule b
+    if (unannounced_ < limits_.retained_ops) announce_at_ = std::min(announce_at_, now + limits_.done_delay);
+    else announce(now);
+  } else {
+    announce(now);
+  }
+  if (Op* still = find(seq); still && still->full && wave_known(*still)) free(now, *still);
+  begin_ready(now);
+}
+
+// DONE(epoch): every op that is full here, as a watermark and one by one beyond it.
+void Communicator::announce(Time) {
+  announce_at_ = kNever;
+  unannounced_ = 0;
+  while (true) {
+    Op* op = find(full_upto_);
+    if (!ended(full_upto_) && !(op && op->full)) break;
+    full_upto_ = full_upto_.next();
+  }
+  if (sealed_) return;
+  std::vector<OpSeq> beyond;
+  for (const auto& [seq, op] : ops_)
+    if (op->full && seq >= full_upto_) beyond.push_back(seq);
+  if (beyond.empty()) beyond.push_back(full_upto_ == OpSeq(0) ? kNoOp : OpSeq(full_upto_.value - 1));
+  for (OpSeq seq : beyond) {
+    if (seq == kNoOp) continue;
+    for (uint32_t r = 0; r < view_.size(); ++r) {
+      if (Rank(r) == rank_) continue;
+      OutFrame done;
+      done.header.kind = Kind::kDone;
+      emit(seq, Rank(r), LaneClass::kExpress, std::move(done));
+    }
+  }
+}
+
+void Communicator::on_done(Time now, Rank from, const FrameHeader& header) {
+  wave_.done(from, header.op_seq, OpSeq(header.full_upto));
+  free_known(now);
+}
+
+bool Communicator::wave_known(const Op& op) const {
+  if (!op.full || sealed_) return false;
+  for (uint32_t r = 0; r < view_.size(); ++r) {
+    if (Rank(r) == rank_ || first_op_[r] > op.seq) continue;
+    if (!wave_.knows(Rank(r), op.seq)) return false;
+  }
+  return true;
+}
+
+void Communicator::free_known(Time now) {
+  std::vector<OpSeq> known;
+  for (const auto& [seq, op] : ops_)
+    if (wave_known(*op)) known.push_back(seq);
+  for (OpSeq seq : known)
+    if (Op* op = find(seq)) free(now, *op);
+  if (!known.empty()) begin_ready(now);
+}
+
+// Terminal for the caller.
+void Communicator::release(Time now, Op& op) {
+  RHZ_ASSERT("O4", !op.released);
+  op.executor->deliver();
+  op.released = true;
+  op.fail = Status::ok();
+  op.outcome.status = Status::ok();
+  op.outcome.last_epoch = epoch_;
+  op.outcome.release = now - op.full_at;
+  op.outcome.sent_bytes = op.executor->sent_bytes();
+  op.outcome.received_bytes = op.executor->received_bytes();
+  op.outcome.redone_bytes = op.executor->redone_bytes();
+  op.outcome.contributors = contributors(op);
+  if (op.spec.kind == OpKind::kProbe) return probe_over(now, op);
+  op.completion->released(op.outcome);
+}
+
+// The wave is known, or the resolution says FINAL: nobody needs this op any more.
+void Communicator::free(Time now, Op& op) {
+  if (!op.released) release(now, op);
+  if (op.completion) op.completion->finalised(Status::ok());
+  erase(op.seq);
+}
+
+// Ends without a result.
+void Communicator::end(Time now, Op& op, const Status& status) {
+  const bool admit = op.spec.kind == OpKind::kAdmit;
+  RHZ_ASSERT("O4", !op.released || over_);
+  if (admit) {
+    admit_open_ = kNoOp;
+    op.outcome.joined = status.is_ok() ? admit_joined_ : 0;
+  }
+  if (op.spec.kind == OpKind::kProbe) probe_open_ = false;
+  if (!op.released) {
+    op.released = true;
+    op.outcome.status = status;
+    op.outcome.last_epoch = epoch_;
+    if (const Rank r = view_.rank_of(status.culprit); r != kNoRank)
+      op.outcome.culprit = view_.members[r.value].slot;
+    if (op.executor) {
+      op.outcome.sent_bytes = op.executor->sent_bytes();
+      op.outcome.received_bytes = op.executor->received_bytes();
+    }
+    if (op.completion) op.completion->released(op.outcome);
+  }
+  if (op.completion) op.completion->finalised(status);
+  erase(op.seq);
+  if (!over_) begin_ready(now);
+}
+
+// Every member has the same count of newcomers now: nobody waits, or all go on to the admit op, whose number is the next one.
+void Communicator::probe_over(Time now, Op& op) {
+  probe_open_ = false;
+  if (probe_result_ == 0) return op.completion->released(op.outcome);
+  Submission admit{op.handle, op.spec, op.completion, op.submitted};
+  admit.spec.kind = OpKind::kAdmit;
+  op.completion = nullptr;  // the admit op's now
+  queue_.push_front(std::move(admit));
+  (void)now;  // begun by whoever called, once the probe is out of the way
+}
+
+void Communicator::mark_ended(OpSeq seq) {
+  ++ended_count_;
+  ended_beyond_.insert(seq);
+  while (!ended_beyond_.empty() && *ended_beyond_.begin() == ended_upto_) {
+    ended_beyond_.erase(ended_beyond_.begin());
+    ended_upto_ = ended_upto_.next();
+  }
+}
+
+void Communicator::erase(OpSeq seq) {
+  transport_.release_op(kRootGroup, seq);
+  mark_ended(seq);
+  news_.ended.push_back(seq);
+  if (news_.admit_begun == seq) news_.admit_begun = kNoOp;
+  ops_.erase(seq);
+}
+
+std::vector<ContributorRun> Communicator::contributors(const Op& op) const {
+  std::vector<ContributorRun> runs;
+  for (const HeldRun& held : op.executor->chunks().report()) {
+    ContributorRun run{held.first, held.count, {}};
+    if (auto at = past_.find(held.lineage); at != past_.end()) {
+      for (size_t i = 0; i < at->second.slots.size(); ++i)
+        if (at->second.first_op[i] <= op.seq) run.slots.push_back(at->second.slots[i]);
+    }
+    runs.push_back(std::move(run));
+  }
+  return runs;
+}
+
+}  // namespace rhz

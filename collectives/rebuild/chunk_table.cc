@@ -1,0 +1,41 @@
+#include "collectives/rebuild/chunk_table.h"
+
+#include "runtime/base/assert.h"
+
+namespace rhz {
+
+void ChunkTable::hold(uint32_t chunk, Epoch lineage) {
+  RHZ_ASSERT("L1", !held(chunk));
+  chunks_[chunk].lineage = lineage;
+  ++held_;
+}
+
+void ChunkTable::discard(uint32_t chunk) {
+  if (!held(chunk)) return;
+  chunks_[chunk].lineage = Epoch(0);
+  --held_;
+}
+
+void ChunkTable::forget_progress() {
+  for (Chunk& chunk : chunks_) {
+    chunk.partials = 0;
+    chunk.finals = 0;
+    chunk.partial_landing = chunk.final_landing = false;
+    chunk.staged.reset();
+  }
+}
+
+std::vector<HeldRun> ChunkTable::report() const {
+  std::vector<HeldRun> runs;
+  for (uint32_t c = 0; c < size(); ++c) {
+    if (!held(c)) continue;
+    if (!runs.empty() && runs.back().first + runs.back().count == c &&
+        runs.back().lineage == chunks_[c].lineage)
+      ++runs.back().count;
+    else
+      runs.push_back({c, 1, chunks_[c].lineage});
+  }
+  return runs;
+}
+
+}  // namespace rhz

@@ -1,0 +1,48 @@
+// What an op holds, chunk by chunk: the part of its state that a seal reports and an install rewrites.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "runtime/agreement/report.h"
+#include "runtime/agreement/resolution.h"
+#include "runtime/base/types.h"
+#include "runtime/memory/buffer.h"
+
+namespace rhz {
+
+struct Chunk {
+  Epoch lineage;             // of the final value held here; 0: none
+  Epoch due;                 // lineage of the value that is to come in this epoch
+  uint32_t program = 0;      // index into the run's programs, for this epoch
+  uint16_t partials = 0;     // segments of the partial consumed in this epoch
+  uint16_t finals = 0;       // segments of the final value that are in place (or staged)
+  bool partial_landing = false, final_landing = false;  // a single-segment chunk is never landed twice
+  Buffer staged;             // final value until the chunk is complete, where it may not land in place
+  Buffer original;           // own input, where the result overwrites it and the mode may need it again
+};
+
+class ChunkTable {
+ public:
+  explicit ChunkTable(uint32_t chunks) : chunks_(chunks) {}
+
+  uint32_t size() const { return static_cast<uint32_t>(chunks_.size()); }
+  Chunk& operator[](uint32_t chunk) { return chunks_[chunk]; }
+  const Chunk& operator[](uint32_t chunk) const { return chunks_[chunk]; }
+
+  bool held(uint32_t chunk) const { return chunks_[chunk].lineage != Epoch(0); }
+  uint32_t held_count() const { return held_; }
+  bool full() const { return held_ == size(); }
+
+  void hold(uint32_t chunk, Epoch lineage);
+  void discard(uint32_t chunk);
+  // Forgets what was on its way (install, rule D); what is held stays until the decision says otherwise.
+  void forget_progress();
+  std::vector<HeldRun> report() const;
+
+ private:
+  std::vector<Chunk> chunks_;
+  uint32_t held_ = 0;
+};
+
+}  // namespace rhz

@@ -1,0 +1,41 @@
+// How an op's elements are cut into chunks (the unit of agreement) and segments (the unit of pipelining, one frame).
+// A function of the op and the run's configuration alone, so that it is the same on every rank and in every epoch.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/agreement/view.h"
+
+namespace rhz {
+
+struct Layout {
+  uint64_t count = 0;           // elements
+  uint32_t element_bytes = 1;
+  uint64_t chunk_elements = 0;  // of every chunk but the last
+  uint64_t segment_elements = 0;
+  uint32_t chunks = 1;          // at least one, also of an op without elements: contributions and signatures still travel
+
+  uint64_t bytes() const { return count * element_bytes; }
+  uint64_t chunk_offset(uint32_t chunk) const { return chunk * chunk_elements; }
+  uint64_t chunk_count(uint32_t chunk) const {
+    const uint64_t left = count - chunk_offset(chunk);
+    return left < chunk_elements ? left : chunk_elements;
+  }
+  uint64_t chunk_bytes(uint32_t chunk) const { return chunk_count(chunk) * element_bytes; }
+  uint32_t segments(uint32_t chunk) const {
+    const uint64_t n = chunk_count(chunk);
+    return n == 0 ? 1 : static_cast<uint32_t>((n + segment_elements - 1) / segment_elements);
+  }
+  uint64_t segment_count(uint32_t chunk, uint32_t segment) const {
+    const uint64_t left = chunk_count(chunk) - segment * segment_elements;
+    return left < segment_elements ? left : segment_elements;
+  }
+  // Elements before it in the op.
+  uint64_t segment_offset(uint32_t chunk, uint32_t segment) const {
+    return chunk_offset(chunk) + segment * segment_elements;
+  }
+};
+
+Layout make_layout(uint64_t count, uint32_t element_bytes, const RunConfig& config);
+
+}  // namespace rhz

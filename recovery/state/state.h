@@ -1,0 +1,73 @@
+// The registered tensors of one peer: what a joiner must have to be a member, and the revision it stands at.
+//
+// Owned by the communicator.  Tensors are added before the peer joins and frozen then; their bytes belong to the caller and are
+// only borrowed.  Not synchronised: one thread at a time, and nobody changes the bytes while a digest is computed.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/base/bytes.h"
+#include "runtime/base/status.h"
+#include "runtime/base/types.h"
+
+namespace rhz::recovery {
+
+inline constexpr size_t kMaxTensorNameBytes = 127;             // rhz_tensor.name
+inline constexpr size_t kMaxTensors = 65536;                   // a manifest names each of them
+inline constexpr uint64_t kMaxStateBytes = uint64_t{1} << 42;  // 4 TiB: 256 MiB of block digests
+
+struct Tensor {
+  std::string name;
+  uint32_t dtype = 0;         // RHZ_DTYPE_*; only compared here
+  uint64_t count_elems = 0;
+  std::byte* data = nullptr;  // `bytes` bytes of the caller's
+  uint64_t bytes = 0;         // count_elems times the size of the dtype
+
+  ConstBytes view() const { return {data, bytes}; }
+};
+
+class State {
+ public:
+  // kArgument: no name, a name too long or taken, no elements, no data, a size that is no multiple of the count, or over a
+  // limit above.  kState: frozen.
+  [[nodiscard]] Status add(Tensor tensor);
+  // No tensors come from now on: their positions in tensors() are what ranges on the wire name.
+  void freeze() { frozen_ = true; }
+
+  // By rising name (bytewise).
+  std::span<const Tensor> tensors() const { return tensors_; }
+  uint64_t bytes() const { return bytes_; }
+
+  // Of the names, dtypes and counts; equal on all peers of a run.  Persisted format: the number of tensors (u32), then per
+  // tensor the length of the name (u32), the name, dtype (u32) and count (u64), little-endian.
+  Digest shape() const;
+  // Of the bytes: XXH3-128 of the tensor digests (runtime/digest) in the order of the names.  Reads everything at once: on the
+  // progress thread use ManifestBuilder, which can be interrupted.
+  Digest root() const;
+
+  // R1: revisions grow by one.  kArgument unless it is one more than the last; the first one may be any number.
+  [[nodiscard]] Status commit(uint64_t revision);
+  // What the tensors now hold; empty before the first commit, and while a sync overwrites them.
+  std::optional<uint64_t> revision() const { return revision_; }
+
+  // For recovery/sync: the bytes are about to be overwritten …
+  void forget_revision() { revision_.reset(); }
+  // … and hold this (logged and verified) revision now.  0: the members have not committed one yet.
+  void adopt_revision(uint64_t revision) {
+    revision_.reset();
+    if (revision != 0) revision_ = revision;
+  }
+
+ private:
+  std::vector<Tensor> tensors_;
+  uint64_t bytes_ = 0;
+  bool frozen_ = false;
+  std::optional<uint64_t> revision_;
+};
+
+}  // namespace rhz::recovery

@@ -1,0 +1,114 @@
+#include "recovery/sync/donor.h"
+
+#include <algorithm>
+
+#include "runtime/base/assert.h"
+#include "runtime/digest/digest.h"
+
+namespace rhz::recovery {
+
+void Donor::open(OpSeq sync, uint64_t revision, const Digest& root, const State& state,
+                 std::optional<Manifest> manifest) {
+  RHZ_ASSERT("R2", !is_open());
+  sync_ = sync;
+  revision_ = revision;
+  root_ = root;
+  state_ = &state;
+  if (manifest) {
+    RHZ_ASSERT("R1", manifest->revision == revision && manifest->root == root);
+    manifest_ = manifest->serialise();
+  }
+}
+
+void Donor::close() {
+  state_ = nullptr;
+  manifest_ = {};
+  diverged_ = false;
+}
+
+std::optional<SendData> Donor::handle(PeerId from, ConstBytes payload) {
+  const auto pull = decode_pull(payload);
+  forget_sent();
+  if (!pull || unsent_.size() >= kMaxUnsentAnswers) {
+    ++counters_.dropped;
+    return {};
+  }
+  ConstBytes bytes;
+  DataStatus status = find(*pull, bytes);
+  if (status == DataStatus::kOk && unsent_bytes_ + bytes.size() > kMaxUnsentBytes)
+    status = DataStatus::kBusy;
+  if (status != DataStatus::kOk) bytes = {};
+
+  Buffer buffer = pool_.take(kDataHeaderBytes + bytes.size());
+  if (!buffer) {
+    ++counters_.dropped;
+    return {};
+  }
+  encode_data_header(*pull, status, buffer.data());
+  if (!bytes.empty()) std::memcpy(buffer.data() + kDataHeaderBytes, bytes.data(), bytes.size());
+  count(status, bytes.size());
+  unsent_bytes_ += buffer.capacity();
+  unsent_.push_back(buffer);
+  return SendData{from, std::move(buffer),
+                  static_cast<uint32_t>(kDataHeaderBytes + bytes.size())};
+}
+
+DataStatus Donor::find(const Pull& pull, ConstBytes& bytes) {
+  if (!is_open() || pull.sync != sync_) return DataStatus::kClosed;
+  if (diverged_) return DataStatus::kDiverged;
+  return pull.kind == PullKind::kManifest ? find_manifest(pull, bytes) : find_range(pull, bytes);
+}
+
+DataStatus Donor::find_manifest(const Pull& pull, ConstBytes& bytes) {
+  if (manifest_.empty()) {
+    ManifestBuilder builder(*state_, revision_);
+    while (!builder.advance(UINT64_MAX)) {
+    }
+    const Manifest manifest = builder.take();
+    diverged_ = manifest.root != root_;
+    if (diverged_) return DataStatus::kDiverged;
+    manifest_ = manifest.serialise();
+  }
+  if (pull.tensor != 0 || pull.offset > manifest_.size() ||
+      pull.length > manifest_.size() - pull.offset)
+    return DataStatus::kRefused;
+  bytes = ConstBytes(manifest_).subspan(pull.offset, pull.length);
+  return DataStatus::kOk;
+}
+
+DataStatus Donor::find_range(const Pull& pull, ConstBytes& bytes) const {
+  const auto tensors = state_->tensors();
+  if (pull.tensor >= tensors.size()) return DataStatus::kRefused;
+  const ConstBytes tensor = tensors[pull.tensor].view();
+  if (pull.offset > tensor.size() || pull.length > tensor.size() - pull.offset)
+    return DataStatus::kRefused;
+  const bool at_block_ends = pull.offset % kDigestBlockBytes == 0 &&
+                             (pull.length % kDigestBlockBytes == 0 ||
+                              pull.offset + pull.length == tensor.size());
+  if (!at_block_ends) return DataStatus::kRefused;
+  bytes = tensor.subspan(pull.offset, pull.length);
+  return DataStatus::kOk;
+}
+
+void Donor::count(DataStatus status, size_t bytes) {
+  switch (status) {
+    case DataStatus::kOk:
+      ++counters_.served;
+      counters_.served_bytes += bytes;
+      return;
+    case DataStatus::kClosed: ++counters_.closed; return;
+    case DataStatus::kBusy: ++counters_.busy; return;
+    case DataStatus::kRefused:
+    case DataStatus::kDiverged: ++counters_.refused; return;
+  }
+}
+
+void Donor::forget_sent() {
+  std::erase_if(unsent_, [this](const Buffer& buffer) {
+    if (buffer.shared()) return false;
+    unsent_bytes_ -= buffer.capacity();
+    return true;
+  });
+}
+
+}  // namespace rhz::recovery

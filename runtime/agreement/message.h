@@ -1,0 +1,151 @@
+// Control messages between a peer and the coordinator, as plain structs.  runtime/wire/codec puts them on the wire.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "runtime/agreement/record.h"
+#include "runtime/agreement/report.h"
+#include "runtime/agreement/view.h"
+
+namespace rhz {
+
+// ---- peer → coordinator
+
+// First message of a session, also after a reconnect.
+struct HelloMessage {
+  std::string run_id;
+  MemberInfo self;          // slot: the one asked for, or kAnySlot
+  LogIndex last_index;      // newest record seen; 0: none (a newcomer)
+  Term term;                // highest term seen
+  Digest state_shape{};     // of the registered tensors' names, dtypes and counts
+  friend bool operator==(const HelloMessage&, const HelloMessage&) = default;
+};
+struct SuspectMessage {
+  Epoch epoch;
+  PeerId target;
+  uint8_t evidence = 0;     // Evidence (transport.h)
+  bool self_doubt = false;  // the accuser was itself not running lately
+  friend bool operator==(const SuspectMessage&, const SuspectMessage&) = default;
+};
+struct SealedMessage {
+  SealReport report;
+  friend bool operator==(const SealedMessage&, const SealedMessage&) = default;
+};
+// FAIL(op): repeated until a RESOLVE answers it.
+struct FailMessage {
+  Epoch epoch;
+  GroupId group;
+  OpSeq seq;
+  Status status;
+  friend bool operator==(const FailMessage&, const FailMessage&) = default;
+};
+// This member stands at its admit op, its state does not change until that is over.
+struct AdmitBegunMessage {
+  OpSeq op;
+  uint64_t revision = 0;
+  Digest root{};
+  Digest state_shape{};
+  friend bool operator==(const AdmitBegunMessage&, const AdmitBegunMessage&) = default;
+};
+// The joiner holds this state, verified; or (failed) could not get it.
+struct SyncedMessage {
+  OpSeq op;
+  uint64_t revision = 0;
+  Digest root{};
+  Status failed;
+  friend bool operator==(const SyncedMessage&, const SyncedMessage&) = default;
+};
+struct Metric {
+  std::string name;
+  double value = 0;
+  friend bool operator==(const Metric&, const Metric&) = default;
+};
+struct PeerBeatMessage {
+  Epoch epoch;             // installed
+  uint64_t ops = 0;        // ended here
+  uint64_t sent_bytes = 0, received_bytes = 0;
+  std::vector<Metric> metrics;  // what the program published, ≤ 8
+  friend bool operator==(const PeerBeatMessage&, const PeerBeatMessage&) = default;
+};
+struct LeaveMessage {
+  friend bool operator==(const LeaveMessage&, const LeaveMessage&) = default;
+};
+// From a tool, not from a peer: needs no Hello.
+struct StatusRequest {
+  std::string run_id;  // empty: any
+  friend bool operator==(const StatusRequest&, const StatusRequest&) = default;
+};
+
+// ---- coordinator → peer; Term in every one of them: lower terms are refused
+
+struct WelcomeMessage {
+  Term term;
+  RunConfig config;
+  friend bool operator==(const WelcomeMessage&, const WelcomeMessage&) = default;
+};
+// The session is over, and so is this peer in this run.
+struct RefusedMessage {
+  Term term;
+  Status status;
+  friend bool operator==(const RefusedMessage&, const RefusedMessage&) = default;
+};
+// Durable records, in log order, each exactly once per session.
+struct EntriesMessage {
+  Term term;
+  std::vector<LogEntry> entries;
+  friend bool operator==(const EntriesMessage&, const EntriesMessage&) = default;
+};
+// How many peers wait to be admitted.
+struct PendingMessage {
+  Term term;
+  uint32_t waiting = 0;
+  friend bool operator==(const PendingMessage&, const PendingMessage&) = default;
+};
+// To a joiner: fetch this (logged) state from any of these members, who stand still meanwhile.
+struct SyncStartMessage {
+  Term term;
+  AdmitRecord admit;
+  std::vector<MemberInfo> donors;
+  friend bool operator==(const SyncStartMessage&, const SyncStartMessage&) = default;
+};
+struct CoordinatorBeatMessage {
+  Term term;
+  friend bool operator==(const CoordinatorBeatMessage&, const CoordinatorBeatMessage&) = default;
+};
+struct FaultLine {  // one fault and how long it took to heal
+  Epoch epoch;
+  std::string cause;
+  uint64_t at_ms = 0;         // since the coordinator started
+  uint64_t heal_us = 0;       // first evidence → RESOLVE durable
+  friend bool operator==(const FaultLine&, const FaultLine&) = default;
+};
+struct PeerStatus {
+  MemberInfo info;
+  bool member = false;     // else: waits to be admitted
+  bool connected = false;
+  uint64_t silent_ms = 0;
+  PeerBeatMessage beat;
+  friend bool operator==(const PeerStatus&, const PeerStatus&) = default;
+};
+struct StatusReply {
+  Term term;
+  RunConfig config;
+  View view;
+  bool resolved = false;
+  uint64_t uptime_ms = 0, log_bytes = 0;
+  LogIndex last_index;
+  std::vector<PeerStatus> peers;
+  std::vector<FaultLine> faults;  // the last 32
+  friend bool operator==(const StatusReply&, const StatusReply&) = default;
+};
+
+using ControlMessage =
+    std::variant<HelloMessage, SuspectMessage, SealedMessage, FailMessage, AdmitBegunMessage,
+                 SyncedMessage, PeerBeatMessage, LeaveMessage, StatusRequest, WelcomeMessage,
+                 RefusedMessage, EntriesMessage, PendingMessage, SyncStartMessage,
+                 CoordinatorBeatMessage, StatusReply>;
+
+}  // namespace rhz

@@ -1,0 +1,58 @@
+// Records of the decision log.
+#pragma once
+
+#include <variant>
+#include <vector>
+
+#include "runtime/agreement/resolution.h"
+#include "runtime/agreement/view.h"
+
+namespace rhz {
+
+struct ConfigRecord {  // always the first one
+  RunConfig config;
+  friend bool operator==(const ConfigRecord&, const ConfigRecord&) = default;
+};
+struct ViewRecord {
+  View view;
+  friend bool operator==(const ViewRecord&, const ViewRecord&) = default;
+};
+struct ResolveRecord {
+  Resolution resolution;
+  friend bool operator==(const ResolveRecord&, const ResolveRecord&) = default;
+};
+// Who may enter at this admit op, and the state they must have (R2).  No joiners: the op is over, nobody entered.
+struct AdmitRecord {
+  OpSeq op;
+  std::vector<MemberInfo> joiners;
+  uint64_t revision = 0;
+  Digest root{};
+  friend bool operator==(const AdmitRecord&, const AdmitRecord&) = default;
+};
+// Stands for all records before it, when the log is cut.
+struct SnapshotRecord {
+  RunConfig config;
+  View view;
+  LogIndex view_index;
+  Resolution resolution;     // the newest; its epoch may be older than the view's
+  std::vector<PeerId> retired;  // ids that were members and never may be again (V2)
+  struct History {
+    Epoch epoch;
+    std::vector<PeerId> members;
+    friend bool operator==(const History&, const History&) = default;
+  };
+  std::vector<History> history;  // views that a lineage may still name
+  std::vector<OpDecision> aborts;  // of the root group, not yet ended everywhere
+  friend bool operator==(const SnapshotRecord&, const SnapshotRecord&) = default;
+};
+using Record = std::variant<ConfigRecord, ViewRecord, ResolveRecord, AdmitRecord, SnapshotRecord>;
+
+// A record with its place.
+struct LogEntry {
+  Term term;
+  LogIndex index;
+  Record record;
+  friend bool operator==(const LogEntry&, const LogEntry&) = default;
+};
+
+}  // namespace rhz

@@ -1,0 +1,48 @@
+// What a sealed peer tells about its ops, as plain data (W5, W6; "Errors are uniform too", 7).
+#pragma once
+
+#include <vector>
+
+#include "runtime/base/status.h"
+#include "runtime/base/types.h"
+
+namespace rhz {
+
+// What becomes of an op when a participant dies.  Values as RHZ_REBUILD_*.
+enum class RebuildMode : uint8_t { kStrict = 1, kKeep = 2, kFail = 3 };
+
+// Chunks [first, first + count) are held with this lineage.
+struct HeldRun {
+  uint32_t first = 0, count = 0;
+  Epoch lineage;
+  friend bool operator==(const HeldRun&, const HeldRun&) = default;
+};
+
+struct OpReport {
+  OpSeq seq;
+  bool begun = false;
+  bool freed = false;  // its wave is known here: everybody holds it
+  bool admit = false;  // an admit op: no data, ends by the rules of joins
+  RebuildMode mode = RebuildMode::kStrict;
+  uint32_t chunks = 0;     // of the whole op; 0 while not begun
+  uint64_t signature = 0;  // 0 while not begun
+  std::vector<HeldRun> held;  // rising, disjoint
+  Status fail;                // FAIL raised here and not yet answered
+  friend bool operator==(const OpReport&, const OpReport&) = default;
+};
+
+struct GroupReport {
+  GroupId group;
+  OpSeq ended_upto;  // all ops below are over here: freed or aborted
+  OpSeq begun_upto;  // one more than the highest op begun here
+  std::vector<OpReport> open;  // ops >= ended_upto of which there is anything to say, rising
+  friend bool operator==(const GroupReport&, const GroupReport&) = default;
+};
+
+struct SealReport {
+  Epoch epoch;  // the view that is sealed for
+  std::vector<GroupReport> groups;
+  friend bool operator==(const SealReport&, const SealReport&) = default;
+};
+
+}  // namespace rhz

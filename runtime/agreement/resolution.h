@@ -1,0 +1,51 @@
+// What is decided about the ops in flight when a view is installed, as plain data.
+#pragma once
+
+#include <vector>
+
+#include "runtime/base/status.h"
+#include "runtime/base/types.h"
+
+namespace rhz {
+
+// Chunks [first, first + count): kept where a lineage is named, otherwise reduced again from the inputs.
+struct ChunkRun {
+  uint32_t first = 0, count = 0;
+  Epoch lineage;              // 0: REDO
+  std::vector<Rank> holders;  // of the new view, rising; KEEP only, never empty then
+  friend bool operator==(const ChunkRun&, const ChunkRun&) = default;
+};
+
+struct OpDecision {
+  enum class Outcome : uint8_t { kFinal = 1, kAbort = 2, kChunks = 3 };
+  OpSeq seq;
+  Outcome outcome = Outcome::kChunks;
+  Status reason;               // kAbort: what every participant's op ends with
+  std::vector<ChunkRun> runs;  // kChunks: rising, complete; empty: REDO everything
+  friend bool operator==(const OpDecision&, const OpDecision&) = default;
+};
+
+// The FAIL of this peer for this op was among the reports: it is answered, whatever the answer.
+struct AnsweredFail {
+  PeerId peer;
+  OpSeq seq;
+  friend bool operator==(const AnsweredFail&, const AnsweredFail&) = default;
+};
+
+struct GroupResolution {
+  GroupId group;
+  std::vector<Rank> ring;        // all ranks, in the order in which values travel
+  std::vector<OpSeq> first_op;   // by rank: the first op in which that member takes part
+  OpSeq admit_ended = kNoOp;     // the admit op that this resolution ends
+  std::vector<OpDecision> ops;   // rising; ops not named and begun by nobody start afresh
+  std::vector<AnsweredFail> answered;
+  friend bool operator==(const GroupResolution&, const GroupResolution&) = default;
+};
+
+struct Resolution {
+  Epoch epoch;
+  std::vector<GroupResolution> groups;
+  friend bool operator==(const Resolution&, const Resolution&) = default;
+};
+
+}  // namespace rhz

@@ -1,0 +1,39 @@
+// The one subtle calculation of the protocol, on its own: reports of the sealed members → decisions about their ops.
+// A pure function (docs/protocol.md, "A peer dies, or is suspected", step 3, and "Errors are uniform too").
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "runtime/agreement/report.h"
+#include "runtime/agreement/resolution.h"
+#include "runtime/agreement/view.h"
+
+namespace rhz {
+
+struct ResolveInput {
+  const View* view = nullptr;             // the view to install
+  std::vector<const SealReport*> reports;  // by rank, of every member (rule F)
+  std::vector<OpSeq> first_op;            // by rank, root group
+  std::vector<Rank> ring;
+  OpSeq admit_ended = kNoOp;
+  std::vector<OpDecision> aborts;         // of older resolutions, not yet ended everywhere
+  uint32_t min_world = 1;
+  // Members of that view who took part in that op: the contributors of a value of that lineage.
+  std::function<std::vector<PeerId>(Epoch lineage, OpSeq seq)> contributors;
+};
+
+struct ResolveOutput {
+  Resolution resolution;
+  // ABORTs to repeat in the next resolution (rule 5).
+  std::vector<OpDecision> aborts;
+  // L1: two lineages of one chunk were reported.  A bug; the newer one was kept.
+  bool lineages_disagree = false;
+};
+
+ResolveOutput resolve(const ResolveInput& input);
+
+// Order in which values travel: by slot, avoiding broken edges (pairs of ranks).  Empty when no ring avoids them all.
+std::vector<Rank> make_ring(uint32_t world, const std::vector<std::pair<Rank, Rank>>& broken);
+
+}  // namespace rhz

@@ -1,0 +1,52 @@
+// Who is in the run, as plain data.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/base/status.h"
+#include "runtime/base/types.h"
+
+namespace rhz {
+
+struct MemberInfo {
+  PeerId id;
+  Slot slot = kAnySlot;
+  uint64_t host = 0;                   // equal on peers of one host
+  std::vector<std::string> endpoints;  // data port, best first
+  friend bool operator==(const MemberInfo&, const MemberInfo&) = default;
+};
+
+// What is the same for the whole run; logged first, told to every peer.
+struct RunConfig {
+  std::string run_id;
+  uint32_t world = 1;      // peers that the first view waits for
+  uint32_t max_world = 1;  // slots
+  uint32_t min_world = 1;  // below it every op fails
+  uint32_t chunk_bytes = 256u << 10;    // largest chunk
+  uint32_t segment_bytes = 256u << 10;  // largest frame
+  uint32_t retain_bytes = 256u << 10;   // results up to this size are released by rule (b)
+  uint32_t heartbeat_ms = 100;
+  uint32_t suspicion_ms = 1000;
+  friend bool operator==(const RunConfig&, const RunConfig&) = default;
+};
+
+struct View {
+  Epoch epoch;
+  std::vector<MemberInfo> members;  // by rising slot; the index is the rank
+  std::string cause;                // one line: "peer in slot 2 lost (refused)", "joined: slot 2", …
+  friend bool operator==(const View&, const View&) = default;
+
+  uint32_t size() const { return static_cast<uint32_t>(members.size()); }
+  // kNoRank when the peer is not a member.
+  Rank rank_of(PeerId id) const {
+    const auto at = std::find_if(members.begin(), members.end(),
+                                 [&](const MemberInfo& m) { return m.id == id; });
+    return at == members.end() ? kNoRank : Rank(static_cast<uint32_t>(at - members.begin()));
+  }
+  bool contains(PeerId id) const { return rank_of(id) != kNoRank; }
+};
+
+}  // namespace rhz

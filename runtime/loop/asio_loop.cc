@@ -1,0 +1,57 @@
+#include "runtime/loop/asio_loop.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <asio/error_code.hpp>
+#include <chrono>
+
+#include "runtime/base/assert.h"
+
+namespace rhz {
+
+// One thread runs the context at a time (hint 1): Asio then leaves out its wake-ups between threads.
+AsioLoop::AsioLoop() : context_(1), wake_event_(context_) {
+  const int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  RHZ_ASSERT("eventfd", fd >= 0);
+  asio::error_code error;
+  wake_event_.assign(fd, error);
+  RHZ_ASSERT("eventfd", !error);
+  wait_for_wake();
+}
+
+AsioLoop::~AsioLoop() = default;
+
+Time AsioLoop::now() const { return std::chrono::steady_clock::now().time_since_epoch(); }
+
+bool AsioLoop::poll() {
+  context_.restart();
+  return context_.poll() > 0;
+}
+
+void AsioLoop::run_until(Time deadline) {
+  context_.restart();
+  if (deadline == kNever) {
+    context_.run_one();
+  } else if (const Time left = deadline - now(); left > Time::zero()) {
+    context_.run_one_for(left);
+  }
+  context_.poll();
+}
+
+void AsioLoop::wake() {
+  const uint64_t one = 1;
+  // Full (EAGAIN) means that a wake is pending already.
+  [[maybe_unused]] const ssize_t written = ::write(wake_event_.native_handle(), &one, sizeof one);
+}
+
+void AsioLoop::wait_for_wake() {
+  wake_event_.async_wait(asio::posix::stream_descriptor::wait_read, [this](asio::error_code error) {
+    if (error) return;
+    uint64_t count = 0;
+    [[maybe_unused]] const ssize_t got = ::read(wake_event_.native_handle(), &count, sizeof count);
+    wait_for_wake();
+  });
+}
+
+}  // namespace rhz

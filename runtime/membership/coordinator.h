@@ -1,0 +1,171 @@
+// The coordinator as a step function: control messages and time in, actions out.  docs/protocol.md, "Roles".
+// It is not on the data path: while membership is stable, collectives run without a word to it.
+//
+// Actions must be carried out in the order given.  Whoever does so stops at an Append that fails or whose outcome is unknown, and
+// starts a new Coordinator from what the log then holds: so no message reveals a decision that is not durable (C1).
+#pragma once
+
+#include <deque>
+#include <map>
+#include <set>
+#include <variant>
+#include <vector>
+
+#include "runtime/agreement/message.h"
+#include "runtime/agreement/resolve.h"
+#include "runtime/base/status.h"
+
+namespace rhz {
+
+using SessionId = uint64_t;  // a control connection, numbered by the driver, never reused
+
+struct AppendAction {
+  LogEntry entry;
+};
+// Replaces the whole log by this snapshot.
+struct CutAction {
+  LogEntry snapshot;
+};
+struct CoordinatorSend {
+  SessionId session;
+  ControlMessage message;
+};
+// After what was sent before has left.
+struct CloseSession {
+  SessionId session;
+};
+using CoordinatorAction = std::variant<AppendAction, CutAction, CoordinatorSend, CloseSession>;
+
+struct CoordinatorTiming {
+  Duration hard_window = milliseconds(2);    // batches evidence that a process is gone
+  Duration soft_window = milliseconds(100);  // … that it is silent
+  Duration reconnect_grace = milliseconds(50);  // a control connection that was lost may come back
+  Duration full_grace = milliseconds(3000);  // a newcomer waits so long for a slot to become vacant
+  Duration sync_timeout = std::chrono::seconds(120);
+};
+
+class Coordinator {
+ public:
+  // `recovered`: what the log holds; empty for a new run.  `config` must equal a recovered one except for timing fields.
+  Coordinator(RunConfig config, std::vector<LogEntry> recovered, Time now,
+              CoordinatorTiming timing = {});
+
+  void receive(Time now, SessionId session, const ControlMessage& message);
+  void disconnected(Time now, SessionId session);
+  // Returns when it wants to be called next.
+  Time tick(Time now);
+  std::vector<CoordinatorAction> take_actions() { return std::exchange(actions_, {}); }
+
+  // Asks for a cut of the log at the next moment at which no decision is pending.
+  void cut_log() { cut_wanted_ = true; }
+
+  // What a simulator or a tool looks at.
+  const View& view() const { return view_; }
+  bool resolved() const { return resolution_.epoch == view_.epoch && view_.epoch != Epoch(0); }
+  const RunConfig& config() const { return config_; }
+  StatusReply status(Time now) const;
+
+ private:
+  struct Peer {  // a member, or somebody who wants to be one
+    MemberInfo info;
+    SessionId session = 0;  // 0: not connected
+    Time heard{}, lost{};   // newest message; when the session ended
+    Time since{};           // first hello
+    Digest state_shape{};
+    bool leaving = false;
+    PeerBeatMessage beat;
+    std::optional<SealReport> report;  // for the newest view
+    std::optional<AdmitBegunMessage> admit;
+  };
+  struct Accusation {
+    uint8_t evidence;
+    Time at;
+    bool self_doubt;
+  };
+  struct Admission {  // an AdmitRecord whose joiners have not entered yet
+    AdmitRecord record;
+    LogIndex index;
+    Time started{};
+    std::set<PeerId> synced, failed;
+  };
+
+  // coordinator.cc: sessions and the log
+  void hello(Time now, SessionId session, const HelloMessage& message);
+  void newcomer(Time now, SessionId session, const HelloMessage& message);
+  void reattach(Peer& peer, SessionId session, LogIndex last_index);
+  void recover(std::vector<LogEntry> entries);
+  void apply(const LogEntry& entry);
+  LogIndex append(Record record);
+  void send(SessionId session, ControlMessage message);
+  void refuse(SessionId session, Status status);
+  void send_entries_since(const Peer& peer, LogIndex after);
+  void maybe_cut();
+  Peer* peer_of(SessionId session);
+  bool is_member(PeerId id) const { return view_.contains(id); }
+  std::vector<PeerId> waiting() const;  // newcomers, by the time they came
+
+  // coordinator_faults.cc: suspicion and judgement
+  void suspect(Time now, PeerId accuser, const SuspectMessage& message);
+  void judge(Time now);
+  Duration grace(const Peer& peer) const;
+  bool silent(const Peer& peer, Time now) const;
+  bool node_fault(PeerId id, Time now) const;
+  std::vector<PeerId> unroutable() const;
+  Time watch_members(Time now);
+  Time watch_seal(Time now);
+  std::vector<std::pair<Rank, Rank>> broken_edges(const View& view) const;
+  void tell_pending();
+
+  // coordinator_views.cc: views and resolutions
+  void maybe_first_view(Time now);
+  void new_view(Time now, std::vector<MemberInfo> members, std::string cause);
+  void remove(Time now, const std::vector<PeerId>& ids, const std::string& cause);
+  void sealed(Time now, Peer& peer, const SealedMessage& message);
+  void maybe_resolve(Time now);
+  void fail(Time now, const FailMessage& message);
+  std::vector<PeerId> contributors(Epoch lineage, OpSeq seq) const;
+
+  // coordinator_admission.cc: joins
+  void admit_begun(Time now, Peer& peer, const AdmitBegunMessage& message);
+  void maybe_admit(Time now);
+  void synced(Time now, Peer& peer, const SyncedMessage& message);
+  void maybe_enter(Time now);
+  void start_sync(const Peer& joiner);
+  Slot vacant_slot(const std::set<Slot>& taken, Slot wanted) const;
+  Time watch_newcomers(Time now);
+
+  const CoordinatorTiming timing_;
+  RunConfig config_;
+  Time started_{}, last_tick_{};
+  Term term_{1};
+  std::vector<CoordinatorAction> actions_;
+
+  // From the log.
+  std::deque<LogEntry> entries_;  // the newest kKeepEntries, for peers that come back
+  LogIndex last_index_;
+  View view_;
+  LogIndex view_index_;
+  Resolution resolution_;
+  std::set<PeerId> retired_;
+  std::map<Epoch, std::vector<PeerId>> history_;
+  std::map<PeerId, OpSeq> first_op_;  // root group; of former members too: lineages name them
+  std::vector<OpDecision> aborts_;
+  std::optional<Admission> admission_;
+  OpSeq admit_op_ = kNoOp;      // admit op by which the newest joiners entered
+  bool admit_open_ = false;     // … not yet ended by a RESOLVE
+
+  // Volatile.
+  std::map<PeerId, Peer> peers_;
+  std::map<SessionId, PeerId> sessions_;
+  std::map<std::pair<PeerId, PeerId>, Accusation> accusations_;  // (accuser, target), of the newest view
+  Time judge_at_ = kNever;
+  std::set<std::pair<PeerId, PeerId>> broken_;  // edges to route around
+  Time view_logged_{};
+  Time evidence_at_ = kNever;  // first evidence of the fault being healed
+  uint32_t told_pending_ = 0;
+  bool cut_wanted_ = false;
+  std::deque<FaultLine> faults_;
+  Time next_beat_{};
+};
+
+}  // namespace rhz

@@ -1,0 +1,168 @@
+// Suspicion and judgement: who is to be removed, which edges are to be avoided.
+#include <algorithm>
+
+#include "runtime/membership/coordinator.h"
+
+namespace rhz {
+namespace {
+
+// Evidence (runtime/transport/transport.h) that is a process's end rather than a network's mood.
+bool is_hard(uint8_t evidence) { return evidence == 1; }
+
+}  // namespace
+
+// How long a member may be without a control connection.  After a restart of the coordinator everybody has to come back first.
+Duration Coordinator::grace(const Peer& peer) const {
+  return peer.lost == started_ ? Duration(milliseconds(config_.suspicion_ms))
+                               : timing_.reconnect_grace;
+}
+
+bool Coordinator::silent(const Peer& peer, Time now) const {
+  if (peer.session == 0) return now - peer.lost >= grace(peer);
+  return now - peer.heard >= milliseconds(config_.suspicion_ms);
+}
+
+void Coordinator::suspect(Time now, PeerId accuser, const SuspectMessage& message) {
+  if (message.epoch != view_.epoch || !is_member(accuser) || !is_member(message.target)) return;
+  if (accuser == message.target || message.evidence < 1 || message.evidence > 5) return;
+  auto& accusation = accusations_[{accuser, message.target}];
+  if (accusation.evidence == 0 || message.evidence < accusation.evidence)
+    accusation = {message.evidence, now, message.self_doubt};
+  evidence_at_ = std::min(evidence_at_, now);
+  const Duration window = is_hard(message.evidence) ? timing_.hard_window : timing_.soft_window;
+  judge_at_ = std::min(judge_at_, now + window);
+}
+
+// A node is at fault when two observers say so; the coordinator is one of them, and hears its own connection.
+bool Coordinator::node_fault(PeerId id, Time now) const {
+  const Peer& peer = peers_.at(id);
+  bool hard = false, soft = false;
+  for (const auto& [edge, accusation] : accusations_) {
+    if (edge.second != id || accusation.self_doubt || !is_member(edge.first)) continue;
+    hard |= is_hard(accusation.evidence);
+    soft |= now - accusation.at >= timing_.soft_window;
+  }
+  if (hard && peer.session == 0) return true;
+  if (soft && silent(peer, now)) return true;
+  // Alone, the coordinator is the only observer there can be.
+  return view_.size() == 1 && silent(peer, now) &&
+         now - peer.heard >= milliseconds(config_.suspicion_ms);
+}
+
+std::vector<std::pair<Rank, Rank>> Coordinator::broken_edges(const View& view) const {
+  std::vector<std::pair<Rank, Rank>> edges;
+  for (const auto& [a, b] : broken_)
+    if (view.contains(a) && view.contains(b)) edges.emplace_back(view.rank_of(a), view.rank_of(b));
+  return edges;
+}
+
+// No ring avoids the broken edges: the member with most of them goes; of equals the one in the higher slot.
+std::vector<PeerId> Coordinator::unroutable() const {
+  View left = view_;
+  std::vector<PeerId> out;
+  while (left.size() > 1 && make_ring(left.size(), broken_edges(left)).empty()) {
+    std::vector<uint32_t> count(left.size(), 0);
+    for (auto [a, b] : broken_edges(left)) ++count[a.value], ++count[b.value];
+    uint32_t worst = 0;
+    for (uint32_t r = 0; r < left.size(); ++r)
+      if (count[r] >= count[worst]) worst = r;
+    out.push_back(left.members[worst].id);
+    left.members.erase(left.members.begin() + worst);
+  }
+  return out;
+}
+
+void Coordinator::judge(Time now) {
+  judge_at_ = kNever;
+  std::vector<PeerId> dead;
+  bool rerouted = false;
+  for (const MemberInfo& member : view_.members)
+    if (node_fault(member.id, now)) dead.push_back(member.id);
+  auto is_dead = [&](PeerId id) { return std::find(dead.begin(), dead.end(), id) != dead.end(); };
+  for (const auto& [edge, accusation] : accusations_) {
+    if (is_dead(edge.second) || is_dead(edge.first) || accusation.self_doubt) continue;
+    if (now - accusation.at < timing_.soft_window) {
+      judge_at_ = std::min(judge_at_, accusation.at + timing_.soft_window);
+      continue;
+    }
+    // The coordinator hears both ends: the edge is at fault, not a node.
+    if (broken_.contains(edge) || broken_.contains({edge.second, edge.first})) continue;
+    broken_.insert(edge);
+    rerouted = true;
+  }
+  if (!dead.empty()) {
+    std::string cause;
+    for (PeerId id : dead) {
+      cause += (cause.empty() ? "lost: slot " : ", ") +
+               std::to_string(peers_.at(id).info.slot.value);
+    }
+    return remove(now, dead, cause);
+  }
+  if (!rerouted) return;
+  if (const auto out = unroutable(); !out.empty())
+    return remove(now, out, "unreachable by the others: slot " +
+                                std::to_string(peers_.at(out[0]).info.slot.value));
+  new_view(now, view_.members, "rerouted around a broken edge");
+}
+
+// Members whose control connection went away or fell silent.  While nothing is being decided that alone evicts nobody.
+Time Coordinator::watch_members(Time now) {
+  Time next = kNever;
+  const Duration suspicion = milliseconds(config_.suspicion_ms);
+  for (const MemberInfo& member : view_.members) {
+    const Peer& peer = peers_.at(member.id);
+    const Time silent_at =
+        peer.session == 0 ? peer.lost + grace(peer) : peer.heard + suspicion;
+    if (silent_at > now) {
+      next = std::min(next, silent_at);
+      continue;
+    }
+    const bool accused = std::any_of(accusations_.begin(), accusations_.end(), [&](const auto& a) {
+      return a.first.second == member.id && !a.second.self_doubt;
+    });
+    if (accused || view_.size() == 1) {
+      evidence_at_ = std::min(evidence_at_, now);
+      judge_at_ = std::min(judge_at_, now + timing_.hard_window);
+    }
+    next = std::min(next, now + milliseconds(config_.heartbeat_ms));
+  }
+  return next;
+}
+
+// While sealing, the coordinator's own evidence is enough: nobody goes on before the silent one is out.
+Time Coordinator::watch_seal(Time now) {
+  if (view_.epoch == Epoch(0) || resolved()) return kNever;
+  Time next = kNever;
+  std::vector<PeerId> dead;
+  const Duration suspicion = milliseconds(config_.suspicion_ms);
+  for (const MemberInfo& member : view_.members) {
+    const Peer& peer = peers_.at(member.id);
+    if (peer.report) continue;
+    Time due = std::max(peer.lost, view_logged_) + grace(peer);
+    if (peer.session != 0) {
+      // Heard, but it does not seal: something in it is stuck.
+      const Duration patience = std::max<Duration>(4 * suspicion, std::chrono::seconds(5));
+      due = std::min(peer.heard + suspicion, view_logged_ + patience);
+    }
+    if (due <= now) dead.push_back(member.id);
+    else next = std::min(next, due);
+  }
+  if (dead.empty()) return next;
+  std::string cause;
+  for (PeerId id : dead)
+    cause += (cause.empty() ? "lost while sealing: slot " : ", ") +
+             std::to_string(peers_.at(id).info.slot.value);
+  remove(now, dead, cause);
+  return now;
+}
+
+void Coordinator::tell_pending() {
+  const auto count = static_cast<uint32_t>(waiting().size());
+  if (count == told_pending_) return;
+  told_pending_ = count;
+  for (const MemberInfo& member : view_.members)
+    if (const Peer& peer = peers_.at(member.id); peer.session != 0)
+      send(peer.session, PendingMessage{term_, count});
+}
+
+}  // namespace rhz

@@ -1,0 +1,130 @@
+// Views and resolutions.
+#include <algorithm>
+
+#include "runtime/base/assert.h"
+#include "runtime/membership/coordinator.h"
+
+namespace rhz {
+namespace {
+constexpr size_t kMaxFaultLines = 32;
+constexpr size_t kMaxHistory = 1024;  // views that a lineage may name
+}  // namespace
+
+void Coordinator::maybe_first_view(Time now) {
+  if (view_.epoch != Epoch(0)) return;
+  const std::vector<PeerId> ready = waiting();
+  if (ready.size() < config_.world) return;
+  std::vector<MemberInfo> members;
+  std::set<Slot> taken;
+  auto seat = [&](PeerId id, bool chosen) {
+    MemberInfo& info = peers_.at(id).info;
+    if ((info.slot != kAnySlot) != chosen) return;
+    if (chosen && taken.contains(info.slot)) info.slot = kAnySlot;  // asked for twice: the first has it
+    if (info.slot == kAnySlot && chosen) return;
+    if (!chosen) info.slot = vacant_slot(taken, kAnySlot);
+    taken.insert(info.slot);
+    members.push_back(info);
+  };
+  const std::vector<PeerId> founders(ready.begin(), ready.begin() + config_.world);
+  for (PeerId id : founders) seat(id, true);
+  for (PeerId id : founders)
+    if (std::none_of(members.begin(), members.end(), [&](auto& m) { return m.id == id; }))
+      seat(id, false);
+  new_view(now, std::move(members), "founded");
+}
+
+void Coordinator::new_view(Time now, std::vector<MemberInfo> members, std::string cause) {
+  std::sort(members.begin(), members.end(),
+            [](const MemberInfo& a, const MemberInfo& b) { return a.slot < b.slot; });
+  for (auto& [id, peer] : peers_) peer.report.reset();
+  accusations_.clear();
+  judge_at_ = kNever;
+  view_logged_ = now;
+  std::erase_if(broken_, [&](const auto& edge) {
+    auto in = [&](PeerId id) {
+      return std::any_of(members.begin(), members.end(), [&](auto& m) { return m.id == id; });
+    };
+    return !in(edge.first) || !in(edge.second);
+  });
+  append(ViewRecord{View{view_.epoch.next(), std::move(members), std::move(cause)}});
+  while (history_.size() > kMaxHistory) history_.erase(history_.begin());
+}
+
+void Coordinator::remove(Time now, const std::vector<PeerId>& ids, const std::string& cause) {
+  std::vector<MemberInfo> members;
+  for (const MemberInfo& member : view_.members)
+    if (std::find(ids.begin(), ids.end(), member.id) == ids.end()) members.push_back(member);
+  for (PeerId id : ids)
+    if (!peers_.at(id).leaving) evidence_at_ = std::min(evidence_at_, now);
+  new_view(now, std::move(members), cause);
+  for (PeerId id : ids) {
+    const Peer& peer = peers_.at(id);
+    if (peer.session != 0) {
+      const bool left = peer.leaving;
+      refuse(peer.session, left ? Status(Code::kClosed, "left")
+                                : Status(Code::kEvicted, "removed from the run: " + cause));
+    }
+    peers_.erase(id);
+  }
+  told_pending_ = ~0u;
+  tell_pending();
+}
+
+void Coordinator::sealed(Time now, Peer& peer, const SealedMessage& message) {
+  if (message.report.epoch != view_.epoch || resolved() || !is_member(peer.info.id)) return;
+  peer.report = message.report;
+  maybe_resolve(now);
+}
+
+std::vector<PeerId> Coordinator::contributors(Epoch lineage, OpSeq seq) const {
+  std::vector<PeerId> out;
+  auto at = history_.find(lineage);
+  if (at == history_.end()) return out;
+  for (PeerId id : at->second) {
+    auto first = first_op_.find(id);
+    if (first != first_op_.end() && first->second <= seq) out.push_back(id);
+  }
+  return out;
+}
+
+void Coordinator::maybe_resolve(Time now) {
+  ResolveInput input;
+  input.view = &view_;
+  for (const MemberInfo& member : view_.members) {
+    const Peer& peer = peers_.at(member.id);
+    if (!peer.report) return;  // rule F: of every member
+    input.reports.push_back(&*peer.report);
+    auto first = first_op_.find(member.id);
+    input.first_op.push_back(first != first_op_.end() ? first->second
+                             : admit_open_            ? admit_op_.next()
+                                                      : OpSeq(0));
+  }
+  input.ring = make_ring(view_.size(), broken_edges(view_));
+  if (input.ring.empty()) input.ring = make_ring(view_.size(), {});
+  input.admit_ended = admit_open_ ? admit_op_ : kNoOp;
+  input.aborts = aborts_;
+  input.min_world = config_.min_world;
+  input.contributors = [this](Epoch lineage, OpSeq seq) { return contributors(lineage, seq); };
+  ResolveOutput output = resolve(input);
+  RHZ_ASSERT("L1", !output.lineages_disagree);
+  append(ResolveRecord{std::move(output.resolution)});
+  aborts_ = std::move(output.aborts);
+  const auto heal = evidence_at_ == kNever ? Duration::zero() : now - evidence_at_;
+  faults_.push_back(
+      {view_.epoch, view_.cause,
+       static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(now - started_).count()),
+       static_cast<uint64_t>(std::chrono::duration_cast<microseconds>(heal).count())});
+  if (faults_.size() > kMaxFaultLines) faults_.pop_front();
+  evidence_at_ = kNever;
+  maybe_admit(now);
+  maybe_enter(now);
+}
+
+void Coordinator::fail(Time now, const FailMessage& message) {
+  // Raised before the newest seal: it is in the report, or it will be raised again.
+  if (message.epoch != view_.epoch || !resolved()) return;
+  new_view(now, view_.members,
+           "op " + std::to_string(message.seq.value) + " failed: " + message.status.text());
+}
+
+}  // namespace rhz

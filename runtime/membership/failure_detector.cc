@@ -1,0 +1,35 @@
+#include "runtime/membership/failure_detector.h"
+
+#include <algorithm>
+
+namespace rhz {
+
+void FailureDetector::watch(Time now, const std::vector<PeerId>& peers) {
+  std::erase_if(watched_, [&](const auto& entry) {
+    return std::find(peers.begin(), peers.end(), entry.first) == peers.end();
+  });
+  for (PeerId peer : peers) watched_.try_emplace(peer, Watched{now});
+}
+
+void FailureDetector::heard(Time now, PeerId peer) {
+  if (auto at = watched_.find(peer); at != watched_.end()) at->second = Watched{now};
+}
+
+std::vector<FailureDetector::Silent> FailureDetector::tick(Time now) {
+  std::vector<Silent> silent;
+  if (last_tick_ != Time::min() && now - last_tick_ > suspicion_ / 2) {
+    // This process stood still.  What the others sent meanwhile waits in the sockets.
+    const Duration gap = now - last_tick_;
+    for (auto& [peer, watched] : watched_) watched.heard += gap;
+    doubt_until_ = now + suspicion_ / 4;
+  }
+  last_tick_ = now;
+  for (auto& [peer, watched] : watched_) {
+    if (watched.accused || now - watched.heard < suspicion_) continue;
+    watched.accused = true;
+    silent.push_back({peer, now - watched.heard});
+  }
+  return silent;
+}
+
+}  // namespace rhz

@@ -1,0 +1,201 @@
+#include "runtime/membership/member.h"
+
+#include <algorithm>
+
+#include "runtime/base/assert.h"
+
+namespace rhz {
+
+Member::Member(std::string run_id, MemberInfo self, MemberTiming timing)
+    : run_id_(std::move(run_id)), timing_(timing), self_(std::move(self)) {}
+
+void Member::send(ControlMessage message) {
+  if (connected_) actions_.push_back(MemberSend{std::move(message)});
+}
+
+void Member::connected(Time) {
+  if (ended_) return;
+  connected_ = true;
+  welcomed_ = false;
+  send(HelloMessage{run_id_, self_, last_index_, term_, state_shape_});
+}
+
+void Member::disconnected(Time now) {
+  connected_ = welcomed_ = false;
+  if (needs_coordinator()) needed_since_ = std::min(needed_since_, now);
+}
+
+bool Member::needs_coordinator() const {
+  return sealed_now() || leaving_ || !suspects_.empty() || !fails_.empty() || admit_ || synced_;
+}
+
+void Member::receive(Time now, const ControlMessage& message) {
+  if (ended_) return;
+  // A stale term decides nothing (C1).
+  auto fresh = [&](Term term) {
+    if (term < term_) return false;
+    term_ = term;
+    return true;
+  };
+  if (const auto* m = std::get_if<WelcomeMessage>(&message)) {
+    if (!fresh(m->term)) return;
+    config_ = m->config;
+    welcomed_ = true;
+    needed_since_ = kNever;
+    if (report_) send(SealedMessage{*report_});
+    say_again(now);
+  } else if (const auto* m = std::get_if<RefusedMessage>(&message)) {
+    if (fresh(m->term)) end(m->status);
+  } else if (const auto* m = std::get_if<EntriesMessage>(&message)) {
+    if (!fresh(m->term)) return;
+    for (const LogEntry& e : m->entries) {
+      if (ended_) return;
+      entry(now, e);
+    }
+  } else if (const auto* m = std::get_if<PendingMessage>(&message)) {
+    if (fresh(m->term)) actions_.push_back(PendingAction{m->waiting});
+  } else if (const auto* m = std::get_if<SyncStartMessage>(&message)) {
+    if (fresh(m->term) && !is_member()) actions_.push_back(SyncAction{m->admit, m->donors});
+  }
+}
+
+void Member::entry(Time now, const LogEntry& e) {
+  if (e.index <= last_index_) return;  // a duplicate, after a reconnect
+  const bool snapshot = std::holds_alternative<SnapshotRecord>(e.record);
+  RHZ_ASSERT("C1", last_index_ == LogIndex(0) || e.index == last_index_.next() || snapshot);
+  last_index_ = e.index;
+  if (const auto* view = std::get_if<ViewRecord>(&e.record)) see_view(now, view->view);
+  if (const auto* resolve = std::get_if<ResolveRecord>(&e.record))
+    see_resolution(resolve->resolution);
+  if (const auto* admit = std::get_if<AdmitRecord>(&e.record)) {
+    if (admit_ && admit->joiners.empty() && admit->op == admit_->op) admit_.reset();
+    actions_.push_back(AdmitAction{*admit});
+  }
+  if (const auto* s = std::get_if<SnapshotRecord>(&e.record)) {
+    if (s->view.epoch > view_.epoch) see_view(now, s->view);
+    if (!ended_ && s->resolution.epoch > installed_) see_resolution(s->resolution);
+  }
+}
+
+void Member::see_view(Time, const View& view) {
+  RHZ_ASSERT("V1", view.epoch > view_.epoch);
+  if (!view.contains(self_.id)) {
+    if (leaving_) return end(Status(Code::kClosed, "left the run"));
+    return end(Status(Code::kEvicted, "removed from the run in epoch " +
+                                          std::to_string(view.epoch.value) + " (" + view.cause +
+                                          "); join again as a new peer"));
+  }
+  view_ = view;
+  self_.slot = view.members[view.rank_of(self_.id).value].slot;
+  report_.reset();
+  synced_.reset();
+  suspects_.clear();  // of the older epoch; what still holds is found again
+  actions_.push_back(SealAction{view});
+}
+
+void Member::sealed(Time now, SealReport report) {
+  if (ended_ || report.epoch != view_.epoch || !sealed_now()) return;
+  report_ = std::move(report);
+  if (welcomed_) send(SealedMessage{*report_});
+  else needed_since_ = std::min(needed_since_, now);
+}
+
+void Member::see_resolution(const Resolution& resolution) {
+  RHZ_ASSERT("V1", resolution.epoch == view_.epoch && installed_ < resolution.epoch);
+  installed_ = resolution.epoch;
+  report_.reset();
+  for (const GroupResolution& group : resolution.groups) {
+    for (const AnsweredFail& answered : group.answered)
+      if (answered.peer == self_.id) fails_.erase({group.group, answered.seq});
+    if (admit_ && group.group == kRootGroup && group.admit_ended != kNoOp &&
+        group.admit_ended >= admit_->op)
+      admit_.reset();
+  }
+  actions_.push_back(InstallAction{view_, resolution});
+}
+
+void Member::suspect(Time now, PeerId target, uint8_t evidence, bool self_doubt) {
+  if (ended_ || !view_.contains(target)) return;
+  SuspectMessage& message = suspects_[target];
+  if (message.evidence != 0 && message.evidence <= evidence) return;
+  message = {view_.epoch, target, evidence, self_doubt};
+  if (welcomed_) send(message);
+  else needed_since_ = std::min(needed_since_, now);
+  say_again_at_ = std::min(say_again_at_, now + timing_.repeat);
+}
+
+void Member::fail(Time now, GroupId group, OpSeq seq, Status status) {
+  if (ended_ || !fails_.emplace(std::pair{group, seq}, status).second) return;
+  // While sealed it travels in the report; afterwards it is said again if that came too late.
+  if (welcomed_ && !sealed_now()) send(FailMessage{view_.epoch, group, seq, std::move(status)});
+  if (!welcomed_) needed_since_ = std::min(needed_since_, now);
+  say_again_at_ = std::min(say_again_at_, now + timing_.repeat);
+}
+
+void Member::op_ended(GroupId group, OpSeq seq) { fails_.erase({group, seq}); }
+
+void Member::admit_begun(Time now, AdmitBegunMessage message) {
+  if (ended_) return;
+  admit_ = std::move(message);
+  if (welcomed_) send(*admit_);
+  else needed_since_ = std::min(needed_since_, now);
+  say_again_at_ = std::min(say_again_at_, now + timing_.repeat);
+}
+
+void Member::synced(Time now, SyncedMessage message) {
+  if (ended_) return;
+  synced_ = std::move(message);
+  if (welcomed_) send(*synced_);
+  say_again_at_ = std::min(say_again_at_, now + timing_.repeat);
+}
+
+void Member::leave(Time now) {
+  if (ended_) return;
+  leaving_ = true;
+  if (welcomed_) send(LeaveMessage{});
+  else needed_since_ = std::min(needed_since_, now);
+  say_again_at_ = std::min(say_again_at_, now + timing_.repeat);
+}
+
+void Member::beat(Time, PeerBeatMessage message) {
+  if (!welcomed_ || ended_) return;
+  message.epoch = installed_;
+  send(std::move(message));
+}
+
+// What the coordinator may have forgotten in a restart, or was told in a wrong moment.
+void Member::say_again(Time now) {
+  say_again_at_ = kNever;
+  if (!welcomed_ || ended_) return;
+  if (leaving_) send(LeaveMessage{});
+  for (const auto& [target, message] : suspects_) send(message);
+  if (!sealed_now())
+    for (const auto& [op, status] : fails_)
+      send(FailMessage{view_.epoch, op.first, op.second, status});
+  if (admit_) send(*admit_);
+  if (synced_) send(*synced_);
+  if (needs_coordinator()) say_again_at_ = now + timing_.repeat;
+}
+
+void Member::end(Status status) {
+  ended_ = true;
+  actions_.push_back(EndAction{std::move(status)});
+}
+
+Time Member::tick(Time now) {
+  if (ended_) return kNever;
+  if (now >= say_again_at_) say_again(now);
+  if (!needs_coordinator() || welcomed_) needed_since_ = kNever;
+  else needed_since_ = std::min(needed_since_, now);
+  // Founders and joiners may wait as long as they like: nothing of theirs is open.
+  if (is_member() && needed_since_ != kNever && now >= needed_since_ + timing_.isolation) {
+    end(Status(Code::kIsolated, "the coordinator was needed and out of reach for too long; join "
+                                "again when it is back"));
+    return kNever;
+  }
+  const Time isolated_at =
+      needed_since_ == kNever || !is_member() ? kNever : needed_since_ + timing_.isolation;
+  return std::min(say_again_at_, isolated_at);
+}
+
+}  // namespace rhz

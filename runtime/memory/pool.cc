@@ -1,0 +1,61 @@
+#include "runtime/memory/pool.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <new>
+
+#include "runtime/base/assert.h"
+
+namespace rhz {
+
+void Buffer::reset() {
+  Block* block = std::exchange(block_, nullptr);
+  if (block && --block->references == 0) block->pool->give_back(block);
+}
+
+BufferPool::~BufferPool() {
+  RHZ_ASSERT("buffers outlive their pool", in_use_bytes_ == 0);
+  for (auto& blocks : idle_) {
+    for (Buffer::Block* block : blocks) {
+      std::free(block->data);
+      delete block;
+    }
+  }
+}
+
+Buffer BufferPool::take(size_t bytes) {
+  const size_t capacity = std::bit_ceil(std::max<size_t>(bytes, 64));
+  const auto size_class = static_cast<uint32_t>(std::countr_zero(capacity));
+  RHZ_ASSERT("B1", size_class < kClasses);
+  Buffer::Block* block = nullptr;
+  if (auto& idle = idle_[size_class]; !idle.empty()) {
+    block = idle.back();
+    idle.pop_back();
+    idle_bytes_ -= capacity;
+  } else {
+    auto* data = static_cast<std::byte*>(std::aligned_alloc(64, capacity));
+    if (!data) return {};
+    block = new (std::nothrow) Buffer::Block{data, capacity, 0, size_class, this};
+    if (!block) {
+      std::free(data);
+      return {};
+    }
+  }
+  in_use_bytes_ += capacity;
+  peak_bytes_ = std::max(peak_bytes_, in_use_bytes_ + idle_bytes_);
+  return Buffer(block);
+}
+
+void BufferPool::give_back(Buffer::Block* block) {
+  in_use_bytes_ -= block->capacity;
+  if (idle_bytes_ + block->capacity > keep_bytes_) {
+    std::free(block->data);
+    delete block;
+    return;
+  }
+  idle_bytes_ += block->capacity;
+  idle_[block->size_class].push_back(block);
+}
+
+}  // namespace rhz

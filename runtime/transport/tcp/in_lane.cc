@@ -1,0 +1,297 @@
+#include "runtime/transport/tcp/in_lane.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "runtime/base/assert.h"
+#include "runtime/transport/tcp/handshake.h"
+#include "runtime/transport/tcp/send_queue.h"
+#include "runtime/transport/tcp/socket.h"
+
+namespace rhz::tcp {
+namespace {
+
+// Express: many small frames per read.  Bulk: little is read ahead of a header, so that payloads go straight to their place.
+constexpr size_t kExpressBufferBytes = size_t{64} << 10;
+constexpr size_t kBulkBufferBytes = size_t{4} << 10;
+// Of one lane, before others get their turn.
+constexpr size_t kBytesPerTurn = size_t{2} << 20;
+
+constexpr uint32_t kCreditFrames = 64;
+constexpr uint64_t kCreditBytes = uint64_t{1} << 20;
+constexpr Duration kCreditAfter = milliseconds(5);
+
+bool may_arrive(wire::Kind kind) {
+  return takes_number(kind) || kind == wire::Kind::kHeartbeat || kind == wire::Kind::kGoodbye;
+}
+
+}  // namespace
+
+InLane::InLane(Shared& shared, Edge& edge, uint32_t number, uint64_t generation,
+               std::function<void()> lost)
+    : shared_(shared),
+      edge_(edge),
+      number_(number),
+      generation_(generation),
+      lost_(std::move(lost)),
+      buffer_(number == 0 ? kExpressBufferBytes : kBulkBufferBytes) {}
+
+void InLane::attach(Connection&& connection) {
+  drop_connection();
+  connection_ = std::move(connection);
+  tune_connected(connection_.fd(), shared_.options);
+  connection_.on_ready([this] { read(); }, [this] { write_back(); });
+  connection_.want_read();
+  credited_ = consumed_;
+  uncredited_frames_ = 0;
+  uncredited_bytes_ = 0;
+  say(encode_welcome(consumed_, shared_.options.run_hash));
+}
+
+// A frame that was arriving or held will be sent again.
+void InLane::drop_connection() {
+  ++connection_count_;
+  connection_.close();
+  begin_ = end_ = 0;
+  arriving_ = held_ = false;
+  arrival_ = {};
+  back_.clear();
+}
+
+void InLane::read() {
+  const auto self = shared_from_this();
+  const uint64_t connection = connection_count_;
+  for (size_t turn = 0; !held_ && turn < kBytesPerTurn;) {
+    size_t wanted = 0;
+    const ssize_t got = receive(wanted);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) break;
+    if (got <= 0) {
+      drop_connection();
+      if (!edge_.said_goodbye()) lost_();
+      return;
+    }
+    turn += static_cast<size_t>(got);
+    shared_.counters.received_bytes += static_cast<size_t>(got);
+    if (!digest() || connection != connection_count_) return;
+    if (static_cast<size_t>(got) < wanted) break;  // that was all there is
+  }
+  if (!held_) connection_.want_read();
+}
+
+// One system call: the rest of a payload to its place, and a little of what follows it to the buffer.
+ssize_t InLane::receive(size_t& wanted) {
+  iovec pieces[2];
+  size_t count = 0;
+  wanted = 0;
+  const auto add = [&](std::byte* to, size_t size) {
+    pieces[count++] = {to, size};
+    wanted += size;
+  };
+  if (arriving_) {  // all that was buffered has been landed
+    const size_t rest = arrival_.header.length - arrival_.got;
+    if (arrival_.landing.verdict == Landing::Verdict::kInto) {
+      add(arrival_.landing.into + arrival_.got, rest);
+    } else {
+      add(shared_.scratch.data(), std::min(rest, shared_.scratch.size()));
+    }
+    if (wanted == rest) add(buffer_.data(), number_ == 0 ? buffer_.size() : wire::kHeaderBytes);
+  } else {
+    add(buffer_.data() + end_, buffer_.size() - end_);
+  }
+  msghdr message{};
+  message.msg_iov = pieces;
+  message.msg_iovlen = count;
+  const ssize_t got = ::recvmsg(connection_.fd(), &message, MSG_DONTWAIT);
+  if (got <= 0) return got;
+  size_t bytes = static_cast<size_t>(got);
+  if (arriving_) {
+    const size_t landed = std::min(bytes, pieces[0].iov_len);
+    arrival_.got += static_cast<uint32_t>(landed);
+    bytes -= landed;
+  }
+  end_ += bytes;
+  return got;
+}
+
+// Works off what has been received.  False: the connection is gone.
+bool InLane::digest() {
+  for (;;) {
+    if (arriving_) {
+      land_buffered();
+      if (arrival_.got < arrival_.header.length) return true;
+      if (!complete()) return false;
+    }
+    if (end_ - begin_ < wire::kHeaderBytes) break;
+    const auto header = wire::decode_header(buffer_.data() + begin_);
+    if (!header) return refuse();
+    begin_ += wire::kHeaderBytes;
+    if (!begin(header.value())) return false;
+    if (held_) return true;
+  }
+  std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+  end_ -= begin_;
+  begin_ = 0;
+  return true;
+}
+
+// Checks a header (D1) and asks where its payload goes.
+bool InLane::begin(const wire::FrameHeader& header) {
+  const bool numbered = takes_number(header.kind);
+  if (!may_arrive(header.kind) || header.run != shared_.options.run_hash ||
+      (!numbered && (header.lane_seq != 0 || header.length != 0)))
+    return refuse();
+  if (header.kind == wire::Kind::kGoodbye) {
+    send_credit();
+    edge_.heard_goodbye();
+    return true;
+  }
+  arrival_ = {.header = header, .landing = {}, .got = 0, .silent = false};
+  arriving_ = true;
+  if (numbered && !in_sequence(header)) return false;
+  if (finishing_ || header.kind == wire::Kind::kVoid) arrival_.silent = true;
+  return arrival_.silent || offer();
+}
+
+bool InLane::in_sequence(const wire::FrameHeader& header) {
+  if (header.lane_seq > consumed_ + 1 || header.lane_seq == 0) return refuse();
+  if (header.lane_seq <= consumed_) arrival_.silent = true;  // a duplicate
+  return true;
+}
+
+bool InLane::offer() {
+  const uint64_t connection = connection_count_;
+  Landing landing = shared_.events->on_header(edge_.peer(), arrival_.header);
+  if (connection != connection_count_) return false;
+  held_ = landing.verdict == Landing::Verdict::kHold;
+  RHZ_ASSERT("a place for the payload", landing.verdict != Landing::Verdict::kInto ||
+                                            landing.into || arrival_.header.length == 0);
+  arrival_.landing = std::move(landing);
+  return true;
+}
+
+void InLane::land_buffered() {
+  const size_t size = std::min<size_t>(end_ - begin_, arrival_.header.length - arrival_.got);
+  if (size > 0 && arrival_.landing.verdict == Landing::Verdict::kInto)
+    std::memcpy(arrival_.landing.into + arrival_.got, buffer_.data() + begin_, size);
+  arrival_.got += static_cast<uint32_t>(size);
+  begin_ += size;
+  if (begin_ == end_) begin_ = end_ = 0;
+}
+
+bool InLane::complete() {
+  const uint64_t connection = connection_count_;
+  const wire::FrameHeader header = arrival_.header;
+  arriving_ = false;
+  ++shared_.counters.received_frames;
+  if (arrival_.landing.verdict == Landing::Verdict::kInto) {
+    shared_.events->on_frame(edge_.peer(), header, std::move(arrival_.landing));
+  } else if (header.kind != wire::Kind::kVoid) {
+    ++shared_.counters.dropped_frames;
+  }
+  // Consumed, even if the layer above has ended this connection meanwhile.
+  const bool advances = takes_number(header.kind) && header.lane_seq == consumed_ + 1;
+  if (advances) consumed_ = header.lane_seq;
+  if (connection != connection_count_) return false;
+  arrival_.landing = {};
+  if (advances) count_consumed(header);
+  return true;
+}
+
+void InLane::count_consumed(const wire::FrameHeader& header) {
+  if (uncredited_frames_++ == 0) uncredited_since_ = shared_.loop.now();
+  uncredited_bytes_ += wire::kHeaderBytes + header.length;
+  if (uncredited_frames_ >= kCreditFrames || uncredited_bytes_ >= kCreditBytes) send_credit();
+}
+
+void InLane::send_credit() {
+  // While the way back is full, later consumption goes into one credit.
+  if (!connection_ || !back_.empty() || credited_ == consumed_) return;
+  wire::FrameHeader credit;
+  credit.kind = wire::Kind::kCredit;
+  credit.run = shared_.options.run_hash;
+  credit.lane_seq = credited_ = consumed_;
+  uncredited_frames_ = 0;
+  uncredited_bytes_ = 0;
+  wire::HeaderBytes bytes;
+  wire::encode_header(credit, bytes.data());
+  say({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+void InLane::say(std::string_view bytes) {
+  back_.append(bytes);
+  write_back();
+}
+
+void InLane::write_back() {
+  if (back_.empty()) return;
+  const ssize_t written =
+      ::send(connection_.fd(), back_.data(), back_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  // An error shows when reading, which also finds what came before it.
+  if (written > 0) back_.erase(0, static_cast<size_t>(written));
+  if (!back_.empty() && (written > 0 || errno == EAGAIN || errno == EINTR))
+    connection_.want_write();
+  if (back_.empty() && uncredited_frames_ >= kCreditFrames) send_credit();
+}
+
+// A frame that no peer of this run sends: the connection ends; an honest sender resumes the lane.
+bool InLane::refuse() {
+  ++shared_.counters.refused_frames;
+  drop_connection();
+  return false;
+}
+
+void InLane::quiesce() {
+  if (!arriving_ || held_ || arrival_.landing.verdict != Landing::Verdict::kInto) return;
+  // Model state on its way to the runtime's own memory goes on.
+  const bool op_frame = is_op_frame(arrival_.header.kind);
+  if (op_frame || !arrival_.landing.keep) arrival_.landing = {};
+}
+
+void InLane::resume() {
+  if (!held_) return;
+  shared_.post(weak_from_this(), [](InLane& lane) {
+    if (!lane.held_) return;
+    const auto self = lane.shared_from_this();
+    const uint64_t connection = lane.connection_count_;
+    lane.held_ = false;
+    if (!lane.offer() || lane.held_) return;
+    if (!lane.digest() || connection != lane.connection_count_ || lane.held_) return;
+    lane.connection_.want_read();
+  });
+}
+
+void InLane::finish() {
+  if (finishing_) return;
+  finishing_ = true;
+  if (!connection_) return;
+  if (arriving_) {
+    arrival_.landing = {};
+    arrival_.silent = true;
+  }
+  wire::FrameHeader goodbye;
+  goodbye.kind = wire::Kind::kGoodbye;
+  goodbye.run = shared_.options.run_hash;
+  wire::HeaderBytes bytes;
+  wire::encode_header(goodbye, bytes.data());
+  send_credit();
+  say({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  if (!held_) return;
+  held_ = false;
+  if (digest()) connection_.want_read();
+}
+
+void InLane::end() { drop_connection(); }
+
+Time InLane::tick(Time now) {
+  if (!connection_ || uncredited_frames_ == 0) return kNever;
+  if (now < uncredited_since_ + kCreditAfter) return uncredited_since_ + kCreditAfter;
+  send_credit();
+  return kNever;
+}
+
+}  // namespace rhz::tcp

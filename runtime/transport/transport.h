@@ -1,0 +1,104 @@
+// Moves frames between peers.  The progress thread owns it; nothing here blocks.
+//
+// A *lane* is an ordered, numbered stream of frames from one peer to another.  Every peer has one express lane to each other
+// peer it talks to (small ops, DONE, GRANT, heartbeats) and one or more bulk lanes.  Lanes outlive connections: after a
+// reset the same lane is resumed behind the highest frame consumed, within the same epoch.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/base/bytes.h"
+#include "runtime/base/status.h"
+#include "runtime/memory/buffer.h"
+#include "runtime/wire/frame.h"
+
+namespace rhz {
+
+// Why an edge is suspected; hard evidence first (docs/protocol.md, "A peer dies, or is suspected").
+enum class Evidence : uint8_t {
+  kRefused = 1,  // EOF or reset without GOODBYE, and the reconnect was refused: the process is gone
+  kReset = 2,    // EOF or reset without GOODBYE, and the reconnect did not come about in time
+  kTimeout = 3,  // never connected
+  kStall = 4,    // bytes wait, the far side lives but does not read
+  kSilence = 5,  // no heartbeat
+};
+
+struct PeerAddress {
+  PeerId id;
+  Slot slot;
+  std::vector<std::string> endpoints;  // "HOST:PORT" or "[V6]:PORT", best first
+};
+
+enum class LaneClass : uint8_t { kExpress, kBulk };
+
+// What is to be sent.  The transport fills in run, length and lane_seq of the header.
+struct OutFrame {
+  wire::FrameHeader header;
+  ConstBytes payload;
+  // Keeps payload alive where it is the runtime's own.  Empty: the caller's memory, read until the frame is credited, its op is
+  // released (release_op) or the transport is quiesced.  Express frames are always copied.
+  Buffer keep;
+};
+
+// Where the payload of an arriving frame goes.
+struct Landing {
+  enum class Verdict : uint8_t {
+    kInto,  // read it to `into` (header.length bytes), then call on_frame
+    kDrop,  // read and forget it
+    kHold,  // not now: pause this lane until resume()
+  };
+  Verdict verdict = Verdict::kDrop;
+  std::byte* into = nullptr;
+  Buffer keep;  // what `into` points to, where that is the runtime's own
+  uint32_t note = 0;  // the receiver's own, handed back with the frame
+};
+
+class TransportEvents {
+ public:
+  virtual ~TransportEvents() = default;
+  // A header arrived.  Called again for the same frame after resume() when the verdict was kHold.
+  virtual Landing on_header(PeerId from, const wire::FrameHeader& header) = 0;
+  // The payload is complete in landing.into.  Not called when quiesce() came between.
+  virtual void on_frame(PeerId from, const wire::FrameHeader& header, Landing&& landing) = 0;
+  // At most once per peer until set_peers names it anew.
+  virtual void on_edge_down(PeerId peer, Evidence evidence) = 0;
+  // The peer said GOODBYE.
+  virtual void on_goodbye(PeerId peer) = 0;
+};
+
+struct TransportCounters {
+  uint64_t sent_frames = 0, sent_bytes = 0, received_frames = 0, received_bytes = 0;
+  uint64_t refused_connections = 0, refused_frames = 0, dropped_frames = 0, reconnects = 0;
+  uint64_t queued_bytes = 0;  // not yet handed to the kernel
+};
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+
+  virtual void set_events(TransportEvents* events) = 0;
+  // Where others reach this peer.
+  virtual std::vector<std::string> endpoints() const = 0;
+  // The peers to talk to from now on; links to others are closed.  `likely_next`: whom bulk lanes are opened to ahead of need.
+  virtual void set_peers(std::span<const PeerAddress> peers, std::span<const PeerId> likely_next) = 0;
+  // Queues a frame.  Frames of one lane class to one peer leave in this order; with several bulk lanes a bulk frame may overtake
+  // another.  To a peer that set_peers does not name: dropped.
+  virtual void send(PeerId to, LaneClass lane, OutFrame frame) = 0;
+  // W8, rule J: after this returns true no byte of caller memory is read or written by this transport, and every data frame that
+  // was queued is gone (one partly in the kernel is completed from a private copy).  False: on its way, call again.
+  virtual bool quiesce() = 0;
+  // Frames of this op that still wait read no caller memory from now on: unsent ones go, unacknowledged ones are resent as VOID.
+  virtual void release_op(GroupId group, OpSeq op) = 0;
+  // Offers held frames again (after an install), from the loop and never inside this call.  Also ends quiescence.
+  virtual void resume() = 0;
+  // Drains what is queued until `deadline`, says GOODBYE and closes; then calls `closed`.
+  virtual void close(Time deadline, std::function<void()> closed) = 0;
+  // Periodic work: reconnects, stalls, late credits.  Returns when it wants to be called next.
+  virtual Time tick(Time now) = 0;
+  virtual TransportCounters counters() const = 0;
+};
+
+}  // namespace rhz

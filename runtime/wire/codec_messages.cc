@@ -1,0 +1,186 @@
+// Control messages (agreement/message.h): one write and one read per kind, and the union.
+#include "runtime/wire/codec_parts.h"
+
+namespace rhz::wire {
+namespace {
+
+// ---- peer → coordinator
+
+void write_hello(Writing& out, schema::Hello::Builder to, const HelloMessage& from) {
+  to.setRunId(out.exact(from.run_id));
+  write_member(out, to.initSelf(), from.self);
+  to.setLastIndex(from.last_index.value);
+  to.setTerm(from.term.value);
+  to.setStateShape(as_data(from.state_shape));
+}
+
+HelloMessage read_hello(Reading& in, schema::Hello::Reader from) {
+  HelloMessage to;
+  to.run_id = in.text(from.getRunId(), "run id");
+  to.self = read_member(in, from.getSelf());
+  to.last_index = LogIndex(from.getLastIndex());
+  to.term = Term(from.getTerm());
+  to.state_shape = in.digest(from.getStateShape(), "state shape of a hello");
+  return to;
+}
+
+void write_suspect(Writing& out, schema::Suspect::Builder to, const SuspectMessage& from) {
+  to.setEpoch(from.epoch.value);
+  write_peer_id(out, to.initTarget(), from.target);
+  to.setEvidence(from.evidence);
+  to.setSelfDoubt(from.self_doubt);
+}
+
+SuspectMessage read_suspect(Reading& in, schema::Suspect::Reader from) {
+  return {Epoch(from.getEpoch()), read_peer_id(in, from.getTarget()), from.getEvidence(),
+          from.getSelfDoubt()};
+}
+
+void write_fail(Writing& out, schema::Fail::Builder to, const FailMessage& from) {
+  to.setEpoch(from.epoch.value);
+  to.setGroup(from.group.value);
+  to.setSeq(from.seq.value);
+  write_status(out, to.initStatus(), from.status);
+}
+
+FailMessage read_fail(Reading& in, schema::Fail::Reader from) {
+  return {Epoch(from.getEpoch()), GroupId(from.getGroup()), OpSeq(from.getSeq()),
+          read_status(in, from.getStatus())};
+}
+
+void write_admit_begun(Writing&, schema::AdmitBegun::Builder to, const AdmitBegunMessage& from) {
+  to.setOp(from.op.value);
+  to.setRevision(from.revision);
+  to.setRoot(as_data(from.root));
+  to.setStateShape(as_data(from.state_shape));
+}
+
+AdmitBegunMessage read_admit_begun(Reading& in, schema::AdmitBegun::Reader from) {
+  return {OpSeq(from.getOp()), from.getRevision(), in.digest(from.getRoot(), "root at an admit op"),
+          in.digest(from.getStateShape(), "state shape at an admit op")};
+}
+
+void write_synced(Writing& out, schema::Synced::Builder to, const SyncedMessage& from) {
+  to.setOp(from.op.value);
+  to.setRevision(from.revision);
+  to.setRoot(as_data(from.root));
+  write_status(out, to.initFailed(), from.failed);
+}
+
+SyncedMessage read_synced(Reading& in, schema::Synced::Reader from) {
+  return {OpSeq(from.getOp()), from.getRevision(), in.digest(from.getRoot(), "root of a joiner"),
+          read_status(in, from.getFailed())};
+}
+
+// ---- coordinator → peer
+
+void write_welcome(Writing& out, schema::Welcome::Builder to, const WelcomeMessage& from) {
+  to.setTerm(from.term.value);
+  write_config(out, to.initConfig(), from.config);
+}
+
+WelcomeMessage read_welcome(Reading& in, schema::Welcome::Reader from) {
+  return {Term(from.getTerm()), read_config(in, from.getConfig())};
+}
+
+void write_refused(Writing& out, schema::Refused::Builder to, const RefusedMessage& from) {
+  to.setTerm(from.term.value);
+  write_status(out, to.initStatus(), from.status);
+}
+
+RefusedMessage read_refused(Reading& in, schema::Refused::Reader from) {
+  return {Term(from.getTerm()), read_status(in, from.getStatus())};
+}
+
+void write_entries(Writing& out, schema::Entries::Builder to, const EntriesMessage& from) {
+  to.setTerm(from.term.value);
+  write_list(out, to.initEntries(out.count(from.entries.size(), kMaxEntries)), from.entries,
+             write_entry);
+}
+
+EntriesMessage read_entries(Reading& in, schema::Entries::Reader from) {
+  return {Term(from.getTerm()),
+          read_list(in, from.getEntries(), kMaxEntries, "entries", read_entry)};
+}
+
+void write_sync_start(Writing& out, schema::SyncStart::Builder to, const SyncStartMessage& from) {
+  to.setTerm(from.term.value);
+  write_admit(out, to.initAdmit(), from.admit);
+  write_list(out, to.initDonors(out.count(from.donors.size(), kMaxPeers)), from.donors,
+             write_member);
+}
+
+SyncStartMessage read_sync_start(Reading& in, schema::SyncStart::Reader from) {
+  return {Term(from.getTerm()), read_admit(in, from.getAdmit()),
+          read_list(in, from.getDonors(), kMaxPeers, "donors", read_member)};
+}
+
+// ---- the union
+
+// One overload per kind of message, for std::visit.
+struct WriteMessage {
+  Writing& out;
+  schema::Message::Builder to;
+
+  void operator()(const HelloMessage& from) { write_hello(out, to.initHello(), from); }
+  void operator()(const SuspectMessage& from) { write_suspect(out, to.initSuspect(), from); }
+  void operator()(const SealedMessage& from) { write_report(out, to.initSealed(), from.report); }
+  void operator()(const FailMessage& from) { write_fail(out, to.initFail(), from); }
+  void operator()(const AdmitBegunMessage& from) {
+    write_admit_begun(out, to.initAdmitBegun(), from);
+  }
+  void operator()(const SyncedMessage& from) { write_synced(out, to.initSynced(), from); }
+  void operator()(const PeerBeatMessage& from) { write_beat(out, to.initPeerBeat(), from); }
+  void operator()(const LeaveMessage&) { to.setLeave(); }
+  void operator()(const StatusRequest& from) {
+    to.initStatusRequest().setRunId(out.exact(from.run_id));
+  }
+  void operator()(const WelcomeMessage& from) { write_welcome(out, to.initWelcome(), from); }
+  void operator()(const RefusedMessage& from) { write_refused(out, to.initRefused(), from); }
+  void operator()(const EntriesMessage& from) { write_entries(out, to.initEntries(), from); }
+  void operator()(const PendingMessage& from) {
+    auto pending = to.initPending();
+    pending.setTerm(from.term.value);
+    pending.setWaiting(from.waiting);
+  }
+  void operator()(const SyncStartMessage& from) { write_sync_start(out, to.initSyncStart(), from); }
+  void operator()(const CoordinatorBeatMessage& from) {
+    to.initCoordinatorBeat().setTerm(from.term.value);
+  }
+  void operator()(const StatusReply& from) { write_status_reply(out, to.initStatusReply(), from); }
+};
+
+}  // namespace
+
+void write_message(Writing& out, schema::Message::Builder to, const ControlMessage& from) {
+  std::visit(WriteMessage{out, to}, from);
+}
+
+ControlMessage read_message(Reading& in, schema::Message::Reader from) {
+  switch (from.which()) {
+    case schema::Message::HELLO: return read_hello(in, from.getHello());
+    case schema::Message::SUSPECT: return read_suspect(in, from.getSuspect());
+    case schema::Message::SEALED: return SealedMessage{read_report(in, from.getSealed())};
+    case schema::Message::FAIL: return read_fail(in, from.getFail());
+    case schema::Message::ADMIT_BEGUN: return read_admit_begun(in, from.getAdmitBegun());
+    case schema::Message::SYNCED: return read_synced(in, from.getSynced());
+    case schema::Message::PEER_BEAT: return read_beat(in, from.getPeerBeat());
+    case schema::Message::LEAVE: return LeaveMessage{};
+    case schema::Message::STATUS_REQUEST:
+      return StatusRequest{in.text(from.getStatusRequest().getRunId(), "run id")};
+    case schema::Message::WELCOME: return read_welcome(in, from.getWelcome());
+    case schema::Message::REFUSED: return read_refused(in, from.getRefused());
+    case schema::Message::ENTRIES: return read_entries(in, from.getEntries());
+    case schema::Message::PENDING:
+      return PendingMessage{Term(from.getPending().getTerm()), from.getPending().getWaiting()};
+    case schema::Message::SYNC_START: return read_sync_start(in, from.getSyncStart());
+    case schema::Message::COORDINATOR_BEAT:
+      return CoordinatorBeatMessage{Term(from.getCoordinatorBeat().getTerm())};
+    case schema::Message::STATUS_REPLY: return read_status_reply(in, from.getStatusReply());
+    case schema::Message::NONE: break;
+  }
+  in.fail("unknown kind " + std::to_string(static_cast<unsigned>(from.which())) + " of a message");
+  return LeaveMessage{};
+}
+
+}  // namespace rhz::wire

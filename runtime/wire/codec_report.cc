@@ -1,0 +1,94 @@
+// What a sealed peer reports (agreement/report.h).
+#include "runtime/wire/codec_parts.h"
+
+namespace rhz::wire {
+namespace {
+
+schema::RebuildMode to_schema(RebuildMode mode) {
+  switch (mode) {
+    case RebuildMode::kStrict: return schema::RebuildMode::STRICT;
+    case RebuildMode::kKeep: return schema::RebuildMode::KEEP;
+    case RebuildMode::kFail: return schema::RebuildMode::FAIL;
+  }
+  return schema::RebuildMode::NONE;
+}
+
+RebuildMode read_mode(Reading& in, schema::RebuildMode mode) {
+  switch (mode) {
+    case schema::RebuildMode::STRICT: return RebuildMode::kStrict;
+    case schema::RebuildMode::KEEP: return RebuildMode::kKeep;
+    case schema::RebuildMode::FAIL: return RebuildMode::kFail;
+    case schema::RebuildMode::NONE: break;
+  }
+  in.fail("unknown rebuild mode " + std::to_string(static_cast<unsigned>(mode)));
+  return RebuildMode::kStrict;
+}
+
+void write_held(Writing&, schema::HeldRun::Builder to, const HeldRun& from) {
+  to.setFirst(from.first);
+  to.setCount(from.count);
+  to.setLineage(from.lineage.value);
+}
+
+HeldRun read_held(Reading&, schema::HeldRun::Reader from) {
+  return {from.getFirst(), from.getCount(), Epoch(from.getLineage())};
+}
+
+void write_op(Writing& out, schema::OpReport::Builder to, const OpReport& from) {
+  to.setSeq(from.seq.value);
+  to.setBegun(from.begun);
+  to.setFreed(from.freed);
+  to.setAdmit(from.admit);
+  to.setMode(to_schema(from.mode));
+  to.setChunks(from.chunks);
+  to.setSignature(from.signature);
+  write_list(out, to.initHeld(out.count(from.held.size(), kMaxRuns)), from.held, write_held);
+  write_status(out, to.initFail(), from.fail);
+}
+
+OpReport read_op(Reading& in, schema::OpReport::Reader from) {
+  OpReport to;
+  to.seq = OpSeq(from.getSeq());
+  to.begun = from.getBegun();
+  to.freed = from.getFreed();
+  to.admit = from.getAdmit();
+  to.mode = read_mode(in, from.getMode());
+  to.chunks = from.getChunks();
+  to.signature = from.getSignature();
+  to.held = read_list(in, from.getHeld(), kMaxRuns, "held runs", read_held);
+  to.fail = read_status(in, from.getFail());
+  return to;
+}
+
+void write_group(Writing& out, schema::GroupReport::Builder to, const GroupReport& from) {
+  to.setGroup(from.group.value);
+  to.setEndedUpto(from.ended_upto.value);
+  to.setBegunUpto(from.begun_upto.value);
+  write_list(out, to.initOpen(out.count(from.open.size(), kMaxOps)), from.open, write_op);
+}
+
+GroupReport read_group(Reading& in, schema::GroupReport::Reader from) {
+  GroupReport to;
+  to.group = GroupId(from.getGroup());
+  to.ended_upto = OpSeq(from.getEndedUpto());
+  to.begun_upto = OpSeq(from.getBegunUpto());
+  to.open = read_list(in, from.getOpen(), kMaxOps, "open ops", read_op);
+  return to;
+}
+
+}  // namespace
+
+void write_report(Writing& out, schema::SealReport::Builder to, const SealReport& from) {
+  to.setEpoch(from.epoch.value);
+  write_list(out, to.initGroups(out.count(from.groups.size(), kMaxGroups)), from.groups,
+             write_group);
+}
+
+SealReport read_report(Reading& in, schema::SealReport::Reader from) {
+  SealReport to;
+  to.epoch = Epoch(from.getEpoch());
+  to.groups = read_list(in, from.getGroups(), kMaxGroups, "groups", read_group);
+  return to;
+}
+
+}  // namespace rhz::wire

@@ -1,0 +1,308 @@
+# All control messages and all records of the decision log: the specification of what runtime/agreement/message.h and
+# record.h look like on the wire and on disk.  runtime/wire/codec is the only reader and writer.
+#
+# One message is one unpacked Cap'n Proto stream (segment table, then segments), at most 16 MiB.  It is the payload of a
+# frame of kind CONTROL; a LogEntry by itself is the payload of one record of the log file.
+# Lengths are bounded beyond that: see codec.h.  A union member or enumerant that the reader does not know is refused.
+#
+# Units are the last word of a name: Ms, Us, Bytes.  Numbers: epochs count from 1 (0: before the first view), log
+# indices from 1, ops from 0.  `noOp` = 2^64 - 1, `anySlot` = 2^32 - 1.
+#
+# To change it: append fields with the next number, never renumber or reuse; raise wire::kProtocolVersion (frame.h)
+# when an old reader would misunderstand.
+
+@0x8efd7cfcc422cf22;
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("rhz::wire::schema");
+
+# ---- parts
+
+struct PeerId {  # 128 random bits, new for every incarnation of a peer; all zero: nobody
+  high @0 :UInt64;
+  low @1 :UInt64;
+}
+
+struct Status {
+  code @0 :Int32;     # rhz_status; 0: fine, and then the rest is empty
+  text @1 :Text;      # one line for people, at most 4 KiB (cut there by the writer)
+  culprit @2 :PeerId; # nobody: not known
+  epoch @3 :UInt64;   # since when; 0: not known
+}
+
+struct MemberInfo {
+  id @0 :PeerId;
+  slot @1 :UInt32;             # stable place in the job; anySlot: not assigned yet
+  host @2 :UInt64;             # equal on peers of one host
+  endpoints @3 :List(Text);    # of the data port, "HOST:PORT" or "[V6]:PORT", best first
+}
+
+struct RunConfig {  # the same for the whole run
+  runId @0 :Text;
+  world @1 :UInt32;         # peers that the first view waits for
+  maxWorld @2 :UInt32;      # slots
+  minWorld @3 :UInt32;      # below it every op fails
+  chunkBytes @4 :UInt32;    # largest chunk
+  segmentBytes @5 :UInt32;  # largest frame
+  retainBytes @6 :UInt32;   # results up to this size are released by rule (b)
+  heartbeatMs @7 :UInt32;
+  suspicionMs @8 :UInt32;
+}
+
+struct View {
+  epoch @0 :UInt64;
+  members @1 :List(MemberInfo);  # by rising slot; the index is the rank
+  cause @2 :Text;                # one line for people (cut at 4 KiB)
+}
+
+# ---- decisions about the ops in flight
+
+struct ChunkRun {  # chunks [first, first + count)
+  first @0 :UInt32;
+  count @1 :UInt32;
+  lineage @2 :UInt64;         # epoch of the attempt that is kept; 0: REDO
+  holders @3 :List(UInt32);   # ranks of the new view, rising; KEEP only, never empty then
+}
+
+struct OpDecision {
+  enum Outcome {
+    none @0;    # never sent
+    final @1;   # somebody FREED it: all hold it
+    abort @2;   # ends with `reason` everywhere
+    chunks @3;  # per chunk, in `runs`
+  }
+  seq @0 :UInt64;
+  outcome @1 :Outcome;
+  reason @2 :Status;          # abort only
+  runs @3 :List(ChunkRun);    # chunks only: rising, complete; empty: REDO everything
+}
+
+struct AnsweredFail {  # this peer's FAIL for this op was among the reports
+  peer @0 :PeerId;
+  seq @1 :UInt64;
+}
+
+struct GroupResolution {
+  group @0 :UInt32;                 # 0: the root group
+  ring @1 :List(UInt32);            # ranks, in the order in which values travel
+  firstOp @2 :List(UInt64);         # by rank: the first op in which that member takes part
+  admitEnded @3 :UInt64;            # the admit op that this resolution ends, or noOp
+  ops @4 :List(OpDecision);         # rising
+  answered @5 :List(AnsweredFail);
+}
+
+struct Resolution {
+  epoch @0 :UInt64;
+  groups @1 :List(GroupResolution);
+}
+
+# ---- what a sealed peer reports
+
+struct HeldRun {  # chunks [first, first + count) are held with this lineage
+  first @0 :UInt32;
+  count @1 :UInt32;
+  lineage @2 :UInt64;
+}
+
+enum RebuildMode {  # numbers as RHZ_REBUILD_*
+  none @0;  # never sent
+  strict @1;
+  keep @2;
+  fail @3;
+}
+
+struct OpReport {
+  seq @0 :UInt64;
+  begun @1 :Bool;
+  freed @2 :Bool;           # its wave is known here: everybody holds it
+  admit @3 :Bool;           # an admit op: no data
+  mode @4 :RebuildMode;
+  chunks @5 :UInt32;        # of the whole op; 0 while not begun
+  signature @6 :UInt64;     # 0 while not begun
+  held @7 :List(HeldRun);   # rising, disjoint
+  fail @8 :Status;          # FAIL raised here and not yet answered
+}
+
+struct GroupReport {
+  group @0 :UInt32;
+  endedUpto @1 :UInt64;     # all ops below are over here
+  begunUpto @2 :UInt64;     # one more than the highest op begun here
+  open @3 :List(OpReport);  # rising
+}
+
+struct SealReport {
+  epoch @0 :UInt64;         # the view that is sealed for
+  groups @1 :List(GroupReport);
+}
+
+# ---- the decision log
+
+struct AdmitRecord {
+  op @0 :UInt64;                 # the admit op
+  joiners @1 :List(MemberInfo);  # empty: the op is over, nobody entered
+  revision @2 :UInt64;           # the state that joiners must have (R2)
+  root @3 :Data;                 # its digest, 16 bytes
+}
+
+struct SnapshotRecord {  # stands for all records before it
+  struct History {
+    epoch @0 :UInt64;
+    members @1 :List(PeerId);
+  }
+  config @0 :RunConfig;
+  view @1 :View;
+  viewIndex @2 :UInt64;          # log index of that view's record
+  resolution @3 :Resolution;     # the newest; its epoch may be older than the view's
+  retired @4 :List(PeerId);      # were members, never may be again (V2)
+  history @5 :List(History);     # views that a lineage may still name
+  aborts @6 :List(OpDecision);   # of the root group, not yet ended everywhere
+}
+
+struct LogEntry {
+  term @0 :UInt64;   # incarnation of the coordinator that wrote it
+  index @1 :UInt64;  # dense, from 1
+  record :union {
+    none @2 :Void;   # never written
+    config @3 :RunConfig;  # always the first one
+    view @4 :View;
+    resolve @5 :Resolution;
+    admit @6 :AdmitRecord;
+    snapshot @7 :SnapshotRecord;
+  }
+}
+
+# ---- messages, peer → coordinator
+
+struct Hello {  # first of a session, also after a reconnect
+  runId @0 :Text;
+  self @1 :MemberInfo;     # slot: the one asked for, or anySlot
+  lastIndex @2 :UInt64;    # newest record seen; 0: none
+  term @3 :UInt64;         # highest term seen
+  stateShape @4 :Data;     # digest of the registered tensors' names, dtypes and counts, 16 bytes
+}
+
+struct Suspect {
+  epoch @0 :UInt64;
+  target @1 :PeerId;
+  evidence @2 :UInt8;      # rhz::Evidence (runtime/transport/transport.h); checked by the coordinator
+  selfDoubt @3 :Bool;      # the accuser was itself not running lately
+}
+
+struct Fail {  # FAIL(op)
+  epoch @0 :UInt64;
+  group @1 :UInt32;
+  seq @2 :UInt64;
+  status @3 :Status;
+}
+
+struct AdmitBegun {
+  op @0 :UInt64;
+  revision @1 :UInt64;
+  root @2 :Data;           # 16 bytes
+  stateShape @3 :Data;     # 16 bytes
+}
+
+struct Synced {
+  op @0 :UInt64;
+  revision @1 :UInt64;
+  root @2 :Data;           # 16 bytes
+  failed @3 :Status;       # code 0: the state is here and verified
+}
+
+struct Metric {  # published by the program
+  name @0 :Text;
+  value @1 :Float64;
+}
+
+struct PeerBeat {
+  epoch @0 :UInt64;        # installed
+  ops @1 :UInt64;          # ended here
+  sentBytes @2 :UInt64;
+  receivedBytes @3 :UInt64;
+  metrics @4 :List(Metric);  # at most 8
+}
+
+struct StatusRequest {  # from a tool: needs no Hello
+  runId @0 :Text;        # empty: any
+}
+
+# ---- messages, coordinator → peer.  Every one carries the term; lower ones are refused by the receiver.
+
+struct Welcome {
+  term @0 :UInt64;
+  config @1 :RunConfig;
+}
+
+struct Refused {  # the session is over, and so is this peer in this run
+  term @0 :UInt64;
+  status @1 :Status;
+}
+
+struct Entries {  # durable records, in log order, each exactly once per session
+  term @0 :UInt64;
+  entries @1 :List(LogEntry);
+}
+
+struct Pending {
+  term @0 :UInt64;
+  waiting @1 :UInt32;    # peers that wait to be admitted
+}
+
+struct SyncStart {  # to a joiner
+  term @0 :UInt64;
+  admit @1 :AdmitRecord;
+  donors @2 :List(MemberInfo);  # members that stand still meanwhile
+}
+
+struct CoordinatorBeat {
+  term @0 :UInt64;
+}
+
+struct FaultLine {
+  epoch @0 :UInt64;
+  cause @1 :Text;        # one line for people (cut at 4 KiB)
+  atMs @2 :UInt64;       # since the coordinator started
+  healUs @3 :UInt64;     # first evidence → RESOLVE durable
+}
+
+struct PeerStatus {
+  info @0 :MemberInfo;
+  member @1 :Bool;       # else: waits to be admitted
+  connected @2 :Bool;
+  silentMs @3 :UInt64;
+  beat @4 :PeerBeat;
+}
+
+struct StatusReply {
+  term @0 :UInt64;
+  config @1 :RunConfig;
+  view @2 :View;
+  resolved @3 :Bool;
+  uptimeMs @4 :UInt64;
+  logBytes @5 :UInt64;
+  lastIndex @6 :UInt64;
+  peers @7 :List(PeerStatus);
+  faults @8 :List(FaultLine);  # the last 32
+}
+
+struct Message {
+  union {
+    none @0 :Void;  # never sent
+    hello @1 :Hello;
+    suspect @2 :Suspect;
+    sealed @3 :SealReport;
+    fail @4 :Fail;
+    admitBegun @5 :AdmitBegun;
+    synced @6 :Synced;
+    peerBeat @7 :PeerBeat;
+    leave @8 :Void;
+    statusRequest @9 :StatusRequest;
+    welcome @10 :Welcome;
+    refused @11 :Refused;
+    entries @12 :Entries;
+    pending @13 :Pending;
+    syncStart @14 :SyncStart;
+    coordinatorBeat @15 :CoordinatorBeat;
+    statusReply @16 :StatusReply;
+  }
+}

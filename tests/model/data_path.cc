@@ -1,0 +1,240 @@
+// The ring all-reduce of one chunk: a partial visits every participant, the last of them makes the
+// result, and the result goes round.
+#include <algorithm>
+
+#include "tests/model/guards.h"
+#include "tests/model/member.h"
+
+namespace rhz::model {
+
+int Member::Path::position_of(int peer) const {
+  return static_cast<int>(std::find(hop, hop + length, peer) - hop);
+}
+
+Member::Path Member::path(int epoch, int o, int c) const {
+  const PeerSet members = participants(epoch, o, self_);
+  Path ring;
+  for (int p = 0; p < config().peers; p++) {
+    if (members.has(p)) ring.hop[ring.length++] = to_byte(p);
+  }
+  const Decision& decision = resolution(epoch)->decision[o][c];
+  const bool resumes = decision.kind == Decide::kResume;
+  const int start = resumes ? ring.position_of(decision.holder) : c;
+  Path path;
+  if (resumes) path.hop[path.length++] = decision.holder;
+  for (int i = resumes ? 1 : 0; i < ring.length; i++) {
+    const uint8_t next = ring.hop[(start + i) % ring.length];
+    const bool contributed = resumes && decision.contributors.has(next);
+    if (!contributed || mutated(kRevisit)) path.hop[path.length++] = next;
+  }
+  return path;
+}
+
+uint8_t Member::next_in_ring(int o) const {
+  const PeerSet members = participants(me().epoch, o, self_);
+  for (int i = 1; i <= config().peers; i++) {
+    const int next = (self_ + i) % config().peers;
+    if (members.has(next)) return to_byte(next);
+  }
+  return to_byte(self_);
+}
+
+void Member::start(int o) {
+  const LogRecord& resolve = *resolution(me().epoch);
+  const bool discards = !mutated(kNoDiscard) && !mutated(kMissAndKeep);
+  for (int c = 0; c < config().chunks; c++) {
+    const Decision& decision = resolve.decision[o][c];
+    Chunk& chunk = mine(o).chunk[c];
+    switch (decision.kind) {
+      case Decide::kKeep:
+        findings_.mark(Mark::kKeep);
+        if (chunk.held.present() && chunk.held.lineage != decision.lineage) {
+          findings_.violate("L1 member holds another lineage than the kept one");
+          return;
+        }
+        if (decision.holder == self_) start_keep(o, c);
+        break;
+      case Decide::kRedo:
+        findings_.mark(Mark::kRedo);
+        if (discards) chunk.held = {};
+        start_redo(o, c);
+        break;
+      case Decide::kResume:
+        findings_.mark(Mark::kResume);
+        if (discards) chunk.held = {};
+        if (decision.holder != self_) break;
+        if (chunk.partial != decision.contributors) {
+          findings_.violate("R resume: the holder lost the partial");
+          return;
+        }
+        start_resume(o, c);
+        break;
+    }
+  }
+  if (!mutated(kDoneOnce) || mine(o).done.empty()) on_progress(o);
+}
+
+void Member::start_keep(int o, int c) {
+  Value& held = mine(o).chunk[c].held;
+  if (mutated(kWatermarkKeep)) held.watermark = std::min(to_byte(o), full_upto(self_));
+  if (!held.present()) findings_.violate("R keep: the holder lost the value");
+  if (held.present()) start_gather(o, c);
+}
+
+void Member::start_redo(int o, int c) {
+  const Path hops = path(me().epoch, o, c);
+  if (hops.length == 0 || hops.hop[0] != self_) {
+    if (!mutated(kSumIntoInput)) set_partial(o, c, {});
+    return;
+  }
+  Value value{0, own_input(o, c), basis(self_, o), full_upto(self_)};
+  if (hops.length == 1) {
+    value.lineage = me().epoch;
+    set_held(o, c, value);
+    return;
+  }
+  set_partial(o, c, value);
+  on_contributed(o);
+  send_partial(o, c, hops.hop[1], value);
+}
+
+void Member::start_resume(int o, int c) {
+  const Chunk& chunk = mine(o).chunk[c];
+  const Path hops = path(me().epoch, o, c);
+  Value value{0, chunk.partial, chunk.partial_basis, chunk.partial_watermark};
+  if (mutated(kWatermarkResume)) value.watermark = full_upto(self_);
+  if (hops.length == 1) {
+    value.lineage = me().epoch;
+    set_held(o, c, value);
+    start_gather(o, c);
+  } else {
+    send_partial(o, c, hops.hop[1], value);
+  }
+}
+
+void Member::deliver(int index) {
+  const Message message = state_.message[index];
+  state_.message[index] = state_.message[--state_.message_count];
+  state_.message[state_.message_count] = {};
+  if (!acceptable(*this, message)) return;
+  Op& op = mine(message.op);
+  if (mutated(kLandDirect) && op.released && message.kind == Frame::kGather) {
+    findings_.violate("Z a frame landed in a released output buffer");
+  }
+  if (op.freed || op.aborted || !op.begun) return;
+  // Peer 0 began op 0 with another signature: its frames do not fit the others, nor theirs it.
+  const bool of_odd_peer = message.value.contributors.has(0);
+  if (config().odd_signature && message.op == 0 && of_odd_peer != (self_ == 0)) {
+    if (!op.released) op.failing = 1;
+    return;
+  }
+  const bool useful = !op.chunk[message.chunk].held.present();
+  if (useful && source_reused(*this, message)) {
+    findings_.violate("Z a frame was consumed after its sender reused the buffer");
+  }
+  if (message.kind == Frame::kGather) {
+    receive_result(message);
+  } else if (useful) {
+    receive_partial(message);
+  }
+}
+
+void Member::receive_partial(const Message& message) {
+  const int o = message.op;
+  const int c = message.chunk;
+  if (message.value.contributors.has(self_)) {
+    findings_.violate("D2 double count");
+    return;
+  }
+  if (message.value.basis != basis(self_, o)) {
+    findings_.violate("K inputs build on different lineages of the previous op");
+    return;
+  }
+  const Path hops = path(message.epoch, o, c);
+  const int position = hops.position_of(self_);
+  if (position == hops.length) return;
+  Value value = message.value;
+  value.contributors |= own_input(o, c);
+  value.watermark =
+      mutated(kWatermarkOwn) ? full_upto(self_) : std::min(value.watermark, full_upto(self_));
+  if (mutated(kWatermarkPartial)) me().watermark = std::max(me().watermark, value.watermark);
+  set_partial(o, c, value);
+  on_contributed(o);
+  if (position < hops.length - 1) {
+    send_partial(o, c, hops.hop[position + 1], value);
+    return;
+  }
+  value.lineage = message.epoch;
+  set_held(o, c, value);
+  start_gather(o, c);
+  on_progress(o);
+}
+
+void Member::receive_result(const Message& message) {
+  const int o = message.op;
+  const Value& held = mine(o).chunk[message.chunk].held;
+  if (!held.present()) {
+    set_held(o, message.chunk, message.value);
+    on_progress(o);
+  } else if (!held.same_result(message.value)) {
+    findings_.violate("L1 two lineages meet in one epoch");
+  }
+  if (message.hops_left <= 1) return;
+  Message onward = message;
+  onward.source = to_byte(self_);
+  onward.destination = next_in_ring(o);
+  onward.hops_left--;
+  send(onward);
+}
+
+// The contribution of this peer, and the check that the input is still there.
+PeerSet Member::own_input(int o, int c) {
+  const Op& op = mine(o);
+  if (!op.inputs.has(c)) findings_.violate("I input needed but already freed");
+  const PeerSet self = PeerSet::of(self_);
+  if (!mutated(kSumIntoInput) || op.chunk[c].partial.empty()) return self;
+  if (op.chunk[c].partial != self) {
+    findings_.violate("D2 double count (input overwritten by a partial)");
+  }
+  return op.chunk[c].partial;
+}
+
+void Member::on_contributed(int o) {
+  if (!mutated(kInputAtSend)) return;
+  Op& op = mine(o);
+  for (int c = 0; c < config().chunks; c++) {
+    if (op.chunk[c].partial.empty() && !op.chunk[c].held.present()) return;
+  }
+  op.inputs = {};
+}
+
+void Member::set_partial(int o, int c, const Value& value) {
+  Chunk& chunk = mine(o).chunk[c];
+  chunk.partial = value.contributors;
+  chunk.partial_basis = value.basis;
+  chunk.partial_watermark = value.watermark;
+}
+
+void Member::set_held(int o, int c, const Value& value) {
+  mine(o).chunk[c].held = value;
+  me().watermark = std::max(me().watermark, value.watermark);
+  if (config().in_place) mine(o).inputs.remove(c);
+}
+
+void Member::send(const Message& message) {
+  if (state_.message_count == kMaxMessages) out_of_room("kMaxMessages");
+  state_.message[state_.message_count++] = message;
+}
+
+void Member::send_partial(int o, int c, uint8_t to, const Value& value) {
+  send({Frame::kReduce, me().epoch, to_byte(o), to_byte(c), to_byte(self_), to, 0, value});
+}
+
+void Member::start_gather(int o, int c) {
+  const int size = participants(me().epoch, o, self_).size();
+  if (size <= 1) return;
+  send({Frame::kGather, me().epoch, to_byte(o), to_byte(c), to_byte(self_), next_in_ring(o),
+        to_byte(size - 1), mine(o).chunk[c].held});
+}
+
+}  // namespace rhz::model

@@ -1,0 +1,98 @@
+#include "tests/model/explore.h"
+
+#include <algorithm>
+
+#include "tests/model/facts.h"
+#include "tests/model/member.h"
+#include "tests/model/normalise.h"
+
+namespace rhz::model {
+namespace {
+
+// Epoch 1 is installed everywhere, and the first ops have begun.  The joiner is not there yet.
+State initial_state(const Config& config, Findings& findings) {
+  State state{};
+  const int members_at_start = config.join == Join::kNobody ? config.peers : config.joiner();
+  const PeerSet members = PeerSet::all_below(members_at_start);
+  LogRecord& view = state.log[0];
+  view.type = RecordType::kView;
+  view.epoch = 1;
+  view.view = members;
+  LogRecord& resolve = state.log[1];
+  resolve.type = RecordType::kResolve;
+  resolve.epoch = 1;
+  resolve.view = members;
+  resolve.first_op = to_byte(config.join == Join::kNobody ? 0 : config.ops);
+  state.log_size = 2;
+  int begun = 1;
+  if (config.order == Order::kAllAtOnce) {
+    begun = config.join == Join::kByAdmitOp ? config.admit_op : config.ops;
+  }
+  for (int p = 0; p < config.peers; p++) {
+    if (!members.has(p)) continue;
+    Peer& peer = state.peer[p];
+    peer.alive = 1;
+    peer.epoch = peer.sealed = 1;
+    peer.log_cursor = state.log_size;
+  }
+  for (int p = 0; p < config.peers; p++) {
+    for (int o = 0; o < begun && members.has(p); o++) Member(config, findings, state, p).begin(o);
+  }
+  return state;
+}
+
+// T and M: nothing but faults can happen any more; is everything finished?
+void check_terminal(const Config& config, Findings& findings, const State& state) {
+  const Facts facts(config, state);
+  const int epoch = facts.newest_epoch();
+  const PeerSet members = facts.view(epoch);
+  if (!facts.quiet() && !members.empty() && facts.resolution(epoch) == nullptr) {
+    findings.violate("T stuck: a view is never resolved");
+  }
+  for (int p = 0; p < config.peers; p++) {
+    const Peer& peer = state.peer[p];
+    if (!members.has(p) || !peer.live()) continue;
+    for (int o = facts.first_op(p, epoch); o < config.ops; o++) {
+      const Op& op = peer.op[o];
+      if (op.aborted && op.begun) continue;
+      if (!op.released) findings.violate("T stuck: a live member never finishes an op");
+      if (!op.freed) findings.violate("M leak: a copy is never freed");
+    }
+  }
+}
+
+}  // namespace
+
+Outcome explore(const Config& config, Findings& findings, Visited& visited) {
+  State first = initial_state(config, findings);
+  normalise(config, first);
+  visited.add(first, 0, {});
+  Outcome outcome;
+  std::vector<Successor> next;
+  for (std::size_t n = 0; n < visited.size() && findings.violation == nullptr; n++) {
+    const State state = visited.load(n);
+    outcome.last_expanded = n;
+    next.clear();
+    successors(config, findings, state, next);
+    if (findings.violation != nullptr) {
+      outcome.violating = next.back();
+      break;
+    }
+    outcome.transitions += next.size();
+    if (std::all_of(next.begin(), next.end(), [](const Successor& s) { return s.fault; })) {
+      outcome.terminal++;
+      check_terminal(config, findings, state);
+      if (findings.violation != nullptr) break;
+    }
+    for (Successor& successor : next) {
+      outcome.truncated = visited.size() >= config.max_states;
+      if (outcome.truncated) break;
+      normalise(config, successor.state);
+      visited.add(successor.state, static_cast<uint32_t>(n), successor.step);
+    }
+    outcome.states = n + 1;
+  }
+  return outcome;
+}
+
+}  // namespace rhz::model

@@ -1,0 +1,47 @@
+// Questions about a state, for those who change it and for those who explore it.
+#pragma once
+
+#include "tests/model/config.h"
+#include "tests/model/state.h"
+
+namespace rhz::model {
+
+// Ends the program: an array of the packed state is too small for the configuration.
+[[noreturn]] void out_of_room(const char* what);
+
+class Facts {
+ public:
+  Facts(const Config& config, const State& state) : config_(config), state_(state) {}
+
+  const Config& config() const { return config_; }
+  const State& state() const { return state_; }
+  bool mutated(Mutant mutant) const { return config_.mutant == mutant; }
+  int joiner() const { return config_.joiner(); }
+  bool is_admit(int op) const { return config_.is_admit(op); }
+
+  // The log.
+  int newest_epoch() const;
+  PeerSet view(int epoch) const;
+  PeerSet newest_view() const { return view(newest_epoch()); }
+  const LogRecord* resolution(int epoch) const;  // null: not resolved
+  int joiner_epoch() const;                      // epoch of the first view with the joiner; 0: none
+
+  // First op in which a peer takes part, as the resolution of an epoch says.
+  int first_op(int peer, int epoch) const;
+  // Participants of an op that are still in the view of an epoch.  (Who asks: for a mutant only.)
+  PeerSet participants(int epoch, int op, int asking) const;
+
+  bool full(const Op& op) const;  // holds, or has freed, all chunks
+  // Number of leading ops that a peer no longer needs from anybody.
+  uint8_t full_upto(int peer) const;
+  // Lineages of the previous op's chunks, as a peer released them: what an op depends on.
+  uint8_t basis(int peer, int op) const;
+  // No live member waits for anything: faults from here on are of no interest.
+  bool quiet() const;
+
+ private:
+  const Config& config_;
+  const State& state_;
+};
+
+}  // namespace rhz::model

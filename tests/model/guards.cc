@@ -1,0 +1,95 @@
+#include "tests/model/guards.h"
+
+#include <algorithm>
+
+namespace rhz::model {
+namespace {
+
+// Participants in the peer's view whose DONE it may have seen.
+int done_count(const Facts& facts, int p, int o) {
+  const Peer& peer = facts.state().peer[p];
+  const PeerSet members = facts.participants(peer.epoch, o, p);
+  EpochSet counted = EpochSet::of(peer.epoch);
+  if (facts.mutated(kAnyDone)) counted = EpochSet::from(0);
+  if (facts.mutated(kOldDone) || facts.mutated(kOldDoneAndMiss)) {
+    counted = EpochSet::all_below(peer.epoch + 1);
+  }
+  int count = 0;
+  for (int q = 0; q < facts.config().peers; q++) {
+    const bool sent = !(facts.state().peer[q].op[o].done & counted).empty();
+    if (members.has(q) && sent && !peer.op[o].lost_done.has(q)) count++;
+  }
+  return count;
+}
+
+}  // namespace
+
+bool may_begin(const Facts& facts, int p, int o) {
+  const Config& config = facts.config();
+  const Peer& peer = facts.state().peer[p];
+  const int first = facts.first_op(p, peer.epoch);
+  if (peer.op[o].begun || peer.frozen()) return false;
+  if (p == config.joiner() && config.mutated(kJoinerInOld)) return true;
+  if (o < first) return false;
+  const bool behind_admit = config.join == Join::kByAdmitOp && o > config.admit_op && o > first;
+  if (behind_admit && !peer.op[config.admit_op].released && !config.mutated(kPastAdmit)) {
+    return false;
+  }
+  if (o == first) return true;
+  const Op& previous = peer.op[o - 1];
+  return previous.begun && (config.order != Order::kSequential || previous.ended());
+}
+
+Proof wave_proof(const Facts& facts, int p, int o) {
+  const Config& config = facts.config();
+  const Peer& peer = facts.state().peer[p];
+  const Op& op = peer.op[o];
+  if (!peer.live() || op.freed || !facts.full(op)) return Proof::kNone;
+  if (peer.frozen() && !config.mutated(kDoneAfterSeal)) return Proof::kNone;
+  if (config.implicit_wave && o + 1 < config.ops) {
+    return facts.full(peer.op[o + 1]) ? Proof::kNextOp : Proof::kNone;
+  }
+  if (config.watermark && peer.watermark > o) return Proof::kWatermark;
+  const PeerSet waited_for =
+      config.mutated(kWaitJoiner) ? facts.view(peer.epoch) : facts.participants(peer.epoch, o, p);
+  const int needed = waited_for.size() - (config.mutated(kPartialWave) ? 1 : 0);
+  return done_count(facts, p, o) >= std::max(1, needed) ? Proof::kDone : Proof::kNone;
+}
+
+bool quorum_known(const Facts& facts, int p, int o) {
+  const Config& config = facts.config();
+  const Peer& peer = facts.state().peer[p];
+  const Op& op = peer.op[o];
+  if (config.rule != Rule::kRetain || config.quorum == 0) return false;
+  if (!peer.live() || peer.frozen() || op.released || op.freed || !facts.full(op)) return false;
+  const int members = facts.participants(peer.epoch, o, p).size();
+  return done_count(facts, p, o) >= std::min(1 + config.quorum, members);
+}
+
+bool must_wait(const Facts& facts, const Message& message) {
+  const Peer& to = facts.state().peer[message.destination];
+  if (!to.live()) return false;
+  if (message.epoch > to.epoch) {
+    return !facts.mutated(kDropEarlyData) && !facts.mutated(kStaleFrames);
+  }
+  const bool begun = to.op[message.op].begun != 0 || facts.mutated(kDropUnbegun);
+  return message.epoch == to.epoch && !to.frozen() && !begun;
+}
+
+bool acceptable(const Facts& facts, const Message& message) {
+  const Peer& to = facts.state().peer[message.destination];
+  if (!to.live()) return false;
+  if (facts.mutated(kStaleFrames)) return true;
+  return message.epoch == to.epoch && (!to.frozen() || facts.mutated(kNoFreeze));
+}
+
+bool source_reused(const Facts& facts, const Message& message) {
+  if (message.source == kDetached || !facts.config().zero_copy) return false;
+  const Op& op = facts.state().peer[message.source].op[message.op];
+  const bool reads_input =
+      message.kind == Frame::kReduce && message.value.contributors == PeerSet::of(message.source);
+  if (reads_input) return !op.inputs.has(message.chunk);
+  return op.freed || (facts.mutated(kNoRetain) && op.released);
+}
+
+}  // namespace rhz::model

@@ -1,0 +1,89 @@
+// What the application and the log make a peer do: begin an op, seal, install.
+#include <algorithm>
+#include <cstring>
+
+#include "tests/model/member.h"
+
+namespace rhz::model {
+
+void Member::begin(int o) {
+  Op& op = mine(o);
+  op.begun = 1;
+  if (is_admit(o) || op.aborted) return;
+  op.inputs = ChunkSet::all_below(config().chunks);
+  if (mutated(kLocalParticipants)) {
+    op.begun_with_joiner = joiner() >= 0 && view(me().epoch).has(joiner()) ? 1 : 0;
+  }
+  if (mutated(kFreeAtNext) && o > 0 && !mine(o - 1).freed) forget(o - 1);
+  start(o);
+}
+
+void Member::observe() {
+  const LogRecord record = state_.log[me().log_cursor++];
+  if (record.type == RecordType::kNobodyJoined) {
+    end_admit();
+  } else if (record.type == RecordType::kView) {
+    observe_view(record);
+  } else if (record.epoch == me().epoch) {  // kAbortNoSeal: a bare record for an installed epoch
+    for (int o = 0; o < config().ops; o++) {
+      if (record.aborts.has(o)) end_by_abort(o);
+    }
+  } else {
+    const int next = me().log_cursor;
+    const bool superseded = next < state_.log_size && state_.log[next].type == RecordType::kView;
+    if (!superseded || !mutated(kSkipLog)) install(record);
+  }
+}
+
+// Seal, or eviction: in both, sends that read this peer's buffers are complete or cancelled first.
+void Member::observe_view(const LogRecord& record) {
+  if (record.view.has(self_)) {
+    me().sealed = record.epoch;
+  } else {
+    me().evicted = 1;
+  }
+  if (mutated(kNoQuiesce)) return;
+  for (int i = 0; i < state_.message_count; i++) {
+    if (state_.message[i].source == self_) state_.message[i].source = kDetached;
+  }
+}
+
+void Member::install(const LogRecord& record) {
+  const bool joiner_enters = joiner() >= 0 && joiner() != self_ && record.view.has(joiner()) &&
+                             !view(me().epoch).has(joiner());
+  if (joiner_enters) {
+    for (int o = record.first_op; o < config().ops; o++) {
+      if (mine(o).begun && !mine(o).aborted) {
+        findings_.violate("O3 the joiner enters an op that has begun");
+      }
+    }
+  }
+  me().epoch = record.epoch;
+  me().sealed = std::max(me().sealed, record.epoch);
+  if (record.admit_over) end_admit();
+  const int first = mutated(kJoinerInOld) ? 0 : first_op(self_, record.epoch);
+  for (int o = first; o < config().ops; o++) {
+    if (!is_admit(o)) install_op(record, o);
+  }
+}
+
+void Member::install_op(const LogRecord& record, int o) {
+  Op& op = mine(o);
+  if (record.answered[o].has(self_) && !mutated(kFailSticks)) op.failing = 0;
+  if (record.aborts.has(o)) {
+    end_by_abort(o);
+    return;
+  }
+  if (op.aborted) return;
+  if (record.final.has(o)) {
+    findings_.mark(Mark::kFinal, !op.freed);
+    if (!full(op)) findings_.violate("F final, but a member lacks the value");
+    if (full(op) && !op.freed) forget(o);
+  } else if (op.freed) {
+    if (!mutated(kNoFinal)) findings_.violate("F a freed op got a decision that is not final");
+  } else if (op.begun) {
+    start(o);
+  }
+}
+
+}  // namespace rhz::model

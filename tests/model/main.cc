@@ -1,0 +1,63 @@
+// Explicit-state model of a chunk-pipelined ring all-reduce with IN-BAND RELEASE.
+//
+// The coordinator logs only VIEW and RESOLVE; it is not on the data path.  Peer p releases an op
+//   rule=a  when p knows, from DONE messages of its installed epoch, that every member of the view
+//           holds the full result (the "wave");
+//   rule=b  as soon as p itself holds the full result; a private copy is retained until the wave is
+//           known.
+//
+// Checked:
+//   L1 lineage uniqueness          D2 provenance                  O3 contributors
+//   I  inputs                      K  causality between ops       F  finality of freed ops
+//   R  decisions can be carried out                               U, S  uniform outcome
+//   Z  no frame reads or lands in a reused buffer                 T  no stuck terminal state
+//   A  no op is released by one and aborted by another            M  no leaked copy
+//
+// Optional parts (all off by default):
+//   ABORT      fail=n: n times a peer reports FAIL(op) before it released the op; the coordinator
+//              seals with unchanged members and RESOLVE aborts the op, or refuses (abortif=) and
+//              aborts the first later op that it can.
+//              odd=1: peer 0 begins op 0 with another signature.
+//              minworld=n: smaller views abort all they can.
+//   JOIN       join=1: peer N-1 enters by op number `admit`, an ordered op without data.
+//              join=2: it enters a group at any moment; its first op is 1 + the last op that a
+//              report shows as begun.
+//   WATERMARK  wm=1: contributions carry the number of leading ops that are full at their sender,
+//              hops take the minimum, and a result with watermark > k is a proof of the wave of
+//              op k.
+//
+// Abstractions.  Values are contributor sets plus a lineage (epoch of the attempt that made them).
+// Messages are an unordered bag with arbitrary delay; "never arrives" is "arrives after the seal".
+// Coordinator to peer traffic: each peer observes a growing prefix of the durable log.  DONE(e) is
+// a bit per sender and epoch: it is sent with the last chunk, may be seen at any later moment,
+// waits for a receiver that is still in an older epoch, and is lost to a receiver that has sealed
+// e.
+//
+// Options are name=value (config.h).  Exit status: 0 no violation, 1 violation, 2 wrong arguments.
+#include <cstdio>
+
+#include "tests/model/config.h"
+#include "tests/model/explore.h"
+#include "tests/model/findings.h"
+#include "tests/model/trace.h"
+#include "tests/model/visited.h"
+
+int main(int argc, char** argv) {
+  using namespace rhz::model;
+  const std::optional<Config> config = parse_config(argc, argv);
+  if (!config) return 2;
+  Findings findings;
+  Visited visited;
+  const Outcome outcome = explore(*config, findings, visited);
+  std::printf("%s: states=%zu transitions=%zu terminal=%zu", describe(*config).c_str(),
+              outcome.states, outcome.transitions, outcome.terminal);
+  if (findings.uniform_splits > 0) std::printf(" U-splits=%zu", findings.uniform_splits);
+  if (findings.violation != nullptr) {
+    std::printf(" VIOLATION: %s\n", findings.violation);
+  } else {
+    std::printf(outcome.truncated ? " ok so far (TRUNCATED)\n" : " ok\n");
+  }
+  if (config->cover) print_coverage(findings);
+  if (config->trace && findings.violation != nullptr) print_trace(*config, outcome, visited);
+  return findings.violation != nullptr ? 1 : 0;
+}

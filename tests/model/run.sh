@@ -1,0 +1,282 @@
+#!/bin/sh
+# Runs one group of model configurations and compares each verdict with the expected one.
+#
+#   run.sh PATH_TO_rebuild_model GROUP
+#
+# fast       a subset of all the others, in well under a minute: part of every test run
+# base       the release rules without faults beyond crashes, suspicions and fail-overs
+# large      the same at the largest sizes that are still exhaustive
+# abort      FAIL and ABORT: the weakest conditions, and one step beyond each
+# join       one joiner, by an admit op or at any moment
+# watermark  the wave from watermarks
+# mutants    mutants 1-25; 6 and 7 must survive (config.h), all others must be killed
+# mutants2   the mutants of ABORT, JOIN and WATERMARK; all must be killed
+# raw2       state reduction switched off: same verdicts expected
+#
+# One line per configuration (mutants: per mutant), then `N passed, N failed`.  Exit status 1 on any surprise.
+# shellcheck disable=SC2086  # options are lists of words
+set -u
+if [ $# -ne 2 ]; then
+  sed -n '2,/^# One line/s/^# \{0,1\}//p' "$0" >&2
+  exit 2
+fi
+model=$1
+passed=0
+failed=0
+
+F="crash=2 false=1 coord=1"
+G="crash=1 false=1 coord=1"
+RULES="a:U b:S"                # the invariant that each release rule promises
+rule() { echo "rule=${1%:*} inv=${1#*:}"; }
+
+pass() {
+  passed=$((passed + 1))
+  echo "pass  $*"
+}
+fail() {
+  failed=$((failed + 1))
+  echo "FAIL  $*"
+}
+
+# Exhaustive, and without a violation.
+ok() {
+  line=$("$model" "$@")
+  status=$?
+  case "$status $line" in
+  "0 "*" ok") pass "$line" ;;
+  *) fail "$line (status $status; expected: ok; options: $*)" ;;
+  esac
+}
+
+# Sets `line`, and `verdict` to killed, survived or failed (did not run, or was cut short without a violation).
+try() {
+  line=$("$model" "$@")
+  case "$? $line" in
+  "1 "*" VIOLATION: "*) verdict=killed ;;
+  "0 "*" ok") verdict=survived ;;
+  *) verdict=failed ;;
+  esac
+}
+
+# Must be violated.
+breaks() {
+  try "$@"
+  if [ "$verdict" = killed ]; then
+    pass "$line"
+  else
+    fail "$line ($verdict; expected: a violation; options: $*)"
+  fi
+}
+
+# A mutant is killed as soon as one of the configurations is violated.
+mutant() {
+  number=$1 expected=$2
+  tried=0
+  for z in 1 0; do for size in "C=2 ops=1" "C=1 ops=2"; do for m in 0 1 2; do for r in $RULES; do
+    tried=$((tried + 1))
+    try N=3 $size $F mode=$m $(rule $r) zerocopy=$z mut=$number max=3000000
+    [ "$verdict" = survived ] || break 4
+  done; done; done; done
+  if [ "$verdict" = "$expected" ]; then
+    pass "mutant $number $verdict after $tried configurations: $line"
+  else
+    fail "mutant $number $verdict after $tried configurations (expected: $expected): $line"
+  fi
+}
+
+group_base() {
+  for m in 0 1 2; do
+    for size in "N=3 C=2" "N=4 C=1" "N=3 C=1 ops=2" "N=3 C=1 ops=2 seq=0"; do
+      ok $size $F mode=$m rule=a inv=U
+      ok $size $F mode=$m rule=b inv=S
+      ok $size $F mode=$m rule=b inv=S inputfull=1
+    done
+    ok N=3 C=1 ops=2 $F mode=$m rule=b inv=S inputfull=1 implicit=1
+    ok N=3 C=2 crash=1 false=0 mode=$m rule=b inv=U quorum=1
+    ok N=3 C=2 crash=0 false=1 mode=$m rule=b inv=U quorum=1
+    breaks N=3 C=1 crash=1 false=0 coord=0 mode=$m rule=b inv=U    # rule b is not uniform
+    breaks N=3 C=1 crash=0 false=1 coord=0 mode=$m rule=b inv=U
+    breaks N=3 C=2 crash=1 false=1 mode=$m rule=b inv=U quorum=1   # a quorum of f copes with f faults only
+    breaks N=3 C=1 ops=2 $F mode=$m rule=b inv=S implicit=1 seq=0  # an implicit wave needs sequential ops
+  done
+  for m in 1 2; do
+    ok N=3 C=2 $F mode=$m rule=a inv=U inplace=1
+    ok N=3 C=2 $F mode=$m rule=b inv=S inplace=1 inputfull=1
+    ok N=3 C=2 ops=2 $F mode=$m rule=b inv=S inplace=1 inputfull=1 implicit=1
+  done
+  breaks N=3 C=2 $F mode=0 rule=a inv=U inplace=1                  # strict must keep all inputs
+}
+
+group_large() {
+  for m in 0 1 2; do for r in $RULES; do
+    ok N=4 C=2 $F mode=$m $(rule $r)
+    ok N=3 C=2 ops=2 $F mode=$m $(rule $r)
+    ok N=4 C=1 ops=2 $F mode=$m $(rule $r)
+    ok N=3 C=2 crash=2 false=2 coord=2 mode=$m $(rule $r)
+    ok N=4 C=1 crash=3 false=1 coord=1 mode=$m $(rule $r)
+  done; done
+  for m in 0 1 2; do ok N=4 C=2 crash=1 false=1 mode=$m rule=b inv=U quorum=2; done
+  for r in $RULES; do
+    for m in 0 1 2; do ok N=3 C=1 ops=2 $G fail=1 mode=$m $(rule $r); done
+    ok N=4 C=1 $G fail=1 mode=1 $(rule $r)
+  done
+  ok N=3 C=2 $F mode=1 rule=a inv=U raw=1
+  ok N=3 C=2 $F mode=2 rule=a inv=U raw=1
+  ok N=3 C=1 ops=2 $F mode=0 rule=b inv=S raw=1
+  ok N=3 C=1 ops=2 $F mode=2 rule=b inv=S raw=1
+}
+
+group_abort() {
+  for m in 0 1 2; do
+    # The weakest conditions, and one step beyond each.
+    ok     N=3 C=2 $G fail=1 mode=$m rule=a inv=U abortif=2
+    breaks N=3 C=2 $G fail=1 mode=$m rule=a inv=U abortif=3
+    ok     N=3 C=2 $G fail=1 mode=$m rule=a inv=S abortif=3
+    breaks N=3 C=2 $G fail=1 mode=$m rule=a inv=S abortif=4
+    ok     N=3 C=2 $G fail=1 mode=$m rule=b inv=S abortif=1
+    breaks N=3 C=2 $G fail=1 mode=$m rule=b inv=S abortif=2
+    for r in $RULES; do
+      ok N=3 C=2 $G fail=1 mode=$m $(rule $r)
+      ok N=3 C=1 ops=2 crash=1 false=0 coord=1 fail=1 mode=$m $(rule $r)
+      ok N=3 C=1 ops=2 seq=0 crash=0 false=1 coord=0 fail=1 mode=$m $(rule $r)
+      ok N=3 C=2 $G odd=1 mode=$m $(rule $r)                       # a wrong signature
+      ok N=3 C=1 ops=2 $F minworld=2 mode=$m $(rule $r)            # the world became too small
+      ok N=3 C=1 ops=2 seq=0 crash=1 false=1 coord=0 minworld=3 mode=$m $(rule $r)
+    done
+  done
+  ok N=4 C=1 crash=1 false=0 coord=0 fail=1 mode=1 rule=a inv=U
+  ok N=4 C=1 crash=0 false=1 coord=0 fail=1 mode=1 rule=b inv=S
+  ok N=3 C=1 crash=1 false=0 coord=0 fail=2 mode=1 rule=a inv=U
+  ok N=3 C=1 crash=0 false=1 coord=0 fail=2 mode=1 rule=b inv=S
+  # Condition and watermark together.
+  ok N=3 C=1 ops=2 seq=2 wm=1 crash=0 false=1 coord=0 fail=1 mode=1 rule=a inv=U abortif=2
+  ok N=3 C=1 ops=2 seq=2 wm=1 crash=0 false=1 coord=0 fail=1 mode=1 rule=b inv=S abortif=1
+}
+
+group_join() {
+  for m in 0 1 2; do for r in $RULES; do
+    ok N=3 C=1 ops=3 join=1 admit=1 $G mode=$m $(rule $r)
+    ok N=3 C=1 ops=3 join=1 admit=1 admitall=1 $G mode=$m $(rule $r)
+    ok N=3 C=1 ops=3 join=1 admit=1 seq=2 $G mode=$m $(rule $r)
+    ok N=3 C=1 ops=3 join=1 admit=2 seq=2 $G coord=0 mode=$m $(rule $r)
+    ok N=3 C=1 ops=2 join=2 seq=2 $G mode=$m $(rule $r)
+    ok N=3 C=1 ops=3 join=1 admit=1 crash=1 false=0 coord=1 fail=1 mode=$m $(rule $r)
+  done; done
+  for r in $RULES; do
+    ok N=3 C=2 ops=2 join=1 admit=1 seq=2 $G coord=0 mode=1 $(rule $r)
+    ok N=4 C=1 ops=2 join=1 admit=1 seq=2 crash=1 false=0 coord=0 mode=1 $(rule $r)
+  done
+}
+
+group_watermark() {
+  for m in 0 1 2; do for r in $RULES; do
+    ok N=3 C=1 ops=2 seq=2 wm=1 $G mode=$m $(rule $r)
+    ok N=2 C=1 ops=3 seq=2 wm=1 $G mode=$m $(rule $r)
+    ok N=3 C=2 ops=2 seq=2 wm=1 crash=1 false=0 coord=0 mode=$m $(rule $r)
+    ok N=2 C=2 ops=3 seq=2 wm=1 join=2 $G mode=$m $(rule $r)
+    ok N=3 C=1 ops=2 seq=2 wm=1 crash=1 false=0 coord=0 fail=1 mode=$m $(rule $r)
+  done; done
+  ok N=3 C=1 ops=2 seq=2 wm=1 crash=2 false=1 coord=0 mode=1 rule=a inv=U
+  ok N=3 C=1 ops=2 seq=2 wm=1 crash=2 false=1 coord=0 mode=1 rule=b inv=S inputfull=1
+}
+
+group_mutants() {
+  for number in 1 2 3 4 5 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do
+    mutant $number killed
+  done
+  mutant 6 survived
+  mutant 7 survived
+}
+
+group_mutants2() {
+  for r in $RULES; do
+    for mut in 26 28 31; do breaks N=3 C=1 $G fail=1 mode=1 $(rule $r) mut=$mut; done
+    breaks N=3 C=1 $G fail=1 mode=1 $(rule $r) mut=26 zerocopy=0
+    breaks N=3 C=1 $G fail=1 mode=1 $(rule $r) mut=28 zerocopy=0
+    breaks N=2 C=1 ops=2 $G fail=1 mode=1 $(rule $r) mut=27
+    breaks N=2 C=1 ops=2 $G fail=1 mode=1 $(rule $r) mut=7
+    breaks N=3 C=1 odd=1 crash=0 false=0 coord=1 mode=1 $(rule $r) mut=29
+    breaks N=3 C=1 ops=3 join=1 admit=1 crash=1 false=0 coord=0 fail=1 mode=1 $(rule $r) mut=30
+    for mut in 32 33 35 36 37; do
+      breaks N=3 C=1 ops=3 join=1 admit=1 seq=2 $G mode=1 $(rule $r) mut=$mut
+    done
+    breaks N=3 C=1 ops=3 join=1 admit=2 seq=2 $G mode=1 $(rule $r) mut=34
+    breaks N=3 C=1 ops=2 join=2 seq=2 $G mode=1 $(rule $r) mut=39
+    breaks N=3 C=1 ops=2 seq=2 wm=1 $G mode=1 $(rule $r) mut=40
+    breaks N=2 C=1 ops=3 seq=2 wm=1 $G mode=1 $(rule $r) mut=41
+    breaks N=3 C=1 ops=2 seq=2 wm=1 crash=0 false=1 coord=0 fail=1 mode=1 $(rule $r) mut=42
+    breaks N=3 C=1 ops=2 seq=2 wm=1 $G mode=2 $(rule $r) mut=43
+    breaks N=3 C=2 ops=2 seq=2 wm=1 $G mode=1 $(rule $r) mut=44
+    breaks N=2 C=2 ops=3 seq=2 wm=1 join=2 $G mode=1 $(rule $r) mut=45
+    # A watermark acted upon between seal and install.
+    breaks N=3 C=1 ops=2 seq=2 wm=1 $G mode=1 $(rule $r) mut=12
+  done
+  breaks N=3 C=1 ops=3 join=1 admit=1 $G mode=1 rule=b inv=S mut=38
+}
+
+group_raw2() {
+  ok N=3 C=1 crash=1 false=1 coord=0 fail=1 mode=2 rule=a inv=U raw=1
+  ok N=3 C=1 crash=1 false=1 coord=0 fail=1 mode=2 rule=b inv=S raw=1
+  ok N=3 C=1 ops=3 join=1 admit=1 seq=2 crash=1 false=0 coord=0 mode=1 rule=a inv=U raw=1
+  ok N=3 C=1 ops=3 join=1 admit=1 seq=2 crash=1 false=0 coord=0 mode=1 rule=b inv=S raw=1
+  ok N=3 C=1 ops=2 seq=2 wm=1 crash=0 false=1 coord=0 mode=1 rule=a inv=U raw=1
+  ok N=3 C=1 ops=2 seq=2 wm=1 crash=1 false=0 coord=0 mode=2 rule=b inv=S raw=1
+}
+
+group_fast() {
+  # Release rules, in every mode.
+  for m in 0 1 2; do
+    for r in $RULES; do
+      ok N=3 C=2 $G mode=$m $(rule $r)
+      ok N=3 C=1 ops=2 $G mode=$m $(rule $r)
+    done
+    breaks N=3 C=1 crash=1 false=0 coord=0 mode=$m rule=b inv=U
+    breaks N=3 C=2 crash=1 false=1 mode=$m rule=b inv=U quorum=1
+  done
+  ok N=4 C=1 crash=1 false=1 coord=0 mode=1 rule=a inv=U
+  ok N=3 C=2 $G mode=1 rule=b inv=S inplace=1 inputfull=1
+  breaks N=3 C=2 $F mode=0 rule=a inv=U inplace=1
+  # Abort, join, watermark.
+  for r in $RULES; do
+    ok N=3 C=1 $G fail=1 mode=1 $(rule $r)
+    ok N=3 C=1 $G odd=1 mode=0 $(rule $r)
+    ok N=3 C=1 ops=2 seq=0 crash=1 false=1 coord=0 minworld=3 mode=1 $(rule $r)
+    ok N=3 C=1 ops=3 join=1 admit=1 $G mode=1 $(rule $r)
+    ok N=3 C=1 ops=2 join=2 seq=2 $G coord=0 mode=1 $(rule $r)
+    ok N=2 C=1 ops=3 seq=2 wm=1 $G mode=1 $(rule $r)
+    ok N=3 C=1 ops=2 seq=2 wm=1 crash=1 false=0 coord=0 mode=2 $(rule $r)
+  done
+  breaks N=3 C=1 $G fail=1 mode=1 rule=a inv=U abortif=3
+  breaks N=3 C=1 $G fail=1 mode=1 rule=b inv=S abortif=2
+  ok N=3 C=1 crash=1 false=1 coord=0 mode=2 rule=a inv=U raw=1
+  # One mutant or more for each letter of "Rules, and what breaks without each" in docs/protocol.md.
+  # zerocopy=0 where a reused buffer would be noticed before the rule itself is broken.
+  a="N=3 C=2 $G mode=1 rule=a inv=U"
+  b="N=3 C=2 $G mode=1 rule=b inv=S"
+  breaks $a mut=1                                 # A stale frames are accepted
+  breaks $a mut=4                                 # A early frames are dropped
+  breaks $a mut=10 zerocopy=0                     # B one DONE is missing from the wave
+  breaks $b mut=14 zerocopy=0                     # B no copy is retained
+  breaks $a mut=17                                # C talk before log
+  breaks N=3 C=2 $F mode=0 rule=a inv=U mut=11    # D install discards nothing
+  breaks $a mut=12                                # E DONE is acted upon after the seal
+  breaks $a mut=5                                 # F one report is missing
+  breaks $a mode=2 mut=8                          # G a contributor is visited again
+  breaks $a mut=15 zerocopy=0                     # H an input is freed once it was sent
+  breaks $a mut=13                                # I FREED is not reported
+  breaks $b mut=22                                # J no quiescence before the seal
+  breaks $b mut=23                                # J a late duplicate lands in a reused buffer
+  breaks $a fail=1 C=1 mut=26 zerocopy=0          # ABORT: a peer ends the op by itself
+  breaks $a C=1 ops=3 join=1 admit=1 seq=2 mut=33 # JOIN: the joiner takes part in older ops
+  breaks $a C=1 ops=2 seq=2 wm=1 mut=40 zerocopy=0 # WATERMARK: no minimum over hops
+}
+
+case "$2" in
+fast | base | large | abort | join | watermark | mutants | mutants2 | raw2) "group_$2" ;;
+*)
+  echo "run.sh: no group named $2" >&2
+  exit 2
+  ;;
+esac
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

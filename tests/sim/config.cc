@@ -1,0 +1,107 @@
+#include "tests/sim/config.h"
+
+#include <cstdio>
+
+#include "tests/sim/world.h"
+
+namespace rhz::sim {
+namespace {
+
+struct Kind {
+  const char* name;
+  bool churn;
+  double low, high;  // per second of virtual time
+};
+// Rates reach from "once in a while" to "again before the last one is healed".
+constexpr Kind kKinds[kFaults] = {
+    {"crash", true, 0.3, 8},      {"pause", false, 0.5, 20},  {"long-pause", true, 0.3, 4},
+    {"partition", true, 0.2, 3},  {"one-way", true, 0.2, 3},  {"edge", true, 0.2, 3},
+    {"isolate", true, 0.2, 3},    {"join", true, 0.5, 8},     {"leave", true, 0.2, 4},
+    {"coordinator", true, 0.3, 8}, {"coordinator-pause", false, 0.3, 4},
+    {"accuse", false, 0.3, 8},    {"slow", false, 0.3, 4},    {"control-reset", false, 0.3, 8},
+    {"cancel", false, 0.5, 20},   {"cut-log", false, 0.3, 8},
+};
+
+template <class T, size_t N>
+T pick(Prng& random, const T (&values)[N]) {
+  return values[random.below(N)];
+}
+
+}  // namespace
+
+const char* fault_name(Fault fault) { return kKinds[static_cast<size_t>(fault)].name; }
+bool is_churn(Fault fault) { return kKinds[static_cast<size_t>(fault)].churn; }
+
+Config make_config(uint64_t seed) {
+  Prng random(mix64(seed) ^ 0xc0f1);
+  Config c;
+  c.seed = seed;
+  c.run.run_id = "sim";
+  c.run.world = 1 + static_cast<uint32_t>(random.below(5));
+  c.run.max_world = std::max(c.run.world, 2 + static_cast<uint32_t>(random.below(5)));
+  c.run.min_world = random.chance(0.15) ? 2 : 1;
+  c.processes = c.run.max_world;
+  // 4 KiB chunks divide bulk ops (> 16 KiB), small ones the others.
+  c.run.chunk_bytes = pick(random, {64u, 64u, 128u, 4096u});
+  c.run.segment_bytes = pick(random, {32u, 64u, 64u, 2048u});
+  c.run.retain_bytes = pick(random, {0u, 0u, 64u, 256u, 65536u});
+  c.run.suspicion_ms = pick(random, {100u, 200u});
+  c.run.heartbeat_ms = c.run.suspicion_ms / 4;
+  c.coordinator.sync_timeout = milliseconds(2000);
+  c.coordinator.full_grace = milliseconds(300);
+  c.member.isolation = milliseconds(2000);
+  c.member.repeat = milliseconds(50);
+  c.limits.open_ops = pick(random, {4u, 16u, 256u});
+  c.limits.window_bytes = pick(random, {uint64_t{1}, uint64_t{512}, uint64_t{1} << 20});
+  c.limits.retained_ops = pick(random, {1u, 4u, 32u});
+  c.limits.done_delay = pick(random, {microseconds(0), microseconds(100), microseconds(1000)});
+  c.base_latency = Duration(static_cast<int64_t>(World::log_uniform(random, 2e4, 1e6)));
+  c.spike = random.chance(0.5) ? 0.02 : 0;
+  c.calm = milliseconds(5);
+  c.chaos = milliseconds(2000);
+  c.patience = milliseconds(20000);
+  c.codec = random.chance(0.125);
+  c.drift = random.chance(0.5) ? 0.02 : 1e-5;
+  c.bulk = random.chance(0.4) ? 0.3 : 0;
+  c.in_place = random.unit();
+  c.ops_per_step = 1 + static_cast<uint32_t>(random.below(5));
+  c.admit_every = 1 + static_cast<uint32_t>(random.below(4));
+  c.big_state = random.chance(0.02);
+  for (size_t k = 0; k < kFaults; ++k) {
+    const double rate = World::log_uniform(random, kKinds[k].low, kKinds[k].high);
+    if (random.chance(0.5)) c.per_second[k] = rate;
+  }
+  if (random.chance(0.25)) c.append_crash = World::log_uniform(random, 0.0005, 0.01);
+  return c;
+}
+
+bool only_faults(Config& config, const std::string& names) {
+  const std::string list = "," + names + ",";
+  for (size_t k = 0; k < kFaults; ++k)
+    if (list.find("," + std::string(kKinds[k].name) + ",") == std::string::npos)
+      config.per_second[k] = 0;
+  if (list.find(",append-crash,") == std::string::npos) config.append_crash = 0;
+  return true;
+}
+
+std::string Config::text() const {
+  char line[512];
+  std::snprintf(line, sizeof line,
+                "world=%u max_world=%u min_world=%u chunk=%u segment=%u retain=%u suspicion_ms=%u "
+                "open_ops=%u window=%llu latency_us=%.0f codec=%d append_crash=%.4f bulk=%.1f ops=%u "
+                "admit_every=%u",
+                run.world, run.max_world, run.min_world, run.chunk_bytes, run.segment_bytes,
+                run.retain_bytes, run.suspicion_ms, limits.open_ops,
+                static_cast<unsigned long long>(limits.window_bytes),
+                static_cast<double>(base_latency.count()) / 1e3, codec, append_crash, bulk,
+                ops_per_step, admit_every);
+  std::string text = line;
+  for (size_t k = 0; k < kFaults; ++k) {
+    if (per_second[k] == 0) continue;
+    std::snprintf(line, sizeof line, " %s=%.1f/s", kKinds[k].name, per_second[k]);
+    text += line;
+  }
+  return text;
+}
+
+}  // namespace rhz::sim

@@ -1,0 +1,24 @@
+// Who is there: how the parts of a simulated process reach the others.
+#pragma once
+
+#include "runtime/base/types.h"
+#include "tests/sim/network.h"
+
+namespace rhz::sim {
+
+class SimTransport;
+
+class Directory {
+ public:
+  virtual ~Directory() = default;
+  // Null when the process is gone.
+  virtual SimTransport* transport(NodeIndex who) = 0;
+  // As soon as that process runs: at once, or when its pause is over; never when it is gone.
+  virtual void run(NodeIndex who, Action action) = 0;
+  virtual bool pausing(NodeIndex who) const = 0;
+};
+
+// The incarnation's number is in its id, so that nobody has to look it up.  The rest of the id is chance, as real ones are.
+inline NodeIndex index_of(PeerId id) { return static_cast<NodeIndex>(id.low - 1); }
+
+}  // namespace rhz::sim

@@ -1,0 +1,65 @@
+#include "tests/sim/network.h"
+
+#include <algorithm>
+
+namespace rhz::sim {
+
+StreamRef Network::open(NodeIndex from, NodeIndex to) {
+  auto stream = std::make_shared<Stream>();
+  stream->from = from;
+  stream->to = to;
+  return stream;
+}
+
+Duration Network::latency(NodeIndex from, NodeIndex to) {
+  double scale = 0.5 + world_.latency.unit();
+  if (config_.spike > 0 && world_.latency.chance(config_.spike)) scale *= 10;
+  for (NodeIndex who : {from, to})
+    if (auto at = slow_.find(who); at != slow_.end()) scale *= at->second;
+  return Duration(static_cast<int64_t>(static_cast<double>(config_.base_latency.count()) * scale));
+}
+
+void Network::carry(const StreamRef& stream, Action deliver) {
+  if (stream->closed) return;
+  stream->messages.push_back(std::move(deliver));
+  stream->last =
+      std::max(stream->last + nanoseconds(1), world_.now() + latency(stream->from, stream->to));
+  world_.at(stream->last, [this, stream] { arrive(stream); });
+}
+
+void Network::arrive(const StreamRef& stream) {
+  if (stream->closed) return stream->messages.clear();
+  if (is_cut(stream->from, stream->to)) {
+    if (stream->held++ == 0) held_.push_back(stream);
+    return;
+  }
+  Action deliver = std::move(stream->messages.front());
+  stream->messages.pop_front();
+  deliver();
+}
+
+void Network::mend(NodeIndex from, NodeIndex to) {
+  auto at = cuts_.find({from, to});
+  if (at == cuts_.end()) return;  // healed with everything else meanwhile
+  if (--at->second == 0) cuts_.erase(at);
+  release_held();
+}
+
+void Network::mend_all() {
+  cuts_.clear();
+  slow_.clear();
+  release_held();
+}
+
+void Network::release_held() {
+  std::erase_if(held_, [this](const StreamRef& stream) {
+    if (is_cut(stream->from, stream->to)) return false;
+    for (; stream->held > 0; --stream->held) {
+      stream->last = std::max(stream->last, world_.now()) + nanoseconds(1);
+      world_.at(stream->last, [this, stream] { arrive(stream); });
+    }
+    return true;
+  });
+}
+
+}  // namespace rhz::sim

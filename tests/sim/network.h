@@ -1,0 +1,57 @@
+// What lies between processes: streams that deliver late and in order, and cuts that hold them up.  Nothing is lost on a stream
+// that is open at both ends, as with TCP; what a cut holds arrives after the healing, perhaps in an epoch that is long over.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "tests/sim/config.h"
+#include "tests/sim/world.h"
+
+namespace rhz::sim {
+
+using NodeIndex = uint32_t;  // a process, by its incarnation
+inline constexpr NodeIndex kCoordinator = ~0u;
+
+// One direction of a connection.
+struct Stream {
+  NodeIndex from = 0, to = 0;
+  Time last{};          // arrival of the newest message
+  bool closed = false;  // what is under way arrives nowhere
+  uint32_t held = 0;    // due, but behind a cut
+  std::deque<Action> messages;
+};
+using StreamRef = std::shared_ptr<Stream>;
+
+class Network {
+ public:
+  Network(World& world, const Config& config) : world_(world), config_(config) {}
+
+  StreamRef open(NodeIndex from, NodeIndex to);
+  // `deliver` is called at the far end.
+  void carry(const StreamRef& stream, Action deliver);
+  Duration latency(NodeIndex from, NodeIndex to);
+
+  bool is_cut(NodeIndex from, NodeIndex to) const { return cuts_.contains({from, to}); }
+  void cut(NodeIndex from, NodeIndex to) { ++cuts_[{from, to}]; }
+  void mend(NodeIndex from, NodeIndex to);
+  void mend_all();
+  // Everything to and from this process takes so many times as long.
+  void slow(NodeIndex who, double factor) { slow_[who] = factor; }
+
+ private:
+  void arrive(const StreamRef& stream);
+  void release_held();
+
+  World& world_;
+  const Config& config_;
+  std::map<std::pair<NodeIndex, NodeIndex>, uint32_t> cuts_;
+  std::map<NodeIndex, double> slow_;
+  std::vector<StreamRef> held_;
+};
+
+}  // namespace rhz::sim

@@ -1,0 +1,277 @@
+#include "tests/sim/sim_transport.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/base/assert.h"
+
+namespace rhz::sim {
+
+using wire::Kind;
+
+SimTransport::SimTransport(World& world, Network& network, Directory& directory,
+                           const Config& config, NodeIndex self, uint64_t run_hash)
+    : world_(world),
+      network_(network),
+      directory_(directory),
+      config_(config),
+      self_(self),
+      run_hash_(run_hash) {}
+
+SimTransport::~SimTransport() = default;
+
+bool SimTransport::is_op_frame(Kind kind) {
+  return kind == Kind::kPartial || kind == Kind::kResult || kind == Kind::kDone ||
+         kind == Kind::kGrant;
+}
+
+SimTransport::Peer& SimTransport::peer(PeerId id) {
+  auto& entry = peers_[id];
+  if (!entry) {
+    entry = std::make_unique<Peer>();
+    entry->id = id;
+    for (Lane& lane : entry->lanes) lane.out = network_.open(self_, index_of(id));
+  }
+  return *entry;
+}
+
+bool SimTransport::names(PeerId id) const {
+  auto at = peers_.find(id);
+  return at != peers_.end() && at->second->named;
+}
+
+void SimTransport::set_peers(std::span<const PeerAddress> peers, std::span<const PeerId>) {
+  for (auto& [id, known] : peers_) {
+    const bool still = std::any_of(peers.begin(), peers.end(),
+                                   [&, who = id](const PeerAddress& p) { return p.id == who; });
+    if (still || !known->named) continue;
+    known->named = false;
+    for (Lane& lane : known->lanes) {
+      lane.queue.clear();
+      lane.arrived.clear();
+      lane.held = false;
+      lane.cancelled = lane.landing;
+    }
+  }
+  for (const PeerAddress& address : peers) {
+    Peer& named = peer(address.id);
+    named.named = true;
+    named.told_down = false;
+    for (LaneClass lane : {LaneClass::kExpress, LaneClass::kBulk})
+      offer_later(address.id, lane, Duration::zero());
+    watch_death(address.id);
+  }
+}
+
+void SimTransport::send(PeerId to, LaneClass lane_class, OutFrame frame) {
+  auto at = peers_.find(to);
+  if (at == peers_.end() || !at->second->named) {
+    ++counters_.dropped_frames;
+    return;
+  }
+  Lane& lane = at->second->lanes[static_cast<size_t>(lane_class)];
+  frame.header.run = run_hash_;
+  frame.header.length = static_cast<uint32_t>(frame.payload.size());
+  Out out{std::move(frame), {}, false};
+  if (lane_class == LaneClass::kExpress) {
+    out.copy.assign(out.frame.payload.begin(), out.frame.payload.end());
+    out.copied = true;
+    out.frame.keep.reset();
+  }
+  lane.queue.push_back(std::move(out));
+  if (lane.leaving) return;
+  lane.leaving = true;
+  const Duration delay =
+      lane_class == LaneClass::kExpress
+          ? Duration::zero()
+          : World::between(world_.scheduling, Duration::zero(), config_.base_latency);
+  world_.after(delay, [this, self = self_, &directory = directory_, to, lane_class] {
+    directory.run(self, [this, to, lane_class] { leave(to, lane_class); });
+  });
+}
+
+// The first frame of the queue goes; its payload is read now and not before.
+void SimTransport::leave(PeerId to, LaneClass lane_class) {
+  Lane& lane = peer(to).lanes[static_cast<size_t>(lane_class)];
+  lane.leaving = false;
+  if (lane.queue.empty()) return;
+  Out out = std::move(lane.queue.front());
+  lane.queue.pop_front();
+  In in{out.frame.header, std::move(out.copy)};
+  if (!out.copied) in.payload.assign(out.frame.payload.begin(), out.frame.payload.end());
+  ++counters_.sent_frames;
+  counters_.sent_bytes += in.payload.size();
+  const NodeIndex target = index_of(to);
+  const PeerId from{self_id_.high, self_id_.low};
+  (void)from;
+  network_.carry(lane.out, [&directory = directory_, target, from_index = self_, lane_class,
+                            in = std::make_shared<In>(std::move(in))] {
+    directory.run(target, [&directory, target, from_index, lane_class, in] {
+      if (SimTransport* there = directory.transport(target))
+        there->arrive(there->directory_.id_of(from_index), lane_class, std::move(*in));
+    });
+  });
+  if (lane.queue.empty()) return;
+  lane.leaving = true;
+  const Duration delay = World::between(
+      world_.scheduling, Duration::zero(),
+      lane_class == LaneClass::kExpress ? Duration(1000) : config_.base_latency / 4);
+  world_.after(delay, [self = self_, &directory = directory_, this, to, lane_class] {
+    directory.run(self, [this, to, lane_class] { leave(to, lane_class); });
+  });
+}
+
+void SimTransport::arrive(PeerId from, LaneClass lane_class, In frame) {
+  peer(from).lanes[static_cast<size_t>(lane_class)].arrived.push_back(std::move(frame));
+  offer(from, lane_class);
+}
+
+void SimTransport::offer_later(PeerId from, LaneClass lane_class, Duration delay) {
+  Lane& lane = peer(from).lanes[static_cast<size_t>(lane_class)];
+  if (lane.scheduled || lane.arrived.empty()) return;
+  lane.scheduled = true;
+  world_.after(delay, [this, self = self_, &directory = directory_, from, lane_class] {
+    directory.run(self, [this, from, lane_class] {
+      peer(from).lanes[static_cast<size_t>(lane_class)].scheduled = false;
+      offer(from, lane_class);
+    });
+  });
+}
+
+// Shows headers upwards until the lane is empty, held or landing.
+void SimTransport::offer(PeerId from, LaneClass lane_class) {
+  Peer& sender = peer(from);
+  Lane& lane = sender.lanes[static_cast<size_t>(lane_class)];
+  while (sender.named && !lane.held && !lane.landing && !lane.arrived.empty() && events_) {
+    In& frame = lane.arrived.front();
+    Landing place = events_->on_header(from, frame.header);
+    if (place.verdict == Landing::Verdict::kHold) {
+      lane.held = true;
+      return;
+    }
+    if (place.verdict == Landing::Verdict::kDrop) {
+      lane.arrived.pop_front();
+      continue;
+    }
+    lane.landing = true;
+    lane.cancelled = false;
+    lane.place = std::move(place);
+    const size_t half = frame.payload.size() / 2;
+    if (half > 0) std::memcpy(lane.place.into, frame.payload.data(), half);
+    // Half of the frames take their time, in which the epoch may be sealed.
+    if (frame.payload.empty() || world_.scheduling.chance(0.5)) {
+      land(from, lane_class);
+      continue;
+    }
+    const Duration delay = World::between(world_.scheduling, Duration(1), config_.base_latency);
+    world_.after(delay, [this, self = self_, &directory = directory_, from, lane_class] {
+      directory.run(self, [this, from, lane_class] {
+        land(from, lane_class);
+        offer(from, lane_class);
+      });
+    });
+  }
+}
+
+void SimTransport::land(PeerId from, LaneClass lane_class) {
+  Lane& lane = peer(from).lanes[static_cast<size_t>(lane_class)];
+  RHZ_ASSERT("sim", lane.landing);
+  lane.landing = false;
+  Landing place = std::exchange(lane.place, {});
+  if (std::exchange(lane.cancelled, false)) {
+    // Quiesced meanwhile: the rest is read and forgotten.
+    if (!lane.arrived.empty()) lane.arrived.pop_front();
+    return;
+  }
+  In frame = std::move(lane.arrived.front());
+  lane.arrived.pop_front();
+  if (!frame.payload.empty()) std::memcpy(place.into, frame.payload.data(), frame.payload.size());
+  ++counters_.received_frames;
+  counters_.received_bytes += frame.payload.size();
+  if (events_) events_->on_frame(from, frame.header, std::move(place));
+}
+
+bool SimTransport::quiesce() {
+  for (auto& [id, known] : peers_) {
+    for (Lane& lane : known->lanes) {
+      std::erase_if(lane.queue, [](const Out& out) { return is_op_frame(out.frame.header.kind); });
+      // A landing of model state is of no epoch and goes on.
+      if (lane.landing && is_op_frame(lane.arrived.front().header.kind)) {
+        lane.cancelled = true;
+        lane.place = {};
+      }
+    }
+  }
+  return true;
+}
+
+void SimTransport::release_op(GroupId group, OpSeq op) {
+  for (auto& [id, known] : peers_)
+    for (Lane& lane : known->lanes)
+      std::erase_if(lane.queue, [&](const Out& out) {
+        const auto& header = out.frame.header;
+        return reads_caller_memory(out) && is_op_frame(header.kind) && header.op_seq == op &&
+               header.group == group;
+      });
+}
+
+void SimTransport::resume() {
+  for (auto& [id, known] : peers_) {
+    for (LaneClass lane_class : {LaneClass::kExpress, LaneClass::kBulk}) {
+      Lane& lane = known->lanes[static_cast<size_t>(lane_class)];
+      if (!std::exchange(lane.held, false)) continue;
+      offer_later(id, lane_class,
+                  World::between(world_.scheduling, Duration(0), config_.base_latency / 8));
+    }
+  }
+}
+
+void SimTransport::close(Time, std::function<void()> closed) {
+  for (auto& [id, known] : peers_) {
+    if (!known->named) continue;
+    const NodeIndex target = index_of(id);
+    network_.carry(known->lanes[0].out, [&directory = directory_, target, from = self_] {
+      directory.run(target, [&directory, target, from] {
+        if (SimTransport* there = directory.transport(target))
+          there->said_goodbye(directory.id_of(from));
+      });
+    });
+  }
+  closed();
+}
+
+Time SimTransport::tick(Time) { return kNever; }
+
+void SimTransport::lost(PeerId id, Evidence evidence) {
+  auto at = peers_.find(id);
+  if (at == peers_.end() || !at->second->named || at->second->told_down || !events_) return;
+  if (at->second->said_goodbye) return;
+  at->second->told_down = true;
+  events_->on_edge_down(id, evidence);
+}
+
+void SimTransport::said_goodbye(PeerId id) {
+  Peer& sender = peer(id);
+  sender.said_goodbye = true;
+  if (sender.named && events_) events_->on_goodbye(id);
+}
+
+// Whoever names a process that is gone finds out: at once when it can be reached, else when the network heals.
+void SimTransport::watch_death(PeerId id) {
+  const NodeIndex target = index_of(id);
+  if (directory_.transport(target)) return;
+  const Duration delay =
+      World::between(world_.faults, microseconds(100), 4 * config_.base_latency);
+  world_.after(delay, [this, self = self_, &directory = directory_, id, target] {
+    directory.run(self, [this, id, target] {
+      if (!names(id)) return;
+      if (network_.is_cut(self_, target) || network_.is_cut(target, self_))
+        return world_.after(milliseconds(50), [this, self = self_, &directory = directory_, id] {
+          directory.run(self, [this, id] { watch_death(id); });
+        });
+      lost(id, Evidence::kRefused);
+    });
+  });
+}
+
+}  // namespace rhz::sim

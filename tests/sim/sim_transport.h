@@ -1,0 +1,85 @@
+// The Transport of one simulated process.  As unkind as the interface allows: a frame without `keep` reads its sender's memory as
+// late as when it leaves, a payload lands some time after its header (half of it at once), and between the two anything happens.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "runtime/transport/transport.h"
+#include "tests/sim/directory.h"
+
+namespace rhz::sim {
+
+class SimTransport final : public Transport {
+ public:
+  SimTransport(World& world, Network& network, Directory& directory, const Config& config,
+               NodeIndex self, uint64_t run_hash);
+  ~SimTransport() override;
+
+  void set_events(TransportEvents* events) override { events_ = events; }
+  std::vector<std::string> endpoints() const override { return {"sim:" + std::to_string(self_)}; }
+  void set_peers(std::span<const PeerAddress> peers, std::span<const PeerId> likely_next) override;
+  void send(PeerId to, LaneClass lane, OutFrame frame) override;
+  bool quiesce() override;
+  void release_op(GroupId group, OpSeq op) override;
+  void resume() override;
+  void close(Time deadline, std::function<void()> closed) override;
+  Time tick(Time now) override;
+  TransportCounters counters() const override { return counters_; }
+
+  // The simulator's side.  Evidence of a broken edge, where the peer is still named.
+  void lost(PeerId peer, Evidence evidence);
+  void said_goodbye(PeerId peer);
+  bool names(PeerId peer) const;
+
+ private:
+  struct Out {
+    OutFrame frame;
+    std::vector<std::byte> copy;  // of the payload, where send() had to copy
+    bool copied = false;
+  };
+  struct In {
+    wire::FrameHeader header;
+    std::vector<std::byte> payload;
+  };
+  struct Lane {
+    StreamRef out;
+    std::deque<Out> queue;    // not left yet
+    bool leaving = false;     // an event will send the first of it
+    std::deque<In> arrived;   // not consumed
+    bool held = false, landing = false, cancelled = false, scheduled = false;
+    Landing place;
+  };
+  struct Peer {
+    PeerId id;
+    bool named = false, told_down = false, said_goodbye = false;
+    Lane lanes[2];
+  };
+
+  Peer& peer(PeerId id);
+  void leave(PeerId to, LaneClass lane);
+  void arrive(PeerId from, LaneClass lane, In frame);
+  void offer(PeerId from, LaneClass lane);
+  void offer_later(PeerId from, LaneClass lane, Duration delay);
+  void land(PeerId from, LaneClass lane);
+  void watch_death(PeerId id);
+  static bool is_op_frame(wire::Kind kind);
+  static bool reads_caller_memory(const Out& out) {
+    return !out.copied && !out.frame.keep && !out.frame.payload.empty();
+  }
+
+  World& world_;
+  Network& network_;
+  Directory& directory_;
+  const Config& config_;
+  const NodeIndex self_;
+  const uint64_t run_hash_;
+  PeerId self_id_;
+  TransportEvents* events_ = nullptr;
+  std::map<PeerId, std::unique_ptr<Peer>> peers_;
+  TransportCounters counters_;
+};
+
+}  // namespace rhz::sim

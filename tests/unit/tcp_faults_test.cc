@@ -1,0 +1,328 @@
+// The TCP transport when connections break and processes die.
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <numeric>
+
+#include "tests/unit/tcp_test_kit.h"
+#include "tests/unit/tcp_test_wire.h"
+
+namespace rhz::test {
+namespace {
+
+using Verdict = Landing::Verdict;
+using Evidences = std::vector<Evidence>;
+
+TcpOptions impatient() {
+  TcpOptions options;
+  options.connect_ms = 150;
+  options.reconnect_ms = 150;
+  options.stall_ms = 150;
+  return options;
+}
+
+// Two peers, where what the first sends to the second passes a forwarder.
+struct Bridged {
+  explicit Bridged(const TcpOptions& options = {})
+      : a(stage.add(options)), b(stage.add(options)), wire(port_of(b.address().endpoints[0])) {
+    a.know({{b.id, Slot(0), {wire.endpoint()}}}, {b.id});
+    b.know({a.address()});
+    stage.pump = [this] { wire.pump(); };
+  }
+  Stage stage;
+  Node& a;
+  Node& b;
+  Forwarder wire;
+};
+
+TEST(TcpFaults, ResumesAfterResetsWithoutLossOrDuplication) {
+  Bridged net;
+  Prng prng(5);
+  constexpr uint64_t kFrames = 300;
+  const auto bytes = random_bytes(1 << 20, 1);
+  // Express and bulk at once, each in order; the connections break at random bytes of headers and payloads.
+  for (uint64_t i = 0; i < kFrames; ++i) {
+    net.a.send(net.b.id, LaneClass::kBulk, i, {bytes.data() + i, 20000 + i});
+    net.a.send(net.b.id, LaneClass::kExpress, i, {bytes.data() + i, 1000 + i}, {},
+               wire::Kind::kResult);
+  }
+  std::vector<uint64_t> bulk, express;
+  net.b.on_received = [&](const Received& frame) {
+    const uint64_t op = frame.header.op_seq.value;
+    const bool is_bulk = frame.header.kind == wire::Kind::kPartial;
+    (is_bulk ? bulk : express).push_back(op);
+    ASSERT_TRUE(equal(frame.bytes, {bytes.data() + op, (is_bulk ? 20000 : 1000) + op}));
+  };
+  size_t resets = 0;
+  net.wire.reset_after(prng.below(400000));
+  ASSERT_TRUE(net.stage.until([&] {
+    if (net.wire.resets != resets && resets < 30) {
+      resets = net.wire.resets;
+      net.wire.reset_after(prng.below(400000));
+    }
+    return bulk.size() >= kFrames && express.size() >= kFrames;
+  }));
+  std::vector<uint64_t> all(kFrames);
+  std::iota(all.begin(), all.end(), uint64_t{0});
+  EXPECT_EQ(bulk, all);
+  EXPECT_EQ(express, all);
+  EXPECT_GE(net.a.tcp->counters().reconnects, 10u);
+  EXPECT_TRUE(net.a.down.empty());
+  EXPECT_TRUE(net.b.down.empty());
+  std::printf("%zu connections reset, %lu lanes resumed\n", net.wire.resets,
+              static_cast<unsigned long>(net.a.tcp->counters().reconnects));
+}
+
+TEST(TcpFaults, OffersAHeldFrameAgainAfterAReset) {
+  Bridged net;
+  bool hold = true;
+  net.b.place = [&](PeerId, const wire::FrameHeader& header) {
+    return hold ? Landing{Verdict::kHold, nullptr, {}} : net.b.into_pool(header);
+  };
+  net.a.send(net.b.id, LaneClass::kExpress, 0, {});
+  net.a.send(net.b.id, LaneClass::kExpress, 1, {});
+  ASSERT_TRUE(net.stage.until([&] { return net.b.headers == 1; }));
+  net.wire.reset_all();
+  ASSERT_TRUE(net.stage.until([&] { return net.b.headers == 2; }));
+  hold = false;
+  net.b.tcp->resume();
+  ASSERT_TRUE(net.stage.until([&] { return net.b.received.size() == 2; }));
+  EXPECT_EQ(net.b.ops(), (std::vector<uint64_t>{0, 1}));
+}
+
+TEST(TcpFaults, ResendsFramesOfAReleasedOpAsVoid) {
+  Bridged net;
+  bool hold = true;
+  net.b.place = [&](PeerId, const wire::FrameHeader& header) {
+    return hold ? Landing{Verdict::kHold, nullptr, {}} : net.b.into_pool(header);
+  };
+  auto bytes = std::make_unique<std::vector<std::byte>>(random_bytes(50000, 1));
+  const auto others = random_bytes(60000, 2);
+  for (int i = 0; i < 3; ++i) net.a.send(net.b.id, LaneClass::kBulk, 1, *bytes);
+  net.a.send(net.b.id, LaneClass::kBulk, 2, others);
+  ASSERT_TRUE(net.stage.until(
+      [&] { return net.b.headers == 1 && net.a.tcp->counters().queued_bytes == 0; }));
+  net.a.tcp->release_op(kRootGroup, OpSeq(1));
+  bytes.reset();
+  hold = false;
+  net.wire.reset_all();
+  ASSERT_TRUE(net.stage.until([&] { return net.b.received.size() == 1; }));
+  EXPECT_EQ(net.b.headers, 2u);  // the held one, and that of the other op
+  EXPECT_EQ(net.b.received[0].header.op_seq, OpSeq(2));
+  EXPECT_EQ(net.b.received[0].header.lane_seq, 4u);
+  EXPECT_TRUE(equal(net.b.received[0].bytes, others));
+}
+
+TEST(TcpFaults, ResendsFramesFromBeforeAQuiesceAsVoid) {
+  Bridged net;
+  bool hold = true;
+  net.b.place = [&](PeerId, const wire::FrameHeader& header) {
+    return hold ? Landing{Verdict::kHold, nullptr, {}} : net.b.into_pool(header);
+  };
+  auto bytes = std::make_unique<std::vector<std::byte>>(random_bytes(size_t{16} << 20, 1));
+  const auto state = random_bytes(3000, 2);
+  net.a.send(net.b.id, LaneClass::kBulk, 1, {bytes->data(), 1000});
+  net.a.send(net.b.id, LaneClass::kBulk, 9, state, {}, wire::Kind::kStateData);
+  for (int i = 0; i < 4; ++i) net.a.send(net.b.id, LaneClass::kBulk, 1, *bytes);
+  ASSERT_TRUE(net.stage.until([&] { return net.b.headers == 1; }));
+  ASSERT_TRUE(net.a.tcp->quiesce());
+  bytes.reset();
+  hold = false;
+  net.wire.reset_all();
+  net.a.tcp->resume();
+  net.a.send(net.b.id, LaneClass::kBulk, 10, state);
+  ASSERT_TRUE(net.stage.until([&] { return net.b.received.size() == 2; }));
+  EXPECT_EQ(net.b.ops(), (std::vector<uint64_t>{9, 10}));
+  for (const Received& frame : net.b.received) EXPECT_TRUE(equal(frame.bytes, state));
+}
+
+TEST(TcpFaults, CallsAPeerGoneWhenItsPortRefuses) {
+  Stage stage;
+  Node& a = stage.add();
+  Node& b = stage.add();
+  const PeerAddress gone = b.address();
+  stage.remove(b);
+  a.know({gone});
+  EXPECT_TRUE(a.down.empty());  // never from inside a call
+  ASSERT_TRUE(stage.until([&] { return !a.down.empty(); }, milliseconds(1000)));
+  EXPECT_EQ(a.down[gone.id], Evidences{Evidence::kRefused});
+  stage.run_for(milliseconds(600));
+  EXPECT_EQ(a.down[gone.id].size(), 1u);  // once
+  a.know({gone});
+  ASSERT_TRUE(stage.until([&] { return a.down[gone.id].size() == 2; }));  // named anew
+}
+
+// A peer in a process of its own: sends frames for ever, until it is killed.
+[[noreturn]] void run_victim(PeerId self, int report_to, const std::vector<PeerAddress>& others) {
+  Stage stage;
+  TcpOptions options;
+  options.self = self;
+  Node& victim = stage.add(options);
+  const auto endpoint = victim.address().endpoints[0];
+  if (::write(report_to, endpoint.data(), endpoint.size()) < 0) _exit(1);
+  victim.know(others);
+  const auto bytes = random_bytes(1 << 20, 1);
+  uint64_t sent = 0;
+  (void)stage.until(
+      [&] {
+        if (victim.tcp->counters().queued_bytes == 0)
+          for (const PeerAddress& other : others)
+            victim.send(other.id, sent % 2 ? LaneClass::kBulk : LaneClass::kExpress, sent, bytes);
+        ++sent;
+        return false;
+      },
+      milliseconds(60000));
+  _exit(0);
+}
+
+TEST(TcpFaults, FindsAKilledProcessAtOnce) {
+  std::vector<double> delays;
+  for (int round = 0; round < 10; ++round) {
+    Stage stage;
+    Node& a = stage.add();
+    Node& b = stage.add();
+    a.keep_bytes = b.keep_bytes = false;
+    const PeerId victim = random_peer_id();
+    int pipe[2];
+    ASSERT_EQ(::pipe(pipe), 0);
+    const pid_t child = fork();
+    if (child == 0) run_victim(victim, pipe[1], {a.address(), b.address()});
+    char endpoint[64]{};
+    ASSERT_GT(::read(pipe[0], endpoint, sizeof endpoint - 1), 0);
+    ::close(pipe[0]);
+    ::close(pipe[1]);
+    const PeerAddress address{victim, Slot(0), {endpoint}};
+    a.know({address, b.address()});
+    b.know({address, a.address()});
+    ASSERT_TRUE(stage.until([&] { return a.received.size() > 20 && b.received.size() > 20; }));
+    const Time killed = stage.loop.now();
+    ::kill(child, SIGKILL);
+    ASSERT_TRUE(stage.until([&] { return !a.down.empty() && !b.down.empty(); }));
+    delays.push_back(static_cast<double>((stage.loop.now() - killed).count()) * 1e-6);
+    ::waitpid(child, nullptr, 0);
+    EXPECT_EQ(a.down, (std::map<PeerId, Evidences>{{victim, {Evidence::kRefused}}}));
+    EXPECT_EQ(b.down, a.down);
+  }
+  std::sort(delays.begin(), delays.end());
+  std::printf("killed to known on both survivors: median %.2f ms, worst %.2f ms\n", delays[5],
+              delays.back());
+}
+
+TEST(TcpFaults, CallsAPeerGoneWhenAnotherProcessTookItsPort) {
+  Stage stage;
+  Node& a = stage.add();
+  Node& b = stage.add();
+  b.know({a.address()});
+  const PeerId former = random_peer_id();
+  a.know({{former, Slot(0), b.address().endpoints}});
+  ASSERT_TRUE(stage.until([&] { return !a.down.empty(); }, milliseconds(1000)));
+  EXPECT_EQ(a.down[former], Evidences{Evidence::kRefused});
+  EXPECT_EQ(b.tcp->counters().refused_connections, 1u);
+}
+
+TEST(TcpFaults, CallsAPeerGoneWhenAnotherRunTookItsPort) {
+  Stage stage;
+  TcpOptions other_run;
+  other_run.run_hash = kRun + 1;
+  Node& a = stage.add();
+  Node& b = stage.add(other_run);
+  a.know({b.address()});
+  b.know({a.address()});
+  ASSERT_TRUE(stage.until([&] { return !a.down.empty() && !b.down.empty(); }));
+  EXPECT_EQ(a.down[b.id], Evidences{Evidence::kRefused});
+  EXPECT_EQ(b.down[a.id], Evidences{Evidence::kRefused});
+}
+
+TEST(TcpFaults, TimesOutWhenNobodyAnswers) {
+  Stage stage;
+  Node& a = stage.add(impatient());
+  uint16_t port = 0;
+  const int silent = listen_at_any_port(&port);
+  const PeerId peer = random_peer_id();
+  a.know({{peer, Slot(0), {"127.0.0.1:" + std::to_string(port)}}});
+  const Time start = stage.loop.now();
+  ASSERT_TRUE(stage.until([&] { return !a.down.empty(); }));
+  EXPECT_EQ(a.down[peer], Evidences{Evidence::kTimeout});
+  EXPECT_GE(stage.loop.now() - start, milliseconds(150));
+  EXPECT_LT(stage.loop.now() - start, milliseconds(1000));
+  ::close(silent);
+}
+
+TEST(TcpFaults, SuspectsAPeerThatResetsEveryConnection) {
+  Bridged net(impatient());
+  net.a.send(net.b.id, LaneClass::kExpress, 1, {});
+  ASSERT_TRUE(net.stage.until([&] { return net.b.received.size() == 1; }));
+  net.wire.reset_on_accept = true;
+  net.wire.reset_all();
+  const Time start = net.stage.loop.now();
+  ASSERT_TRUE(net.stage.until([&] { return !net.a.down.empty(); }));
+  EXPECT_EQ(net.a.down[net.b.id], Evidences{Evidence::kReset});
+  EXPECT_GE(net.stage.loop.now() - start, milliseconds(150));
+  // The network heals before anybody is evicted: the lane goes on where it was.
+  net.wire.reset_on_accept = false;
+  net.a.send(net.b.id, LaneClass::kExpress, 2, {});
+  ASSERT_TRUE(net.stage.until([&] { return net.b.received.size() == 2; }));
+  EXPECT_EQ(net.b.received[1].header.lane_seq, 2u);
+  EXPECT_EQ(net.a.down[net.b.id].size(), 1u);
+}
+
+TEST(TcpFaults, SuspectsALaneThatStalls) {
+  Bridged net(impatient());
+  net.b.place = [](PeerId, const wire::FrameHeader&) {
+    return Landing{Verdict::kHold, nullptr, {}};
+  };
+  const auto bytes = random_bytes(size_t{16} << 20, 1);
+  for (uint64_t i = 0; i < 4; ++i) net.a.send(net.b.id, LaneClass::kBulk, i, bytes);
+  ASSERT_TRUE(net.stage.until([&] { return !net.a.down.empty(); }));
+  EXPECT_EQ(net.a.down[net.b.id], Evidences{Evidence::kStall});
+  net.stage.run_for(milliseconds(400));
+  EXPECT_EQ(net.a.down[net.b.id].size(), 1u);
+}
+
+TEST(TcpFaults, IgnoresAZombie) {
+  Stage stage;
+  Node& zombie = stage.add(impatient());
+  Node& b = stage.add(impatient());
+  stage.introduce();
+  zombie.send(b.id, LaneClass::kExpress, 1, {});
+  ASSERT_TRUE(stage.until([&] { return b.received.size() == 1; }));
+  b.know({});  // evicted, which it has not heard yet
+  zombie.send(b.id, LaneClass::kExpress, 2, {});
+  zombie.send(b.id, LaneClass::kBulk, 3, {});
+  ASSERT_TRUE(stage.until([&] { return !zombie.down.empty(); }));
+  EXPECT_EQ(zombie.down[b.id].size(), 1u);
+  EXPECT_EQ(b.received.size(), 1u);
+  EXPECT_EQ(b.headers, 1u);
+  EXPECT_TRUE(b.down.empty());
+}
+
+TEST(TcpFaults, BeginsALaneAnewWhenTheReceiverForgotIt) {
+  Stage stage;
+  Node& a = stage.add();
+  Node& b = stage.add();
+  stage.introduce();
+  for (uint64_t i = 0; i < 100; ++i) a.send(b.id, LaneClass::kExpress, i, {});
+  ASSERT_TRUE(stage.until([&] { return b.received.size() == 100; }));
+  stage.run_for(milliseconds(20));  // all credited
+  b.know({});
+  b.know({a.address()});
+  a.send(b.id, LaneClass::kExpress, 100, {});
+  ASSERT_TRUE(stage.until([&] { return b.received.size() == 101; }));
+  EXPECT_EQ(b.received[100].header.lane_seq, 1u);
+  EXPECT_TRUE(a.down.empty());
+}
+
+TEST(TcpFaults, FrameBytesSurviveAReceiverThatReadsLate) {
+  // The sender's kernel buffers fill, frames are written in parts, credits come late.
+  TcpOptions options;
+  options.socket_buffer_bytes = 64 << 10;
+  Bridged net(options);
+  const auto bytes = random_bytes(300000, 3);
+  for (uint64_t i = 0; i < 20; ++i) net.a.send(net.b.id, LaneClass::kBulk, i, bytes);
+  for (uint64_t i = 20; i < 40; ++i) net.a.send(net.b.id, LaneClass::kExpress, i, bytes);
+  ASSERT_TRUE(net.stage.until([&] { return net.b.received.size() == 40; }));
+  for (const Received& frame : net.b.received) EXPECT_TRUE(equal(frame.bytes, bytes));
+}
+
+}  // namespace
+}  // namespace rhz::test
