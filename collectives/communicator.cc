@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "runtime/base/assert.h"
+#include "runtime/base/canary.h"
 
 namespace rhz {
 namespace {
@@ -85,13 +86,20 @@ void Communicator::begin(Time now, Submission&& submission) {
   op->outcome.first_epoch = epoch_;
   op->outcome.wait = now - submission.submitted;
   if (op->spec.timeout > Duration::zero()) op->deadline = now + op->spec.timeout;
-  if (op->spec.kind == OpKind::kAdmit) return begin_admit(now, std::move(op));
   if (op->spec.kind == OpKind::kProbe) {
     probe_open_ = true;
     probe_value_ = waiting_;
     op->spec.send = reinterpret_cast<const std::byte*>(&probe_value_);
     op->spec.recv = reinterpret_cast<std::byte*>(&probe_result_);
   }
+  if (auto at = aborted_.find(op->seq); at != aborted_.end()) {  // rule 6
+    const Status reason = at->second;
+    aborted_.erase(at);
+    Op& dead = *op;
+    ops_[op->seq] = std::move(op);
+    return end(now, dead, reason);
+  }
+  if (op->spec.kind == OpKind::kAdmit) return begin_admit(now, std::move(op));
   op->signature = signature_of(op->spec);
   const Layout layout = make_layout(
       op->spec.count, static_cast<uint32_t>(reduce::size_of(op->spec.dtype)), config_);
@@ -102,22 +110,14 @@ void Communicator::begin(Time now, Submission&& submission) {
   op->executor = std::make_unique<Executor>(op->seq, op->spec, layout, retain, pool_, outbox);
   Op& begun = *op;
   ops_[op->seq] = std::move(op);
-  if (auto at = aborted_.find(begun.seq); at != aborted_.end()) {  // rule 6
-    const Status reason = at->second;
-    aborted_.erase(at);
-    return end(now, begun, reason);
-  }
   if (!begun.executor->prepare()) fail(begun, Status(Code::kMemory, "no memory for the result"));
   auto at = decisions_.find(begun.seq);
   const OpDecision decision = at == decisions_.end() ? OpDecision{} : at->second;
   const bool decided = at != decisions_.end();
   if (decided) decisions_.erase(at);
   start(now, begun, decided ? &decision : nullptr);
-  if (view_.size() < config_.min_world && begun.spec.kind != OpKind::kProbe) {  // rule 8
-    fail(begun, Status(Code::kWorldTooSmall,
-                       "the view has " + std::to_string(view_.size()) + " members, min_world is " +
-                           std::to_string(config_.min_world)));
-  }
+  if (view_.size() < config_.min_world && begun.spec.kind != OpKind::kProbe)
+    fail(begun, too_small(view_.size()));  // rule 8
   if (submission.cancelled) fail(begun, Status(Code::kCancelled, "cancelled before it was begun"));
   replay_early(now, begun);
   pump();
@@ -191,6 +191,12 @@ void Communicator::fail(Op& op, Status status) {
   news_.failed.push_back({op.seq, op.fail});
 }
 
+Status Communicator::too_small(uint32_t world) const {
+  return Status(Code::kWorldTooSmall, "the view has " + std::to_string(world) +
+                                          " members, min_world is " +
+                                          std::to_string(config_.min_world));
+}
+
 void Communicator::out_of_memory(OpSeq seq) {
   if (Op* op = find(seq)) fail(*op, Status(Code::kMemory, "no memory for a frame"));
 }
@@ -200,7 +206,7 @@ void Communicator::emit(OpSeq seq, Rank to, LaneClass lane, OutFrame frame) {
   frame.header.epoch = epoch_;
   frame.header.group = kRootGroup;
   frame.header.op_seq = seq;
-  frame.header.full_upto = full_upto_.value;
+  frame.header.full_upto = canary(Rule::kI) ? 0 : full_upto_.value;
   if (Op* op = find(seq)) frame.header.signature = op->signature;
   transport_.send(view_.members[to.value].id, lane, std::move(frame));
 }
@@ -255,7 +261,8 @@ void Communicator::on_frame(Time now, Rank from, const FrameHeader& header, Land
   if (header.kind == Kind::kDone) return on_done(now, from, header);
   Op* op = find(header.op_seq);
   if (header.kind == Kind::kGrant) {
-    if (!op && !ended(header.op_seq)) early_grants_[{header.op_seq, from}] = header.signature;
+    const bool bounded = header.op_seq.value < next_seq_.value + 2 * limits_.open_ops;
+    if (!op && !ended(header.op_seq) && bounded) early_grants_[{header.op_seq, from}] = header.signature;
     if (op && op->executor && same_signature(*op, from, header.signature)) {
       op->executor->granted(from);
       pump();

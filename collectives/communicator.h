@@ -109,7 +109,8 @@ class Communicator final : private Outbox {
     wire::FrameHeader header;
     Buffer payload;
   };
-  struct Past {  // a view that a lineage may name
+  struct Past {  // a view that a lineage, or a failure, may name
+    std::vector<PeerId> ids;
     std::vector<Slot> slots;
     std::vector<OpSeq> first_op;
   };
@@ -143,8 +144,12 @@ class Communicator final : private Outbox {
   void mark_ended(OpSeq seq);
   void erase(OpSeq seq);
   std::vector<ContributorRun> contributors(const Op& op) const;
+  Slot slot_of(PeerId peer) const;
 
   // communicator_rebuild.cc
+  void freeze(Time now);
+  void fail_for(const View& next);
+  Status too_small(uint32_t world) const;
   void install_group(Time now, const GroupResolution& group);
   void apply(Time now, const OpDecision& decision);
   void forget_epoch();

@@ -3,38 +3,50 @@
 
 #include "collectives/communicator.h"
 #include "runtime/base/assert.h"
+#include "runtime/base/canary.h"
 
 namespace rhz {
 namespace {
 constexpr size_t kMaxPast = 1024;
 }
 
-SealReport Communicator::seal(Time now, const View& next) {
-  if (!sealed_) {
-    sealed_ = true;
-    // W8: no byte of a caller's buffer is read or written from here on.
-    const bool quiet = transport_.quiesce();
-    RHZ_ASSERT("J", quiet);
-    for (auto& [seq, op] : ops_) {
-      op->frozen_at = now;
-      if (!op->executor) continue;
-      op->executor->freeze();
-      op->outcome.held_bytes = op->executor->held_bytes();
-    }
-  }
+// FAILs that the change of view itself raises; they travel in the report.
+void Communicator::fail_for(const View& next) {
   for (auto& [seq, op] : ops_) {
-    if (op->spec.rebuild != RebuildMode::kFail || op->released || !op->executor) continue;
+    if (op->released || !op->executor) continue;
+    if (next.size() < config_.min_world && op->spec.kind != OpKind::kProbe)
+      fail(*op, too_small(next.size()));  // rule 8
+    if (op->spec.rebuild != RebuildMode::kFail) continue;
     for (Rank r : ring_of(seq)) {
       const MemberInfo& member = view_.members[r.value];
-      if (next.contains(member.id) || !op->fail.is_ok()) continue;
+      if (next.contains(member.id)) continue;
       Status lost(Code::kPeerLost, "slot " + std::to_string(member.slot.value) +
                                        " died, and the op's rebuild mode is fail");
       lost.culprit = member.id;
       fail(*op, std::move(lost));
     }
   }
+}
+
+void Communicator::freeze(Time now) {
+  if (sealed_) return;
+  sealed_ = true;
+  // W8: no byte of a caller's buffer is read or written from here on.
+  const bool quiet = canary(Rule::kJ) || transport_.quiesce();
+  RHZ_ASSERT("J", quiet);
+  for (auto& [seq, op] : ops_) {
+    op->frozen_at = now;
+    if (!op->executor) continue;
+    op->executor->freeze();
+    op->outcome.held_bytes = op->executor->held_bytes();
+  }
+}
+
+SealReport Communicator::seal(Time now, const View& next) {
+  if (!canary(Rule::kE)) freeze(now);
+  fail_for(next);
   SealReport report{next.epoch, {}};
-  GroupReport group{kRootGroup, ended_upto_, next_seq_, {}};
+  GroupReport group{kRootGroup, canary(Rule::kI) ? OpSeq(0) : ended_upto_, next_seq_, {}};
   for (OpSeq seq : ended_beyond_) {
     OpReport r;
     r.seq = seq;
@@ -69,6 +81,7 @@ void Communicator::forget_epoch() {
 }
 
 void Communicator::install(Time now, const View& view, const Resolution& resolution) {
+  if (canary(Rule::kE)) freeze(now);
   RHZ_ASSERT("V1", view.epoch > epoch_ && view.epoch == resolution.epoch);
   const bool newborn = epoch_ == Epoch(0);
   admit_joined_ = 0;
@@ -81,7 +94,10 @@ void Communicator::install(Time now, const View& view, const Resolution& resolut
   ring_ = group.ring;
   first_op_ = group.first_op;
   Past& past = past_[epoch_];
-  for (const MemberInfo& member : view.members) past.slots.push_back(member.slot);
+  for (const MemberInfo& member : view.members) {
+    past.ids.push_back(member.id);
+    past.slots.push_back(member.slot);
+  }
   past.first_op = first_op_;
   if (past_.size() > kMaxPast) past_.erase(past_.begin());
   if (newborn) next_seq_ = ended_upto_ = full_upto_ = first_op_[rank_.value];
@@ -164,7 +180,7 @@ void Communicator::end_all(Time now, const Status& status) {
   over_ = true;
   over_status_ = status;
   sealed_ = true;
-  const bool quiet = transport_.quiesce();
+  const bool quiet = canary(Rule::kJ) || transport_.quiesce();
   RHZ_ASSERT("J", quiet);
   while (!ops_.empty()) end(now, *ops_.begin()->second, status);
   while (!queue_.empty()) {

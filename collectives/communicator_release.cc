@@ -3,6 +3,7 @@
 
 #include "collectives/communicator.h"
 #include "runtime/base/assert.h"
+#include "runtime/base/canary.h"
 
 namespace rhz {
 
@@ -20,7 +21,7 @@ void Communicator::progress(Time now, Op& op) {
   const bool retained = op.executor->layout().bytes() <= config_.retain_bytes;
   const bool alone = ring_of(op.seq).size() == 1;
   const OpSeq seq = op.seq;
-  if (retained && !alone) {
+  if ((retained || canary(Rule::kB)) && !alone) {
     release(now, op);  // rule b
     if (unannounced_ < limits_.retained_ops) announce_at_ = std::min(announce_at_, now + limits_.done_delay);
     else announce(now);
@@ -116,8 +117,7 @@ void Communicator::end(Time now, Op& op, const Status& status) {
     op.released = true;
     op.outcome.status = status;
     op.outcome.last_epoch = epoch_;
-    if (const Rank r = view_.rank_of(status.culprit); r != kNoRank)
-      op.outcome.culprit = view_.members[r.value].slot;
+    op.outcome.culprit = slot_of(status.culprit);
     if (op.executor) {
       op.outcome.sent_bytes = op.executor->sent_bytes();
       op.outcome.received_bytes = op.executor->received_bytes();
@@ -155,6 +155,16 @@ void Communicator::erase(OpSeq seq) {
   news_.ended.push_back(seq);
   if (news_.admit_begun == seq) news_.admit_begun = kNoOp;
   ops_.erase(seq);
+}
+
+// Of a member, or of one that is gone: who is to blame for an op is rarely still there.
+Slot Communicator::slot_of(PeerId peer) const {
+  for (auto past = past_.rbegin(); past != past_.rend() && peer.valid(); ++past) {
+    const std::vector<PeerId>& ids = past->second.ids;
+    const auto at = std::find(ids.begin(), ids.end(), peer);
+    if (at != ids.end()) return past->second.slots[static_cast<size_t>(at - ids.begin())];
+  }
+  return kAnySlot;
 }
 
 std::vector<ContributorRun> Communicator::contributors(const Op& op) const {

@@ -5,6 +5,7 @@
 
 #include "collectives/schedule/ring.h"
 #include "runtime/base/assert.h"
+#include "runtime/base/canary.h"
 
 namespace rhz {
 
@@ -79,7 +80,7 @@ void Executor::start(Epoch epoch, Rank self, const std::vector<Rank>& ring,
       if (!holder) {
         // Rule D.  In place the input went when the value came: only a mode that keeps what is held may be without it.
         RHZ_ASSERT("H", !chunks_.held(c) || !overwrites_input() || keeps_originals() || keep);
-        chunks_.discard(c);
+        if (!canary(Rule::kD)) chunks_.discard(c);
       }
       if (!keep && restarted_) redone_bytes_ += layout_.chunk_bytes(c);
       chunks_[c].due = keep ? run.lineage : epoch;
@@ -197,7 +198,7 @@ std::byte* Executor::final_landing(const Place& at) {
 
 void Executor::save_original(uint32_t c) {
   Chunk& chunk = chunks_[c];
-  if (chunk.original || !keeps_originals()) return;
+  if (chunk.original || !keeps_originals() || canary(Rule::kH)) return;
   const uint64_t bytes = layout_.chunk_bytes(c);
   if (bytes == 0) return;
   chunk.original = pool_.take(bytes);

@@ -16,9 +16,7 @@ using rhz::reduce::RedOp;
 
 Status submit(std::shared_ptr<rhz::PeerDriver> driver, OpSpec spec, rhz_op** out_op) {
   if (!out_op) return Status(Code::kArgument, "out_op is NULL");
-  const auto membership = driver->membership();
-  if (!membership.ended.is_ok()) return membership.ended;
-  if (!membership.joined) return Status(Code::kState, "not a member yet: call rhz_comm_join first");
+  *out_op = nullptr;
   if (spec.timeout == rhz::Duration::zero()) spec.timeout = driver->op_timeout();
   auto* op = new rhz_op(driver);
   if (spec.kind == OpKind::kVerify) {
@@ -29,7 +27,10 @@ Status submit(std::shared_ptr<rhz::PeerDriver> driver, OpSpec spec, rhz_op** out
     spec.send = reinterpret_cast<const std::byte*>(op->verify_send.data());
     spec.recv = reinterpret_cast<std::byte*>(op->verify_recv.data());
   }
-  op->submit(spec);
+  if (Status status = op->submit(spec); !status) {
+    op->discard();
+    return status;
+  }
   *out_op = op;
   return Status::ok();
 }

@@ -155,9 +155,13 @@ Status CoordinatorDriver::wait() {
   return engine_->failure;
 }
 
-void CoordinatorDriver::stop() {
+void CoordinatorDriver::ask_stop() {
   engine_->stop_asked.store(true, std::memory_order_release);
   engine_->loop.wake();
+}
+
+void CoordinatorDriver::stop() {
+  ask_stop();
   if (thread_.joinable()) thread_.join();
 }
 

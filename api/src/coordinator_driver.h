@@ -25,6 +25,8 @@ class CoordinatorDriver {
   const std::string& address() const { return address_; }
   // Blocks until it stopped by itself (its log failed) or stop() was called; then why.
   Status wait();
+  // Asks it to stop and returns at once: for another thread than the one in wait().
+  void ask_stop();
   void stop();
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/base/assert.h"
+#include "runtime/base/canary.h"
 
 namespace rhz {
 namespace {
@@ -76,27 +77,31 @@ void Node::settle(Time now) {
   if (settling_) return;
   settling_ = true;
   for (bool again = true; again;) {
-    again = false;
-    CommunicatorNews news = comm_.take_news();
-    for (auto& failed : news.failed) member_.fail(now, kRootGroup, failed.seq, failed.status);
-    for (OpSeq seq : news.ended) {
-      member_.op_ended(kRootGroup, seq);
-      if (seq != admit_op_) continue;
-      admit_op_ = kNoOp;
-      builder_.reset();
-      donor_.close();
-    }
-    if (news.admit_begun != kNoOp) {
-      admit_op_ = news.admit_begun;
-      stand_at_admit(now);
-    }
+    again = heed_news(now);
     for (MemberAction& action : member_.take_actions()) {
       act(now, std::move(action));
       again = true;
     }
-    again |= !news.failed.empty() || !news.ended.empty() || news.admit_begun != kNoOp;
   }
   settling_ = false;
+}
+
+// What the ops tell membership.  False: nothing.
+bool Node::heed_news(Time now) {
+  CommunicatorNews news = comm_.take_news();
+  for (auto& failed : news.failed) member_.fail(now, kRootGroup, failed.seq, failed.status);
+  for (OpSeq seq : news.ended) {
+    member_.op_ended(kRootGroup, seq);
+    if (seq != admit_op_) continue;
+    admit_op_ = kNoOp;
+    builder_.reset();
+    donor_.close();
+  }
+  if (news.admit_begun != kNoOp) {
+    admit_op_ = news.admit_begun;
+    stand_at_admit(now);
+  }
+  return !news.failed.empty() || !news.ended.empty() || news.admit_begun != kNoOp;
 }
 
 void Node::act(Time now, MemberAction&& action) {
@@ -106,8 +111,7 @@ void Node::act(Time now, MemberAction&& action) {
     comm_.set_config(member_.config());
     SealReport report = comm_.seal(now, a->view);
     // What the seal itself failed is in the report; membership has to know before the answer comes.
-    for (auto& failed : comm_.take_news().failed)
-      member_.fail(now, kRootGroup, failed.seq, failed.status);
+    heed_news(now);
     member_.sealed(now, std::move(report));
   } else if (auto* a = std::get_if<InstallAction>(&action)) {
     install(now, a->view, a->resolution);
@@ -215,7 +219,8 @@ Time Node::tick(Time now) {
     if (now >= puller_.next_tick()) sync_actions(now, puller_.tick(now));
     next = std::min(next, puller_.next_tick());
   }
-  if (joined_) {
+  // While sealed, frames of a newer epoch hold their lanes, heartbeats behind them: silence means nothing then.
+  if (joined_ && !comm_.sealed()) {
     for (const auto& silent : detector_.tick(now))
       member_.suspect(now, silent.peer, static_cast<uint8_t>(Evidence::kSilence),
                       detector_.self_doubt(now));
@@ -260,7 +265,7 @@ Landing Node::on_header(PeerId from, const FrameHeader& header) {
   }
   // A newer epoch may name peers that this one does not know yet.
   if (header.epoch > comm_.epoch()) {
-    landing.verdict = Landing::Verdict::kHold;
+    if (!canary(Rule::kA)) landing.verdict = Landing::Verdict::kHold;
     return landing;
   }
   const Rank rank = installed_.rank_of(from);

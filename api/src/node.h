@@ -66,6 +66,7 @@ class Node final : public TransportEvents {
  private:
   // Carries out what the cores ask for until they ask for nothing.
   void settle(Time now);
+  bool heed_news(Time now);
   void act(Time now, MemberAction&& action);
   void install(Time now, const View& view, const Resolution& resolution);
   void stand_at_admit(Time now);

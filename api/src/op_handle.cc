@@ -6,9 +6,11 @@
 #include <cerrno>
 #include <cstring>
 
-void rhz_op::submit(const rhz::OpSpec& spec) {
+rhz::Status rhz_op::submit(const rhz::OpSpec& spec) {
   kind_ = spec.kind;
-  handle_ = driver_->submit(spec, this);
+  const auto handle = driver_->submit(spec, this);
+  if (handle) handle_ = handle.value();
+  return handle.status();
 }
 
 rhz::Status rhz_op::status() const {

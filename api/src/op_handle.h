@@ -14,8 +14,9 @@ struct rhz_op final : rhz::OpCompletion {
  public:
   explicit rhz_op(std::shared_ptr<rhz::PeerDriver> driver) : driver_(std::move(driver)) {}
 
-  // Submits; the runtime keeps a reference until the op is final.
-  void submit(const rhz::OpSpec& spec);
+  // Submits; the runtime keeps a reference until the op is final.  On an error it took none, and the caller deletes by discard().
+  [[nodiscard]] rhz::Status submit(const rhz::OpSpec& spec);
+  void discard() { delete this; }
   bool is_released() const { return released_.load(std::memory_order_acquire); }
   bool is_final() const { return final_.load(std::memory_order_acquire); }
   // Of a released op.

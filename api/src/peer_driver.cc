@@ -30,6 +30,8 @@ uint32_t usable_cores() {
   return static_cast<uint32_t>(CPU_COUNT(&set));
 }
 
+const Status kClosedStatus(Code::kClosed, "the communicator was closed");
+
 std::string with_port(const std::string& host_or_address) {
   // "ADDR" or "ADDR:PORT"; an IPv6 address stands in brackets when it has a port.
   const auto where = tcp::parse_address(host_or_address);
@@ -106,6 +108,7 @@ void PeerDriver::flush_control() {
 
 void PeerDriver::turn(Time until) {
   const Time now = loop_.now();
+  if (closed_) return loop_.run_until(std::min(until, now + milliseconds(1)));
   const Time next = std::min({node_->tick(now), transport_->tick(now), control_.tick(now), until});
   flush_control();
   note_changes();
@@ -153,6 +156,7 @@ void PeerDriver::note_changes() {
 
 // What join() can say now; kPending: nothing yet.
 Status PeerDriver::join_outcome() {
+  if (closed_) return kClosedStatus;
   if (node_->joined()) return Status::ok();
   if (node_->ended()) return node_->end_status();
   const Status& error = control_.last_error();
@@ -199,21 +203,24 @@ Status PeerDriver::leave(Duration timeout) {
       (void)progress_.wait([] { return false; }, std::min(deadline, loop_.now() + milliseconds(2)));
     }
   };
-  wait_until(idle, [&] { return node_->idle() || node_->ended(); });
+  wait_until(idle, [&] { return closed_ || node_->idle() || node_->ended(); });
   progress_.with([&] {
     left_ = true;
+    if (closed_) return;
     if (!node_->ended()) node_->leave(loop_.now());
     flush_control();
   });
-  if (idle) wait_until(ended, [&] { return node_->ended(); });
+  if (idle) wait_until(ended, [&] { return closed_ || node_->ended(); });
   const auto closed = std::make_shared<bool>(false);  // the transport may call back after we stopped waiting
   progress_.with([&] {
+    if (closed_) return void(*closed = true);
     if (!node_->ended()) node_->abandon(loop_.now(), Status(Code::kClosed, "left the run"));
     transport_->close(loop_.now() + milliseconds(500), [closed] { *closed = true; });
   });
   const Time bound = loop_.now() + milliseconds(750);
   (void)progress_.wait([&] { return *closed; }, bound);
   progress_.with([&] {
+    if (closed_) return;
     control_.stop();
     note_changes();
   });
@@ -222,24 +229,27 @@ Status PeerDriver::leave(Duration timeout) {
 }
 
 void PeerDriver::close() {
-  if (closed_) return;
-  closed_ = true;
-  if (node_) {
-    progress_.with([this] {
-      if (!node_->ended())
-        node_->abandon(loop_.now(), Status(Code::kClosed, "the communicator was closed"));
-      control_.stop();
-      note_changes();
-    });
-  }
+  progress_.with([this] {
+    if (closed_) return;
+    closed_ = true;
+    if (!node_) return;
+    if (!node_->ended())
+      node_->abandon(loop_.now(), Status(Code::kClosed, "the communicator was closed"));
+    control_.stop();
+    note_changes();
+    node_.reset();
+    transport_.reset();
+  });
   progress_.stop();
-  node_.reset();
-  transport_.reset();
 }
 
-Communicator::Handle PeerDriver::submit(const OpSpec& spec, OpCompletion* completion) {
-  Communicator::Handle handle = 0;
+Result<Communicator::Handle> PeerDriver::submit(const OpSpec& spec, OpCompletion* completion) {
+  Result<Communicator::Handle> handle = Communicator::Handle{0};
   progress_.with([&] {
+    if (closed_) return void(handle = kClosedStatus);
+    if (node_->ended()) return void(handle = node_->end_status());
+    if (!node_->joined())
+      return void(handle = Status(Code::kState, "not a member yet: call rhz_comm_join first"));
     handle = node_->submit(loop_.now(), spec, completion);
     flush_control();
   });
@@ -248,18 +258,22 @@ Communicator::Handle PeerDriver::submit(const OpSpec& spec, OpCompletion* comple
 
 void PeerDriver::cancel(Communicator::Handle handle) {
   progress_.with([&] {
+    if (closed_) return;
     node_->cancel(loop_.now(), handle);
     flush_control();
   });
 }
 
 void PeerDriver::publish(const std::string& name, double value) {
-  progress_.with([&] { node_->publish(name, value); });
+  progress_.with([&] {
+    if (!closed_) node_->publish(name, value);
+  });
 }
 
 PeerDriver::Membership PeerDriver::membership() {
   Membership m;
   progress_.with([&] {
+    if (closed_) return void(m.ended = kClosedStatus);
     m.joined = node_->joined();
     m.synced = node_->synced();
     if (node_->ended()) m.ended = node_->end_status();
@@ -282,7 +296,8 @@ Status PeerDriver::add_tensor(recovery::Tensor tensor) {
 Status PeerDriver::commit(uint64_t revision) {
   Status status;
   progress_.with([&] {
-    if (node_->ended()) status = node_->end_status();
+    if (closed_) status = kClosedStatus;
+    else if (node_->ended()) status = node_->end_status();
     else status = state_.commit(revision);
   });
   return status;

@@ -41,7 +41,8 @@ class PeerDriver {
   // Ends everything; open ops end as kClosed.
   void close();
 
-  Communicator::Handle submit(const OpSpec& spec, OpCompletion* completion);
+  // kState before join(); what ended this peer, after that.
+  [[nodiscard]] Result<Communicator::Handle> submit(const OpSpec& spec, OpCompletion* completion);
   void cancel(Communicator::Handle handle);
   void publish(const std::string& name, double value);
   Progress& progress() { return progress_; }

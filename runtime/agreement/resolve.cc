@@ -155,15 +155,6 @@ class GroupResolver {
   }
 
   void answer_fails() {
-    if (in_.view->size() < in_.min_world) {  // rule 8
-      for (auto& [seq, op] : ops_) {
-        if (op.asked) continue;
-        op.asked = true;
-        op.reason = Status(Code::kWorldTooSmall,
-                           "the view has " + std::to_string(in_.view->size()) +
-                               " members, min_world is " + std::to_string(in_.min_world));
-      }
-    }
     std::vector<std::pair<OpSeq, Status>> asked;
     for (auto& [seq, op] : ops_)
       if (op.asked) asked.emplace_back(seq, op.reason);

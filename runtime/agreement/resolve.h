@@ -18,7 +18,6 @@ struct ResolveInput {
   std::vector<Rank> ring;
   OpSeq admit_ended = kNoOp;
   std::vector<OpDecision> aborts;         // of older resolutions, not yet ended everywhere
-  uint32_t min_world = 1;
   // Members of that view who took part in that op: the contributors of a value of that lineage.
   std::function<std::vector<PeerId>(Epoch lineage, OpSeq seq)> contributors;
 };

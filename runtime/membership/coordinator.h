@@ -153,6 +153,7 @@ class Coordinator {
   std::optional<Admission> admission_;
   OpSeq admit_op_ = kNoOp;      // admit op by which the newest joiners entered
   bool admit_open_ = false;     // … not yet ended by a RESOLVE
+  OpSeq admit_over_ = kNoOp;    // newest admit op that is decided: who still says to stand there is late
 
   // Volatile.
   std::map<PeerId, Peer> peers_;

@@ -27,6 +27,8 @@ Slot Coordinator::vacant_slot(const std::set<Slot>& taken, Slot wanted) const {
 
 void Coordinator::admit_begun(Time now, Peer& peer, const AdmitBegunMessage& message) {
   if (!is_member(peer.info.id)) return;
+  // Said again before the answer came: an admit op is decided once.
+  if (admit_over_ != kNoOp && message.op <= admit_over_) return;
   peer.admit = message;
   maybe_admit(now);
 }

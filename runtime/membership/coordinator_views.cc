@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "runtime/base/assert.h"
+#include "runtime/base/canary.h"
 #include "runtime/membership/coordinator.h"
 
 namespace rhz {
@@ -91,7 +92,8 @@ void Coordinator::maybe_resolve(Time now) {
   ResolveInput input;
   input.view = &view_;
   for (const MemberInfo& member : view_.members) {
-    const Peer& peer = peers_.at(member.id);
+    Peer& peer = peers_.at(member.id);
+    if (!peer.report && canary(Rule::kF)) peer.report = SealReport{view_.epoch, {}};
     if (!peer.report) return;  // rule F: of every member
     input.reports.push_back(&*peer.report);
     auto first = first_op_.find(member.id);
@@ -103,7 +105,6 @@ void Coordinator::maybe_resolve(Time now) {
   if (input.ring.empty()) input.ring = make_ring(view_.size(), {});
   input.admit_ended = admit_open_ ? admit_op_ : kNoOp;
   input.aborts = aborts_;
-  input.min_world = config_.min_world;
   input.contributors = [this](Epoch lineage, OpSeq seq) { return contributors(lineage, seq); };
   ResolveOutput output = resolve(input);
   RHZ_ASSERT("L1", !output.lineages_disagree);

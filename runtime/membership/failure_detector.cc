@@ -5,10 +5,8 @@
 namespace rhz {
 
 void FailureDetector::watch(Time now, const std::vector<PeerId>& peers) {
-  std::erase_if(watched_, [&](const auto& entry) {
-    return std::find(peers.begin(), peers.end(), entry.first) == peers.end();
-  });
-  for (PeerId peer : peers) watched_.try_emplace(peer, Watched{now});
+  watched_.clear();
+  for (PeerId peer : peers) watched_.emplace(peer, Watched{now});
 }
 
 void FailureDetector::heard(Time now, PeerId peer) {

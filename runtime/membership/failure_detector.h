@@ -12,7 +12,7 @@ namespace rhz {
 class FailureDetector {
  public:
   void set_suspicion(Duration suspicion) { suspicion_ = suspicion; }
-  // The peers whose heartbeats are due here; those already watched keep their times.
+  // The peers whose heartbeats are due here, from now on: at an install, since nothing was read of them while lanes were held.
   void watch(Time now, const std::vector<PeerId>& peers);
   void heard(Time now, PeerId peer);
 

@@ -73,7 +73,13 @@ void Member::entry(Time now, const LogEntry& e) {
   }
   if (const auto* s = std::get_if<SnapshotRecord>(&e.record)) {
     if (s->view.epoch > view_.epoch) see_view(now, s->view);
-    if (!ended_ && s->resolution.epoch > installed_) see_resolution(s->resolution);
+    if (ended_) return;
+    if (s->resolution.epoch > installed_) see_resolution(s->resolution);
+    // It stands for ADMIT records as well.
+    if (const OpSeq over = s->resolution.groups.front().admit_ended; over != kNoOp) {
+      if (admit_ && admit_->op <= over) admit_.reset();
+      actions_.push_back(AdmitAction{{over, {}, 0, {}}});
+    }
   }
 }
 

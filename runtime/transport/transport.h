@@ -59,9 +59,11 @@ struct Landing {
 class TransportEvents {
  public:
   virtual ~TransportEvents() = default;
-  // A header arrived.  Called again for the same frame after resume() when the verdict was kHold.
+  // A header arrived.  Called again for the same frame after resume() when the verdict was kHold, and after a reset came before
+  // its payload was complete (the landing of the first time is then destroyed without on_frame).
   virtual Landing on_header(PeerId from, const wire::FrameHeader& header) = 0;
-  // The payload is complete in landing.into.  Not called when quiesce() came between.
+  // The payload is complete in landing.into.  Not called when quiesce() came between, except for kStateData that lands in the
+  // runtime's own memory (landing.keep).
   virtual void on_frame(PeerId from, const wire::FrameHeader& header, Landing&& landing) = 0;
   // At most once per peer until set_peers names it anew.
   virtual void on_edge_down(PeerId peer, Evidence evidence) = 0;

@@ -88,30 +88,24 @@ class Scanner {
   }
 
   Brace classify() const {
-    for (const char* word : {"namespace", "extern"}) {
-      if (find_word(head_, word) != std::string::npos && head_.find('(') == std::string::npos) {
-        return Brace::kScope;
+    const std::size_t parenthesis = head_parenthesis();
+    if (parenthesis == std::string::npos) {
+      for (const char* word : {"namespace", "extern", "class", "struct", "union", "enum"}) {
+        if (find_word(head_, word) != std::string::npos) return Brace::kScope;
       }
+      return Brace::kOther;
     }
-    const std::size_t parenthesis = head_.find('(');
-    for (const char* word : {"class", "struct", "union", "enum"}) {
-      const std::size_t at = find_word(head_, word);
-      // Not: a parameter `struct stat* s`, or a template's `class T`.
-      if (at != std::string::npos && at < parenthesis && !is_template_parameter(at) &&
-          parenthesis == std::string::npos) {
-        return Brace::kScope;
-      }
-    }
-    if (parenthesis == std::string::npos) return Brace::kOther;
-    // `int table[] = {`, but not `operator=(` nor a default argument.
-    const std::size_t equals = head_.find('=');
-    const bool initialiser = equals < parenthesis && head_.find("operator") == std::string::npos;
+    // `int table[] = {f(1), ...`, but neither `operator=(` nor a default argument.
+    const bool initialiser =
+        head_.find('=') < parenthesis && head_.find("operator") == std::string::npos;
     return initialiser ? Brace::kOther : Brace::kFunction;
   }
 
-  bool is_template_parameter(std::size_t at) const {
-    const std::size_t before = head_.find_last_not_of(' ', at == 0 ? 0 : at - 1);
-    return at > 0 && before != std::string::npos && (head_[before] == '<' || head_[before] == ',');
+  // Where parameters begin; `struct alignas(64) A` has none.
+  std::size_t head_parenthesis() const {
+    const std::size_t first = head_.find('(');
+    if (first == std::string::npos || !ends_with(head_.substr(0, first), "alignas")) return first;
+    return head_.find('(', first + 1);
   }
 
   void close_brace() {

@@ -13,11 +13,12 @@
 # mutants2   the mutants of ABORT, JOIN and WATERMARK; all must be killed
 # raw2       state reduction switched off: same verdicts expected
 #
-# One line per configuration (mutants: per mutant), then `N passed, N failed`.  Exit status 1 on any surprise.
+# One line per configuration (mutants: per mutant), then `N passed, N failed`.  Exit status 1 on
+# any surprise.
 # shellcheck disable=SC2086  # options are lists of words
 set -u
 if [ $# -ne 2 ]; then
-  sed -n '2,/^# One line/s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,/^# any surprise/s/^# \{0,1\}//p' "$0" >&2
   exit 2
 fi
 model=$1
@@ -48,10 +49,11 @@ ok() {
   esac
 }
 
-# Sets `line`, and `verdict` to killed, survived or failed (did not run, or was cut short without a violation).
+# Sets `line`, and `verdict` to killed, survived, or failed (died, or cut short).
 try() {
   line=$("$model" "$@")
-  case "$? $line" in
+  status=$?
+  case "$status $line" in
   "1 "*" VIOLATION: "*) verdict=killed ;;
   "0 "*" ok") verdict=survived ;;
   *) verdict=failed ;;
@@ -64,7 +66,7 @@ breaks() {
   if [ "$verdict" = killed ]; then
     pass "$line"
   else
-    fail "$line ($verdict; expected: a violation; options: $*)"
+    fail "$line ($verdict, status $status; expected: a violation; options: $*)"
   fi
 }
 
@@ -80,7 +82,7 @@ mutant() {
   if [ "$verdict" = "$expected" ]; then
     pass "mutant $number $verdict after $tried configurations: $line"
   else
-    fail "mutant $number $verdict after $tried configurations (expected: $expected): $line"
+    fail "mutant $number $verdict after $tried configurations (expected: $expected): $line (status $status)"
   fi
 }
 
@@ -96,8 +98,8 @@ group_base() {
     ok N=3 C=2 crash=0 false=1 mode=$m rule=b inv=U quorum=1
     breaks N=3 C=1 crash=1 false=0 coord=0 mode=$m rule=b inv=U    # rule b is not uniform
     breaks N=3 C=1 crash=0 false=1 coord=0 mode=$m rule=b inv=U
-    breaks N=3 C=2 crash=1 false=1 mode=$m rule=b inv=U quorum=1   # a quorum of f copes with f faults only
-    breaks N=3 C=1 ops=2 $F mode=$m rule=b inv=S implicit=1 seq=0  # an implicit wave needs sequential ops
+    breaks N=3 C=2 crash=1 false=1 mode=$m rule=b inv=U quorum=1 # a quorum of f: f faults
+    breaks N=3 C=1 ops=2 $F mode=$m rule=b inv=S implicit=1 seq=0 # implicit: sequential only
   done
   for m in 1 2; do
     ok N=3 C=2 $F mode=$m rule=a inv=U inplace=1

@@ -7,15 +7,19 @@
 namespace rhz::sim {
 
 class SimTransport;
+class ControlClient;
 
 class Directory {
  public:
   virtual ~Directory() = default;
   // Null when the process is gone.
   virtual SimTransport* transport(NodeIndex who) = 0;
+  virtual ControlClient* control(NodeIndex who) = 0;
   // As soon as that process runs: at once, or when its pause is over; never when it is gone.
   virtual void run(NodeIndex who, Action action) = 0;
-  virtual bool pausing(NodeIndex who) const = 0;
+  virtual PeerId id_of(NodeIndex who) const = 0;
+  // That process ended by itself.
+  virtual void gone(NodeIndex who) = 0;
 };
 
 // The incarnation's number is in its id, so that nobody has to look it up.  The rest of the id is chance, as real ones are.

@@ -48,7 +48,7 @@ void SimTransport::set_peers(std::span<const PeerAddress> peers, std::span<const
     known->named = false;
     for (Lane& lane : known->lanes) {
       lane.queue.clear();
-      lane.arrived.clear();
+      lane.arrived.resize(lane.landing ? 1 : 0);
       lane.held = false;
       lane.cancelled = lane.landing;
     }
@@ -102,13 +102,11 @@ void SimTransport::leave(PeerId to, LaneClass lane_class) {
   ++counters_.sent_frames;
   counters_.sent_bytes += in.payload.size();
   const NodeIndex target = index_of(to);
-  const PeerId from{self_id_.high, self_id_.low};
-  (void)from;
   network_.carry(lane.out, [&directory = directory_, target, from_index = self_, lane_class,
                             in = std::make_shared<In>(std::move(in))] {
     directory.run(target, [&directory, target, from_index, lane_class, in] {
       if (SimTransport* there = directory.transport(target))
-        there->arrive(there->directory_.id_of(from_index), lane_class, std::move(*in));
+        there->arrive(directory.id_of(from_index), lane_class, std::move(*in));
     });
   });
   if (lane.queue.empty()) return;
@@ -179,8 +177,7 @@ void SimTransport::land(PeerId from, LaneClass lane_class) {
   lane.landing = false;
   Landing place = std::exchange(lane.place, {});
   if (std::exchange(lane.cancelled, false)) {
-    // Quiesced meanwhile: the rest is read and forgotten.
-    if (!lane.arrived.empty()) lane.arrived.pop_front();
+    lane.arrived.pop_front();  // quiesced meanwhile: the rest is read and forgotten
     return;
   }
   In frame = std::move(lane.arrived.front());

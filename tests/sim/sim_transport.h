@@ -33,6 +33,8 @@ class SimTransport final : public Transport {
   void lost(PeerId peer, Evidence evidence);
   void said_goodbye(PeerId peer);
   bool names(PeerId peer) const;
+  // The process behind a named peer may be gone: evidence follows, when the network lets it through.
+  void watch_death(PeerId id);
 
  private:
   struct Out {
@@ -64,7 +66,6 @@ class SimTransport final : public Transport {
   void offer(PeerId from, LaneClass lane);
   void offer_later(PeerId from, LaneClass lane, Duration delay);
   void land(PeerId from, LaneClass lane);
-  void watch_death(PeerId id);
   static bool is_op_frame(wire::Kind kind);
   static bool reads_caller_memory(const Out& out) {
     return !out.copied && !out.frame.keep && !out.frame.payload.empty();
@@ -76,7 +77,6 @@ class SimTransport final : public Transport {
   const Config& config_;
   const NodeIndex self_;
   const uint64_t run_hash_;
-  PeerId self_id_;
   TransportEvents* events_ = nullptr;
   std::map<PeerId, std::unique_ptr<Peer>> peers_;
   TransportCounters counters_;

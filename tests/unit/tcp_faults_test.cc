@@ -40,7 +40,8 @@ TEST(TcpFaults, ResumesAfterResetsWithoutLossOrDuplication) {
   Prng prng(5);
   constexpr uint64_t kFrames = 300;
   const auto bytes = random_bytes(1 << 20, 1);
-  // Express and bulk at once, each in order; the connections break at random bytes of headers and payloads.
+  // Express and bulk at once, each in order; the connections break at random bytes of headers and
+  // payloads.
   for (uint64_t i = 0; i < kFrames; ++i) {
     net.a.send(net.b.id, LaneClass::kBulk, i, {bytes.data() + i, 20000 + i});
     net.a.send(net.b.id, LaneClass::kExpress, i, {bytes.data() + i, 1000 + i}, {},

@@ -1,4 +1,5 @@
-// Strangers, garbage and forged frames on the data port: refused and counted, with bounded memory, while the good links go on.
+// Strangers, garbage and forged frames on the data port: refused and counted, with bounded memory,
+// while the good links go on.
 #include "runtime/base/crc32c.h"
 #include "runtime/transport/tcp/handshake.h"
 #include "tests/unit/tcp_test_kit.h"

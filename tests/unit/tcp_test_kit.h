@@ -1,11 +1,10 @@
-// Peers on real loopback sockets, for the tests of the TCP transport.  All of them share one loop and one thread.
+// Peers on real loopback sockets, for the tests of the TCP transport.  All of them share one loop
+// and one thread.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <asio/post.hpp>
-#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
@@ -136,7 +135,9 @@ class Stage {
     return true;
   }
   // Between two events of the loop.
-  void soon(std::function<void()> call) { asio::post(loop.context(), std::move(call)); }
+  void soon(std::function<void()> call) {
+    loop.context().get_executor().post(std::move(call), std::allocator<void>());
+  }
   void run_for(Duration time) {
     (void)until([] { return false; }, time);
   }
@@ -157,7 +158,7 @@ inline std::vector<std::byte> random_bytes(size_t size, uint64_t seed) {
 }
 
 inline bool equal(ConstBytes a, ConstBytes b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
+  return std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
 
 }  // namespace rhz::test

@@ -1,4 +1,5 @@
-// Plain sockets that meddle with the TCP transport: a forwarder that breaks connections, and a bare client.
+// Plain sockets that meddle with the TCP transport: a forwarder that breaks connections, and a bare
+// client.
 #pragma once
 
 #include <arpa/inet.h>

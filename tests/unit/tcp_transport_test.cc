@@ -1,4 +1,5 @@
-// The TCP transport between peers that behave.  Faults: tcp_faults_test.cc; strangers: tcp_intruders_test.cc.
+// The TCP transport between peers that behave.  Faults: tcp_faults_test.cc; strangers:
+// tcp_intruders_test.cc.
 #include <numeric>
 
 #include "tests/unit/tcp_test_kit.h"

@@ -102,8 +102,9 @@ typedef struct rhz_comm_params {
 RHZ_API RHZ_NODISCARD rhz_status rhz_comm_create(const rhz_comm_params *params, rhz_comm **out_comm);
 
 /* Joins the run and blocks until this peer is a member.  Founders wait for the expected world size; a later joiner waits
- * for the members to reach rhz_admit, and its registered state equals theirs when this returns.
- * timeout_ms: 0 waits for ever.
+ * for the members to reach rhz_admit, and its registered state (and revision) equals theirs when this returns.  Its first op
+ * is the one that the members submit after that rhz_admit: rhz_view.joined tells a program that it entered there.
+ * timeout_ms: 0 waits for ever.  After an error other than RHZ_PENDING the communicator is of no further use: close it.
  * Returns   RHZ_OK, RHZ_PENDING (timed out; call again), RHZ_ERR_STATE, _UNREACHABLE, _VERSION, _RUN_ID, _WORLD_FULL,
  *           _DIVERGED (the registered tensors do not match the members' ones), _EVICTED. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_comm_join(rhz_comm *comm, uint32_t timeout_ms);
@@ -124,7 +125,7 @@ typedef struct rhz_view {
   uint32_t rank;      /* 0 … world_size-1 */
   uint32_t world_size;
   uint32_t slot;
-  uint32_t joined; /* 1: this peer entered a run that had already begun, and was synced */
+  uint32_t joined; /* 1: this peer entered a run that had already begun, behind the members' rhz_admit, and was synced */
   uint64_t revision; /* revision of the registered state that the run last agreed on; 0: none */
 } rhz_view;
 /* The view installed now; may change between any two ops, never inside one.
@@ -208,7 +209,8 @@ enum {
   RHZ_WAIT_FINAL = 1 /* also wait until no later fault can give another survivor a different result: for callers with side effects */
 };
 /* Waits until the op is terminal and returns its outcome.  timeout_ms: 0 waits for ever; at expiry returns RHZ_PENDING and the op
- * stays open with its buffers borrowed.  Progress is made on the calling thread while it waits.
+ * stays open with its buffers borrowed.  Progress is made on the calling thread while it waits.  Of a failed op,
+ * rhz_last_error() and rhz_op_info.text tell the same.
  * Returns   the op's outcome, RHZ_PENDING, RHZ_ERR_ARGUMENT. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_op_wait(rhz_op *op, uint32_t timeout_ms, uint32_t flags);
 /* The op's outcome, or RHZ_PENDING; does not block. */
@@ -216,8 +218,8 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_op_poll(rhz_op *op);
 /* A file descriptor that becomes readable once the op is terminal; owned by the op.
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _IO. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_op_event_fd(rhz_op *op, int *out_fd);
-/* Asks for the op to end as RHZ_ERR_CANCELLED on every rank alike.  It may still end as RHZ_OK where it was complete already:
- * wait for it.
+/* Asks for the op to end as RHZ_ERR_CANCELLED on every rank alike.  Where it was complete already it ends as RHZ_OK, and the
+ * first later op that can still be ended alike everywhere is cancelled instead: a cancel reaches every rank.
  * Returns   RHZ_OK (asked for, or already terminal), RHZ_ERR_ARGUMENT. */
 RHZ_API rhz_status rhz_op_cancel(rhz_op *op);
 /* Frees the handle.  Returns RHZ_OK; RHZ_ERR_STATE while the op is pending (it stays open).  NULL: RHZ_OK. */
@@ -266,8 +268,9 @@ typedef struct rhz_tensor {
 RHZ_API RHZ_NODISCARD rhz_status rhz_state_register(rhz_comm *comm, const rhz_tensor *tensor);
 
 /* Declares that the registered tensors now hold this revision: one more than the last (any number the first time), after
- * every optimizer step.  Cheap: digests are computed only when somebody needs them.
- * Returns   RHZ_OK, RHZ_ERR_ARGUMENT (not last + 1), _STATE. */
+ * every optimizer step.  A joiner goes on from the members' revision; joining before their first commit is legal (revision 0).
+ * Cheap: digests are computed only when somebody needs them.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT (not last + 1), _STATE, _EVICTED, _ISOLATED. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_state_commit(rhz_comm *comm, uint64_t revision);
 
 /* Root digest of the registered tensors as they are now: XXH3-128 of 256 KiB blocks, of the block digests of each tensor, of the
@@ -287,7 +290,7 @@ typedef struct rhz_coordinator_params {
   const char *log;    /* path of the decision log; NULL: in memory (a restart loses the run) */
   uint32_t world;     /* peers that the first view waits for, ≥ 1 */
   uint32_t max_world; /* slots; 0: world */
-  uint32_t min_world; /* a smaller view fails all ops; 0: 1 */
+  uint32_t min_world; /* a smaller view fails all ops but rhz_admit, by which it grows again; 0: 1 */
   uint32_t suspicion_ms; /* silence that makes a peer suspect; 0: 1 000 */
 } rhz_coordinator_params;
 /* Runs a coordinator on a thread of this process; with a log that exists, it goes on where that one ended.

@@ -1,5 +1,6 @@
-// One non-blocking socket in the loop: tells when it can be read or written.  Bytes go through the plain system calls.
-// Owns the socket.  Its callbacks never run after close(), and may close or move the connection.
+// One non-blocking socket in the loop: tells when it can be read or written.  Bytes go through the
+// plain system calls. Owns the socket.  Its callbacks never run after close(), and may close or
+// move the connection.
 #pragma once
 
 #include <functional>

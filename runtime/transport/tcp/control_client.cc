@@ -17,12 +17,13 @@ constexpr Duration kDialTimeout = milliseconds(2000);
 }  // namespace
 
 std::string local_host_towards(const SocketAddress& to) {
-  const int fd = ::socket(to.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0);  // connecting one sends nothing
+  const int fd =
+      ::socket(to.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0);  // connecting one sends nothing
   if (fd < 0) return {};
   SocketAddress local;
   local.length = sizeof local.storage;
-  const bool known = ::connect(fd, to.get(), to.length) == 0 &&
-                     ::getsockname(fd, local.get(), &local.length) == 0;
+  const bool known =
+      ::connect(fd, to.get(), to.length) == 0 && ::getsockname(fd, local.get(), &local.length) == 0;
   ::close(fd);
   if (!known) return {};
   const std::string text = local.text();

@@ -1,4 +1,5 @@
-// A peer's (or a tool's) connection to the coordinator: connects, and connects again whenever it was lost.
+// A peer's (or a tool's) connection to the coordinator: connects, and connects again whenever it
+// was lost.
 #pragma once
 
 #include <functional>

@@ -1,4 +1,5 @@
-// The coordinator's control port: accepts sessions, numbers them, and closes strangers that say nothing (B1).
+// The coordinator's control port: accepts sessions, numbers them, and closes strangers that say
+// nothing (B1).
 #pragma once
 
 #include <functional>

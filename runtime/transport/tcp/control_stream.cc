@@ -14,7 +14,10 @@ constexpr uint64_t kMaxQueuedBytes = 64u << 20;  // B1: a far side that does not
 }  // namespace
 
 ControlStream::ControlStream(Connection&& connection, uint64_t run, uint32_t largest, Events events)
-    : connection_(std::move(connection)), run_(run), largest_(largest), events_(std::move(events)) {}
+    : connection_(std::move(connection)),
+      run_(run),
+      largest_(largest),
+      events_(std::move(events)) {}
 
 void ControlStream::start() {
   std::weak_ptr<ControlStream> weak = weak_from_this();
@@ -39,7 +42,8 @@ void ControlStream::read_some() {
   }
   const ssize_t got = ::recv(connection_.fd(), in_.data() + in_end_, in_.size() - in_end_, 0);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return connection_.want_read();
-  if (got < 0) return over(Status(Code::kIo, std::string("connection lost: ") + std::strerror(errno)));
+  if (got < 0)
+    return over(Status(Code::kIo, std::string("connection lost: ") + std::strerror(errno)));
   if (got == 0) return over(Status(Code::kIo, "the far side closed the connection"));
   in_end_ += static_cast<size_t>(got);
   if (take_messages() && connection_) connection_.want_read();
@@ -50,7 +54,8 @@ bool ControlStream::take_messages() {
   while (connection_ && in_end_ - in_begin_ >= wire::kHeaderBytes) {
     auto header = wire::decode_header(in_.data() + in_begin_);
     if (!header) {
-      // Whoever speaks another version can at least read which one we speak: the head of a frame never changes.
+      // Whoever speaks another version can at least read which one we speak: the head of a frame
+      // never changes.
       if (header.status().code() == Code::kVersion) send(RefusedMessage{Term(0), header.status()});
       return over(header.status()), false;
     }
@@ -60,7 +65,8 @@ bool ControlStream::take_messages() {
     if (h.length > largest_)
       return over(Status(Code::kArgument, "a control message of " + std::to_string(h.length) +
                                               " bytes is over the limit of " +
-                                              std::to_string(largest_))), false;
+                                              std::to_string(largest_))),
+             false;
     if (in_end_ - in_begin_ < wire::kHeaderBytes + h.length) return true;
     auto message = wire::decode_message({in_.data() + in_begin_ + wire::kHeaderBytes, h.length});
     in_begin_ += wire::kHeaderBytes + h.length;
@@ -79,7 +85,8 @@ void ControlStream::send(const ControlMessage& message) {
   header.run = run_;
   header.length = static_cast<uint32_t>(payload.size());
   wire::encode_header(header, frame.data());
-  if (!payload.empty()) std::memcpy(frame.data() + wire::kHeaderBytes, payload.data(), payload.size());
+  if (!payload.empty())
+    std::memcpy(frame.data() + wire::kHeaderBytes, payload.data(), payload.size());
   queued_bytes_ += frame.size();
   out_.push_back(std::move(frame));
   if (queued_bytes_ > kMaxQueuedBytes)
@@ -91,8 +98,8 @@ void ControlStream::write_some() {
   writing_ = false;
   while (connection_ && !out_.empty()) {
     const auto& frame = out_.front();
-    const ssize_t sent = ::send(connection_.fd(), frame.data() + out_sent_, frame.size() - out_sent_,
-                                MSG_NOSIGNAL);
+    const ssize_t sent =
+        ::send(connection_.fd(), frame.data() + out_sent_, frame.size() - out_sent_, MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0 && errno == EAGAIN) {
       writing_ = true;

@@ -1,5 +1,5 @@
-// Control messages over one TCP connection: frames of kind CONTROL, each a Cap'n Proto message.  Both ends use it.
-// Owned by ControlClient or ControlServer; one thread.
+// Control messages over one TCP connection: frames of kind CONTROL, each a Cap'n Proto message.
+// Both ends use it. Owned by ControlClient or ControlServer; one thread.
 #pragma once
 
 #include <deque>
@@ -17,7 +17,8 @@ class ControlStream : public std::enable_shared_from_this<ControlStream> {
  public:
   struct Events {
     std::function<void(ControlMessage&&)> message;
-    // The connection is over: the far side closed it, or what it sent cannot be right (the text says what).
+    // The connection is over: the far side closed it, or what it sent cannot be right (the text
+    // says what).
     std::function<void(const Status& why)> closed;
   };
   // `largest`: payloads above it are refused before a byte of them is read.

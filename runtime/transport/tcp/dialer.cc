@@ -10,9 +10,11 @@
 namespace rhz::tcp {
 namespace {
 
-// An address that does not even answer the first packet is passed over after this: two retransmissions on a LAN.
+// An address that does not even answer the first packet is passed over after this: two
+// retransmissions on a LAN.
 constexpr Duration kConnectAtMost = milliseconds(1000);
-// The receiver lets a caller that it does not know yet wait for 5 s; one that is silent for longer is stopped.
+// The receiver lets a caller that it does not know yet wait for 5 s; one that is silent for longer
+// is stopped.
 constexpr Duration kAnswerAtMost = milliseconds(6000);
 
 }  // namespace

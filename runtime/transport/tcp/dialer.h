@@ -1,5 +1,5 @@
-// One attempt to reach a peer: its addresses in turn, each with connect, hello and the wait for the answer.
-// Owner: OutLane.  Progress thread only.
+// One attempt to reach a peer: its addresses in turn, each with connect, hello and the wait for the
+// answer. Owner: OutLane.  Progress thread only.
 #pragma once
 
 #include <functional>
@@ -23,7 +23,8 @@ class Dialer {
 
   Dialer(Shared& shared, Done done) : shared_(shared), done_(std::move(done)) {}
 
-  // Drops an attempt that is under way.  Calls `done` once, possibly from inside; that may start the next attempt.
+  // Drops an attempt that is under way.  Calls `done` once, possibly from inside; that may start
+  // the next attempt.
   void start(const LinkHello& hello, std::shared_ptr<PeerAddresses> addresses);
   void cancel();
   Connection take_connection() { return std::move(connection_); }

@@ -74,8 +74,8 @@ void Doorstep::read(Guests::iterator guest) {
     if (got < 0 && errno == EAGAIN) return guest->connection.want_read();
     if (got <= 0) return turn_away(guest, Refusal::kNone, {});
     guest->got += static_cast<size_t>(got);
-    const bool foreign = guest->got >= sizeof wire::kMagic &&
-                         load<uint32_t>(guest->hello.data()) != wire::kMagic;
+    const bool foreign =
+        guest->got >= sizeof wire::kMagic && load<uint32_t>(guest->hello.data()) != wire::kMagic;
     if ((foreign || guest->got == wire::kHeaderBytes) && !hello_is_fine(guest)) return;
   }
   guest->complete = true;
@@ -108,8 +108,7 @@ void Doorstep::decide(Guests::iterator guest) {
     return turn_away(guest, Refusal::kWrongReceiver, "another peer listens here now");
   if (hello.lane >= kMaxLanes) return turn_away(guest, Refusal::kMalformed, "no such lane");
   switch (ask_(hello)) {
-    case Answer::kWait:
-      return guest->connection.want_read();
+    case Answer::kWait: return guest->connection.want_read();
     case Answer::kRefuse:
       return turn_away(guest, Refusal::kUnknownPeer, "this peer is not expected here");
     case Answer::kEnter:

@@ -1,5 +1,6 @@
-// Listens, and keeps connections that have not said who they are, or whom this side has not been told of yet.  A stranger costs a
-// socket and some 200 bytes, for 5 seconds, and there are at most 256 (B1).  Owner: TcpTransport.  Progress thread only.
+// Listens, and keeps connections that have not said who they are, or whom this side has not been
+// told of yet.  A stranger costs a socket and less than 1 KiB, for 5 seconds, and there are at most
+// 256 (B1).  Owner: TcpTransport.  Progress thread only.
 #pragma once
 
 #include <functional>

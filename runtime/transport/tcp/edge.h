@@ -1,4 +1,5 @@
-// What is known of one peer's process, gathered from all its lanes, and told upwards once.  Progress thread only.
+// What is known of one peer's process, gathered from all its lanes, and told upwards once. Progress
+// thread only.
 #pragma once
 
 #include <memory>

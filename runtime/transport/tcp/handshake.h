@@ -1,7 +1,8 @@
 // The first words on a connection: who calls whom, for which lane, and where the lane goes on.
 //
 //   sender → receiver   kHello     run, payload LinkHello
-//   receiver → sender   kHelloAck  lane_seq = highest frame consumed;  or flags = Refusal, payload = why, and the end
+//   receiver → sender   kHelloAck  lane_seq = highest frame consumed;  or flags = Refusal, payload
+//   = why, and the end
 #pragma once
 
 #include <string>

@@ -15,7 +15,8 @@
 namespace rhz::tcp {
 namespace {
 
-// Express: many small frames per read.  Bulk: little is read ahead of a header, so that payloads go straight to their place.
+// Express: many small frames per read.  Bulk: little is read ahead of a header, so that payloads go
+// straight to their place.
 constexpr size_t kExpressBufferBytes = size_t{64} << 10;
 constexpr size_t kBulkBufferBytes = size_t{4} << 10;
 // Of one lane, before others get their turn.
@@ -83,7 +84,8 @@ void InLane::read() {
   if (!held_) connection_.want_read();
 }
 
-// One system call: the rest of a payload to its place, and a little of what follows it to the buffer.
+// One system call: the rest of a payload to its place, and a little of what follows it to the
+// buffer.
 ssize_t InLane::receive(size_t& wanted) {
   iovec pieces[2];
   size_t count = 0;

@@ -1,7 +1,9 @@
-// The receiver's side of one lane: reads frames, lands payloads, tells the layer above, returns credits.  It outlives its
-// connections: a resumed one goes on behind the last frame consumed.  Owner: PeerLink.  Progress thread only.
+// The receiver's side of one lane: reads frames, lands payloads, tells the layer above, returns
+// credits.  It outlives its connections: a resumed one goes on behind the last frame consumed.
+// Owner: PeerLink.  Progress thread only.
 //
-// The layer above may do anything in on_header and on_frame, even end this lane; every step after such a call checks for it.
+// The layer above may do anything in on_header and on_frame, even end this lane; every step after
+// such a call checks for it.
 #pragma once
 
 #include <functional>
@@ -23,7 +25,8 @@ class InLane : public std::enable_shared_from_this<InLane> {
          std::function<void()> lost);
 
   uint64_t generation() const { return generation_; }
-  // A connection whose hello was accepted: answers it, and reads from it instead of from the one before.
+  // A connection whose hello was accepted: answers it, and reads from it instead of from the one
+  // before.
   void attach(Connection&& connection);
   void quiesce();  // no payload lands in caller memory from now on
   void resume();   // offers a held frame again

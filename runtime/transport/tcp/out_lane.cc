@@ -75,8 +75,7 @@ void OutLane::dial() {
 void OutLane::dialed(Dialer::Outcome outcome) {
   if (edge_.said_goodbye()) return end();
   switch (outcome) {
-    case Dialer::Outcome::kAnswered:
-      return up();
+    case Dialer::Outcome::kAnswered: return up();
     case Dialer::Outcome::kGone:
       edge_.suspect(Evidence::kRefused);
       if (finishing_) return end();

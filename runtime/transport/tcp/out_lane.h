@@ -1,11 +1,13 @@
-// The sender's side of one lane: its queue, its connection, and how that is won back.  Owner: PeerLink.  Progress thread only.
+// The sender's side of one lane: its queue, its connection, and how that is won back.  Owner:
+// PeerLink.  Progress thread only.
 //
 //   idle ──open──▶ dialing ──answered──▶ up          up ──lost──▶ dialing, at once
 //                  dialing ──failed, refused──▶ waiting ──time──▶ dialing
 //   any ──goodbye of the peer, own goodbye answered──▶ ended
 //
-// The peer is suspected when every address refuses (hard evidence, at once), or when a window closes without a connection.
-// Attempts go on after that, slowly: a cut network may heal before anybody is evicted.
+// The peer is suspected when every address refuses (hard evidence, at once), or when a window
+// closes without a connection. Attempts go on after that, slowly: a cut network may heal before
+// anybody is evicted.
 #pragma once
 
 #include <array>

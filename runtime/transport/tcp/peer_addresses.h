@@ -1,11 +1,14 @@
-// Where one peer can be reached: its endpoints, resolved.  Numbers at once, names in the background.  Progress thread only.
+// Where one peer can be reached: its endpoints, resolved.  Numbers at once, names in the
+// background.  Progress thread only.
 #pragma once
 
-#include <asio/ip/tcp.hpp>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
+
+// Behind the standard library: Asio's configuration looks at what that has defined.
+#include <asio/ip/tcp.hpp>
 
 #include "runtime/transport/tcp/address.h"
 #include "runtime/transport/tcp/shared.h"

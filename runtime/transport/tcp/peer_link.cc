@@ -11,7 +11,8 @@ PeerLink::PeerLink(Shared& shared, const PeerAddress& peer)
       out_(1 + shared.options.bulk_lanes) {}
 
 PeerLink::~PeerLink() {
-  // One of them may be in the middle of telling the layer above of a frame, and live on for that long.
+  // One of them may be in the middle of telling the layer above of a frame, and live on for that
+  // long.
   for (auto& [number, lane] : in_) lane->end();
 }
 
@@ -51,7 +52,8 @@ void PeerLink::adopt(const LinkHello& hello, Connection&& connection) {
   auto& lane = in_[hello.lane];
   if (!lane || lane->generation() != hello.generation) {
     if (lane) lane->end();
-    // Is the process still there?  The express lane in the other direction finds out, unless it knows already.
+    // Is the process still there?  The express lane in the other direction finds out, unless it
+    // knows already.
     lane = std::make_shared<InLane>(shared_, *edge_, hello.lane, hello.generation,
                                     [this] { open_express(); });
   }

@@ -31,7 +31,8 @@ class Ring {
     begin_ = (begin_ + 1) & (items_.size() - 1);
     --size_;
   }
-  // Removes the items from `from` on for which `unwanted(item)` is true; keeps the order of the others.
+  // Removes the items from `from` on for which `unwanted(item)` is true; keeps the order of the
+  // others.
   template <class Unwanted>
   void erase_if(size_t from, Unwanted unwanted) {
     size_t kept = from;

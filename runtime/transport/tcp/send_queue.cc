@@ -8,7 +8,8 @@
 namespace rhz::tcp {
 namespace {
 
-// Frames of a lane that wait or are not credited.  Grants and the executor's window keep it far below; 60 MB of headers.
+// Frames of a lane that wait or are not credited.  Grants and the executor's window keep it far
+// below; 60 MB of headers.
 constexpr size_t kMaxFrames = size_t{1} << 18;
 // Of one write: more than a socket buffer holds is not even looked at.
 constexpr size_t kMaxGatherBytes = size_t{4} << 20;

@@ -1,10 +1,12 @@
-// The frames of one outgoing lane, from send() until the receiver has credited them.  Knows no socket.
+// The frames of one outgoing lane, from send() until the receiver has credited them.  Knows no
+// socket.
 //
 //   frames:   written, not credited | being written | waiting
 //                                     ^ next_
 //
-// A frame gets its number when its first byte is written, so that frames dropped before leave no gap.  A frame whose op ended
-// after that goes out as VOID under the same number when the connection has to be resumed.  Owner: OutLane.
+// A frame gets its number when its first byte is written, so that frames dropped before leave no
+// gap.  A frame whose op ended after that goes out as VOID under the same number when the
+// connection has to be resumed.  Owner: OutLane.
 #pragma once
 
 #include <sys/uio.h>
@@ -34,10 +36,12 @@ class SendQueue {
 
   // Describes what is to be written next, in at most `out.size()` pieces; returns their number.
   size_t gather(std::span<iovec> out);
-  // So many bytes of what gather() described have been written.  Returns how many frames that completed.
+  // So many bytes of what gather() described have been written.  Returns how many frames that
+  // completed.
   size_t wrote(size_t bytes);
 
-  // The receiver has consumed all frames up to this number.  False: it names one that was not written.
+  // The receiver has consumed all frames up to this number.  False: it names one that was not
+  // written.
   [[nodiscard]] bool credit(uint64_t consumed);
   // A new connection: all behind `consumed` is to be written again.  False: as above.
   [[nodiscard]] bool rewind(uint64_t consumed);

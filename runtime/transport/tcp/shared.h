@@ -1,11 +1,14 @@
-// What the parts of one TCP transport share.  Owned by the transport, outlives its parts.  Progress thread only.
+// What the parts of one TCP transport share.  Owned by the transport, outlives its parts.  Progress
+// thread only.
 #pragma once
 
-#include <asio/post.hpp>
 #include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
+
+// Behind the standard library: Asio's configuration looks at what that has defined.
+#include <asio/post.hpp>
 
 #include "runtime/loop/asio_loop.h"
 #include "runtime/memory/pool.h"
@@ -18,8 +21,8 @@ struct Shared {
   Shared(AsioLoop& the_loop, BufferPool& the_pool, TcpOptions the_options)
       : loop(the_loop), pool(the_pool), options(std::move(the_options)), scratch(kScratchBytes) {}
 
-  // Runs `call` from the loop, unless the guarded object is gone by then.  Events are told to the layer above only from the loop,
-  // never from inside one of its own calls.
+  // Runs `call` from the loop, unless the guarded object is gone by then.  Events are told to the
+  // layer above only from the loop, never from inside one of its own calls.
   template <class T, class Call>
   void post(std::weak_ptr<T> guard, Call call) {
     asio::post(loop.context(), [guard = std::move(guard), call = std::move(call)] {

@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <string>
+#include <system_error>
 
 namespace rhz::tcp {
 namespace {
@@ -25,7 +25,7 @@ void set_buffers(int fd, const TcpOptions& options) {
 }
 
 Status system_error(Code code, const std::string& what, int error) {
-  return {code, what + ": " + std::strerror(error)};
+  return {code, what + ": " + std::generic_category().message(error)};
 }
 
 SocketAddress name_of(int fd, int (*ask)(int, sockaddr*, socklen_t*)) {

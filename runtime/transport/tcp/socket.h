@@ -19,7 +19,8 @@ int start_connect(const SocketAddress& to, const TcpOptions& options);
 void tune_connected(int fd, const TcpOptions& options);
 // Until it has said who it is, a connection gets little kernel memory (B1).
 void limit_stranger(int fd);
-// The socket is connected to itself: a connect to a free port of this host may draw that same port as its own.
+// The socket is connected to itself: a connect to a free port of this host may draw that same port
+// as its own.
 bool connected_to_itself(int fd);
 
 }  // namespace rhz::tcp

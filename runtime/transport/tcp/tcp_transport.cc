@@ -8,7 +8,8 @@
 namespace rhz::tcp {
 namespace {
 
-// Without any deadline of its own the transport still wants to be asked so often: bytes may begin to wait meanwhile.
+// Without any deadline of its own the transport still wants to be asked so often: bytes may begin
+// to wait meanwhile.
 constexpr Duration kTickAtLeast = milliseconds(100);
 constexpr Duration kClosingPoll = milliseconds(1);
 

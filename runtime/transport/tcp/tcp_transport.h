@@ -1,13 +1,16 @@
-// The transport on TCP.  A link is directed: the sender of a lane connects to the receiver; data flows one way, credits the other.
-// Owns the listener, and one PeerLink for each peer that set_peers named.  Progress thread only.
+// The transport on TCP.  A link is directed: the sender of a lane connects to the receiver; data
+// flows one way, credits the other. Owns the listener, and one PeerLink for each peer that
+// set_peers named.  Progress thread only.
 #pragma once
 
-#include <asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
+
+// Behind the standard library: Asio's configuration looks at what that has defined.
+#include <asio/steady_timer.hpp>
 
 #include "runtime/transport/tcp/doorstep.h"
 #include "runtime/transport/tcp/peer_link.h"

@@ -1,0 +1,190 @@
+// `rhizome bench …`: the command lines.
+#include "api/tools/bench.h"
+
+#include <rhizome/rhizome.h>
+
+#include <algorithm>
+
+#include "api/tools/bench_values.h"
+#include "api/tools/commands.h"
+#include "api/tools/text.h"
+#include "collectives/reduce/dtype.h"
+
+namespace rhz::tools {
+namespace {
+
+constexpr uint64_t kMostBytes = uint64_t{16} << 30;
+
+std::string list_of(uint32_t count, const char* (*name)(uint32_t)) {
+  std::string all;
+  for (uint32_t i = 1; i <= count; ++i) all += std::string(i > 1 ? ", " : "") + name(i);
+  return all;
+}
+const char* dtype_name(uint32_t i) { return reduce::name(static_cast<reduce::Dtype>(i)); }
+const char* redop_name(uint32_t i) { return reduce::name(static_cast<reduce::RedOp>(i)); }
+
+Status check(const Reduction& r, uint32_t ranks, const std::string& transport,
+             const std::vector<uint64_t>& sizes) {
+  const uint32_t dtype = dtype_number(r.dtype), redop = redop_number(r.redop);
+  if (!dtype) {
+    return {Code::kArgument, "unknown dtype \"" + r.dtype + "\"; there are " +
+                                 list_of(reduce::kDtypes, dtype_name)};
+  }
+  if (!redop) {
+    return {Code::kArgument, "unknown reduction \"" + r.redop + "\"; there are " +
+                                 list_of(reduce::kRedOps, redop_name)};
+  }
+  if (!reduce::valid(dtype, redop))
+    return {Code::kArgument, "the bitwise reduction " + r.redop + " is not defined for " + r.dtype};
+  if (!rebuild_number(r.rebuild))
+    return {Code::kArgument, "unknown rebuild mode \"" + r.rebuild + "\"; there are strict, keep"};
+  if (transport != "tcp" && transport != "auto") {
+    return {Code::kArgument, "the transport \"" + transport +
+                                 "\" is not in this build; there are tcp, auto"};
+  }
+  if (ranks < 1 || ranks > kMostRanks)
+    return {Code::kArgument, format("-n must be from 1 to %u", kMostRanks)};
+  for (uint64_t bytes : sizes) {
+    if (bytes == 0 || bytes > kMostBytes || bytes % dtype_bytes(r.dtype) != 0) {
+      return {Code::kArgument, format("%llu bytes are no whole number of %s elements up to 16 GiB",
+                                      static_cast<unsigned long long>(bytes), r.dtype.c_str())};
+    }
+  }
+  return Status::ok();
+}
+
+// "4KiB,64MiB" → numbers; the reason why not is left to check().
+bool parse_sizes(const std::string& text, std::vector<uint64_t>& out) {
+  out.clear();
+  for (const std::string& part : split(text, ',')) {
+    const auto bytes = parse_bytes(part);
+    if (!bytes) return false;
+    out.push_back(*bytes);
+  }
+  return true;
+}
+
+void add_reduction(CLI::App* sub, Reduction& r) {
+  sub->add_option("--dtype", r.dtype, "i8 … u64, f16, bf16, f32, f64")->capture_default_str();
+  sub->add_option("--redop", r.redop, "sum, avg, prod, min, max, band, bor, bxor")->capture_default_str();
+  sub->add_option("--rebuild", r.rebuild, "strict, keep")->capture_default_str();
+  sub->add_flag("--in-place", r.in_place, "the input is overwritten");
+}
+
+int size_error(const char* command, const std::string& text) {
+  return complain(command, "\"" + text + "\" is no size; say 4096, 64KiB, 64MiB, 1GiB", kUsage);
+}
+
+void add_allreduce(CLI::App* bench, int& exit_status) {
+  auto o = std::make_shared<AllreduceOptions>();
+  auto sizes = std::make_shared<std::string>("64MiB");
+  CLI::App* sub = bench->add_subcommand(
+      "allreduce", "Time and bandwidth of all-reduces between N processes of this host.");
+  sub->add_option("-n,--ranks", o->ranks, "processes")->capture_default_str();
+  sub->add_option("--bytes", *sizes, "sizes, with commas")->capture_default_str();
+  sub->add_option("--transport", o->transport, "tcp, auto")->capture_default_str();
+  sub->add_option("--iterations", o->iterations, "per size (default: by the size)");
+  sub->add_flag("--json", o->json, "one object per size");
+  add_reduction(sub, o->reduction);
+  sub->footer("example: rhizome bench allreduce -n 4 --bytes 4KiB,1MiB,64MiB --transport tcp "
+              "--dtype f32 --json");
+  sub->callback([o, sizes, &exit_status] {
+    const char* name = "bench allreduce";
+    if (!parse_sizes(*sizes, o->bytes)) {
+      exit_status = size_error(name, *sizes);
+      return;
+    }
+    const Status checked = check(o->reduction, o->ranks, o->transport, o->bytes);
+    exit_status = checked ? bench_allreduce(*o) : complain(name, checked.text(), kUsage);
+  });
+}
+
+void add_recovery(CLI::App* bench, int& exit_status) {
+  auto o = std::make_shared<RecoveryOptions>();
+  auto size = std::make_shared<std::string>("64MiB");
+  o->reduction.rebuild = "keep";
+  CLI::App* sub = bench->add_subcommand(
+      "recovery", "What the loss of a random rank at a random moment of an all-reduce costs.");
+  sub->add_option("-n,--ranks", o->ranks, "processes")->capture_default_str();
+  sub->add_option("--bytes", *size, "size of the op")->capture_default_str();
+  sub->add_option("--transport", o->transport, "tcp, auto")->capture_default_str();
+  sub->add_option("--fault", o->fault, "kill: SIGKILL; stop: SIGSTOP")
+      ->check(CLI::IsMember({"kill", "stop"}))
+      ->capture_default_str();
+  sub->add_option("--reps", o->reps, "each with new processes")->capture_default_str();
+  sub->add_option("--seed", o->seed, "of victims and moments (default: random)");
+  sub->add_option("--kill-phase", o->kill_phase, "any, first-half, second-half: of the op")
+      ->check(CLI::IsMember({"any", "first-half", "second-half"}))
+      ->capture_default_str();
+  sub->add_option("--suspicion-ms", o->suspicion_ms, "of the run")->capture_default_str();
+  sub->add_option("--stop-ms", o->stop_ms,
+                  "with --fault stop: thawed after this (default: once the others are done)");
+  sub->add_option("--log-dir", o->log_dir, "folder of the decision log (default: the system's "
+                                           "for temporary files)");
+  sub->add_flag("--json", o->json, "one object");
+  add_reduction(sub, o->reduction);
+  sub->footer("example: rhizome bench recovery -n 4 --bytes 64MiB --fault kill --reps 20 --json");
+  sub->callback([o, size, &exit_status] {
+    const char* name = "bench recovery";
+    std::vector<uint64_t> sizes;
+    if (!parse_sizes(*size, sizes) || sizes.size() != 1) {
+      exit_status = size_error(name, *size);
+      return;
+    }
+    o->bytes = sizes.front();
+    Status checked = check(o->reduction, o->ranks, o->transport, sizes);
+    if (checked && o->ranks < 2)
+      checked = Status(Code::kArgument, "-n must be at least 2: one rank is lost");
+    if (checked && o->reps == 0) checked = Status(Code::kArgument, "--reps must be at least 1");
+    exit_status = checked ? bench_recovery(*o) : complain(name, checked.text(), kUsage);
+  });
+}
+
+// Hidden: what the others start as their ranks.
+void add_rank(CLI::App& app, int& exit_status) {
+  auto o = std::make_shared<RankOptions>();
+  CLI::App* sub = app.add_subcommand("bench-rank", "One rank of a benchmark.");
+  sub->group("");
+  sub->add_option("--kind", o->kind)->required();
+  sub->add_option("--coordinator", o->coordinator)->required();
+  sub->add_option("--plan", o->plan)->required();
+  sub->add_option("--slot", o->slot);
+  sub->add_option("--ranks", o->ranks);
+  sub->add_option("--before", o->before);
+  sub->add_option("--after", o->after);
+  add_reduction(sub, o->reduction);
+  sub->callback([o, &exit_status] { exit_status = bench_rank(*o); });
+}
+
+template <class T, size_t kCount>
+uint32_t number_of(const std::string& name) {
+  for (uint32_t i = 1; i <= kCount; ++i)
+    if (name == reduce::name(static_cast<T>(i))) return i;
+  return 0;
+}
+
+}  // namespace
+
+uint32_t dtype_number(const std::string& name) {
+  return number_of<reduce::Dtype, reduce::kDtypes>(name);
+}
+uint32_t redop_number(const std::string& name) {
+  return number_of<reduce::RedOp, reduce::kRedOps>(name);
+}
+uint32_t rebuild_number(const std::string& name) {
+  return name == "strict" ? RHZ_REBUILD_STRICT : name == "keep" ? RHZ_REBUILD_KEEP : 0;
+}
+uint32_t dtype_bytes(const std::string& name) {
+  return static_cast<uint32_t>(reduce::size_of(static_cast<reduce::Dtype>(dtype_number(name))));
+}
+
+void add_bench(CLI::App& app, int& exit_status) {
+  CLI::App* bench = app.add_subcommand("bench", "Measures; starts its own coordinator and ranks.");
+  bench->require_subcommand(1);
+  bench->footer("example: rhizome bench allreduce -n 4 --bytes 64MiB");
+  add_allreduce(bench, exit_status);
+  add_recovery(bench, exit_status);
+  add_rank(app, exit_status);
+}
+
+}  // namespace rhz::tools

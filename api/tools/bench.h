@@ -1,0 +1,60 @@
+// What the benchmarks share: which reduction, how it is named on the command line, and the files that hold their parts.
+//
+//   bench.cc            the command lines
+//   bench_world.*       a coordinator and its ranks, as processes that talk in lines
+//   bench_rank*         one rank (the hidden subcommand bench-rank)
+//   bench_values.*      inputs and what must come out
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/base/status.h"
+
+namespace rhz::tools {
+
+// How ops are submitted, on all ranks alike.
+struct Reduction {
+  std::string dtype = "f32", redop = "sum", rebuild = "strict";
+  bool in_place = false;
+};
+// Their RHZ_* numbers; 0: no such name.
+uint32_t dtype_number(const std::string& name);
+uint32_t redop_number(const std::string& name);
+uint32_t rebuild_number(const std::string& name);
+uint32_t dtype_bytes(const std::string& name);
+
+struct AllreduceOptions {
+  uint32_t ranks = 4;
+  std::vector<uint64_t> bytes;
+  std::string transport = "auto";
+  Reduction reduction;
+  uint32_t iterations = 0;  // 0: by the size
+  bool json = false;
+};
+int bench_allreduce(const AllreduceOptions& options);
+
+struct RecoveryOptions {
+  uint32_t ranks = 4;
+  uint64_t bytes = 0;
+  std::string transport = "auto", fault = "kill", kill_phase = "any", log_dir;
+  Reduction reduction;
+  uint32_t reps = 20, suspicion_ms = 1000;
+  uint32_t stop_ms = 0;  // a stopped victim is thawed after this; 0: once the others are done
+  uint64_t seed = 0;     // 0: random
+  bool json = false;
+};
+int bench_recovery(const RecoveryOptions& options);
+
+struct RankOptions {
+  std::string coordinator, kind, plan;  // plan: BYTES:ITERATIONS,…
+  uint32_t slot = 0, ranks = 0, before = 0, after = 0;
+  Reduction reduction;
+};
+int bench_rank(const RankOptions& options);
+
+// The congestion control that TCP connections within this host get.
+std::string congestion_control();
+
+}  // namespace rhz::tools

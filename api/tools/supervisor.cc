@@ -1,0 +1,161 @@
+#include "api/tools/supervisor.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+#include "api/tools/text.h"
+
+namespace rhz::tools {
+namespace {
+
+constexpr int kPassedOn[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+constexpr uint64_t kCoordinatorPatienceNs = 5'000'000'000;  // from SIGTERM to SIGKILL
+
+}  // namespace
+
+Supervisor::Supervisor(const RunOptions& options) : options_(options) {
+  if (options_.join.empty()) {
+    add_coordinator();
+  } else {
+    add_peers(options_.join);
+  }
+}
+
+void Supervisor::say(const std::string& text) const {
+  std::fflush(stdout);
+  std::fprintf(stderr, "rhizome run: %s\n", text.c_str());
+}
+
+bool Supervisor::open_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  for (int signal : kPassedOn) sigaddset(&set, signal);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  signals_ = Fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  return static_cast<bool>(signals_);
+}
+
+int Supervisor::run() {
+  if (!open_signals()) {
+    say("cannot watch signals");
+    return 1;
+  }
+  for (size_t i = 0; i < jobs_.size(); ++i) start(jobs_[i]);
+  while (true) {
+    if (peers_done()) stop_coordinator();
+    const bool any = std::any_of(jobs_.begin(), jobs_.end(),
+                                 [](const Job& job) { return job.state != State::kDone; });
+    if (!any) return verdict();
+    wait_for_events();
+    take_signals();
+    for (size_t i = 0; i < jobs_.size(); ++i) read(jobs_[i]);  // may add the peers
+    reap();
+    start_due();
+  }
+}
+
+void Supervisor::wait_for_events() {
+  std::vector<pollfd> fds{{signals_.get(), POLLIN, 0}};
+  uint64_t next = kill_coordinator_at_ns_ ? kill_coordinator_at_ns_ : UINT64_MAX;
+  for (const Job& job : jobs_) {
+    if (job.child.out.is_open()) fds.push_back({job.child.out.fd(), POLLIN, 0});
+    if (job.child.err.is_open()) fds.push_back({job.child.err.fd(), POLLIN, 0});
+    if (job.state == State::kPausing) next = std::min(next, job.start_at_ns);
+  }
+  int timeout_ms = -1;
+  if (next != UINT64_MAX) {
+    const uint64_t now = monotonic_ns();
+    timeout_ms = next <= now ? 0 : static_cast<int>((next - now) / 1'000'000 + 1);
+  }
+  (void)poll(fds.data(), fds.size(), timeout_ms);
+}
+
+void Supervisor::take_signals() {
+  signalfd_siginfo info{};
+  while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
+    const auto signal = static_cast<int>(info.ssi_signo);
+    if (signal == SIGCHLD) continue;  // reap() looks at all of them
+    const bool stop = signal == SIGINT || signal == SIGTERM;
+    stop_signals_ += stop;
+    if (stop && stop_signals_ > 1) {
+      say("told to stop twice: killing all");
+      send_all(SIGKILL);
+    } else {
+      if (stop) say("stopping; once more kills all");
+      send_all(signal);
+    }
+  }
+}
+
+// To the peers.  The coordinator ends when they have, unless all is to be killed.
+void Supervisor::send_all(int signal) {
+  bool any = false;
+  for (Job& job : jobs_) {
+    if (stop_signals_ > 0 && job.state == State::kPausing) job.state = State::kDone;
+    if (job.state != State::kRunning) continue;
+    if (job.is_coordinator && signal != SIGKILL) continue;
+    kill(-job.child.pid, signal);  // its group: a shell's children too
+    any |= !job.is_coordinator;
+  }
+  if (stop_signals_ > 0 && !any) stop_coordinator();
+}
+
+void Supervisor::stop_coordinator() {
+  if (jobs_.empty() || !jobs_.front().is_coordinator) return;
+  Job& job = jobs_.front();
+  if (job.state == State::kPausing || job.state == State::kIdle) job.state = State::kDone;
+  if (job.state != State::kRunning) return;
+  const uint64_t now = monotonic_ns();
+  if (!stopping_coordinator_) {
+    stopping_coordinator_ = true;
+    kill(job.child.pid, SIGTERM);
+    kill_coordinator_at_ns_ = now + kCoordinatorPatienceNs;
+  } else if (now >= kill_coordinator_at_ns_) {
+    kill(job.child.pid, SIGKILL);
+    kill_coordinator_at_ns_ = now + kCoordinatorPatienceNs;
+  }
+}
+
+void Supervisor::reap() {
+  for (size_t i = 0; i < jobs_.size(); ++i) {
+    Job& job = jobs_[i];
+    int wait_status = 0;
+    if (job.state != State::kRunning || waitpid(job.child.pid, &wait_status, WNOHANG) <= 0) continue;
+    read(job);  // its last words
+    jobs_[i].child.out.close();
+    jobs_[i].child.err.close();
+    ended(jobs_[i], wait_status);
+  }
+}
+
+void Supervisor::start_due() {
+  const uint64_t now = monotonic_ns();
+  for (Job& job : jobs_)
+    if (job.state == State::kPausing && now >= job.start_at_ns) start(job);
+}
+
+bool Supervisor::peers_done() const {
+  const bool coordinator_only = jobs_.size() == 1 && jobs_.front().is_coordinator;
+  if (coordinator_only) return jobs_.front().state == State::kDone;
+  return std::all_of(jobs_.begin(), jobs_.end(), [](const Job& job) {
+    return job.is_coordinator || job.state == State::kDone;
+  });
+}
+
+int Supervisor::verdict() const {
+  if (first_failure_ < 0) return 0;
+  const Job& job = jobs_[static_cast<size_t>(first_failure_)];
+  say(job.label + " failed: " + wait_text(job.wait_status));
+  const int status = shell_status(job.wait_status);
+  return status ? status : 1;
+}
+
+}  // namespace rhz::tools

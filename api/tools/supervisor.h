@@ -1,0 +1,74 @@
+// Runs the peers of one host, and by default the run's coordinator: starts them, reads them, passes signals on, restarts
+// the dead.  One thread, driven by poll.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "api/tools/child.h"
+
+namespace rhz::tools {
+
+struct RunOptions {
+  uint32_t peers = 0;
+  bool restart = false;
+  uint32_t max_restarts = 10;  // of one slot, and of the coordinator
+  std::string join, advertise, run_id, log, listen = "127.0.0.1:0";
+  int64_t first_slot = -1;     // of those that join; -1: any vacant ones
+  uint32_t world = 0, max_world = 0, min_world = 0, suspicion_ms = 0;  // 0: default
+  std::vector<std::string> command;
+};
+
+class Supervisor {
+ public:
+  explicit Supervisor(const RunOptions& options);
+  // The exit status of the whole.
+  int run();
+
+ private:
+  enum class State : uint8_t { kIdle, kRunning, kPausing, kDone };
+  struct Job {
+    std::string label;
+    Command command;
+    bool is_coordinator = false;
+    State state = State::kIdle;
+    Child child;
+    uint32_t restarts = 0;
+    uint64_t started_ns = 0, start_at_ns = 0;
+    int wait_status = 0;  // of the last time
+  };
+
+  // supervisor_jobs.cc: one job
+  void add_coordinator();
+  void add_peers(const std::string& coordinator);
+  void start(Job& job);
+  void read(Job& job);
+  void coordinator_said(std::string_view line);
+  void ended(Job& job, int wait_status);
+  bool may_restart(const Job& job) const;
+  uint64_t pause_of(const Job& job) const;
+
+  // supervisor.cc: all of them
+  bool open_signals();
+  void wait_for_events();
+  void take_signals();
+  void reap();
+  void start_due();
+  void send_all(int signal);
+  void stop_coordinator();
+  bool peers_done() const;
+  int verdict() const;
+  void say(const std::string& text) const;
+
+  const RunOptions options_;
+  Fd signals_;
+  std::vector<Job> jobs_;  // the coordinator, if it is ours, first
+  std::string coordinator_address_;
+  int stop_signals_ = 0;  // SIGINT and SIGTERM so far
+  bool stopping_coordinator_ = false;
+  uint64_t kill_coordinator_at_ns_ = 0;
+  int first_failure_ = -1;  // job that failed for good first
+};
+
+}  // namespace rhz::tools

@@ -1,0 +1,80 @@
+/* A rank of Rhizome for perf_compare, on the public header alone.
+ *
+ *   perf_ours SOCKET [strict|keep|fail]     with RHZ_COORDINATOR and RHZ_RUN_ID in the environment
+ */
+#include <rhizome/rhizome.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/perf/rank.h"
+
+enum { kJoinTimeoutMs = 60000 };
+
+static rhz_comm* g_comm;
+static uint32_t g_rebuild = RHZ_REBUILD_STRICT;
+
+/* NULL, or what went wrong with the op or with its submission. */
+static const char* finish(rhz_status submitted, rhz_op* op) {
+  static char text[RHZ_TEXT_BYTES + 64];
+  if (submitted != RHZ_OK) return rhz_last_error();
+  rhz_status status = rhz_op_wait(op, 0, RHZ_WAIT_DEFAULT);
+  if (status != RHZ_OK) {
+    rhz_op_info info = {.struct_size = sizeof info};
+    if (rhz_op_info_get(op, &info) != RHZ_OK) info.text[0] = '\0';
+    snprintf(text, sizeof text, "%s: %s", rhz_status_text(status), info.text);
+  }
+  rhz_op_release(op);
+  return status == RHZ_OK ? NULL : text;
+}
+
+static const char* barrier(void) {
+  rhz_op* op = NULL;
+  rhz_status status = rhz_barrier(g_comm, &op);
+  return finish(status, op);
+}
+
+static const char* allreduce(const float* send, float* recv, size_t count_elems) {
+  rhz_op* op = NULL;
+  rhz_allreduce_params params = {
+      .struct_size = sizeof params,
+      .send = send == recv ? NULL : send,
+      .recv = recv,
+      .count_elems = count_elems,
+      .dtype = RHZ_DTYPE_F32,
+      .redop = RHZ_REDOP_SUM,
+      .rebuild = g_rebuild,
+  };
+  rhz_status status = rhz_allreduce(g_comm, &params, &op);
+  return finish(status, op);
+}
+
+static int fail(const char* call) {
+  fprintf(stderr, "perf_ours: %s: %s\n", call, rhz_last_error());
+  rhz_comm_close(g_comm);
+  return 1;
+}
+
+int main(int argc, char** argv) {
+  perf_die_with_parent();
+  const char* rebuild = argc > 2 ? argv[2] : "strict";
+  if (strcmp(rebuild, "keep") == 0) g_rebuild = RHZ_REBUILD_KEEP;
+  if (strcmp(rebuild, "fail") == 0) g_rebuild = RHZ_REBUILD_FAIL;
+  if (argc < 2 || (g_rebuild == RHZ_REBUILD_STRICT && strcmp(rebuild, "strict") != 0)) {
+    fprintf(stderr, "usage: perf_ours SOCKET|- [strict|keep|fail]\n");
+    return 2;
+  }
+  rhz_comm_params params = {.struct_size = sizeof params};
+  rhz_view view = {.struct_size = sizeof view};
+  if (rhz_comm_create(&params, &g_comm) != RHZ_OK) return fail("create");
+  if (rhz_comm_join(g_comm, kJoinTimeoutMs) != RHZ_OK) return fail("join");
+  if (rhz_comm_view(g_comm, &view) != RHZ_OK) return fail("view");
+  char name[64];
+  snprintf(name, sizeof name, "Rhizome %d.%d.%d", RHZ_VERSION_MAJOR, RHZ_VERSION_MINOR,
+           RHZ_VERSION_PATCH);
+  const struct perf_library library = {name, (int)view.rank, (int)view.world_size, barrier,
+                                       allreduce};
+  int result = perf_serve(&library, argv[1]);
+  if (rhz_comm_leave(g_comm, 0) != RHZ_OK) fprintf(stderr, "perf_ours: %s\n", rhz_last_error());
+  rhz_comm_close(g_comm);
+  return result;
+}

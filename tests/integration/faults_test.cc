@@ -1,0 +1,219 @@
+// Faults of real processes: several at once, the coordinator's, a frozen peer's, and deaths while a newcomer is brought in.
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <csignal>
+#include <random>
+
+#include "tests/integration/expect.h"
+
+namespace rhz::test {
+namespace {
+
+constexpr uint64_t kMiB = 1u << 20;
+constexpr uint64_t kBig = 16 * kMiB / sizeof(float);
+constexpr uint64_t kEvicted = 400;
+
+// Time itself is what a frozen peer is about: nothing is waited for.
+void let_pass(Milliseconds time) { (void)poll(nullptr, 0, static_cast<int>(time.count())); }
+
+std::string big_op(uint64_t id, const std::string& more = "") {
+  return "allreduce id=" + std::to_string(id) + " count=" + std::to_string(kBig) + " " + more;
+}
+
+TEST(TwoAtOnce, LeaveOneResultAmongTheOtherTwo) {
+  Cluster cluster({.rank_options = "state_bytes=65536"});
+  cluster.found();
+  std::mt19937_64 random(7);
+  for (uint64_t rep = 1; rep <= 4 && !cluster.hung(); ++rep) {
+    const uint64_t us = 1 + random() % 60'000;
+    auto& members = cluster.members();
+    std::shuffle(members.begin(), members.end(), random);
+    const uint32_t first = members[0].slot, second = members[1].slot;
+    for (Member& member : members) {
+      const bool dies = member.slot == first || member.slot == second;
+      member.process->tell(big_op(rep, "barrier=1") +
+                           (dies ? " kill_us=" + std::to_string(us) : ""));
+    }
+    for (uint32_t slot : {first, second}) {
+      ASSERT_TRUE(cluster.at_slot(slot).process->wait(cluster.deadline()));
+      cluster.drop(slot);
+    }
+    const auto lines = cluster.answers("op");
+    expect_one_result(lines);
+    expect_contributors(lines[0], {members[0].slot, members[1].slot}, {0, 1, 2, 3});
+    cluster.replace(2);
+    expect_one_state(cluster);
+  }
+}
+
+TEST(SeveralOps, InFlightAllFinishWhenAPeerDies) {
+  Cluster cluster;
+  cluster.found();
+  constexpr uint64_t kOps = 6;
+  std::mt19937_64 random(11);
+  for (uint64_t rep = 0; rep < 5 && !cluster.hung(); ++rep) {
+    const uint32_t victim = cluster.members()[random() % 4].slot;
+    for (uint64_t i = 0; i < kOps; ++i) {
+      const uint64_t id = 1 + rep * kOps + i;
+      // Large and small ones, in every mode: some are released when others still wait.
+      const std::string op = "submit id=" + std::to_string(id) +
+                             " count=" + std::to_string(i % 2 ? 1024 : kBig / 4) +
+                             (i % 3 ? " redop=avg" : " in_place=1");
+      for (Member& member : cluster.members()) {
+        const bool dies = member.slot == victim && i == kOps / 2;
+        const uint64_t us = 1 + random() % 40'000;
+        member.process->tell(op + (dies ? " kill_us=" + std::to_string(us) : ""));
+      }
+    }
+    ASSERT_TRUE(cluster.at_slot(victim).process->wait(cluster.deadline()));
+    cluster.drop(victim);
+    for (uint64_t i = 0; i < kOps; ++i) {
+      const auto lines = cluster.all("wait id=" + std::to_string(1 + rep * kOps + i), "op");
+      expect_one_result(lines);
+    }
+    cluster.replace(1);
+  }
+}
+
+TEST(Coordinator, IsNotMissedByOpsAndHealsAKillAfterItsRestart) {
+  Cluster cluster({.log = true, .rank_options = "state_bytes=65536"});
+  cluster.found();
+  cluster.tell_all(big_op(1));
+  cluster.kill_coordinator();
+  expect_one_result(cluster.answers("op"));
+  for (uint64_t id = 2; id < 6; ++id) expect_all_reduce(cluster, id, kBig / 4);
+  cluster.restart_coordinator();
+  expect_all_reduce(cluster, 6);
+  for (Member& member : cluster.members())
+    member.process->tell(big_op(7, "barrier=1") + (member.slot == 2 ? " kill_us=20000" : ""));
+  ASSERT_TRUE(cluster.at_slot(2).process->wait(cluster.deadline()));
+  cluster.drop(2);
+  const auto lines = cluster.answers("op");
+  expect_one_result(lines);
+  expect_contributors(lines[0], {0, 1, 3}, {0, 1, 2, 3});
+  cluster.replace(1);
+  expect_one_state(cluster);
+}
+
+// The log ends before the view, between view and resolution, or behind it, as the kill has it.
+TEST(Coordinator, KilledBetweenAKillAndItsResolutionDecidesOnceItIsBack) {
+  Cluster cluster({.log = true});
+  cluster.found();
+  std::mt19937_64 random(13);
+  for (uint64_t rep = 1; rep <= 10 && !cluster.hung(); ++rep) {
+    const uint32_t victim = cluster.members()[random() % 4].slot;
+    for (Member& member : cluster.members())
+      member.process->tell(big_op(rep, "barrier=1") +
+                           (member.slot == victim ? " kill_us=15000" : ""));
+    ASSERT_TRUE(cluster.at_slot(victim).process->wait(cluster.deadline()));
+    // Up to 4 ms later: the batch window is 2 ms long, and a seal takes about one.
+    const auto when = Clock::now() + std::chrono::microseconds(random() % 4000);
+    while (Clock::now() < when) {
+    }
+    cluster.kill_coordinator();
+    cluster.drop(victim);
+    cluster.restart_coordinator();
+    const auto lines = cluster.answers("op");
+    expect_one_result(lines);
+    cluster.replace(1);
+  }
+}
+
+TEST(Frozen, ForHalfTheSuspicionTimeIsNotEvicted) {
+  Cluster cluster({.suspicion_ms = 2000});
+  cluster.found();
+  const uint64_t epoch = cluster.ask(cluster.members()[0], "view", "view").number("epoch");
+  for (uint64_t id = 1; id <= 2 && !cluster.hung(); ++id) {
+    const Process& frozen = *cluster.members()[id].process;
+    cluster.tell_all(big_op(id));
+    frozen.signal(SIGSTOP);
+    let_pass(Milliseconds(1000));
+    frozen.signal(SIGCONT);
+    const auto lines = cluster.answers("op");
+    expect_one_result(lines);
+    EXPECT_EQ(lines[0].text("contributors"), "0,1,2,3");
+  }
+  EXPECT_EQ(cluster.ask(cluster.members()[0], "view", "view").number("epoch"), epoch);
+}
+
+TEST(Frozen, PastTheSuspicionTimeIsEvictedAndRejoinsAsANewPeer) {
+  Cluster cluster({.suspicion_ms = 500, .rank_options = "state_bytes=65536"});
+  cluster.found();
+  cluster.all("step", "stepped");
+  cluster.tell_all(big_op(1));
+  const Process& frozen = *cluster.at_slot(1).process;
+  frozen.signal(SIGSTOP);
+  std::vector<Line> lines;
+  for (uint32_t slot : {0u, 2u, 3u}) lines.push_back(cluster.answer(cluster.at_slot(slot), "op"));
+  expect_one_result(lines);
+  // It may have finished before it froze: then the others see its silence in the next op.
+  if (lines[0].text("contributors") == "0,1,2,3") {
+    for (uint32_t slot : {0u, 2u, 3u}) cluster.at_slot(slot).process->tell(big_op(2));
+    for (uint32_t slot : {0u, 2u, 3u}) {
+      const Line line = cluster.answer(cluster.at_slot(slot), "op");
+      EXPECT_EQ(line.text("contributors"), "0,2,3") << line.raw;
+    }
+  }
+  frozen.signal(SIGCONT);
+  (void)cluster.answer(cluster.at_slot(1), "op");  // its own: as it was, or evicted
+  const Line end = cluster.ask(cluster.at_slot(1), "barrier", "barrier");
+  EXPECT_EQ(end.number("status"), kEvicted) << end.raw;
+  EXPECT_NE(end.text("text").find("join again as a new"), std::string::npos) << end.raw;
+  auto& members = cluster.members();
+  std::swap(cluster.at_slot(1), members.back());
+  members.back().process->tell("rejoin");
+  cluster.open_boundary(1);
+  cluster.enter(1);
+  expect_one_state(cluster);
+  expect_all_reduce(cluster, 3);
+}
+
+class Sync : public testing::Test {
+ protected:
+  // 64 MiB: long enough to die in the middle of it.
+  Sync() : cluster_({.max_world = 5, .rank_options = "state_bytes=" + std::to_string(64 * kMiB)}) {
+    cluster_.found();
+    cluster_.all("step", "stepped");
+    cluster_.start_rank();
+    cluster_.open_boundary(1);
+  }
+  // Returns once some of the state has arrived at the newcomer: its pages are untouched before.
+  Process& half_synced() {
+    Process& joiner = *cluster_.members().back().process;
+    const Deadline deadline = cluster_.deadline();
+    while (joiner.resident_bytes() < 24 * kMiB && Clock::now() < deadline)
+      EXPECT_FALSE(joiner.await("joined", Clock::now() + Milliseconds(1))) << "too fast for us";
+    EXPECT_GE(joiner.resident_bytes(), 24 * kMiB) << cluster_.dump();
+    EXPECT_LT(joiner.resident_bytes(), 64 * kMiB) << "it had everything already";
+    return joiner;
+  }
+  Cluster cluster_;
+};
+
+TEST_F(Sync, OfAJoinerThatDiesLetsTheMembersGoOnAndTheNextOneIn) {
+  Process& joiner = half_synced();
+  joiner.signal(SIGKILL);
+  ASSERT_TRUE(joiner.wait(cluster_.deadline()));
+  cluster_.members().pop_back();
+  // They still stand at the boundary; it lets in the next one that comes.
+  cluster_.start_rank();
+  cluster_.enter(1);
+  expect_one_state(cluster_);
+  expect_all_reduce(cluster_, 1);
+}
+
+TEST_F(Sync, GoesOnWhenADonorDies) {
+  half_synced();
+  Process& donor = *cluster_.at_slot(1).process;
+  donor.signal(SIGKILL);
+  ASSERT_TRUE(donor.wait(cluster_.deadline()));
+  cluster_.drop(1);
+  cluster_.enter(1);
+  expect_one_state(cluster_);
+  expect_all_reduce(cluster_, 1);
+}
+
+}  // namespace
+}  // namespace rhz::test

@@ -1,0 +1,127 @@
+// Ends of ops other than by their result, and of memberships other than by death: alike on every rank.
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "tests/integration/expect.h"
+
+namespace rhz::test {
+namespace {
+
+constexpr uint64_t kBig = (4u << 20) / sizeof(float);
+constexpr uint64_t kTimeout = 301, kCancelled = 302, kWorldTooSmall = 303, kDiverged = 402,
+                   kClosed = 403, kPending = 1;
+
+std::string op(const std::string& verb, uint64_t id, const std::string& more = "") {
+  return verb + " id=" + std::to_string(id) + " count=" + std::to_string(kBig) + " " + more;
+}
+
+TEST(Leave, InGoodOrderDrainsItsOpsAndIsNoFault) {
+  Cluster cluster;
+  cluster.found();
+  cluster.ask(cluster.at_slot(2), op("submit", 1), "submitted");
+  cluster.at_slot(2).process->tell("leave timeout_ms=10000");
+  for (uint32_t slot : {0u, 1u, 3u}) cluster.at_slot(slot).process->tell(op("allreduce", 1));
+  std::vector<Line> lines;
+  for (uint32_t slot : {0u, 1u, 3u}) lines.push_back(cluster.answer(cluster.at_slot(slot), "op"));
+  const Line left = cluster.answer(cluster.at_slot(2), "left");
+  EXPECT_EQ(left.number("status"), kOk) << left.raw;
+  lines.push_back(cluster.ask(cluster.at_slot(2), "wait id=1", "op"));
+  expect_one_result(lines);
+  EXPECT_EQ(lines[0].text("contributors"), "0,1,2,3");
+  cluster.at_slot(2).process->tell("bye");
+  const auto status = cluster.at_slot(2).process->wait(cluster.deadline());
+  ASSERT_TRUE(status);
+  EXPECT_EQ(*status, 0);
+  cluster.drop(2);
+  lines = expect_all_reduce(cluster, 2);
+  EXPECT_EQ(lines[0].text("contributors"), "0,1,3");
+  EXPECT_NE(cluster.coordinator().errors().find("slot 2 left"), std::string::npos);
+}
+
+TEST(Leave, WithAnOpThatNobodyElseSubmitsEndsItAsClosed) {
+  Cluster cluster({.world = 2});
+  cluster.found();
+  cluster.ask(cluster.at_slot(1), op("submit", 1), "submitted");
+  const Line left = cluster.ask(cluster.at_slot(1), "leave timeout_ms=200", "left");
+  EXPECT_EQ(left.number("status"), kTimeout) << left.raw;
+  EXPECT_NE(left.text("text").find("ops were still open"), std::string::npos) << left.raw;
+  const Line line = cluster.ask(cluster.at_slot(1), "wait id=1", "op");
+  EXPECT_EQ(line.number("status"), kClosed) << line.raw;
+  cluster.drop(1);
+  const auto lines = cluster.all(op("allreduce", 1), "op");
+  expect_one_result(lines);
+  EXPECT_EQ(lines[0].text("contributors"), "0");
+}
+
+TEST(Cancel, EndsTheOpOnEveryRankAlike) {
+  Cluster cluster;
+  cluster.found();
+  for (uint32_t slot : {0u, 1u, 2u})
+    cluster.ask(cluster.at_slot(slot), op("submit", 1), "submitted");
+  cluster.ask(cluster.at_slot(0), "cancel id=1", "cancelled");
+  for (uint32_t slot : {0u, 1u, 2u}) cluster.at_slot(slot).process->tell("wait id=1");
+  std::vector<Line> lines;
+  for (uint32_t slot : {0u, 1u, 2u}) lines.push_back(cluster.answer(cluster.at_slot(slot), "op"));
+  // The one that comes late learns it too.
+  lines.push_back(cluster.ask(cluster.at_slot(3), op("allreduce", 1), "op"));
+  expect_one_error(lines, kCancelled, "cancelled by slot 0");
+  expect_all_reduce(cluster, 2);
+}
+
+TEST(Timeout, OfAnOpThatOneRankDoesNotSubmitIsTheSameErrorEverywhere) {
+  Cluster cluster;
+  cluster.found();
+  for (uint32_t slot : {0u, 1u, 3u})
+    cluster.at_slot(slot).process->tell(op("allreduce", 1, "timeout_ms=300"));
+  std::vector<Line> lines;
+  for (uint32_t slot : {0u, 1u, 3u}) lines.push_back(cluster.answer(cluster.at_slot(slot), "op"));
+  lines.push_back(cluster.ask(cluster.at_slot(2), op("allreduce", 1, "timeout_ms=300"), "op"));
+  expect_one_error(lines, kTimeout, "op_timeout passed");
+  for (const Line& line : {lines[0], lines[1], lines[2]}) {  // O5
+    EXPECT_GE(line.number("us"), 300'000u) << line.raw;
+    EXPECT_LE(line.number("us"), 300'000u + 250'000u) << line.raw;
+  }
+  expect_all_reduce(cluster, 2);
+}
+
+TEST(Wait, ThatExpiresLeavesTheOpOpen) {
+  Cluster cluster({.world = 2});
+  cluster.found();
+  cluster.at_slot(0).process->tell(op("allreduce", 1, "wait_ms=50"));
+  const Line pending = cluster.answer(cluster.at_slot(0), "op");
+  EXPECT_EQ(pending.number("status"), kPending) << pending.raw;
+  cluster.at_slot(1).process->tell(op("allreduce", 1));
+  cluster.at_slot(0).process->tell("wait id=1 final=1");
+  expect_one_result(cluster.answers("op"));
+}
+
+TEST(MinWorld, FailsOpsOfASmallerViewUntilItHasGrownAgain) {
+  Cluster cluster({.world = 2, .min_world = 2});
+  cluster.found();
+  expect_all_reduce(cluster, 1);
+  cluster.at_slot(1).process->signal(SIGKILL);
+  ASSERT_TRUE(cluster.at_slot(1).process->wait(cluster.deadline()));
+  cluster.drop(1);
+  const Line line = cluster.ask(cluster.at_slot(0), op("allreduce", 2), "op");
+  EXPECT_EQ(line.number("status"), kWorldTooSmall) << line.raw;
+  EXPECT_NE(line.text("text").find("min_world is 2"), std::string::npos) << line.raw;
+  cluster.replace(1);
+  expect_all_reduce(cluster, 3);
+}
+
+TEST(Verify, NamesADifferenceOnEveryRank) {
+  Cluster cluster({.world = 3, .rank_options = "state_bytes=1048576"});
+  cluster.found();
+  for (const Line& line : cluster.all("verify", "verified"))
+    EXPECT_EQ(line.number("status"), kOk) << line.raw;
+  cluster.ask(cluster.at_slot(1), "spoil", "spoilt");
+  for (const Line& line : cluster.all("verify", "verified")) {
+    EXPECT_EQ(line.number("status"), kDiverged) << line.raw;
+    EXPECT_NE(line.text("text").find("states differ"), std::string::npos) << line.raw;
+  }
+  expect_all_reduce(cluster, 1);
+}
+
+}  // namespace
+}  // namespace rhz::test

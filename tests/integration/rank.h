@@ -1,0 +1,73 @@
+// One rank of an integration test: carries out commands, and says on standard output what came of them.
+//
+//   join timeout_ms= world=             → joined status= slot= rank= epoch= world= synced= revision= text=
+//   allreduce id= count= redop= rebuild= in_place= barrier= kill_us= timeout_ms=   → op …
+//   submit (as allreduce), wait id=     → op …       cancel id=
+//   admit until=N or world=N            → admitted status= joined= rounds= world= epoch=
+//   step, state, spoil, verify, view, barrier, leave, rejoin, prepare count=, reset_peak, bye
+#pragma once
+
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "rhizome/rhizome.h"
+#include "tests/integration/process.h"
+#include "tests/integration/values.h"
+
+namespace rhz::test {
+
+class Rank {
+ public:
+  explicit Rank(const Line& options);
+  ~Rank();
+  // False when it shall end.
+  bool obey(const Line& command);
+
+ private:
+  struct Open {
+    rhz_op* op = nullptr;
+    std::vector<float> send, recv;
+    bool in_place = false, average = false;
+    uint32_t slot = 0;
+    Clock::time_point submitted;
+  };
+
+  rhz_status create(const Line& options);
+  void join(const Line& command);
+  void allreduce(const Line& command);
+  bool submit(const Line& command);
+  void wait(const Line& command);
+  void tell_outcome(uint64_t id, Open& open, rhz_status status);
+  void cancel(const Line& command);
+  void admit(const Line& command);
+  rhz_status admit_until(uint64_t joined_wanted, uint64_t world_wanted, uint64_t& joined,
+                         uint64_t& rounds);
+  void step();
+  void state();
+  void spoil();
+  void verify();
+  void view();
+  void await_barrier();
+  void leave(const Line& command);
+  void prepare(const Line& command);
+  void reset_peak();
+  void rejoin(const Line& command);
+  rhz_status barrier();
+  rhz_status refresh();  // view_, where there is one
+  std::vector<float> buffer(uint64_t count);
+
+  const Line options_;
+  rhz_comm* comm_ = nullptr;
+  rhz_status created_ = RHZ_OK;
+  rhz_view view_{};
+  std::unique_ptr<uint64_t, decltype(&std::free)> state_memory_;
+  std::span<uint64_t> state_;  // untouched until it is filled, or synced
+  std::map<uint64_t, Open> open_;
+  std::vector<std::vector<float>> spare_;  // buffers of ended ops
+};
+
+}  // namespace rhz::test

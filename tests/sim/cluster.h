@@ -1,0 +1,64 @@
+// A whole run under one seed: coordinator, peers, network, faults, oracles.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/sim/coordinator_host.h"
+#include "tests/sim/process.h"
+
+namespace rhz::sim {
+
+struct Outcome {
+  std::string violation;  // empty: none
+  uint64_t hash = 0, events = 0, churn = 0;
+  uint64_t released = 0, rebuilt = 0, aborted = 0, steps = 0, views = 0;
+  uint64_t faults[kFaults] = {};
+};
+
+class Cluster final : public Directory {
+ public:
+  explicit Cluster(const Config& config, bool timeline = false);
+  ~Cluster() override;
+
+  Outcome run();
+
+  // Directory.
+  SimTransport* transport(NodeIndex who) override;
+  ControlClient* control(NodeIndex who) override;
+  void run(NodeIndex who, Action action) override;
+  PeerId id_of(NodeIndex who) const override;
+  void gone(NodeIndex who) override;
+
+ private:
+  // cluster.cc
+  Process& begin_process();
+  bool settled() const;
+  void look();
+  std::string dump() const;
+  std::vector<NodeIndex> living() const;
+
+  // faults.cc
+  void arm_faults();
+  void arm(Fault fault);
+  void strike(Fault fault);
+  bool strike_peer(Fault fault);
+  bool strike_network(Fault fault);
+  bool strike_coordinator(Fault fault);
+  void cut_for(const std::vector<std::pair<NodeIndex, NodeIndex>>& pairs, Duration time);
+  void heal();
+  NodeIndex victim();
+  void replenish();
+
+  const Config config_;
+  World world_;
+  Network network_;
+  Oracles oracles_;
+  CoordinatorHost coordinator_;
+  std::vector<std::unique_ptr<Process>> processes_;  // by NodeIndex; the gone ones too
+  bool healing_ = false;
+  Outcome outcome_;
+};
+
+}  // namespace rhz::sim

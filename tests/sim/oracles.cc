@@ -1,0 +1,263 @@
+#include "tests/sim/oracles.h"
+
+#include <algorithm>
+
+#include "runtime/agreement/message.h"
+#include "tests/sim/directory.h"
+
+namespace rhz::sim {
+namespace {
+
+std::string number(uint64_t n) { return std::to_string(n); }
+
+std::string list_of(const std::vector<NodeIndex>& who) {
+  std::string text = "{";
+  for (NodeIndex p : who) text += (text.size() > 1 ? " p" : "p") + number(p);
+  return text + "}";
+}
+
+std::string describe(const OpKey& op) { return number(op.step) + "." + number(op.index); }
+
+}  // namespace
+
+void Oracles::fail(const char* invariant, const std::string& text) {
+  if (violated()) return;
+  violation_ = std::string(invariant) + ": " + text;
+  world_.trace("VIOLATION", -1, 0, 0, violation_.c_str());
+}
+
+void Oracles::appended(const LogEntry& entry) {
+  log_[entry.index] = entry;
+  if (const auto* record = std::get_if<ViewRecord>(&entry.record)) {
+    const View& view = record->view;
+    if (view.epoch <= view_.epoch)
+      fail("V1", "epoch " + number(view.epoch.value) + " after " + number(view_.epoch.value));
+    view_ = view;
+    const std::set<NodeIndex> before = std::exchange(members_, {});
+    for (const MemberInfo& member : view.members) {
+      const NodeIndex who = index_of(member.id);
+      if (once_members_.contains(who) && !before.contains(who))
+        fail("V2", "p" + number(who) + " is a member again");
+      members_.insert(who);
+      once_members_.insert(who);
+    }
+    past_[view.epoch] = {view, {}, false};
+  } else if (const auto* resolve = std::get_if<ResolveRecord>(&entry.record)) {
+    Past& past = past_[resolve->resolution.epoch];
+    if (past.resolved) fail("V1", "two resolutions of epoch " + number(past.view.epoch.value));
+    past.first_op = resolve->resolution.groups.front().first_op;
+    past.resolved = true;
+  }
+}
+
+void Oracles::cut(const LogEntry& snapshot) {
+  log_.clear();
+  log_[snapshot.index] = snapshot;
+}
+
+bool Oracles::is_durable(const LogEntry& entry) const {
+  auto at = log_.find(entry.index);
+  return at != log_.end() &&
+         (at->second == entry || std::holds_alternative<SnapshotRecord>(at->second.record));
+}
+
+void Oracles::told(const ControlMessage& message) {
+  if (const auto* entries = std::get_if<EntriesMessage>(&message)) {
+    for (const LogEntry& entry : entries->entries)
+      if (!log_.empty() && entry.index >= log_.begin()->first && !is_durable(entry))
+        fail("C1", "entry " + number(entry.index.value) + " was told and is not in the log");
+  } else if (const auto* start = std::get_if<SyncStartMessage>(&message)) {
+    const bool logged = std::any_of(log_.begin(), log_.end(), [&](const auto& e) {
+      const auto* admit = std::get_if<AdmitRecord>(&e.second.record);
+      return admit && *admit == start->admit;
+    });
+    if (!logged) fail("C1", "a joiner was told of a state that is not in the log");
+  }
+}
+
+std::vector<NodeIndex> Oracles::contributors(Epoch lineage, OpSeq seq) const {
+  std::vector<NodeIndex> who;
+  auto at = past_.find(lineage);
+  if (at == past_.end() || !at->second.resolved) return who;
+  for (uint32_t r = 0; r < at->second.view.size(); ++r)
+    if (at->second.first_op[r] <= seq) who.push_back(index_of(at->second.view.members[r].id));
+  std::sort(who.begin(), who.end());
+  return who;
+}
+
+void Oracles::installed(NodeIndex who, const View& view) {
+  auto past = past_.find(view.epoch);
+  if (past == past_.end() || !past->second.resolved)
+    return fail("C1", "p" + number(who) + " installed an epoch that is not resolved");
+  if (!(past->second.view == view)) fail("V1", "two views of epoch " + number(view.epoch.value));
+  Epoch& newest = installed_[who];
+  if (view.epoch <= newest) fail("V1", "p" + number(who) + " went back in epochs");
+  newest = view.epoch;
+}
+
+void Oracles::check_contributors(const Release& release, OpSeq seq, const View& installed,
+                                 const OpOutcome& outcome) {
+  std::vector<NodeIndex> first;
+  std::vector<NodeIndex> present;
+  const Past& now = past_[installed.epoch];
+  for (uint32_t r = 0; r < now.view.size() && r < now.first_op.size(); ++r)
+    if (now.first_op[r] <= seq) present.push_back(index_of(now.view.members[r].id));
+  const auto& begun = submitters_[release.op];
+  for (size_t i = 0; i < release.held.size(); ++i) {
+    const HeldRun& run = release.held[i];
+    const std::vector<NodeIndex> set = contributors(run.lineage, seq);
+    const std::string where = " in op " + describe(release.op) + " at p" + number(release.who) +
+                              " of " + list_of(set);
+    if (set.empty()) fail("O3", "no contributors" + where);
+    for (NodeIndex p : present)
+      if (!std::binary_search(set.begin(), set.end(), p))
+        fail("O3", "p" + number(p) + " is in the view and did not contribute" + where);
+    for (NodeIndex p : set)
+      if (!begun.contains(p)) fail("O3", "p" + number(p) + " never began it" + where);
+    if (i == 0) first = set;
+    if (release.workload.mode == RebuildMode::kStrict && set != first)
+      fail("O3", "strict, and chunks differ: " + list_of(first) + where);
+    std::vector<Slot> slots;
+    for (const MemberInfo& m : past_[run.lineage].view.members)
+      if (std::binary_search(set.begin(), set.end(), index_of(m.id))) slots.push_back(m.slot);
+    if (i >= outcome.contributors.size() || outcome.contributors[i].slots != slots)
+      fail("O3", "the op info names other contributors" + where);
+  }
+}
+
+// Which inputs are in a wrong value: tries every multiplicity up to two of those who ever began the op.
+std::string Oracles::compose(const Release& release, const Layout& layout, uint32_t chunk,
+                             const std::byte* result) const {
+  auto begun = submitters_.find(release.op);
+  if (begun == submitters_.end() || release.workload.average) return "?";
+  const std::vector<NodeIndex> who(begun->second.begin(), begun->second.end());
+  const uint64_t e = layout.chunk_offset(chunk);
+  const uint64_t value = load<uint64_t>(result + e * 8);
+  uint64_t combinations = 1;
+  for (size_t i = 0; i < who.size() && combinations < 100000; ++i) combinations *= 3;
+  for (uint64_t code = 0; code < combinations; ++code) {
+    uint64_t sum = 0, rest = code;
+    std::string text;
+    for (NodeIndex p : who) {
+      const uint64_t times = rest % 3;
+      rest /= 3;
+      sum += times * input_of(seed_, release.op, p, e);
+      if (times > 0) text += " " + number(times) + "xp" + number(p);
+    }
+    if (sum == value) return text;
+  }
+  return "? (first element " + number(value) + ")";
+}
+
+void Oracles::check_value(const Release& release, OpSeq seq, const Layout& layout,
+                          const std::byte* result) {
+  for (const HeldRun& run : release.held) {
+    const std::vector<NodeIndex> set = contributors(run.lineage, seq);
+    for (uint32_t c = run.first; c < run.first + run.count; ++c) {
+      auto& known = right_[{release.op, c}];
+      auto at = known.find(set);
+      if (at == known.end()) {
+        std::vector<uint64_t> value(layout.chunk_count(c));
+        for (uint64_t e = 0; e < value.size(); ++e) {
+          for (NodeIndex p : set)
+            value[e] += input_of(seed_, release.op, p, layout.chunk_offset(c) + e);
+          if (release.workload.average && !set.empty()) value[e] /= set.size();
+        }
+        at = known.emplace(set, hash_bytes(reinterpret_cast<const std::byte*>(value.data()),
+                                           value.size() * 8)).first;
+      }
+      if (at->second == release.chunk_hashes[c]) continue;
+      fail("D2", "op " + describe(release.op) + " seq " + number(seq.value) + " chunk " + number(c) +
+                     " at p" + number(release.who) + " is not the sum over " + list_of(set) +
+                     " (lineage " + number(run.lineage.value) + ") but" +
+                     compose(release, layout, c, result));
+      return;
+    }
+  }
+}
+
+void Oracles::released(NodeIndex who, const OpKey& op, const Workload& workload,
+                       const OpOutcome& outcome, const std::vector<HeldRun>& held,
+                       const Layout& layout, const std::byte* result, const View& installed,
+                       uint32_t retain_bytes) {
+  const Code code = outcome.status.code();
+  // These end a peer, not an op.
+  if (code == Code::kEvicted || code == Code::kIsolated || code == Code::kClosed) return;
+  ++releases_count_;
+  rebuilt_ += outcome.rebuilds > 0;
+  aborts_ += code != Code::kOk;
+  Release release{who, op, workload, code, layout.bytes() > retain_bytes, held, {}};
+  if (code == Code::kOk) {
+    uint32_t chunks = 0;
+    for (const HeldRun& run : held) chunks += run.count;
+    if (chunks != layout.chunks) return fail("B", "released with chunks missing");
+    for (uint32_t c = 0; c < layout.chunks; ++c)
+      release.chunk_hashes.push_back(
+          hash_bytes(result + layout.chunk_offset(c) * 8, layout.chunk_bytes(c)));
+    check_contributors(release, outcome.seq, installed, outcome);
+    check_value(release, outcome.seq, layout, result);
+  }
+  auto& others = releases_[outcome.seq];
+  for (const Release& other : others) compare(other, release, outcome.seq);
+  others.push_back(std::move(release));
+}
+
+void Oracles::compare(const Release& a, const Release& b, OpSeq seq) {
+  const std::string which = " op " + describe(b.op) + " seq " + number(seq.value) + " at p" +
+                            number(a.who) + " and p" + number(b.who);
+  if (a.who == b.who) return fail("O4", "ended twice:" + which);
+  const bool both_members = is_member(a.who) && is_member(b.who);
+  if (!both_members && !(a.rule_a && b.rule_a)) return;
+  if (a.op != b.op) return fail("O4", "two ops have one number: " + describe(a.op) + which);
+  if (a.code != b.code) {
+    return fail("O1", std::string("ended with \"") + code_text(a.code) + "\" and \"" +
+                          code_text(b.code) + "\":" + which);
+  }
+  if (a.code != Code::kOk) return;
+  if (a.held != b.held) return fail("O1", "released with two lineages:" + which);
+  if (a.chunk_hashes != b.chunk_hashes) return fail("O1", "released with other bits:" + which);
+}
+
+void Oracles::finished_step(NodeIndex who, uint64_t step, uint64_t state_hash) {
+  auto& states = states_[step];
+  for (const auto& [other, hash] : states) {
+    if (!is_member(who) || !is_member(other) || hash == state_hash) continue;
+    fail("O1", "after step " + number(step) + " the states of p" + number(who) + " and p" +
+                   number(other) + " differ");
+  }
+  states.emplace_back(who, state_hash);
+}
+
+void Oracles::entered(NodeIndex who, uint64_t step, uint64_t state_hash) {
+  bool found = false;
+  for (const auto& [other, hash] : states_[step]) {
+    if (!is_member(other) || other == who) continue;
+    found = true;
+    if (hash != state_hash)
+      fail("R2", "p" + number(who) + " entered with another state than p" + number(other) +
+                     " has after step " + number(step));
+  }
+  (void)found;  // the members that were there may all be gone by now
+  states_[step].emplace_back(who, state_hash);
+}
+
+void Oracles::check_lineages(const std::vector<Holding>& holdings) {
+  std::map<std::pair<OpSeq, uint32_t>, std::pair<Epoch, NodeIndex>> seen;
+  for (const Holding& holding : holdings) {
+    if (!is_member(holding.who)) continue;
+    for (const auto& op : holding.ops) {
+      for (const HeldRun& run : op.held) {
+        for (uint32_t c = run.first; c < run.first + run.count; ++c) {
+          auto [at, fresh] = seen.try_emplace({op.seq, c}, run.lineage, holding.who);
+          if (fresh || at->second.first == run.lineage) continue;
+          return fail("L1", "op seq " + number(op.seq.value) + " chunk " + number(c) +
+                                ": p" + number(at->second.second) + " holds lineage " +
+                                number(at->second.first.value) + ", p" + number(holding.who) +
+                                " lineage " + number(run.lineage.value));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace rhz::sim

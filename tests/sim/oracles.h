@@ -1,0 +1,92 @@
+// The invariants of docs/protocol.md, checked against everything that happens anywhere: an omniscient ledger of views, releases and
+// states.  The first violation ends the run.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "collectives/communicator.h"
+#include "runtime/agreement/record.h"
+#include "tests/sim/network.h"
+#include "tests/sim/payload.h"
+
+namespace rhz::sim {
+
+class Oracles {
+ public:
+  Oracles(World& world, uint64_t run_seed) : world_(world), seed_(run_seed) {}
+
+  bool violated() const { return !violation_.empty(); }
+  const std::string& violation() const { return violation_; }
+  void fail(const char* invariant, const std::string& text);
+
+  // The log, as it is on disk.
+  void appended(const LogEntry& entry);
+  void cut(const LogEntry& snapshot);
+  bool is_durable(const LogEntry& entry) const;
+  // C1: nothing may be told that is not in the log.
+  void told(const ControlMessage& message);
+
+  // What a process did.
+  void submitted(NodeIndex who, const OpKey& op) { submitters_[op].insert(who); }
+  struct Release {
+    NodeIndex who = 0;
+    OpKey op;
+    Workload workload;
+    Code code = Code::kOk;
+    bool rule_a = false;
+    std::vector<HeldRun> held;
+    std::vector<uint64_t> chunk_hashes;
+  };
+  void released(NodeIndex who, const OpKey& op, const Workload& workload, const OpOutcome& outcome,
+                const std::vector<HeldRun>& held, const Layout& layout, const std::byte* result,
+                const View& installed, uint32_t retain_bytes);
+  void installed(NodeIndex who, const View& view);
+  void finished_step(NodeIndex who, uint64_t step, uint64_t state_hash);
+  // A joiner's state as it becomes a member.
+  void entered(NodeIndex who, uint64_t step, uint64_t state_hash);
+  // L1: what each member of the newest view holds.
+  struct Holding {
+    NodeIndex who;
+    std::vector<Communicator::OpState> ops;
+  };
+  void check_lineages(const std::vector<Holding>& holdings);
+
+  const View& newest() const { return view_; }
+  bool is_member(NodeIndex who) const { return members_.contains(who); }
+  uint64_t releases() const { return releases_count_; }
+  uint64_t rebuilt() const { return rebuilt_; }
+  uint64_t aborts() const { return aborts_; }
+
+ private:
+  struct Past {
+    View view;
+    std::vector<OpSeq> first_op;
+    bool resolved = false;
+  };
+  std::vector<NodeIndex> contributors(Epoch lineage, OpSeq seq) const;
+  void check_value(const Release& release, OpSeq seq, const Layout& layout, const std::byte* result);
+  void check_contributors(const Release& release, OpSeq seq, const View& installed,
+                          const OpOutcome& outcome);
+  void compare(const Release& a, const Release& b, OpSeq seq);
+  std::string compose(const Release& release, const Layout& layout, uint32_t chunk,
+                      const std::byte* result) const;
+
+  World& world_;
+  std::string violation_;
+  std::map<LogIndex, LogEntry> log_;
+  View view_;
+  std::set<NodeIndex> members_, once_members_;
+  std::map<Epoch, Past> past_;
+  std::map<NodeIndex, Epoch> installed_;
+  std::map<OpKey, std::set<NodeIndex>> submitters_;
+  std::map<OpSeq, std::vector<Release>> releases_;
+  std::map<std::pair<OpKey, uint32_t>, std::map<std::vector<NodeIndex>, uint64_t>> right_;
+  std::map<uint64_t, std::vector<std::pair<NodeIndex, uint64_t>>> states_;
+  uint64_t releases_count_ = 0, rebuilt_ = 0, aborts_ = 0;
+  const uint64_t seed_;
+};
+
+}  // namespace rhz::sim

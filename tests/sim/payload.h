@@ -1,0 +1,35 @@
+// What the simulated program computes: which ops a step has, and inputs of which every subset has another sum, so that a double
+// count, a loss, stale data or a mix of two ops is visible in the result.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <vector>
+
+#include "collectives/op.h"
+#include "collectives/schedule/layout.h"
+#include "tests/sim/config.h"
+#include "tests/sim/network.h"
+
+namespace rhz::sim {
+
+// An op by its place in the program; its number in the group is what the runtime makes of that.
+struct OpKey {
+  uint64_t step = 0;
+  uint32_t index = 0;
+  friend auto operator<=>(const OpKey&, const OpKey&) = default;
+};
+
+struct Workload {
+  OpKind kind = OpKind::kAllReduce;
+  RebuildMode mode = RebuildMode::kStrict;
+  bool average = false;
+  uint64_t count = 0;  // of u64
+};
+
+Workload workload_of(const Config& config, OpKey op);
+void fill_input(const Config& config, OpKey op, NodeIndex who, uint64_t count, uint64_t* out);
+uint64_t input_of(uint64_t seed, OpKey op, NodeIndex who, uint64_t element);
+uint64_t hash_bytes(const std::byte* data, size_t size, uint64_t basis = 0);
+
+}  // namespace rhz::sim

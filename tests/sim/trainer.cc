@@ -1,0 +1,229 @@
+#include "tests/sim/trainer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/base/assert.h"
+
+namespace rhz::sim {
+namespace {
+constexpr uint64_t kPoison = 0xdeadbeefdeadbeefull;
+constexpr uint32_t kBoundary = 1000;  // OpKey::index of an admit op
+constexpr size_t kKeepPast = 24;      // ops whose buffers are watched for late writes
+}  // namespace
+
+struct Trainer::Op final : OpCompletion {
+  explicit Op(Trainer& owner) : trainer(owner) {}
+  void released(const OpOutcome& result) override { trainer.op_released(*this, result); }
+  void finalised(const Status&) override { trainer.op_finalised(*this); }
+
+  Trainer& trainer;
+  OpKey key;
+  Workload workload;
+  bool in_place = false;
+  std::vector<uint64_t> input, output;
+  Communicator::Handle handle = 0;
+  bool submitted = false, returned = false, final = false;
+};
+
+Trainer::Trainer(World& world, const Config& config, Oracles& oracles, Directory& directory,
+                 NodeIndex self, recovery::State& state)
+    : world_(world),
+      config_(config),
+      oracles_(oracles),
+      directory_(directory),
+      self_(self),
+      state_(state),
+      tensor_(config.big_state ? 40000 : 8) {
+  recovery::Tensor tensor;
+  tensor.name = "state";
+  tensor.dtype = static_cast<uint32_t>(reduce::Dtype::u64);
+  tensor.count_elems = tensor_.size();
+  tensor.data = reinterpret_cast<std::byte*>(tensor_.data());
+  tensor.bytes = tensor_.size() * sizeof(uint64_t);
+  RHZ_ASSERT("sim", state_.add(std::move(tensor)).is_ok());
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::attach(Node& node, std::function<Time()> clock) {
+  node_ = &node;
+  clock_ = std::move(clock);
+}
+
+uint64_t Trainer::state_hash() const {
+  return hash_bytes(reinterpret_cast<const std::byte*>(tensor_.data()),
+                    tensor_.size() * sizeof(uint64_t));
+}
+
+void Trainer::poll() {
+  if (!started_ && node_->joined()) {
+    started_ = true;
+    world_.trace("starts", static_cast<int>(self_), step() + 1);
+    if (node_->synced()) oracles_.entered(self_, step(), state_hash());
+    begin_step();
+  }
+  if (leaving_ && !left_ && (!started_ || (open_ == 0 && node_->idle()))) {
+    left_ = true;
+    world_.trace("leaves", static_cast<int>(self_), step());
+    node_->leave(clock_());
+  }
+}
+
+void Trainer::begin_step() {
+  if (step() >= last_step_) {
+    done_ = true;
+    return;
+  }
+  if (leaving_) return;
+  const uint64_t next = step() + 1;
+  Prng plan(mix64(config_.seed ^ 0x5e) ^ mix64(next));
+  const auto count = 1 + plan.below(config_.ops_per_step);
+  submitted_ = 0;
+  at_boundary_ = false;
+  results_.clear();
+  for (uint32_t i = 0; i < count; ++i) make_op({next, i}, workload_of(config_, {next, i}));
+  open_ = static_cast<uint32_t>(count);
+  submit_later();
+}
+
+Trainer::Op& Trainer::make_op(OpKey key, const Workload& workload) {
+  auto op = std::make_unique<Op>(*this);
+  op->key = key;
+  op->workload = workload;
+  op->in_place = world_.workload.chance(config_.in_place);
+  op->input.resize(workload.count);
+  fill_input(config_, key, self_, workload.count, op->input.data());
+  if (!op->in_place) op->output.assign(workload.count, kPoison);
+  ops_.push_back(std::move(op));
+  return *ops_.back();
+}
+
+// Peers are not in step with each other: some submit at once, some let the others wait.
+void Trainer::submit_later() {
+  Duration gap = world_.workload.chance(0.5)
+                     ? Duration::zero()
+                     : World::between(world_.workload, Duration(0), 2 * config_.base_latency);
+  if (world_.workload.chance(0.01)) gap += milliseconds(10);
+  world_.after(gap, [this, self = self_, &directory = directory_] {
+    directory.run(self, [this] { submit_next(); });
+  });
+}
+
+void Trainer::submit_next() {
+  if (node_->ended()) return;
+  Op& op = *ops_[submitted_++];
+  OpSpec spec;
+  spec.kind = at_boundary_ ? OpKind::kProbe : op.workload.kind;
+  if (at_boundary_) {
+    spec.dtype = reduce::Dtype::u32;
+    spec.redop = reduce::RedOp::max;
+    spec.count = 1;
+  } else {
+    spec.dtype = reduce::Dtype::u64;
+    spec.redop = op.workload.average ? reduce::RedOp::avg : reduce::RedOp::sum;
+    spec.rebuild = op.workload.mode;
+    spec.count = op.workload.count;
+    spec.send = reinterpret_cast<const std::byte*>(op.input.data());
+    spec.recv = reinterpret_cast<std::byte*>(op.in_place ? op.input.data() : op.output.data());
+  }
+  op.submitted = true;
+  oracles_.submitted(self_, op.key);
+  const bool more = submitted_ < ops_.size();
+  op.handle = node_->submit(clock_(), spec, &op);
+  if (more) submit_later();
+}
+
+void Trainer::op_released(Op& op, const OpOutcome& outcome) {
+  RHZ_ASSERT("O4", !op.returned);
+  op.returned = true;
+  --open_;
+  world_.trace("returned", static_cast<int>(self_), outcome.seq.value, outcome.last_epoch.value,
+               code_text(outcome.status.code()));
+  uint64_t result = static_cast<uint64_t>(outcome.status.code());
+  if (op.key.index != kBoundary) {
+    const auto* bytes = reinterpret_cast<const std::byte*>(op.in_place ? op.input.data()
+                                                                       : op.output.data());
+    std::vector<HeldRun> held;
+    for (const auto& open : node_->communicator().open_ops())
+      if (open.seq == outcome.seq) held = open.held;
+    const RunConfig& run = node_->member().config();
+    oracles_.released(self_, op.key, op.workload, outcome, held,
+                      make_layout(op.workload.count, 8, run), bytes, node_->view(),
+                      run.retain_bytes);
+    if (outcome.status.is_ok()) result = hash_bytes(bytes, op.workload.count * 8, 1);
+  }
+  results_.emplace_back(op.key, result);
+  // The buffers are the program's again, and it uses them at once.
+  std::fill(op.input.begin(), op.input.end(), kPoison);
+  std::fill(op.output.begin(), op.output.end(), kPoison);
+  if (open_ > 0 || submitted_ < ops_.size() || advancing_) return;
+  advancing_ = true;
+  Duration pause = World::between(world_.workload, Duration(0), config_.base_latency);
+  // After an error a program waits for better times before it tries the next step.
+  if (result < 1000 && result != 0) pause += milliseconds(20);
+  world_.after(pause, [this, self = self_, &directory = directory_] {
+    directory.run(self, [this] { advance(); });
+  });
+}
+
+void Trainer::op_finalised(Op& op) { op.final = true; }
+
+// All ops of the step, or the boundary, are over.
+void Trainer::advance() {
+  advancing_ = false;
+  if (node_->ended()) return;
+  std::move(ops_.begin(), ops_.end(), std::back_inserter(past_));
+  ops_.clear();
+  for (const auto& op : past_) check_poison(*op);
+  for (size_t i = 0; past_.size() > kKeepPast && i < past_.size();)
+    past_[i]->final ? void(past_.erase(past_.begin() + static_cast<long>(i))) : void(++i);
+  if (at_boundary_) return begin_step();
+  finish_step();
+}
+
+void Trainer::finish_step() {
+  std::sort(results_.begin(), results_.end());
+  for (const auto& [key, result] : results_) {
+    for (size_t i = 1; i < 8; ++i) tensor_[i] = mix64(tensor_[i] ^ mix64(result + i + key.index));
+    if (tensor_.size() > 8) tensor_[8 + result % (tensor_.size() - 8)] ^= result;
+  }
+  ++tensor_[0];
+  RHZ_ASSERT("R1", state_.commit(tensor_[0]).is_ok());
+  world_.trace("step", static_cast<int>(self_), step(), state_hash() & 0xffff);
+  oracles_.finished_step(self_, step(), state_hash());
+  if (step() % config_.admit_every != 0) return begin_step();
+  at_boundary_ = true;
+  submitted_ = 0;
+  open_ = 1;
+  results_.clear();
+  Workload none;
+  none.kind = OpKind::kProbe;
+  make_op({step(), kBoundary}, none);
+  submit_later();
+}
+
+void Trainer::check_poison(const Op& op) {
+  for (const auto* buffer : {&op.input, &op.output})
+    for (uint64_t word : *buffer)
+      if (word != kPoison)
+        return oracles_.fail("J", "p" + std::to_string(self_) + ": a buffer of op " +
+                                      std::to_string(op.key.step) + "." +
+                                      std::to_string(op.key.index) + " was written after it returned");
+}
+
+bool Trainer::cancel_something(uint64_t which) {
+  if (ops_.empty() || at_boundary_) return false;
+  Op& op = *ops_[which % ops_.size()];
+  if (!op.submitted || op.returned) return false;
+  node_->cancel(clock_(), op.handle);
+  return true;
+}
+
+std::string Trainer::text() const {
+  return "step " + std::to_string(step()) + (at_boundary_ ? " boundary" : "") + " submitted " +
+         std::to_string(submitted_) + "/" + std::to_string(ops_.size()) + " open " +
+         std::to_string(open_) + (leaving_ ? " leaving" : "") + (done_ ? " done" : "");
+}
+
+}  // namespace rhz::sim

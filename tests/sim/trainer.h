@@ -1,0 +1,66 @@
+// The program on one peer: steps of a few ops in flight at once, a state that every result changes, and a boundary at which others
+// may enter.  It gives its buffers to somebody else (a pattern) the moment an op returns, and looks later whether anybody wrote there.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "api/src/node.h"
+#include "tests/sim/directory.h"
+#include "tests/sim/oracles.h"
+#include "tests/sim/payload.h"
+
+namespace rhz::sim {
+
+class Trainer {
+ public:
+  Trainer(World& world, const Config& config, Oracles& oracles, Directory& directory,
+          NodeIndex self, recovery::State& state);
+  ~Trainer();
+
+  void attach(Node& node, std::function<Time()> clock);
+  // After anything that happened to the node.
+  void poll();
+  void stop_at(uint64_t step) { last_step_ = step; }
+  void leave_when_idle() { leaving_ = true; }
+  bool cancel_something(uint64_t which);
+
+  bool started() const { return started_; }
+  uint64_t step() const { return tensor_[0]; }  // the last one finished
+  bool done() const { return done_; }
+  bool leaving() const { return leaving_; }
+  std::string text() const;
+
+ private:
+  struct Op;
+  void begin_step();
+  void submit_next();
+  void submit_later();
+  void op_released(Op& op, const OpOutcome& outcome);
+  void op_finalised(Op& op);
+  void advance();
+  void finish_step();
+  void finish_boundary();
+  void check_poison(const Op& op);
+  Op& make_op(OpKey key, const Workload& workload);
+  uint64_t state_hash() const;
+
+  World& world_;
+  const Config& config_;
+  Oracles& oracles_;
+  Directory& directory_;
+  const NodeIndex self_;
+  recovery::State& state_;
+  Node* node_ = nullptr;
+  std::function<Time()> clock_;
+  std::vector<uint64_t> tensor_;  // [0]: steps finished; the rest depends on every result so far
+  bool started_ = false, leaving_ = false, left_ = false, done_ = false, at_boundary_ = false;
+  bool advancing_ = false;
+  uint64_t last_step_ = ~uint64_t{0};
+  uint32_t submitted_ = 0, open_ = 0;
+  std::vector<std::unique_ptr<Op>> ops_;   // of this step
+  std::vector<std::unique_ptr<Op>> past_;  // returned, and possibly still known to the runtime
+  std::vector<std::pair<OpKey, uint64_t>> results_;
+};
+
+}  // namespace rhz::sim
