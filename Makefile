@@ -17,7 +17,7 @@ build: configure
 
 # Four trainers, a kill in the middle of an all-reduce, a coordinator killed and restarted, a joiner, a frozen peer.
 demo: build
-	@$(BUILD)/api/tools/rhizome-demo
+	@$(BUILD)/api/tools/rhizome-demo --rhizome $(BUILD)/api/tools/rhizome --trainer $(BUILD)/api/examples/char_lm
 
 # Everything that is not labelled deep.
 test: build

@@ -115,9 +115,10 @@ void Communicator::begin(Time now, Submission&& submission) {
   const OpDecision decision = at == decisions_.end() ? OpDecision{} : at->second;
   const bool decided = at != decisions_.end();
   if (decided) decisions_.erase(at);
-  start(now, begun, decided ? &decision : nullptr);
-  if (view_.size() < config_.min_world && begun.spec.kind != OpKind::kProbe)
-    fail(begun, too_small(view_.size()));  // rule 8
+  // Rule 8.  Nothing of it moves, so that rule 3 has no reason to refuse: a world of one would be done at once.
+  const bool small = view_.size() < config_.min_world && begun.spec.kind != OpKind::kProbe;
+  if (!small || decided) start(now, begun, decided ? &decision : nullptr);
+  if (small) fail(begun, too_small(view_.size()));
   if (submission.cancelled) fail(begun, Status(Code::kCancelled, "cancelled before it was begun"));
   replay_early(now, begun);
   pump();

@@ -70,6 +70,7 @@ class Communicator final : private Outbox {
   Epoch epoch() const { return epoch_; }
   bool sealed() const { return sealed_; }
   bool idle() const { return ops_.empty() && queue_.empty(); }
+  size_t queued() const { return queue_.size(); }  // submitted, not begun
   OpSeq next_seq() const { return next_seq_; }
   uint64_t ended_ops() const { return ended_count_; }
 

@@ -18,7 +18,7 @@ void Communicator::progress(Time now, Op& op) {
   op.outcome.run = now - op.begun;
   op.executor->drop_originals();  // W10
   ++unannounced_;
-  const bool retained = op.executor->layout().bytes() <= config_.retain_bytes;
+  const bool retained = op.executor->retains();
   const bool alone = ring_of(op.seq).size() == 1;
   const OpSeq seq = op.seq;
   if ((retained || canary(Rule::kB)) && !alone) {

@@ -168,11 +168,6 @@ Landing Executor::on_header(Rank from, const FrameHeader& header) {
   if (!step || step->from != from || header.length != at.bytes || chunks_.held(c)) return {};
   Chunk& chunk = chunks_[c];
   if ((partial ? chunk.partials : chunk.finals) >= layout_.segments(c)) return {};
-  if (layout_.segments(c) == 1) {
-    bool& landing = partial ? chunk.partial_landing : chunk.final_landing;
-    if (landing) return {};
-    landing = true;
-  }
   Landing landing;
   landing.verdict = Landing::Verdict::kInto;
   if (at.bytes == 0) return landing;
@@ -210,6 +205,11 @@ void Executor::save_original(uint32_t c) {
 void Executor::on_frame(Rank, const FrameHeader& header, const Landing& landing) {
   const bool partial = header.kind == Kind::kPartial;
   const Place at = place(header.chunk.value, header.segment.value);
+  const Chunk& chunk = chunks_[at.chunk];
+  // Consumed meanwhile: a frame may be offered again after a reset.
+  if (chunks_.held(at.chunk) ||
+      (partial ? chunk.partials : chunk.finals) >= layout_.segments(at.chunk))
+    return;
   const Step step = *step_for(at.chunk, partial);
   received_bytes_ += at.bytes;
   if (partial) consume_partial(step, at, landing);

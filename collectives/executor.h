@@ -53,6 +53,8 @@ class Executor {
   void on_frame(Rank from, const wire::FrameHeader& header, const Landing& landing);
 
   bool full() const { return chunks_.full(); }
+  // The result is also in memory of the runtime, and serves others when the caller has its own back.
+  bool retains() const { return retained_ || (retain_ && layout_.bytes() == 0); }
   // Puts a retained result into the caller's buffer.
   void deliver();
   // Inputs are no longer needed (W10).

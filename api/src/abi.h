@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "api/src/error.h"
+#include "api/src/guard.h"
 
 namespace rhz::api {
 

@@ -124,8 +124,7 @@ RHZ_API rhz_status rhz_comm_publish(rhz_comm* comm, const char* name, double val
     if (!driver) return driver.status();
     if (!name || !*name) return Status(Code::kArgument, "a published number needs a name");
     if (std::string(name).size() > 23) return Status(Code::kArgument, "the name is longer than 23 bytes");
-    driver.value()->publish(name, value);
-    return Status::ok();
+    return driver.value()->publish(name, value);
   });
 }
 }

@@ -99,6 +99,7 @@ void CoordinatorDriver::Engine::carry_out(CoordinatorAction&& action) {
   } else if (auto* a = std::get_if<CutAction>(&action)) {
     failure = log->cut(a->snapshot);
   } else if (auto* a = std::get_if<CoordinatorSend>(&action)) {
+    if (auto* reply = std::get_if<StatusReply>(&a->message)) reply->log_bytes = log->bytes();
     server->send(a->session, a->message);
   } else if (auto* a = std::get_if<CloseSession>(&action)) {
     server->close(a->session);

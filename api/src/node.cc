@@ -58,10 +58,15 @@ void Node::cancel(Time now, Communicator::Handle handle) {
   settle(now);
 }
 
-void Node::publish(const std::string& name, double value) {
-  for (Metric& metric : metrics_)
-    if (metric.name == name) return void(metric.value = value);
-  if (metrics_.size() < kMaxMetrics) metrics_.push_back({name, value});
+bool Node::publish(const std::string& name, double value) {
+  for (Metric& metric : metrics_) {
+    if (metric.name != name) continue;
+    metric.value = value;
+    return true;
+  }
+  if (metrics_.size() >= kMaxMetrics) return false;
+  metrics_.push_back({name, value});
+  return true;
 }
 
 void Node::leave(Time now) {
@@ -131,6 +136,7 @@ void Node::act(Time now, MemberAction&& action) {
 void Node::install(Time now, const View& view, const Resolution& resolution) {
   installed_ = view;
   joined_ = true;
+  puller_.cancel();  // the tensors are the program's from here on
   const GroupResolution& root = resolution.groups.front();
   const auto n = root.ring.size();
   const auto at = static_cast<size_t>(
@@ -144,6 +150,7 @@ void Node::install(Time now, const View& view, const Resolution& resolution) {
   name_peers();
   detector_.set_suspicion(milliseconds(member_.config().suspicion_ms));
   detector_.watch(now, neighbours_);
+  doubted_.clear();  // the transport names its peers anew
   comm_.set_config(member_.config());
   comm_.install(now, view, resolution);
 }
@@ -219,11 +226,14 @@ Time Node::tick(Time now) {
     if (now >= puller_.next_tick()) sync_actions(now, puller_.tick(now));
     next = std::min(next, puller_.next_tick());
   }
-  // While sealed, frames of a newer epoch hold their lanes, heartbeats behind them: silence means nothing then.
-  if (joined_ && !comm_.sealed()) {
-    for (const auto& silent : detector_.tick(now))
-      member_.suspect(now, silent.peer, static_cast<uint8_t>(Evidence::kSilence),
-                      detector_.self_doubt(now));
+  for (const auto& silent : detector_.tick(now)) {
+    // While sealed, frames of a newer epoch hold their lanes, heartbeats behind them: silence means nothing then.
+    if (joined_ && !comm_.sealed())
+      member_.suspect(now, silent.peer, static_cast<uint8_t>(Evidence::kSilence), false);
+  }
+  if (!doubted_.empty() && !detector_.self_doubt(now)) {
+    for (const auto& [peer, evidence] : std::exchange(doubted_, {}))
+      member_.suspect(now, peer, static_cast<uint8_t>(evidence), false);
   }
   if (now >= next_beat_) heartbeat(now);
   settle(now);
@@ -307,8 +317,11 @@ void Node::on_edge_down(PeerId peer, Evidence evidence) {
   if (ended_) return;
   const Time now = clock_();
   if (puller_.running()) sync_actions(now, puller_.donor_lost(peer, now));
-  if (joined_ && installed_.contains(peer))
-    member_.suspect(now, peer, static_cast<uint8_t>(evidence), detector_.self_doubt(now));
+  if (joined_ && installed_.contains(peer)) {
+    // A refusal is a fact; all other evidence may come of this process having slept.  It waits, for the transport says it once.
+    if (evidence != Evidence::kRefused && detector_.self_doubt(now)) doubted_[peer] = evidence;
+    else member_.suspect(now, peer, static_cast<uint8_t>(evidence), false);
+  }
   settle(now);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,7 +43,8 @@ class Node final : public TransportEvents {
   // The program.
   Communicator::Handle submit(Time now, const OpSpec& spec, OpCompletion* completion);
   void cancel(Time now, Communicator::Handle handle);
-  void publish(const std::string& name, double value);
+  // False when there are too many names already.
+  bool publish(const std::string& name, double value);
   void leave(Time now);
   // Ends every op with this status; nothing is sent any more.
   void abandon(Time now, const Status& status);
@@ -91,6 +93,7 @@ class Node final : public TransportEvents {
   std::vector<ControlMessage> control_out_;
   View installed_;
   std::vector<PeerId> neighbours_;       // before and behind this one in the ring
+  std::map<PeerId, Evidence> doubted_;   // edges down, said while in doubt of ourselves
   std::vector<MemberInfo> guests_;       // joiners that pull from us, or donors that we pull from
   std::optional<recovery::ManifestBuilder> builder_;  // at the admit op, until the root is known
   OpSeq admit_op_ = kNoOp;

@@ -8,6 +8,7 @@
 
 rhz::Status rhz_op::submit(const rhz::OpSpec& spec) {
   kind_ = spec.kind;
+  count_ = spec.count;
   const auto handle = driver_->submit(spec, this);
   if (handle) handle_ = handle.value();
   return handle.status();

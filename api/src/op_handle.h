@@ -23,6 +23,7 @@ struct rhz_op final : rhz::OpCompletion {
   rhz::Status status() const;
   rhz::Status final_status() const { return is_final() ? final_status_ : rhz::Status::ok(); }
   const rhz::OpOutcome& outcome() const { return outcome_; }
+  uint64_t count() const { return count_; }
   rhz::PeerDriver& driver() { return *driver_; }
   void cancel();
   rhz::Result<int> event_fd();
@@ -40,6 +41,7 @@ struct rhz_op final : rhz::OpCompletion {
   std::shared_ptr<rhz::PeerDriver> driver_;
   rhz::Communicator::Handle handle_ = 0;
   rhz::OpKind kind_ = rhz::OpKind::kAllReduce;
+  uint64_t count_ = 0;  // elements
   std::atomic<bool> released_{false}, final_{false};
   std::atomic<int> references_{2};  // the caller's and the runtime's
   rhz::OpOutcome outcome_;

@@ -123,6 +123,9 @@ RHZ_API rhz_status rhz_op_contributors(rhz_op* op, uint64_t element, uint32_t* s
     if (!inout_count) return Status(Code::kArgument, "inout_count is NULL");
     if (!op->is_released() || !op->status().is_ok())
       return Status(Code::kState, "only an op that ended with RHZ_OK has contributors");
+    // Of an op without elements, a barrier for one, element 0 stands for the whole.
+    if (element >= std::max<uint64_t>(1, op->count()))
+      return Status(Code::kArgument, "element is past the end of the result");
     const rhz::OpOutcome& o = op->outcome();
     const uint64_t chunk = o.chunk_elements ? element / o.chunk_elements : 0;
     for (const auto& run : o.contributors) {
@@ -134,7 +137,7 @@ RHZ_API rhz_status rhz_op_contributors(rhz_op* op, uint64_t element, uint32_t* s
       for (uint32_t i = 0; i < n; ++i) slots[i] = run.slots[i].value;
       return Status::ok();
     }
-    return Status(Code::kArgument, "element is past the end of the result");
+    return Status(Code::kInternal, "a chunk without contributors");
   });
 }
 }

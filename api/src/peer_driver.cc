@@ -14,7 +14,7 @@ namespace rhz {
 namespace {
 
 // Equal on all processes of one running kernel.
-uint64_t host_id() {
+uint64_t read_host_id() {
   char text[64] = {};
   if (std::FILE* file = std::fopen("/proc/sys/kernel/random/boot_id", "re")) {
     if (!std::fgets(text, sizeof text, file)) text[0] = 0;
@@ -24,11 +24,19 @@ uint64_t host_id() {
       digest128(bytes_of(text, sizeof text)).data()));
 }
 
+uint64_t host_id() {
+  static const uint64_t id = read_host_id();
+  return id;
+}
+
 uint32_t usable_cores() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
   return static_cast<uint32_t>(CPU_COUNT(&set));
 }
+
+// B1: submitted and not begun.  Far above what a program has in flight, far below what would hurt.
+constexpr size_t kMaxQueuedOps = 16384;
 
 const Status kClosedStatus(Code::kClosed, "the communicator was closed");
 
@@ -47,10 +55,12 @@ PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coor
       control_(loop_, std::move(coordinator), wire::run_hash(options_.run_id),
                {[this] {
                   ever_up_ = true;
+                  control_heard_ = loop_.now();
                   node_->control_up(loop_.now());
                   flush_control();
                 },
                 [this](ControlMessage&& message) {
+                  control_heard_ = loop_.now();
                   node_->control(loop_.now(), message);
                   flush_control();
                 },
@@ -109,6 +119,7 @@ void PeerDriver::flush_control() {
 void PeerDriver::turn(Time until) {
   const Time now = loop_.now();
   if (closed_) return loop_.run_until(std::min(until, now + milliseconds(1)));
+  watch_control(now);
   const Time next = std::min({node_->tick(now), transport_->tick(now), control_.tick(now), until});
   flush_control();
   note_changes();
@@ -120,6 +131,15 @@ void PeerDriver::turn(Time until) {
   if (!ran && !progress_.wanted()) loop_.run_until(next);
   flush_control();
   note_changes();
+}
+
+// A coordinator that is frozen, or whose host is gone, says nothing: its beats do not come.  Then the connection is as good as lost.
+void PeerDriver::watch_control(Time now) {
+  const Duration suspicion = milliseconds(node_->member().config().suspicion_ms);
+  if (now - last_turn_ > suspicion / 2) control_heard_ = now;  // it was this process that stood still
+  last_turn_ = now;
+  if (control_.is_up() && now - control_heard_ > 3 * suspicion)
+    control_.drop(Status(Code::kUnreachable, "the coordinator is silent"));
 }
 
 // One line per transition, and a nudge for those who wait for one.
@@ -211,14 +231,14 @@ Status PeerDriver::leave(Duration timeout) {
     flush_control();
   });
   if (idle) wait_until(ended, [&] { return closed_ || node_->ended(); });
-  const auto closed = std::make_shared<bool>(false);  // the transport may call back after we stopped waiting
+  const auto closed = std::make_shared<std::atomic<bool>>(false);  // the transport may call back after we stopped waiting
   progress_.with([&] {
-    if (closed_) return void(*closed = true);
+    if (closed_ || std::exchange(transport_closing_, true)) return void(*closed = true);
     if (!node_->ended()) node_->abandon(loop_.now(), Status(Code::kClosed, "left the run"));
     transport_->close(loop_.now() + milliseconds(500), [closed] { *closed = true; });
   });
   const Time bound = loop_.now() + milliseconds(750);
-  (void)progress_.wait([&] { return *closed; }, bound);
+  (void)progress_.wait([&] { return closed->load(); }, bound);
   progress_.with([&] {
     if (closed_) return;
     control_.stop();
@@ -250,6 +270,8 @@ Result<Communicator::Handle> PeerDriver::submit(const OpSpec& spec, OpCompletion
     if (node_->ended()) return void(handle = node_->end_status());
     if (!node_->joined())
       return void(handle = Status(Code::kState, "not a member yet: call rhz_comm_join first"));
+    if (node_->communicator().queued() >= kMaxQueuedOps)
+      return void(handle = Status(Code::kState, "too many ops are queued; wait for some of them"));
     handle = node_->submit(loop_.now(), spec, completion);
     flush_control();
   });
@@ -264,10 +286,12 @@ void PeerDriver::cancel(Communicator::Handle handle) {
   });
 }
 
-void PeerDriver::publish(const std::string& name, double value) {
+Status PeerDriver::publish(const std::string& name, double value) {
+  bool room = true;
   progress_.with([&] {
-    if (!closed_) node_->publish(name, value);
+    if (!closed_) room = node_->publish(name, value);
   });
+  return room ? Status::ok() : Status(Code::kArgument, "8 other names are published already");
 }
 
 PeerDriver::Membership PeerDriver::membership() {

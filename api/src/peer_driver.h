@@ -44,7 +44,7 @@ class PeerDriver {
   // kState before join(); what ended this peer, after that.
   [[nodiscard]] Result<Communicator::Handle> submit(const OpSpec& spec, OpCompletion* completion);
   void cancel(Communicator::Handle handle);
-  void publish(const std::string& name, double value);
+  Status publish(const std::string& name, double value);
   Progress& progress() { return progress_; }
   Time now() const { return loop_.now(); }
   Duration op_timeout() const { return options_.op_timeout; }
@@ -66,6 +66,7 @@ class PeerDriver {
   PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coordinator);
   Status open();
   void turn(Time until);
+  void watch_control(Time now);
   void flush_control();
   void note_changes();
   Status join_outcome();
@@ -83,8 +84,10 @@ class PeerDriver {
   Progress progress_;
 
   bool ever_up_ = false, join_asked_ = false, closed_ = false, left_ = false;
+  bool transport_closing_ = false;
   Time join_asked_at_ = kNever;
   bool spin_allowed_ = false;
+  Time control_heard_{}, last_turn_{};
   Epoch noted_epoch_;
   bool noted_end_ = false, noted_seal_ = false;
   std::atomic<uint64_t> changes_{0};  // grows whenever join() or leave() should look again

@@ -68,6 +68,12 @@ void Progress::with(const std::function<void()>& work) {
   {
     DefaultFloats floats;
     work();
+    // A program whose ops are all over when they are submitted (a world of one) never waits, and the progress thread is never
+    // left alone with the loop: heartbeats, and what the coordinator says, get their turn here.
+    if (const Time now = loop_.now(); now - turned_ > kNap) {
+      turn_(now);
+      turned_ = now;
+    }
   }
   lock.lock();
   release(lock);
@@ -81,7 +87,8 @@ bool Progress::wait(const std::function<bool()>& done, Time deadline) {
     const Time now = loop_.now();
     if (now >= deadline) return false;
     if (owned_ && !owned_by_thread_) {  // another caller does the work for both
-      waiting_.fetch_add(1, std::memory_order_relaxed);
+      waiting_.fetch_add(1, std::memory_order_seq_cst);
+      std::atomic_thread_fence(std::memory_order_seq_cst);
       auto ready = [&] { return !owned_ || done(); };
       if (deadline == kNever) changed_.wait(lock, ready);
       else changed_.wait_for(lock, deadline - now, ready);
@@ -91,6 +98,7 @@ bool Progress::wait(const std::function<bool()>& done, Time deadline) {
     acquire(lock);
     lock.unlock();
     while (!done() && !wanted() && loop_.now() < deadline) turn_(deadline);
+    turned_ = loop_.now();
     lock.lock();
     release(lock);
     if (wanted() && !done()) {  // let who asked have it first
@@ -103,6 +111,8 @@ bool Progress::wait(const std::function<bool()>& done, Time deadline) {
 }
 
 void Progress::notify() {
+  // Pairs with the waiters' own: what they look at was written before, whether they are there is read after.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   if (waiting_.load(std::memory_order_relaxed) == 0) return;
   std::lock_guard lock(mutex_);
   changed_.notify_all();
@@ -124,6 +134,7 @@ void Progress::run() {
     owned_ = owned_by_thread_ = true;
     lock.unlock();
     while (!stop_.load(std::memory_order_relaxed) && !wanted()) turn_(kNever);
+    turned_ = loop_.now();
     lock.lock();
     owned_ = owned_by_thread_ = false;
     changed_.notify_all();

@@ -49,6 +49,7 @@ class Progress {
   std::atomic<uint32_t> waiting_{0};  // threads that look at changed_
   std::atomic<bool> stop_{false};
   Time left_{};                       // when an API thread left the loop last
+  Time turned_{};                     // end of the newest turn; the owner's
 };
 
 }  // namespace rhz

@@ -66,6 +66,11 @@ bool BenchRank::join() {
   if (status != RHZ_OK) return fail(status, "cannot create a communicator");
   status = rhz_comm_join(comm_, kJoinTimeoutMs);
   if (status != RHZ_OK) return fail(status, "cannot join");
+  rhz_view view{};
+  view.struct_size = sizeof view;
+  status = rhz_comm_view(comm_, &view);
+  if (status != RHZ_OK) return fail(status, "no view");
+  founded_epoch_ = view.epoch;
   tell("@joined");
   return true;
 }
@@ -121,10 +126,10 @@ std::vector<uint32_t> BenchRank::contributors_at(uint64_t element) const {
   return slots;
 }
 
-// All ranks, or after a rebuild all but one, this one among them.
+// All ranks in an op begun with all; all but one, this one among them, in an op that ended after the fault.
 bool BenchRank::legal(const std::vector<uint32_t>& slots) const {
-  if (slots.size() == options_.ranks) return true;
-  return last_info_.rebuilds > 0 && slots.size() + 1 == options_.ranks &&
+  if (slots.size() == options_.ranks) return last_info_.first_epoch == founded_epoch_;
+  return last_info_.last_epoch > founded_epoch_ && slots.size() + 1 == options_.ranks &&
          std::find(slots.begin(), slots.end(), options_.slot) != slots.end();
 }
 

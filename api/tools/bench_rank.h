@@ -51,7 +51,7 @@ class BenchRank {
   };
   // One all-reduce of recv (in place) or of send into recv.
   bool allreduce(const void* send, void* recv, uint64_t count, uint32_t timeout_ms, Op& op);
-  // Elements of the last op's result that are not what its contributors make; ops without a rebuild must have all ranks in.
+  // Elements of the last op's result that are not what its contributors make; before the first fault these must be all ranks.
   uint64_t wrong(const void* result, uint64_t count, uint64_t op_number);
   void leave();
 
@@ -69,6 +69,7 @@ class BenchRank {
   rhz_comm* comm_ = nullptr;
   rhz_op* last_ = nullptr;  // kept for its contributors
   rhz_op_info last_info_{};
+  uint64_t founded_epoch_ = 0;  // of the view with all ranks
 };
 
 bool rank_allreduce(BenchRank& rank);

@@ -198,15 +198,20 @@ void RecoveryRep::judge(RepResult& result) const {
       result.wrong += one != s.digest;
     }
     if (r == victim_ || !out) continue;
-    const uint64_t sealed = first_after(rank.seals_ns), installed = first_after(rank.installs_ns);
-    if (!sealed || !installed) {
+    const uint64_t installed = first_after(rank.installs_ns);
+    if (!installed) {
       if (result.failure.empty()) result.failure = format("rank %u saw no new view", r);
       continue;
     }
+    // Sealed and installed within one turn of its loop leaves no line of the seal.
+    const uint64_t first_seal = first_after(rank.seals_ns);
+    const uint64_t sealed = first_seal ? std::min(first_seal, installed) : installed;
     result.detect_ms = std::max(result.detect_ms, ms_since(fault_ns_, sealed));
     result.usable_ms = std::max(result.usable_ms, ms_since(fault_ns_, installed));
   }
   result.evicted = out;
+  if (const uint64_t gone = world_->gone_ns(victim_); gone > fault_ns_)
+    result.gone_ms = ms_since(fault_ns_, gone);
   const uint32_t op = op_in_flight();
   result.missed = op == kNoOpHit;
   if (!result.missed) judge_op(op, result);

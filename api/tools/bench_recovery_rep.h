@@ -18,6 +18,7 @@ struct RepResult {
   bool evicted = false;  // a new view without the victim
   // From the fault to the last survivor's: first seal, first install, end of the op in flight.
   double detect_ms = 0, usable_ms = 0, op_done_ms = 0;
+  double gone_ms = 0;       // until the kernel had closed the victim's files (kill): nobody can know earlier
   double steady_op_ms = 0;  // of the survivors afterwards
   double held_share = 0;    // bytes of the op that some survivor held at the seal
   uint64_t redone_bytes = 0;

@@ -58,7 +58,7 @@ Result<std::unique_ptr<BenchWorld>> BenchWorld::start(const WorldOptions& option
   for (rank.slot = 0; rank.slot < rank.ranks; ++rank.slot) {
     auto child = spawn(rank_command(rank, options.log_events));
     if (!child) return child.status();
-    world->ranks_.push_back({std::move(child).value(), true, 0});
+    world->ranks_.push_back({std::move(child).value(), true, 0, 0});
   }
   return world;
 }
@@ -84,6 +84,7 @@ void BenchWorld::read_all(const OnLine& on_line) {
     Process& process = ranks_[r];
     auto say = [&](std::string_view line) { on_line(r, line); };
     process.child.out.drain(say);
+    if (!process.child.out.is_open() && process.gone_ns == 0) process.gone_ns = monotonic_ns();
     if (!process.alive) continue;
     if (waitpid(process.child.pid, &process.wait_status, WNOHANG) != process.child.pid) continue;
     process.alive = false;

@@ -32,6 +32,8 @@ class BenchWorld {
   bool alive(uint32_t rank) const { return ranks_[rank].alive; }
   bool any_alive() const;
   int wait_status(uint32_t rank) const { return ranks_[rank].wait_status; }
+  // When its files were closed, as its output tells; 0: not yet.
+  uint64_t gone_ns(uint32_t rank) const { return ranks_[rank].gone_ns; }
   uint32_t size() const { return static_cast<uint32_t>(ranks_.size()); }
 
  private:
@@ -39,6 +41,7 @@ class BenchWorld {
     Child child;
     bool alive = true;
     int wait_status = 0;
+    uint64_t gone_ns = 0;
   };
   BenchWorld() = default;
   void read_all(const OnLine& on_line);

@@ -40,8 +40,10 @@ void print_row(const Report& report, const Row& row, FILE* out) {
   const Row* ours = row.library == "ours" ? nullptr : ours_beside(report, row);
   if (ours && ours->iterations() > 0) {
     const Ratio ratio = ratio_of(*ours, row);
-    std::fprintf(out, "  %6.2f (%.2f … %.2f)", ratio.overall, ratio.spread.front(),
-                 ratio.spread.back());
+    std::fprintf(out, "  %6.2f", ratio.overall);
+    if (!ratio.spread.empty()) {
+      std::fprintf(out, " (%.2f … %.2f)", ratio.spread.front(), ratio.spread.back());
+    }
   }
   const std::string& congestion = row.rounds.front().congestion;
   if (congestion != report.congestion) std::fprintf(out, "  under %s", congestion.c_str());
@@ -110,8 +112,9 @@ Ratio ratio_of(const Row& ours, const Row& theirs) {
   Ratio ratio;
   ratio.overall = theirs.quantile_us(0.5) / ours.quantile_us(0.5);
   for (size_t i = 0; i < std::min(ours.rounds.size(), theirs.rounds.size()); i++) {
-    ratio.spread.push_back(median_of(theirs.rounds[i].times_us) /
-                           median_of(ours.rounds[i].times_us));
+    const double mine = median_of(ours.rounds[i].times_us);
+    const double others = median_of(theirs.rounds[i].times_us);
+    if (mine > 0 && others > 0) ratio.spread.push_back(others / mine);  // 0: failed by then
   }
   std::sort(ratio.spread.begin(), ratio.spread.end());
   return ratio;

@@ -25,10 +25,11 @@ fi
 cmake -S "$source" -B "$build" > /dev/null
 cmake --build "$build" --target perf
 
-# With bbr, the default of some hosts, loopback is up to three times slower.  Our library picks reno there by itself, peers cannot:
-# only under reno for all is the comparison fair.  A network namespace has a congestion control of its own, and
-# goes away with its last process.
+# With bbr, the default of some hosts, loopback is up to three times slower.  Our library then picks reno by itself, peers
+# cannot: the comparison is fair only where the system says reno.  A network namespace has a setting of its own, and goes
+# away with its last process.
 compare=$build/bench/perf/perf_compare
+# shellcheck disable=SC2016  # expanded by the inner shell
 inside='ip link set lo up && echo reno > /proc/sys/net/ipv4/tcp_congestion_control && shift $1 && "$@"'
 for unshare in "unshare --net" "unshare --net --user --map-root-user"; do
   if $unshare sh -c "$inside" sh 1 true 2> /dev/null; then

@@ -20,7 +20,6 @@ void ChunkTable::forget_progress() {
   for (Chunk& chunk : chunks_) {
     chunk.partials = 0;
     chunk.finals = 0;
-    chunk.partial_landing = chunk.final_landing = false;
     chunk.staged.reset();
   }
 }

@@ -19,7 +19,7 @@ struct HelloMessage {
   std::string run_id;
   MemberInfo self;          // slot: the one asked for, or kAnySlot
   LogIndex last_index;      // newest record seen; 0: none (a newcomer)
-  Term term;                // highest term seen
+  Term term;                // of that record
   Digest state_shape{};     // of the registered tensors' names, dtypes and counts
   friend bool operator==(const HelloMessage&, const HelloMessage&) = default;
 };

@@ -10,7 +10,7 @@ namespace {
 constexpr size_t kKeepEntries = 4096;  // records that a peer may be behind when it comes back
 constexpr size_t kMaxPeers = 4096;     // B1: members and newcomers together
 constexpr size_t kMaxMetrics = 8;
-constexpr size_t kEntriesPerMessage = 64;  // keeps a message far below its largest size
+constexpr size_t kEntriesPerMessage = 1;  // a record may be nearly as large as a message
 
 }  // namespace
 
@@ -144,7 +144,7 @@ void Coordinator::receive(Time now, SessionId session, const ControlMessage& mes
   peer->heard = now;
   if (const auto* m = std::get_if<SuspectMessage>(&message)) suspect(now, peer->info.id, *m);
   if (const auto* m = std::get_if<SealedMessage>(&message)) sealed(now, *peer, *m);
-  if (const auto* m = std::get_if<FailMessage>(&message)) fail(now, *m);
+  if (const auto* m = std::get_if<FailMessage>(&message)) fail(now, *peer, *m);
   if (const auto* m = std::get_if<AdmitBegunMessage>(&message)) admit_begun(now, *peer, *m);
   if (const auto* m = std::get_if<SyncedMessage>(&message)) synced(now, *peer, *m);
   if (const auto* m = std::get_if<PeerBeatMessage>(&message)) {
@@ -172,13 +172,13 @@ void Coordinator::hello(Time now, SessionId session, const HelloMessage& message
                                   "this peer was removed from the run; it may join again as a new "
                                   "one"));
   }
-  if (message.last_index > last_index_) {
+  if (message.last_index > last_index_ || !in_log(message.last_index, message.term)) {
     return refuse(session,
                   Status(Code::kCorrupt, "this peer has seen record " +
                                              std::to_string(message.last_index.value) +
-                                             " of the decision log, which ends at " +
-                                             std::to_string(last_index_.value) +
-                                             ": records were lost; restore the log or start a new "
+                                             " in term " + std::to_string(message.term.value) +
+                                             " of the decision log, which holds another or none "
+                                             "there: records were lost; restore the log or start a new "
                                              "run"));
   }
   auto at = peers_.find(message.self.id);
@@ -191,6 +191,14 @@ void Coordinator::hello(Time now, SessionId session, const HelloMessage& message
   peer.heard = now;
   peer.state_shape = message.state_shape;
   reattach(peer, session, message.last_index);
+}
+
+// False when another record stands there: the one that the peer has seen was lost.
+bool Coordinator::in_log(LogIndex index, Term term) const {
+  for (const LogEntry& entry : entries_)
+    if (entry.index == index && !std::holds_alternative<SnapshotRecord>(entry.record))
+      return entry.term == term;
+  return true;  // before the first one or cut off
 }
 
 void Coordinator::newcomer(Time now, SessionId session, const HelloMessage& message) {
@@ -223,6 +231,7 @@ void Coordinator::newcomer(Time now, SessionId session, const HelloMessage& mess
 // A session for a peer we know (again).
 void Coordinator::reattach(Peer& peer, SessionId session, LogIndex last_index) {
   peer.session = session;
+  if (accusations_.empty() && resolved()) evidence_at_ = kNever;  // the connection only had a hiccup
   peer.report.reset();  // it reports again
   sessions_[session] = peer.info.id;
   send(session, WelcomeMessage{term_, config_});
@@ -277,7 +286,7 @@ Time Coordinator::tick(Time now) {
   // Nobody is silent because this process was not running.
   const Duration gap = now - last_tick_;
   if (gap > milliseconds(config_.suspicion_ms) / 2)
-    for (auto& [id, peer] : peers_) peer.heard += gap;
+    for (auto& [id, peer] : peers_) peer.heard = std::min(now, peer.heard + gap);
   last_tick_ = now;
   if (now >= next_beat_) {
     next_beat_ = now + milliseconds(config_.heartbeat_ms);

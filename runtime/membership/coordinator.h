@@ -42,6 +42,7 @@ struct CoordinatorTiming {
   Duration reconnect_grace = milliseconds(50);  // a control connection that was lost may come back
   Duration full_grace = milliseconds(3000);  // a newcomer waits so long for a slot to become vacant
   Duration sync_timeout = std::chrono::seconds(120);
+  Duration all_gone = std::chrono::seconds(10);  // every member disconnected for so long: the run is over
 };
 
 class Coordinator {
@@ -91,6 +92,7 @@ class Coordinator {
 
   // coordinator.cc: sessions and the log
   void hello(Time now, SessionId session, const HelloMessage& message);
+  bool in_log(LogIndex index, Term term) const;
   void newcomer(Time now, SessionId session, const HelloMessage& message);
   void reattach(Peer& peer, SessionId session, LogIndex last_index);
   void recover(std::vector<LogEntry> entries);
@@ -102,7 +104,7 @@ class Coordinator {
   void maybe_cut();
   Peer* peer_of(SessionId session);
   bool is_member(PeerId id) const { return view_.contains(id); }
-  std::vector<PeerId> waiting() const;  // newcomers, by the time they came
+  std::vector<PeerId> waiting() const;  // newcomers that are there, by the time they came
 
   // coordinator_faults.cc: suspicion and judgement
   void suspect(Time now, PeerId accuser, const SuspectMessage& message);
@@ -112,6 +114,7 @@ class Coordinator {
   bool node_fault(PeerId id, Time now) const;
   std::vector<PeerId> unroutable() const;
   Time watch_members(Time now);
+  Time watch_all_gone(Time now);
   Time watch_seal(Time now);
   std::vector<std::pair<Rank, Rank>> broken_edges(const View& view) const;
   void tell_pending();
@@ -120,9 +123,10 @@ class Coordinator {
   void maybe_first_view(Time now);
   void new_view(Time now, std::vector<MemberInfo> members, std::string cause);
   void remove(Time now, const std::vector<PeerId>& ids, const std::string& cause);
+  void close_run();
   void sealed(Time now, Peer& peer, const SealedMessage& message);
   void maybe_resolve(Time now);
-  void fail(Time now, const FailMessage& message);
+  void fail(Time now, const Peer& peer, const FailMessage& message);
   std::vector<PeerId> contributors(Epoch lineage, OpSeq seq) const;
 
   // coordinator_admission.cc: joins

@@ -8,7 +8,7 @@ namespace rhz {
 std::vector<PeerId> Coordinator::waiting() const {
   std::vector<const Peer*> peers;
   for (const auto& [id, peer] : peers_)
-    if (!is_member(id) && peer.session != 0) peers.push_back(&peer);
+    if (!is_member(id) && peer.session != 0 && !silent(peer, last_tick_)) peers.push_back(&peer);
   std::sort(peers.begin(), peers.end(), [](const Peer* a, const Peer* b) {
     return std::tie(a->since, a->info.id) < std::tie(b->since, b->info.id);
   });
@@ -105,10 +105,12 @@ void Coordinator::maybe_enter(Time now) {
   std::string cause;
   for (const MemberInfo& joiner : admission_->record.joiners) {
     auto at = peers_.find(joiner.id);
-    const bool here = at != peers_.end() && at->second.session != 0;
+    const bool connected = at != peers_.end() && at->second.session != 0;
+    const bool here = connected && !silent(at->second, now);
     if (admission_->failed.contains(joiner.id)) continue;
     if (!here || !admission_->synced.contains(joiner.id)) {
       const Duration patience = here ? timing_.sync_timeout : timing_.reconnect_grace;
+      if (connected && !here) continue;  // frozen: the members do not wait for it
       const Time since = here || at == peers_.end() ? admission_->started : at->second.lost;
       if (now < since + patience) return;  // still at it
       continue;

@@ -26,7 +26,8 @@ void Coordinator::suspect(Time now, PeerId accuser, const SuspectMessage& messag
   if (message.epoch != view_.epoch || !is_member(accuser) || !is_member(message.target)) return;
   if (accuser == message.target || message.evidence < 1 || message.evidence > 5) return;
   auto& accusation = accusations_[{accuser, message.target}];
-  if (accusation.evidence == 0 || message.evidence < accusation.evidence)
+  const bool surer = accusation.self_doubt && !message.self_doubt;
+  if (accusation.evidence == 0 || message.evidence < accusation.evidence || surer)
     accusation = {message.evidence, now, message.self_doubt};
   evidence_at_ = std::min(evidence_at_, now);
   const Duration window = is_hard(message.evidence) ? timing_.hard_window : timing_.soft_window;
@@ -43,10 +44,7 @@ bool Coordinator::node_fault(PeerId id, Time now) const {
     soft |= now - accusation.at >= timing_.soft_window;
   }
   if (hard && peer.session == 0) return true;
-  if (soft && silent(peer, now)) return true;
-  // Alone, the coordinator is the only observer there can be.
-  return view_.size() == 1 && silent(peer, now) &&
-         now - peer.heard >= milliseconds(config_.suspicion_ms);
+  return soft && silent(peer, now);
 }
 
 std::vector<std::pair<Rank, Rank>> Coordinator::broken_edges(const View& view) const {
@@ -120,13 +118,29 @@ Time Coordinator::watch_members(Time now) {
     const bool accused = std::any_of(accusations_.begin(), accusations_.end(), [&](const auto& a) {
       return a.first.second == member.id && !a.second.self_doubt;
     });
-    if (accused || view_.size() == 1) {
+    if (accused) {
       evidence_at_ = std::min(evidence_at_, now);
       judge_at_ = std::min(judge_at_, now + timing_.hard_window);
     }
     next = std::min(next, now + milliseconds(config_.heartbeat_ms));
   }
-  return next;
+  return std::min(next, watch_all_gone(now));
+}
+
+// Nobody is left to accuse anybody.  A network that fails as a whole looks alike, hence the long wait.
+Time Coordinator::watch_all_gone(Time now) {
+  Time since{};
+  for (const MemberInfo& member : view_.members) {
+    const Peer& peer = peers_.at(member.id);
+    if (peer.session != 0) return kNever;
+    since = std::max(since, peer.lost);
+  }
+  if (view_.size() == 0) return kNever;
+  if (now < since + timing_.all_gone) return since + timing_.all_gone;
+  std::vector<PeerId> all;
+  for (const MemberInfo& member : view_.members) all.push_back(member.id);
+  remove(now, all, "every member is gone");
+  return kNever;
 }
 
 // While sealing, the coordinator's own evidence is enough: nobody goes on before the silent one is out.

@@ -67,8 +67,18 @@ void Coordinator::remove(Time now, const std::vector<PeerId>& ids, const std::st
     }
     peers_.erase(id);
   }
+  if (view_.size() == 0) return close_run();
   told_pending_ = ~0u;
   tell_pending();
+}
+
+// The last member is gone, and the state with it: nobody can be admitted any more.
+void Coordinator::close_run() {
+  admission_.reset();
+  for (auto& [id, peer] : std::exchange(peers_, {}))
+    if (peer.session != 0)
+      refuse(peer.session,
+             Status(Code::kState, "this run is over: its last member is gone; start a new one"));
 }
 
 void Coordinator::sealed(Time now, Peer& peer, const SealedMessage& message) {
@@ -121,7 +131,8 @@ void Coordinator::maybe_resolve(Time now) {
   maybe_enter(now);
 }
 
-void Coordinator::fail(Time now, const FailMessage& message) {
+void Coordinator::fail(Time now, const Peer& peer, const FailMessage& message) {
+  if (!is_member(peer.info.id)) return;
   // Raised before the newest seal: it is in the report, or it will be raised again.
   if (message.epoch != view_.epoch || !resolved()) return;
   new_view(now, view_.members,

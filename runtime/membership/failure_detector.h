@@ -20,7 +20,7 @@ class FailureDetector {
     PeerId peer;
     Duration silence;
   };
-  // Peers newly found silent, each once per silence.  Call at least every suspicion / 4.
+  // Peers newly found silent, each once per silence; nobody while in doubt.  Call at least every suspicion / 4.
   std::vector<Silent> tick(Time now);
   // True while the detector's own pause may explain what it saw.
   bool self_doubt(Time now) const { return now < doubt_until_; }

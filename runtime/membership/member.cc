@@ -17,7 +17,7 @@ void Member::connected(Time) {
   if (ended_) return;
   connected_ = true;
   welcomed_ = false;
-  send(HelloMessage{run_id_, self_, last_index_, term_, state_shape_});
+  send(HelloMessage{run_id_, self_, last_index_, last_term_, state_shape_});
 }
 
 void Member::disconnected(Time now) {
@@ -55,7 +55,13 @@ void Member::receive(Time now, const ControlMessage& message) {
   } else if (const auto* m = std::get_if<PendingMessage>(&message)) {
     if (fresh(m->term)) actions_.push_back(PendingAction{m->waiting});
   } else if (const auto* m = std::get_if<SyncStartMessage>(&message)) {
-    if (fresh(m->term) && !is_member()) actions_.push_back(SyncAction{m->admit, m->donors});
+    if (!fresh(m->term) || is_member()) return;
+    // Asked again, after a reconnect: the state is there already, and must not be written once more when this peer is a member.
+    const AdmitRecord& admit = m->admit;
+    if (synced_ && synced_->failed.is_ok() && synced_->op == admit.op && synced_->root == admit.root)
+      return send(*synced_);
+    synced_.reset();
+    actions_.push_back(SyncAction{admit, m->donors});
   }
 }
 
@@ -64,6 +70,7 @@ void Member::entry(Time now, const LogEntry& e) {
   const bool snapshot = std::holds_alternative<SnapshotRecord>(e.record);
   RHZ_ASSERT("C1", last_index_ == LogIndex(0) || e.index == last_index_.next() || snapshot);
   last_index_ = e.index;
+  last_term_ = e.term;
   if (const auto* view = std::get_if<ViewRecord>(&e.record)) see_view(now, view->view);
   if (const auto* resolve = std::get_if<ResolveRecord>(&e.record))
     see_resolution(resolve->resolution);
@@ -123,7 +130,8 @@ void Member::see_resolution(const Resolution& resolution) {
 void Member::suspect(Time now, PeerId target, uint8_t evidence, bool self_doubt) {
   if (ended_ || !view_.contains(target)) return;
   SuspectMessage& message = suspects_[target];
-  if (message.evidence != 0 && message.evidence <= evidence) return;
+  const bool surer = message.self_doubt && !self_doubt;
+  if (message.evidence != 0 && message.evidence <= evidence && !surer) return;
   message = {view_.epoch, target, evidence, self_doubt};
   if (welcomed_) send(message);
   else needed_since_ = std::min(needed_since_, now);

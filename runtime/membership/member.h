@@ -101,6 +101,7 @@ class Member {
 
   Term term_;
   LogIndex last_index_;
+  Term last_term_;    // of that record
   View view_;         // newest seen
   Epoch installed_;   // newest installed
   bool ended_ = false;

@@ -20,7 +20,7 @@ std::vector<std::string> command_line(const std::string& options) {
 }
 
 std::string new_folder() {
-  std::string path = testing::TempDir() + "/rhizome-XXXXXX";
+  std::string path = testing::TempDir() + "rhizome-XXXXXX";
   if (!mkdtemp(path.data())) std::abort();
   return path;
 }
@@ -28,7 +28,6 @@ std::string new_folder() {
 }  // namespace
 
 Cluster::Cluster(ClusterOptions options) : options_(std::move(options)), folder_(new_folder()) {
-  setenv("RHZ_LOG", "info", 0);
   if (options_.log) log_path_ = folder_ + "/decisions.log";
   start_coordinator("127.0.0.1:0");
 }

@@ -1,6 +1,7 @@
 // Ends of ops other than by their result, and of memberships other than by death: alike on every rank.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "tests/integration/expect.h"
@@ -78,10 +79,11 @@ TEST(Timeout, OfAnOpThatOneRankDoesNotSubmitIsTheSameErrorEverywhere) {
   for (uint32_t slot : {0u, 1u, 3u}) lines.push_back(cluster.answer(cluster.at_slot(slot), "op"));
   lines.push_back(cluster.ask(cluster.at_slot(2), op("allreduce", 1, "timeout_ms=300"), "op"));
   expect_one_error(lines, kTimeout, "op_timeout passed");
-  for (const Line& line : {lines[0], lines[1], lines[2]}) {  // O5
-    EXPECT_GE(line.number("us"), 300'000u) << line.raw;
-    EXPECT_LE(line.number("us"), 300'000u + 250'000u) << line.raw;
-  }
+  // O5.  The first to submit ends it for those who came a little later.
+  uint64_t longest = 0;
+  for (size_t i = 0; i < 3; ++i) longest = std::max(longest, lines[i].number("us"));
+  EXPECT_GE(longest, 300'000u);
+  EXPECT_LE(longest, 300'000u + 250'000u);
   expect_all_reduce(cluster, 2);
 }
 

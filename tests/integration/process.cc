@@ -32,17 +32,30 @@ uint64_t proc_status_bytes(pid_t pid, const std::string& key) {
   return 0;
 }
 
-[[noreturn]] void run_program(std::vector<std::string>& arguments, int in, int out, int errors,
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> all;
+  for (std::string& text : texts) all.push_back(text.data());
+  all.push_back(nullptr);
+  return all;
+}
+
+// Ours, and the library's transitions on standard error unless somebody has chosen otherwise.
+std::vector<std::string> environment_of_child() {
+  std::vector<std::string> all;
+  for (char** variable = environ; *variable; ++variable) all.emplace_back(*variable);
+  if (!std::getenv("RHZ_LOG")) all.emplace_back("RHZ_LOG=info");
+  return all;
+}
+
+// Between fork and exec: nothing that allocates.
+[[noreturn]] void run_program(char** arguments, char** environment, int in, int out, int errors,
                               pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(126);  // it died in between
   dup2(in, STDIN_FILENO);
   dup2(out, STDOUT_FILENO);
   dup2(errors, STDERR_FILENO);
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  execv(argv[0], argv.data());
+  execve(arguments[0], arguments, environment);
   _exit(127);
 }
 
@@ -85,9 +98,12 @@ Process::Process(std::vector<std::string> arguments, std::string errors)
   if (pipe2(to_child, O_CLOEXEC) != 0 || pipe2(from_child, O_CLOEXEC) != 0) std::abort();
   const int error_fd =
       open(error_path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  std::vector<std::string> environment = environment_of_child();
+  std::vector<char*> argv = pointers(arguments), envp = pointers(environment);
   const pid_t parent = getpid();
   pid_ = fork();
-  if (pid_ == 0) run_program(arguments, to_child[0], from_child[1], error_fd, parent);
+  if (pid_ == 0)
+    run_program(argv.data(), envp.data(), to_child[0], from_child[1], error_fd, parent);
   close(to_child[0]);
   close(from_child[1]);
   close(error_fd);

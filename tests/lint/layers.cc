@@ -53,6 +53,8 @@ struct Upward {
 constexpr Upward kUpward[] = {
     {"runtime/wire", "runtime/agreement",
      "control messages carry reports and decisions, which agreement defines as plain data"},
+    {"runtime/transport", "runtime/agreement",
+     "the control connection carries those messages; it looks into none of them"},
 };
 
 int row_of(std::string_view folder) {

@@ -14,12 +14,12 @@ struct Kind {
 };
 // Rates reach from "once in a while" to "again before the last one is healed".
 constexpr Kind kKinds[kFaults] = {
-    {"crash", true, 0.3, 8},      {"pause", false, 0.5, 20},  {"long-pause", true, 0.3, 4},
-    {"partition", true, 0.2, 3},  {"one-way", true, 0.2, 3},  {"edge", true, 0.2, 3},
-    {"isolate", true, 0.2, 3},    {"join", true, 0.5, 8},     {"leave", true, 0.2, 4},
-    {"coordinator", true, 0.3, 8}, {"coordinator-pause", false, 0.3, 4},
-    {"accuse", false, 0.3, 8},    {"slow", false, 0.3, 4},    {"control-reset", false, 0.3, 8},
-    {"cancel", false, 0.5, 20},   {"cut-log", false, 0.3, 8},
+    {"crash", true, 0.5, 40},      {"pause", false, 0.5, 40},  {"long-pause", true, 0.5, 20},
+    {"partition", true, 0.3, 10},  {"one-way", true, 0.3, 10}, {"edge", true, 0.3, 10},
+    {"isolate", true, 0.3, 10},    {"join", true, 1, 40},      {"leave", true, 0.5, 20},
+    {"coordinator", true, 0.5, 40}, {"coordinator-pause", false, 0.3, 10},
+    {"accuse", false, 0.5, 20},    {"slow", false, 0.3, 10},   {"control-reset", false, 0.5, 20},
+    {"cancel", false, 0.5, 40},    {"cut-log", false, 0.5, 20},
 };
 
 template <class T, size_t N>
@@ -55,10 +55,10 @@ Config make_config(uint64_t seed) {
   c.limits.window_bytes = pick(random, {uint64_t{1}, uint64_t{512}, uint64_t{1} << 20});
   c.limits.retained_ops = pick(random, {1u, 4u, 32u});
   c.limits.done_delay = pick(random, {microseconds(0), microseconds(100), microseconds(1000)});
-  c.base_latency = Duration(static_cast<int64_t>(World::log_uniform(random, 2e4, 1e6)));
+  c.base_latency = Duration(static_cast<int64_t>(World::log_uniform(random, 5e4, 2e6)));
   c.spike = random.chance(0.5) ? 0.02 : 0;
   c.calm = milliseconds(5);
-  c.chaos = milliseconds(2000);
+  c.chaos = milliseconds(1500);
   c.patience = milliseconds(20000);
   c.codec = random.chance(0.125);
   c.drift = random.chance(0.5) ? 0.02 : 1e-5;

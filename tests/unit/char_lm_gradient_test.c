@@ -1,6 +1,6 @@
 /* Checks the example model's hand-written backward pass and its optimizer.  Built with
  * -DCHAR_LM_REAL=double, so that the bounds below test the formulas and not float's rounding. */
-#include "char_lm_model.h"
+#include "api/examples/char_lm_model.h"
 
 #include <math.h>
 #include <stdio.h>

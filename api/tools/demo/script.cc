@@ -14,8 +14,8 @@ Script::Script(Cast& cast, const DemoOptions& options)
       options_(options),
       random_(options.seed ? options.seed : random_u64()),
       begun_ns_(monotonic_ns()) {
-  if (Status status = cast_.start_coordinator(); !status) return fail(status.text());
   enter(Act::kCurtain, "the coordinator starts", 15);
+  if (Status status = cast_.start_coordinator(); !status) fail(status.text());
 }
 
 void Script::enter(Act act, const std::string& text, uint32_t limit_s) {

@@ -101,16 +101,16 @@ void Table::draw() const {
 void Table::say() {
   const auto& events = script_.events();
   const double seconds = static_cast<double>(monotonic_ns() - script_.begun_ns()) / 1e9;
-  if (told_act_ != script_.act_text()) {
-    told_act_ = script_.act_text();
-    std::printf("%7.1f s  %s\n", seconds, told_act_.c_str());
-  }
-  for (; events_begun_ < events.size(); ++events_begun_)
-    std::printf("%7.1f s  FAULT %s\n", seconds, events[events_begun_].what.c_str());
   for (; events_ended_ < events.size() && events[events_ended_].heal_ms >= 0; ++events_ended_) {
     const Event& e = events[events_ended_];
     std::printf("%7.1f s  HEALED %s after %.1f ms: %s\n", seconds, e.what.c_str(), e.heal_ms,
                 e.outcome.c_str());
+  }
+  for (; events_begun_ < events.size(); ++events_begun_)
+    std::printf("%7.1f s  EVENT %s\n", seconds, events[events_begun_].what.c_str());
+  if (told_act_ != script_.act_text()) {
+    told_act_ = script_.act_text();
+    std::printf("%7.1f s  %s\n", seconds, told_act_.c_str());
   }
   const uint64_t now = monotonic_ns();
   const Trainer* t = leader(cast_);

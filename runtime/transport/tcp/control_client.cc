@@ -96,6 +96,14 @@ void ControlClient::dialled() {
   if (events_.up) events_.up();
 }
 
+void ControlClient::drop(Status why) {
+  if (!stream_) return;
+  stream_->close();
+  stream_.reset();
+  failed(std::move(why));
+  if (events_.down) events_.down();
+}
+
 void ControlClient::failed(Status why) {
   last_error_ = std::move(why);
   dial_until_ = kNever;

@@ -31,6 +31,8 @@ class ControlClient {
   void stop();
   void send(const ControlMessage& message);
   bool is_up() const { return stream_ != nullptr; }
+  // Gives the connection up, as if the far side had closed it, and dials again.
+  void drop(Status why);
   // Why it is down; ok while it was never tried.
   const Status& last_error() const { return last_error_; }
   // Returns when it wants to be called next.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace rhz::tcp {
 namespace {
@@ -23,6 +24,10 @@ void ControlServer::accept_some() {
   while (true) {
     const int fd = ::accept4(listener_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0 && errno == EINTR) continue;
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+      accept_again_ = true;  // on the next tick: it would only say so again
+      return;
+    }
     if (fd < 0) break;
     drop_oldest_stranger();
     TcpOptions options;
@@ -86,6 +91,7 @@ void ControlServer::close_all() {
 }
 
 Time ControlServer::tick(Time now) {
+  if (std::exchange(accept_again_, false)) accept_some();
   Time next = kNever;
   for (auto at = sessions_.begin(); at != sessions_.end();) {
     if (at->second.deadline > now) {

@@ -45,6 +45,7 @@ class ControlServer {
   std::map<SessionId, Session> sessions_;
   SessionId next_session_ = 1;
   uint64_t refused_ = 0;
+  bool accept_again_ = false;  // the process was out of file descriptors
 };
 
 }  // namespace rhz::tcp

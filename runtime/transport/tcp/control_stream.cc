@@ -79,6 +79,8 @@ bool ControlStream::take_messages() {
 void ControlStream::send(const ControlMessage& message) {
   if (!connection_ || finishing_) return;
   const std::vector<std::byte> payload = wire::encode(message);
+  if (payload.empty())
+    return over(Status(Code::kInternal, "a control message is over the size limit"));
   std::vector<std::byte> frame(wire::kHeaderBytes + payload.size());
   wire::FrameHeader header;
   header.kind = wire::Kind::kControl;
@@ -106,7 +108,11 @@ void ControlStream::write_some() {
       return connection_.want_write();
     }
     // The reader finds out what happened, after it has read what the far side had to say.
-    if (sent < 0) return out_.clear();
+    if (sent < 0) {
+      out_.clear();
+      out_sent_ = queued_bytes_ = 0;
+      return;
+    }
     out_sent_ += static_cast<size_t>(sent);
     queued_bytes_ -= static_cast<size_t>(sent);
     if (out_sent_ < frame.size()) continue;

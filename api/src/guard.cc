@@ -1,4 +1,4 @@
-#include "api/src/error.h"
+#include "api/src/guard.h"
 
 namespace rhz::api {
 namespace {

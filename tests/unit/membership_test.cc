@@ -1,0 +1,352 @@
+// Coordinator, Member and FailureDetector, each with past, in-order, duplicate and future messages.
+#include <gtest/gtest.h>
+
+#include "runtime/membership/coordinator.h"
+#include "runtime/membership/failure_detector.h"
+#include "runtime/membership/member.h"
+
+namespace rhz {
+namespace {
+
+using std::chrono::seconds;
+
+RunConfig config_of(uint32_t world) {
+  RunConfig config;
+  config.run_id = "test";
+  config.world = config.max_world = world;
+  return config;
+}
+
+// A coordinator with sessions that are told apart by the peer's number; keeps everything it said and logged.
+struct Office {
+  explicit Office(RunConfig config, std::vector<LogEntry> log = {})
+      : core(std::move(config), log, now), log(std::move(log)) {
+    drain();
+  }
+  void drain() {
+    for (auto& action : core.take_actions()) {
+      if (auto* a = std::get_if<AppendAction>(&action)) log.push_back(a->entry);
+      if (auto* a = std::get_if<CoordinatorSend>(&action)) said[a->session].push_back(a->message);
+    }
+  }
+  static PeerId id(uint32_t n) { return {9, n + 1}; }
+  void hello(uint32_t n, std::string run = "test") {
+    HelloMessage hello;
+    hello.run_id = std::move(run);
+    hello.self.id = id(n);
+    tell(n, hello);
+  }
+  void tell(uint32_t n, ControlMessage message) {
+    core.receive(now, n + 1, message);
+    drain();
+  }
+  void seal(uint32_t n) {
+    SealedMessage sealed;
+    sealed.report.epoch = core.view().epoch;
+    sealed.report.groups.push_back({});
+    tell(n, sealed);
+  }
+  void advance(Duration by) {
+    for (const Time end = now + by; now < end; now += milliseconds(1)) {
+      core.tick(now);
+      drain();
+    }
+  }
+  template <class T>
+  const T* last(uint32_t n) {
+    for (auto m = said[n + 1].rbegin(); m != said[n + 1].rend(); ++m)
+      if (const T* message = std::get_if<T>(&*m)) return message;
+    return nullptr;
+  }
+  void found(uint32_t world) {
+    for (uint32_t n = 0; n < world; ++n) hello(n);
+    for (uint32_t n = 0; n < world; ++n) seal(n);
+  }
+
+  Time now = seconds(100);
+  Coordinator core;
+  std::vector<LogEntry> log;
+  std::map<SessionId, std::vector<ControlMessage>> said;
+};
+
+TEST(Coordinator, FormsTheFirstViewOnlyWhenTheWorldIsComplete) {
+  Office office(config_of(2));
+  office.hello(0);
+  EXPECT_EQ(office.core.view().epoch, Epoch(0));
+  office.hello(1);
+  EXPECT_EQ(office.core.view().size(), 2u);
+  EXPECT_FALSE(office.core.resolved());
+  office.seal(0);
+  office.seal(0);  // a duplicate counts once
+  EXPECT_FALSE(office.core.resolved());
+  office.seal(1);
+  EXPECT_TRUE(office.core.resolved());
+}
+
+TEST(Coordinator, RefusesAnotherRunAndAnExistingRunsRetiredPeers) {
+  Office office(config_of(1));
+  office.hello(0, "other");
+  ASSERT_TRUE(office.last<RefusedMessage>(0));
+  EXPECT_EQ(office.last<RefusedMessage>(0)->status.code(), Code::kRunId);
+}
+
+TEST(Coordinator, RemovesAPeerWhoseProcessIsGoneWithinMilliseconds) {
+  Office office(config_of(3));
+  office.found(3);
+  SuspectMessage suspect{office.core.view().epoch, Office::id(1), 1, false};
+  office.tell(0, suspect);
+  office.core.disconnected(office.now, 2);
+  office.advance(milliseconds(4));
+  EXPECT_FALSE(office.core.view().contains(Office::id(1)));
+  office.seal(0);
+  office.seal(2);
+  EXPECT_TRUE(office.core.resolved());
+  office.hello(1);  // V2: never again under that id
+  EXPECT_EQ(office.last<RefusedMessage>(1)->status.code(), Code::kEvicted);
+}
+
+TEST(Coordinator, DoesNotEvictOnOneSoftAccusationOfAPeerThatItHears) {
+  Office office(config_of(4));
+  office.found(4);
+  office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(1), 5, false});
+  for (int i = 0; i < 20; ++i) {
+    office.advance(milliseconds(20));
+    for (uint32_t n = 0; n < 4; ++n) office.tell(n, PeerBeatMessage{});
+  }
+  EXPECT_EQ(office.core.view().size(), 4u);
+}
+
+TEST(Coordinator, IgnoresAccusationsOfAnOlderEpoch) {
+  Office office(config_of(2));
+  office.found(2);
+  office.tell(0, SuspectMessage{Epoch(0), Office::id(1), 1, false});
+  office.core.disconnected(office.now, 2);
+  office.advance(milliseconds(20));
+  EXPECT_EQ(office.core.view().size(), 2u);
+}
+
+TEST(Coordinator, EvictsASilentPeerWithTwoObservers) {
+  Office office(config_of(2));
+  office.found(2);
+  for (int i = 0; i < 120; ++i) {
+    office.advance(milliseconds(10));
+    office.tell(0, PeerBeatMessage{});
+  }
+  EXPECT_EQ(office.core.view().size(), 2u) << "alone, the coordinator evicts nobody";
+  office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(1), 5, false});
+  office.advance(milliseconds(150));
+  EXPECT_EQ(office.core.view().size(), 1u);
+}
+
+TEST(Coordinator, GoesOnFromItsLog) {
+  Office office(config_of(2));
+  office.found(2);
+  const View view = office.core.view();
+  Office restarted(config_of(2), office.log);
+  EXPECT_EQ(restarted.core.view(), view);
+  EXPECT_TRUE(restarted.core.resolved());
+  HelloMessage hello;
+  hello.run_id = "test";
+  hello.self.id = Office::id(0);
+  hello.last_index = LogIndex(3);
+  hello.term = Term(1);
+  restarted.tell(0, hello);
+  ASSERT_TRUE(restarted.last<WelcomeMessage>(0));
+  EXPECT_GT(restarted.last<WelcomeMessage>(0)->term, Term(1));
+}
+
+TEST(Coordinator, RefusesAPeerThatHasSeenMoreThanTheLogHolds) {
+  Office office(config_of(1));
+  HelloMessage hello;
+  hello.run_id = "test";
+  hello.self.id = Office::id(0);
+  hello.last_index = LogIndex(99);
+  office.tell(0, hello);
+  ASSERT_TRUE(office.last<RefusedMessage>(0));
+  EXPECT_EQ(office.last<RefusedMessage>(0)->status.code(), Code::kCorrupt);
+}
+
+TEST(Coordinator, RefusesAPeerThatHasSeenAnotherRecordInThatPlace) {
+  Office office(config_of(1));
+  HelloMessage hello;
+  hello.run_id = "test";
+  hello.self.id = Office::id(0);
+  hello.last_index = LogIndex(1);
+  hello.term = Term(7);
+  office.tell(0, hello);
+  ASSERT_TRUE(office.last<RefusedMessage>(0));
+  EXPECT_EQ(office.last<RefusedMessage>(0)->status.code(), Code::kCorrupt);
+}
+
+TEST(Coordinator, EndsTheRunWhenEveryMemberIsGoneForGood) {
+  Office office(config_of(2));
+  office.found(2);
+  office.hello(2);
+  office.core.disconnected(office.now, 1);
+  office.core.disconnected(office.now, 2);
+  office.advance(seconds(11));
+  EXPECT_EQ(office.core.view().size(), 0u);
+  ASSERT_TRUE(office.last<RefusedMessage>(2));
+}
+
+TEST(Coordinator, AdmitsAJoinerOnlyWithTheLoggedStateAndAtTheMembersAdmitOp) {
+  RunConfig config = config_of(1);
+  config.max_world = 2;
+  Office office(config);
+  office.found(1);
+  office.hello(1);
+  office.advance(milliseconds(10));
+  EXPECT_EQ(office.core.view().size(), 1u);
+  AdmitBegunMessage begun{OpSeq(4), 7, Digest{1}, Digest{}};
+  office.tell(0, begun);
+  ASSERT_TRUE(office.last<SyncStartMessage>(1));
+  EXPECT_EQ(office.last<SyncStartMessage>(1)->admit.root, Digest{1});
+  office.tell(1, SyncedMessage{OpSeq(4), 7, Digest{2}, {}});  // R2: another root
+  office.advance(milliseconds(10));
+  EXPECT_EQ(office.core.view().size(), 1u);
+  office.tell(0, begun);  // said again: decided once
+  EXPECT_EQ(office.last<SyncStartMessage>(1)->admit.op, OpSeq(4));
+  begun.op = OpSeq(6);
+  office.tell(0, begun);
+  office.tell(1, SyncedMessage{OpSeq(6), 7, Digest{1}, {}});
+  EXPECT_EQ(office.core.view().size(), 2u);
+}
+
+TEST(Coordinator, RefusesANewcomerWhenTheWorldStaysFull) {
+  Office office(config_of(1));
+  office.found(1);
+  office.hello(1);
+  for (int i = 0; i < 40; ++i) {
+    office.advance(milliseconds(100));
+    office.tell(0, PeerBeatMessage{});
+    office.tell(1, PeerBeatMessage{});
+  }
+  ASSERT_TRUE(office.last<RefusedMessage>(1));
+  EXPECT_EQ(office.last<RefusedMessage>(1)->status.code(), Code::kWorldFull);
+}
+
+View view_of(uint64_t epoch, const std::vector<PeerId>& ids) {
+  View view;
+  view.epoch = Epoch(epoch);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    MemberInfo member;
+    member.id = ids[i];
+    member.slot = Slot(static_cast<uint32_t>(i));
+    view.members.push_back(member);
+  }
+  return view;
+}
+
+struct Seat {
+  Seat() : core("test", info()) {
+    core.connected(now);
+    core.receive(now, WelcomeMessage{Term(1), {}});
+    core.take_actions();
+  }
+  static MemberInfo info() {
+    MemberInfo self;
+    self.id = {9, 1};
+    return self;
+  }
+  template <class T>
+  std::vector<T> give(std::vector<LogEntry> entries, uint64_t term = 1) {
+    core.receive(now, EntriesMessage{Term(term), std::move(entries)});
+    std::vector<T> found;
+    for (auto& action : core.take_actions())
+      if (auto* a = std::get_if<T>(&action)) found.push_back(*a);
+    return found;
+  }
+  static LogEntry entry(uint64_t index, Record record) {
+    return {Term(1), LogIndex(index), std::move(record)};
+  }
+  Time now = seconds(1);
+  Member core;
+};
+
+Resolution resolution_of(uint64_t epoch) {
+  Resolution resolution;
+  resolution.epoch = Epoch(epoch);
+  resolution.groups.push_back({});
+  return resolution;
+}
+
+TEST(Member, SealsOnAViewAndInstallsOnItsResolution) {
+  Seat seat;
+  const View view = view_of(1, {{9, 1}, {9, 2}});
+  EXPECT_EQ(seat.give<SealAction>({Seat::entry(2, ViewRecord{view})}).size(), 1u);
+  EXPECT_FALSE(seat.core.is_member());
+  EXPECT_EQ(seat.give<SealAction>({Seat::entry(2, ViewRecord{view})}).size(), 0u) << "a duplicate";
+  EXPECT_EQ(seat.give<InstallAction>({Seat::entry(3, ResolveRecord{resolution_of(1)})}).size(), 1u);
+  EXPECT_TRUE(seat.core.is_member());
+}
+
+TEST(Member, IgnoresAStaleTerm) {
+  Seat seat;
+  seat.core.receive(seat.now, WelcomeMessage{Term(5), {}});
+  EXPECT_TRUE(seat.give<SealAction>({Seat::entry(2, ViewRecord{view_of(1, {{9, 1}})})}, 4).empty());
+}
+
+TEST(Member, EndsWhenAViewLeavesItOut) {
+  Seat seat;
+  seat.give<SealAction>({Seat::entry(2, ViewRecord{view_of(1, {{9, 1}, {9, 2}})})});
+  const auto ends = seat.give<EndAction>({Seat::entry(3, ViewRecord{view_of(2, {{9, 2}})})});
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(ends[0].status.code(), Code::kEvicted);
+  EXPECT_TRUE(seat.core.ended());
+}
+
+TEST(Member, ReportsAgainToARestartedCoordinator) {
+  Seat seat;
+  seat.give<SealAction>({Seat::entry(2, ViewRecord{view_of(1, {{9, 1}})})});
+  seat.core.sealed(seat.now, {Epoch(1), {}});
+  seat.core.disconnected(seat.now);
+  seat.core.take_actions();
+  seat.core.connected(seat.now);
+  seat.core.receive(seat.now, WelcomeMessage{Term(2), {}});
+  bool reported = false;
+  for (auto& action : seat.core.take_actions())
+    if (auto* send = std::get_if<MemberSend>(&action))
+      reported |= std::holds_alternative<SealedMessage>(send->message);
+  EXPECT_TRUE(reported);
+}
+
+TEST(Member, ResignsWhenItNeedsTheCoordinatorAndCannotReachIt) {
+  Seat seat;
+  const View view = view_of(1, {{9, 1}, {9, 2}});
+  seat.give<SealAction>({Seat::entry(2, ViewRecord{view})});
+  seat.give<InstallAction>({Seat::entry(3, ResolveRecord{resolution_of(1)})});
+  seat.core.disconnected(seat.now);
+  seat.core.tick(seat.now + seconds(1000));
+  EXPECT_FALSE(seat.core.ended()) << "it does not need the coordinator";
+  seat.core.suspect(seat.now, {9, 2}, 1, false);
+  seat.core.tick(seat.now);
+  seat.core.tick(seat.now + seconds(61));
+  EXPECT_TRUE(seat.core.ended());
+}
+
+TEST(FailureDetector, AccusesAPeerThatMissesItsHeartbeatsOnce) {
+  FailureDetector detector;
+  detector.watch(seconds(0), {{1, 1}, {1, 2}});
+  size_t accused = 0;
+  for (int ms = 0; ms <= 1500; ms += 50) {
+    detector.heard(milliseconds(ms), {1, 1});
+    for (const auto& silent : detector.tick(milliseconds(ms))) {
+      EXPECT_EQ(silent.peer, (PeerId{1, 2}));
+      EXPECT_GE(silent.silence, milliseconds(1000));
+      ++accused;
+    }
+  }
+  EXPECT_EQ(accused, 1u);
+}
+
+TEST(FailureDetector, DoubtsItselfAfterAPause) {
+  FailureDetector detector;
+  detector.watch(seconds(0), {{1, 1}});
+  detector.tick(milliseconds(10));
+  EXPECT_TRUE(detector.tick(seconds(30)).empty());
+  EXPECT_TRUE(detector.self_doubt(seconds(30)));
+  EXPECT_TRUE(detector.tick(seconds(30) + milliseconds(500)).empty());
+}
+
+}  // namespace
+}  // namespace rhz
