@@ -41,9 +41,11 @@ constexpr size_t kMaxQueuedOps = 16384;
 const Status kClosedStatus(Code::kClosed, "the communicator was closed");
 
 std::string with_port(const std::string& host_or_address) {
-  // "ADDR" or "ADDR:PORT"; an IPv6 address stands in brackets when it has a port.
-  const auto where = tcp::parse_address(host_or_address);
-  return where ? host_or_address : tcp::address_text(host_or_address, 0);
+  // "ADDR", "[V6]" or "ADDR:PORT"; an IPv6 address stands in brackets when it has a port.
+  if (tcp::parse_address(host_or_address)) return host_or_address;
+  const bool bracketed = host_or_address.starts_with('[') && host_or_address.ends_with(']');
+  return tcp::address_text(
+      bracketed ? host_or_address.substr(1, host_or_address.size() - 2) : host_or_address, 0);
 }
 
 }  // namespace

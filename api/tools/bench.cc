@@ -69,6 +69,8 @@ void add_reduction(CLI::App* sub, Reduction& r) {
   sub->add_option("--redop", r.redop, "sum, avg, prod, min, max, band, bor, bxor")->capture_default_str();
   sub->add_option("--rebuild", r.rebuild, "strict, keep")->capture_default_str();
   sub->add_flag("--in-place", r.in_place, "the input is overwritten");
+  sub->add_flag("--huge-pages", r.huge_pages,
+                "ask for huge pages under the buffers: a killed rank's memory is then gone sooner");
 }
 
 int size_error(const char* command, const std::string& text) {

@@ -18,6 +18,7 @@ namespace rhz::tools {
 struct Reduction {
   std::string dtype = "f32", redop = "sum", rebuild = "strict";
   bool in_place = false;
+  bool huge_pages = false;  // of the buffers, where the system grants them on request
 };
 // Their RHZ_* numbers; 0: no such name.
 uint32_t dtype_number(const std::string& name);

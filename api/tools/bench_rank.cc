@@ -30,9 +30,11 @@ void tell(const std::string& line) {
   std::fflush(stdout);
 }
 
-BenchBuffer::BenchBuffer(uint64_t bytes) : bytes_(std::max<uint64_t>(bytes, 1)) {
+BenchBuffer::BenchBuffer(uint64_t bytes, bool huge_pages) : bytes_(std::max<uint64_t>(bytes, 1)) {
   void* at = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (at != MAP_FAILED) data_ = at;
+  if (at == MAP_FAILED) return;
+  if (huge_pages) (void)madvise(at, bytes_, MADV_HUGEPAGE);
+  data_ = at;
 }
 
 BenchBuffer::~BenchBuffer() {

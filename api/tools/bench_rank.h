@@ -23,7 +23,7 @@ inline constexpr int kRankFailed = 3;
 // Memory of its own pages, so that what the runtime takes can be told apart.
 class BenchBuffer {
  public:
-  explicit BenchBuffer(uint64_t bytes);
+  BenchBuffer(uint64_t bytes, bool huge_pages);
   ~BenchBuffer();
   BenchBuffer(const BenchBuffer&) = delete;
   BenchBuffer& operator=(const BenchBuffer&) = delete;

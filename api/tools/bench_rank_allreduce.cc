@@ -48,8 +48,9 @@ class Row {
         size_(size),
         count_(size.bytes / dtype_bytes(rank.options().reduction.dtype)),
         op_number_(op_number),
-        send_(rank.options().reduction.in_place ? 1 : size.bytes),
-        recv_(size.bytes) {}
+        send_(rank.options().reduction.in_place ? 1 : size.bytes,
+              rank.options().reduction.huge_pages),
+        recv_(size.bytes, rank.options().reduction.huge_pages) {}
 
   bool run() {
     if (!send_.data() || !recv_.data()) {

@@ -18,7 +18,8 @@ bool rank_recovery(BenchRank& rank) {
   const RankOptions& o = rank.options();
   const uint64_t bytes = whole("bytes=" + o.plan, "bytes");
   const uint64_t count = bytes / dtype_bytes(o.reduction.dtype);
-  BenchBuffer send(o.reduction.in_place ? 1 : bytes), recv(bytes);
+  const bool huge = o.reduction.huge_pages;
+  BenchBuffer send(o.reduction.in_place ? 1 : bytes, huge), recv(bytes, huge);
   if (!send.data() || !recv.data()) {
     tell("@fail status=200 text=\"no memory for the buffers\"");
     return false;

@@ -96,6 +96,7 @@ void print_json(const RecoveryOptions& o, const Totals& t, uint64_t seed) {
                  {"dtype", o.reduction.dtype},
                  {"redop", o.reduction.redop},
                  {"rebuild", o.reduction.rebuild},
+                 {"huge_pages", o.reduction.huge_pages},
                  {"kill_phase", o.kill_phase},
                  {"suspicion_ms", o.suspicion_ms},
                  {"congestion", congestion_control()},

@@ -34,6 +34,7 @@ Command rank_command(const RankOptions& r, bool log_events) {
                        "--rebuild",   r.reduction.rebuild,
                        "--coordinator", r.coordinator};
   if (r.reduction.in_place) command.arguments.emplace_back("--in-place");
+  if (r.reduction.huge_pages) command.arguments.emplace_back("--huge-pages");
   command.environment = {{"RHZ_RUN_ID", "bench"}, {"RHZ_LOG", log_events ? "info" : "warn"}};
   return command;
 }

@@ -12,19 +12,21 @@
 namespace rhz {
 namespace {
 
-// From here on malloc would map every block by itself as well, with a page more for its own header: 1.6 % of a 256 KiB chunk.
+// From here on malloc would map every block by itself as well, with a page more for its own
+// header: 1.6 % of a 256 KiB chunk.
 constexpr size_t kMappedBytes = 128u << 10;
 
 std::byte* get_memory(size_t capacity) {
   if (capacity < kMappedBytes) return static_cast<std::byte*>(std::aligned_alloc(64, capacity));
-  void* data =
-      mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* data = mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return data == MAP_FAILED ? nullptr : static_cast<std::byte*>(data);
 }
 
 void free_memory(std::byte* data, size_t capacity) {
-  if (capacity < kMappedBytes) std::free(data);
-  else munmap(data, capacity);
+  if (capacity < kMappedBytes)
+    std::free(data);
+  else
+    munmap(data, capacity);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The program that the integration tests start: a coordinator, or a rank that does what its standard input says.
+// The program that the integration tests start: a coordinator, or a rank that does what its
+// standard input says.
 //
 //   actor coordinator listen=127.0.0.1:0 world=4 …       actor rank coordinator=HOST:PORT …
 //

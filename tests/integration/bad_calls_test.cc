@@ -1,4 +1,5 @@
-// Calls that are wrong by themselves: each is refused with a text that says what to change, and breaks nothing.
+// Calls that are wrong by themselves: each is refused with a text that says what to change, and
+// breaks nothing.
 #include <cstring>
 
 #include "tests/integration/local_run.h"
@@ -189,7 +190,8 @@ TEST(BadCall, ForContributorsThatThereAreNotSaysWhy) {
   LocalRun run(2);
   const auto comms = run.found();
   std::vector<float> values(200'000, 1.0f);
-  std::vector<float> sums[2] = {std::vector<float>(values.size()), std::vector<float>(values.size())};
+  std::vector<float> sums[2] = {std::vector<float>(values.size()),
+                                std::vector<float>(values.size())};
   rhz_op* ops[2];
   for (int i = 0; i < 2; ++i) {
     const auto params = floats(values.data(), sums[i].data(), values.size());
@@ -236,9 +238,10 @@ TEST(BadState, IsNamedByItsTensor) {
 TEST(BadCall, ThatPublishesTooMuchSaysTheLimit) {
   LocalRun run(1);
   rhz_comm* comm = run.found()[0];
-  expect_refused(rhz_comm_publish(comm, "a_name_of_twenty_four_by", 1), RHZ_ERR_ARGUMENT, {"23 bytes"});
-  for (int i = 0; i < 8; ++i)
-    EXPECT_EQ(rhz_comm_publish(comm, ("n" + std::to_string(i)).c_str(), i), RHZ_OK);
+  expect_refused(rhz_comm_publish(comm, "a_name_of_twenty_four_by", 1), RHZ_ERR_ARGUMENT,
+                 {"23 bytes"});
+  for (const char* name : {"n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7"})
+    EXPECT_EQ(rhz_comm_publish(comm, name, 1), RHZ_OK);
   expect_refused(rhz_comm_publish(comm, "ninth", 9), RHZ_ERR_ARGUMENT, {"8 other names"});
   EXPECT_EQ(rhz_comm_publish(comm, "n7", 8), RHZ_OK);
 }

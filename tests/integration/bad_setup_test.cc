@@ -1,4 +1,5 @@
-// Set-ups that cannot work: wrong address, run, port, world, tensors; and ranks that do not agree on an op.
+// Set-ups that cannot work: wrong address, run, port, world, tensors; and ranks that do not agree
+// on an op.
 #include <arpa/inet.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -131,6 +132,16 @@ TEST(BadSetup, AJoinerWithOtherTensorsIsRefused) {
   expect_sum({member});
 }
 
+// Instead of a dtype: another op altogether.
+constexpr uint32_t kBarrier = 1000, kAdmit = 1001, kVerify = 1002;
+
+rhz_status submit(rhz_comm* comm, const rhz_allreduce_params& params, rhz_op** op) {
+  if (params.dtype == kBarrier) return rhz_barrier(comm, op);
+  if (params.dtype == kAdmit) return rhz_admit(comm, op);
+  if (params.dtype == kVerify) return rhz_state_verify(comm, op);
+  return rhz_allreduce(comm, &params, op);
+}
+
 struct Difference {
   const char* name;
   void (*change)(rhz_allreduce_params&);
@@ -146,14 +157,13 @@ TEST_P(Mismatch, IsTheSameErrorOnBothRanksAndNamesBoth) {
   const auto& [difference, count] = GetParam();
   LocalRun run(2);
   const auto comms = run.found();
-  std::vector<float> send(2 * count, 1.0f), recv[2] = {std::vector<float>(2 * count),
-                                                       std::vector<float>(2 * count)};
+  std::vector<float> send(2 * count, 1.0f),
+      recv[2] = {std::vector<float>(2 * count), std::vector<float>(2 * count)};
   rhz_op* ops[2];
   for (int i = 0; i < 2; ++i) {
     auto params = floats(send.data(), recv[i].data(), count);
     if (i == 1) difference.change(params);
-    if (i == 1 && params.dtype == 0) ASSERT_EQ(rhz_barrier(comms[i], &ops[i]), RHZ_OK);
-    else ASSERT_EQ(rhz_allreduce(comms[i], &params, &ops[i]), RHZ_OK) << rhz_last_error();
+    ASSERT_EQ(submit(comms[i], params, &ops[i]), RHZ_OK) << rhz_last_error();
   }
   std::string text[2];
   for (int i = 0; i < 2; ++i) EXPECT_EQ(outcome(ops[i], &text[i]), RHZ_ERR_MISMATCH) << text[i];
@@ -167,7 +177,9 @@ INSTANTIATE_TEST_SUITE_P(
     Ops, Mismatch,
     testing::Combine(
         testing::Values(
-            Difference{"count", [](auto& p) { ++p.count_elems; }, "f32", "f32"},
+            Difference{"count", [](auto& p) { p.count_elems = 77; }, "all-reduce of 77 ", "f32"},
+            Difference{"no_elements", [](auto& p) { p.count_elems = 0; }, "all-reduce of 0 ",
+                       "f32"},
             Difference{"dtype", [](auto& p) { p.dtype = RHZ_DTYPE_I32; }, "f32", "i32"},
             Difference{"dtype_and_count",
                        [](auto& p) {
@@ -177,7 +189,9 @@ INSTANTIATE_TEST_SUITE_P(
                        "f32", "f16"},
             Difference{"redop", [](auto& p) { p.redop = RHZ_REDOP_MAX; }, "sum", "max"},
             Difference{"rebuild", [](auto& p) { p.rebuild = RHZ_REBUILD_KEEP; }, "strict", "keep"},
-            Difference{"kind", [](auto& p) { p.dtype = 0; }, "allreduce", "barrier"}),
+            Difference{"kind", [](auto& p) { p.dtype = kBarrier; }, "all-reduce", "barrier"},
+            Difference{"boundary", [](auto& p) { p.dtype = kAdmit; }, "all-reduce", "admit"},
+            Difference{"check", [](auto& p) { p.dtype = kVerify; }, "all-reduce", "verify"}),
         testing::Values(100, 200'000)),
     [](const auto& info) {
       return std::string(std::get<0>(info.param).name) + "_of_" +

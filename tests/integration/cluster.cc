@@ -42,7 +42,8 @@ Cluster::~Cluster() {
 }
 
 void Cluster::start_coordinator(const std::string& listen) {
-  std::string options = "coordinator listen=" + listen + " world=" + std::to_string(options_.world) +
+  std::string options = "coordinator listen=" + listen +
+                        " world=" + std::to_string(options_.world) +
                         " max_world=" + std::to_string(options_.max_world) +
                         " min_world=" + std::to_string(options_.min_world) +
                         " suspicion_ms=" + std::to_string(options_.suspicion_ms);
@@ -144,7 +145,8 @@ void Cluster::enter(uint32_t newcomers) {
   }
 }
 
-// They may come in one by one: whoever is in goes to the boundary with the others, until the world is whole.
+// They may come in one by one: whoever is in goes to the boundary with the others, until the world
+// is whole.
 void Cluster::replace(uint32_t count) {
   const std::string whole = "world=" + std::to_string(members_.size() + count);
   tell_all("admit " + whole);

@@ -1,7 +1,8 @@
 // A run of real processes: a coordinator and ranks (actor.cc), their deaths and their replacements.
 //
-// Nothing here waits without a deadline.  A rank that does not answer by it is a hang: the test fails with everybody's stacks, and
-// from then on every answer is "hang status=-1" at once, so that the test comes to its end.
+// Nothing here waits without a deadline.  A rank that does not answer by it is a hang: the test
+// fails with everybody's stacks, and from then on every answer is "hang status=-1" at once, so that
+// the test comes to its end.
 #pragma once
 
 #include <memory>
@@ -17,7 +18,7 @@ struct ClusterOptions {
   uint32_t max_world = 0;
   uint32_t min_world = 0;
   uint32_t suspicion_ms = 0;
-  bool log = false;            // a decision log in a file: the coordinator may be restarted
+  bool log = false;               // a decision log in a file: the coordinator may be restarted
   std::string rank_options = {};  // "key=value …" for every rank
   Milliseconds patience{20'000};
 };
@@ -36,7 +37,8 @@ class Cluster {
   void found();
   // Starts a rank and tells it to join; it is the last of members().
   Member& start_rank(const std::string& join_options = "");
-  // The members but the last `newcomers` go to the boundary, again and again until so many have entered …
+  // The members but the last `newcomers` go to the boundary, again and again until so many have
+  // entered …
   void open_boundary(uint32_t newcomers);
   // … and both sides tell what came of it.
   void enter(uint32_t newcomers);

@@ -22,6 +22,11 @@ bool holds(const std::set<uint32_t>& all, const std::set<uint32_t>& some) {
 
 }  // namespace
 
+uint64_t seed() {
+  static uint64_t round = 0;
+  return 4711 + 1000 * static_cast<uint64_t>(GTEST_FLAG_GET(random_seed)) + round++;
+}
+
 std::vector<std::set<uint32_t>> sets_of(const std::string& contributors) {
   std::vector<std::set<uint32_t>> sets;
   std::istringstream parts(contributors);
@@ -68,8 +73,8 @@ void expect_one_state(Cluster& cluster) {
 }
 
 std::vector<Line> expect_all_reduce(Cluster& cluster, uint64_t id, uint64_t count) {
-  auto lines = cluster.all(
-      "allreduce id=" + std::to_string(id) + " count=" + std::to_string(count), "op");
+  auto lines =
+      cluster.all("allreduce id=" + std::to_string(id) + " count=" + std::to_string(count), "op");
   expect_one_result(lines);
   return lines;
 }

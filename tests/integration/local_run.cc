@@ -33,7 +33,8 @@ std::vector<rhz_comm*> LocalRun::found() {
   for (uint32_t slot = 0; slot < world_; ++slot) founders.push_back(create(slot + 1));
   // All of them ask before the first one is waited for.
   for (rhz_comm* comm : founders) (void)!rhz_comm_join(comm, 1);
-  for (rhz_comm* comm : founders) EXPECT_EQ(rhz_comm_join(comm, kPatience), RHZ_OK) << rhz_last_error();
+  for (rhz_comm* comm : founders)
+    EXPECT_EQ(rhz_comm_join(comm, kPatience), RHZ_OK) << rhz_last_error();
   return founders;
 }
 

@@ -1,4 +1,5 @@
-// Ends of ops other than by their result, and of memberships other than by death: alike on every rank.
+// Ends of ops other than by their result, and of memberships other than by death: alike on every
+// rank.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -83,7 +84,7 @@ TEST(Timeout, OfAnOpThatOneRankDoesNotSubmitIsTheSameErrorEverywhere) {
   uint64_t longest = 0;
   for (size_t i = 0; i < 3; ++i) longest = std::max(longest, lines[i].number("us"));
   EXPECT_GE(longest, 300'000u);
-  EXPECT_LE(longest, 300'000u + 250'000u);
+  EXPECT_TRUE(kSanitized || longest <= 300'000u + 250'000u) << longest;
   expect_all_reduce(cluster, 2);
 }
 

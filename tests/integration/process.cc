@@ -42,8 +42,12 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 // Ours, and the library's transitions on standard error unless somebody has chosen otherwise.
 std::vector<std::string> environment_of_child() {
   std::vector<std::string> all;
-  for (char** variable = environ; *variable; ++variable) all.emplace_back(*variable);
-  if (!std::getenv("RHZ_LOG")) all.emplace_back("RHZ_LOG=info");
+  bool chosen = false;
+  for (char** variable = environ; *variable; ++variable) {
+    all.emplace_back(*variable);
+    chosen |= all.back().rfind("RHZ_LOG=", 0) == 0;
+  }
+  if (!chosen) all.emplace_back("RHZ_LOG=info");
   return all;
 }
 
@@ -96,8 +100,7 @@ Process::Process(std::vector<std::string> arguments, std::string errors)
   std::signal(SIGPIPE, SIG_IGN);  // a child that is gone shows in its silence
   int to_child[2], from_child[2];
   if (pipe2(to_child, O_CLOEXEC) != 0 || pipe2(from_child, O_CLOEXEC) != 0) std::abort();
-  const int error_fd =
-      open(error_path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  const int error_fd = open(error_path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   std::vector<std::string> environment = environment_of_child();
   std::vector<char*> argv = pointers(arguments), envp = pointers(environment);
   const pid_t parent = getpid();

@@ -1,5 +1,5 @@
-// A child process: commands go to its standard input, lines come from its standard output, its standard error lies in a file.
-// Owned by one test; it dies with the test's process.
+// A child process: commands go to its standard input, lines come from its standard output, its
+// standard error lies in a file. Owned by one test; it dies with the test's process.
 #pragma once
 
 #include <sys/types.h>
@@ -46,7 +46,8 @@ class Process {
   void signal(int number) const;
   // Waits for the end; the wait status, or nothing at the deadline.
   std::optional<int> wait(Deadline deadline);
-  // gdb's view of all threads where it may attach, else SIGABRT, which leaves the flight recorder in standard error.
+  // gdb's view of all threads where it may attach, else SIGABRT, which leaves the flight recorder
+  // in standard error.
   std::string stacks();
   std::string errors() const;  // the tail of standard error
   // Peak and current resident set in bytes, from /proc.

@@ -1,10 +1,12 @@
-// One rank of an integration test: carries out commands, and says on standard output what came of them.
+// One rank of an integration test: carries out commands, and says on standard output what came of
+// them.
 //
-//   join timeout_ms= world=             → joined status= slot= rank= epoch= world= synced= revision= text=
-//   allreduce id= count= redop= rebuild= in_place= barrier= kill_us= timeout_ms=   → op …
-//   submit (as allreduce), wait id=     → op …       cancel id=
-//   admit until=N or world=N            → admitted status= joined= rounds= world= epoch=
-//   step, state, spoil, verify, view, barrier, leave, rejoin, prepare count=, reset_peak, bye
+//   join timeout_ms= world=             → joined status= slot= rank= epoch= world= synced=
+//   revision= text= allreduce id= count= redop= rebuild= in_place= barrier= kill_us= timeout_ms= →
+//   op … submit (as allreduce), wait id=     → op …       cancel id= series first= ops= count=
+//   kill_us=  → series status= done= wrong= digest= contributors= admit until=N or world=N →
+//   admitted status= joined= rounds= world= epoch= step, state, spoil, verify, view, barrier,
+//   leave, rejoin, prepare count=, reset_peak, bye
 #pragma once
 
 #include <cstdlib>
@@ -19,6 +21,9 @@
 #include "tests/integration/values.h"
 
 namespace rhz::test {
+
+// Of a call that failed; empty for RHZ_OK and RHZ_PENDING.
+std::string last_error(rhz_status status);
 
 class Rank {
  public:
@@ -42,6 +47,7 @@ class Rank {
   bool submit(const Line& command);
   void wait(const Line& command);
   void tell_outcome(uint64_t id, Open& open, rhz_status status);
+  void series(const Line& command);
   void cancel(const Line& command);
   void admit(const Line& command);
   rhz_status admit_until(uint64_t joined_wanted, uint64_t world_wanted, uint64_t& joined,

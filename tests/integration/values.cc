@@ -46,7 +46,10 @@ float weight(const Contributors& c, bool average) {
 
 std::string text_of(const Contributors& c) {
   std::string text;
-  for (uint32_t slot : c.slots) text += (text.empty() ? "" : ",") + std::to_string(slot);
+  for (uint32_t slot : c.slots) {
+    if (!text.empty()) text += ',';
+    text += std::to_string(slot);
+  }
   return text;
 }
 
@@ -55,8 +58,8 @@ void note_set(Verdict& verdict, const Contributors& c) {
   const std::string text = text_of(c);
   const size_t bar = verdict.contributors.rfind('|');
   const bool first = verdict.contributors.empty();
-  const std::string last = bar == std::string::npos ? verdict.contributors
-                                                    : verdict.contributors.substr(bar + 1);
+  const std::string last =
+      bar == std::string::npos ? verdict.contributors : verdict.contributors.substr(bar + 1);
   if (first || last != text) verdict.contributors += (first ? "" : "|") + text;
 }
 
@@ -64,8 +67,8 @@ void check_range(Verdict& verdict, std::span<const float> result, uint64_t begin
                  uint64_t id, float factor, bool average) {
   for (uint64_t i = begin; i < end; ++i) {
     const float expected = factor * pattern(id, i);
-    const bool right = average ? std::fabs(result[i] - expected) <= 1e-6f * expected
-                               : result[i] == expected;
+    const bool right =
+        average ? std::fabs(result[i] - expected) <= 1e-6f * expected : result[i] == expected;
     if (!right && verdict.wrong++ == 0) verdict.first_wrong = i;
   }
 }
@@ -90,7 +93,8 @@ Verdict check_result(rhz_op* op, std::span<const float> result, uint64_t id, boo
       check_range(verdict, result, at, end, id, weight(begin, average), average);
     } else {
       for (uint64_t i = at; i < end; ++i)
-        check_range(verdict, result, i, i + 1, id, weight(contributors_of(op, i), average), average);
+        check_range(verdict, result, i, i + 1, id, weight(contributors_of(op, i), average),
+                    average);
       note_set(verdict, last);
     }
     begin = end < result.size() ? contributors_of(op, end) : last;

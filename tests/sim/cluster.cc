@@ -119,6 +119,11 @@ Outcome Cluster::run() {
   outcome_.steps = last;
   outcome_.views = oracles_.newest().epoch.value;
   outcome_.churn += coordinator_.crashes_at_appends();
+  outcome_.entered = oracles_.entries();
+  outcome_.members = oracles_.members_seen();
+  outcome_.deserted = std::none_of(processes_.begin(), processes_.end(), [this](const auto& p) {
+    return p->alive() && !p->ended() && oracles_.is_member(p->self());
+  });
   return outcome_;
 }
 

@@ -37,8 +37,8 @@ Config make_config(uint64_t seed) {
   Config c;
   c.seed = seed;
   c.run.run_id = "sim";
-  c.run.world = 1 + static_cast<uint32_t>(random.below(5));
-  c.run.max_world = std::max(c.run.world, 2 + static_cast<uint32_t>(random.below(5)));
+  c.run.world = random.chance(0.1) ? 1 : 2 + static_cast<uint32_t>(random.below(5));
+  c.run.max_world = std::max(c.run.world + static_cast<uint32_t>(random.below(3)), 3u);
   c.run.min_world = random.chance(0.15) ? 2 : 1;
   c.processes = c.run.max_world;
   // 4 KiB chunks divide bulk ops (> 16 KiB), small ones the others.

@@ -33,6 +33,7 @@ void Oracles::appended(const LogEntry& entry) {
     if (view.epoch <= view_.epoch)
       fail("V1", "epoch " + number(view.epoch.value) + " after " + number(view_.epoch.value));
     view_ = view;
+    members_seen_ += view.size();
     const std::set<NodeIndex> before = std::exchange(members_, {});
     for (const MemberInfo& member : view.members) {
       const NodeIndex who = index_of(member.id);
@@ -229,15 +230,13 @@ void Oracles::finished_step(NodeIndex who, uint64_t step, uint64_t state_hash) {
 }
 
 void Oracles::entered(NodeIndex who, uint64_t step, uint64_t state_hash) {
-  bool found = false;
+  ++entries_;
   for (const auto& [other, hash] : states_[step]) {
     if (!is_member(other) || other == who) continue;
-    found = true;
     if (hash != state_hash)
       fail("R2", "p" + number(who) + " entered with another state than p" + number(other) +
                      " has after step " + number(step));
   }
-  (void)found;  // the members that were there may all be gone by now
   states_[step].emplace_back(who, state_hash);
 }
 

@@ -59,6 +59,8 @@ class Oracles {
   uint64_t releases() const { return releases_count_; }
   uint64_t rebuilt() const { return rebuilt_; }
   uint64_t aborts() const { return aborts_; }
+  uint64_t entries() const { return entries_; }
+  uint64_t members_seen() const { return members_seen_; }
 
  private:
   struct Past {
@@ -85,7 +87,7 @@ class Oracles {
   std::map<OpSeq, std::vector<Release>> releases_;
   std::map<std::pair<OpKey, uint32_t>, std::map<std::vector<NodeIndex>, uint64_t>> right_;
   std::map<uint64_t, std::vector<std::pair<NodeIndex, uint64_t>>> states_;
-  uint64_t releases_count_ = 0, rebuilt_ = 0, aborts_ = 0;
+  uint64_t releases_count_ = 0, rebuilt_ = 0, aborts_ = 0, entries_ = 0, members_seen_ = 0;
   const uint64_t seed_;
 };
 

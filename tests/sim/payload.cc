@@ -1,6 +1,7 @@
 #include "tests/sim/payload.h"
 
 #include "runtime/base/bytes.h"
+#include "runtime/digest/digest.h"
 
 namespace rhz::sim {
 
@@ -33,10 +34,8 @@ void fill_input(const Config& config, OpKey op, NodeIndex who, uint64_t count, u
 }
 
 uint64_t hash_bytes(const std::byte* data, size_t size, uint64_t basis) {
-  uint64_t h = basis ^ (size * 0x9e3779b97f4a7c15ull);
-  for (; size >= 8; data += 8, size -= 8) h = mix64(h ^ load<uint64_t>(data));
-  for (; size > 0; ++data, --size) h = mix64(h ^ static_cast<uint64_t>(*data));
-  return h;
+  const Digest digest = digest128({data, size});
+  return mix64(load<uint64_t>(reinterpret_cast<const std::byte*>(digest.data())) ^ basis);
 }
 
 }  // namespace rhz::sim

@@ -44,7 +44,11 @@ Trainer::Trainer(World& world, const Config& config, Oracles& oracles, Directory
   RHZ_ASSERT("sim", state_.add(std::move(tensor)).is_ok());
 }
 
-Trainer::~Trainer() = default;
+Trainer::~Trainer() {
+  for (const auto& op : past_) check_poison(*op);
+  for (const auto& op : ops_)
+    if (op->returned) check_poison(*op);
+}
 
 void Trainer::attach(Node& node, std::function<Time()> clock) {
   node_ = &node;
@@ -159,7 +163,7 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
   std::fill(op.output.begin(), op.output.end(), kPoison);
   if (open_ > 0 || submitted_ < ops_.size() || advancing_) return;
   advancing_ = true;
-  Duration pause = World::between(world_.workload, Duration(0), config_.base_latency);
+  Duration pause = World::between(world_.workload, Duration(0), 8 * config_.base_latency);
   // After an error a program waits for better times before it tries the next step.
   if (result < 1000 && result != 0) pause += milliseconds(20);
   world_.after(pause, [this, self = self_, &directory = directory_] {
@@ -175,9 +179,10 @@ void Trainer::advance() {
   if (node_->ended()) return;
   std::move(ops_.begin(), ops_.end(), std::back_inserter(past_));
   ops_.clear();
-  for (const auto& op : past_) check_poison(*op);
-  for (size_t i = 0; past_.size() > kKeepPast && i < past_.size();)
+  for (size_t i = 0; past_.size() > kKeepPast && i < past_.size();) {
+    check_poison(*past_[i]);
     past_[i]->final ? void(past_.erase(past_.begin() + static_cast<long>(i))) : void(++i);
+  }
   if (at_boundary_) return begin_step();
   finish_step();
 }

@@ -1,0 +1,184 @@
+// What a rank does with ops.
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <functional>
+
+#include "tests/integration/rank.h"
+
+namespace rhz::test {
+namespace {
+
+uint64_t us_since(Clock::time_point start) {
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count());
+}
+
+// The kernel kills this process after so long, wherever it then is.
+void arm_kill(uint64_t us) {
+  sigevent event{};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGKILL;
+  timer_t timer;
+  if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) std::abort();
+  itimerspec when{};
+  when.it_value.tv_sec = static_cast<time_t>(us / 1'000'000);
+  when.it_value.tv_nsec = static_cast<long>(us % 1'000'000 * 1000 + 1);
+  timer_settime(timer, 0, &when, nullptr);
+}
+
+uint32_t rebuild_mode(const std::string& name) {
+  if (name == "strict") return RHZ_REBUILD_STRICT;
+  if (name == "keep") return RHZ_REBUILD_KEEP;
+  if (name == "fail") return RHZ_REBUILD_FAIL;
+  return RHZ_REBUILD_DEFAULT;
+}
+
+}  // namespace
+
+rhz_status Rank::barrier() {
+  rhz_op* op = nullptr;
+  rhz_status status = rhz_barrier(comm_, &op);
+  if (status == RHZ_OK) status = rhz_op_wait(op, 0, 0);
+  rhz_op_release(op);
+  return status;
+}
+
+void Rank::allreduce(const Line& command) {
+  if (submit(command)) wait(command);
+}
+
+std::vector<float> Rank::buffer(uint64_t count) {
+  for (auto& spare : spare_) {
+    if (spare.size() != count) continue;
+    std::vector<float> found = std::move(spare);
+    std::swap(spare, spare_.back());
+    spare_.pop_back();
+    return found;
+  }
+  return std::vector<float>(count);
+}
+
+bool Rank::submit(const Line& command) {
+  const uint64_t id = command.number("id"), count = command.number("count");
+  Open& open = open_[id];
+  open.in_place = command.number("in_place") != 0;
+  open.average = command.text("redop") == "avg";
+  open.slot = view_.slot;
+  open.recv = buffer(count);
+  if (!open.in_place) open.send = buffer(count);
+  fill_input(open.in_place ? open.recv : open.send, id, open.slot);
+  rhz_allreduce_params params{};
+  params.struct_size = sizeof params;
+  params.send = open.in_place ? nullptr : open.send.data();
+  params.recv = open.recv.data();
+  params.count_elems = count;
+  params.dtype = RHZ_DTYPE_F32;
+  params.redop = open.average ? RHZ_REDOP_AVG : RHZ_REDOP_SUM;
+  params.rebuild = rebuild_mode(command.text("rebuild"));
+  params.timeout_ms = static_cast<uint32_t>(command.number("timeout_ms"));
+  if (command.number("barrier")) {
+    if (const rhz_status status = barrier(); status != RHZ_OK) {
+      std::printf("op id=%llu status=%d text=in the barrier: %s\n",
+                  static_cast<unsigned long long>(id), status, rhz_last_error());
+      return false;
+    }
+  }
+  if (const uint64_t us = command.number("kill_us")) arm_kill(us);
+  open.submitted = Clock::now();
+  const rhz_status status = rhz_allreduce(comm_, &params, &open.op);
+  if (status != RHZ_OK) {
+    std::printf("op id=%llu status=%d text=%s\n", static_cast<unsigned long long>(id), status,
+                rhz_last_error());
+    open_.erase(id);
+    return false;
+  }
+  if (command.verb == "submit")
+    std::printf("submitted id=%llu\n", static_cast<unsigned long long>(id));
+  return true;
+}
+
+void Rank::wait(const Line& command) {
+  const auto found = open_.find(command.number("id"));
+  if (found == open_.end()) return void(std::printf("unknown id=%s\n", command.text("id").c_str()));
+  Open& open = found->second;
+  const auto flags = static_cast<uint32_t>(command.number("final") ? RHZ_WAIT_FINAL : 0);
+  const rhz_status status =
+      rhz_op_wait(open.op, static_cast<uint32_t>(command.number("wait_ms")), flags);
+  tell_outcome(found->first, open, status);
+  if (status == RHZ_PENDING) return;
+  rhz_op_release(open.op);
+  spare_.push_back(std::move(open.recv));
+  if (!open.in_place) spare_.push_back(std::move(open.send));
+  open_.erase(found);
+}
+
+void Rank::tell_outcome(uint64_t id, Open& open, rhz_status status) {
+  const uint64_t us = us_since(open.submitted);
+  rhz_op_info info{};
+  info.struct_size = sizeof info;
+  if (rhz_op_info_get(open.op, &info) != RHZ_OK) std::abort();
+  Verdict verdict;
+  uint64_t changed = 0, digest = 0;
+  if (status == RHZ_OK) {
+    verdict = check_result(open.op, open.recv, id, open.average);
+    digest = digest_of(open.recv);
+    if (!open.in_place) changed = count_changed(open.send, id, open.slot);
+  }
+  std::printf(
+      "op id=%llu status=%d wrong=%llu first_wrong=%llu changed=%llu digest=%016llx "
+      "contributors=%s seq=%llu first_epoch=%llu epoch=%llu rebuilds=%u held=%llu "
+      "redone=%llu us=%llu culprit=%d text=%s%s\n",
+      static_cast<unsigned long long>(id), status, static_cast<unsigned long long>(verdict.wrong),
+      static_cast<unsigned long long>(verdict.first_wrong),
+      static_cast<unsigned long long>(changed), static_cast<unsigned long long>(digest),
+      verdict.contributors.c_str(), static_cast<unsigned long long>(info.op_seq),
+      static_cast<unsigned long long>(info.first_epoch),
+      static_cast<unsigned long long>(info.last_epoch), info.rebuilds,
+      static_cast<unsigned long long>(info.held_bytes),
+      static_cast<unsigned long long>(info.redone_bytes), static_cast<unsigned long long>(us),
+      static_cast<int>(info.culprit_slot_plus_one) - 1, info.text, verdict.problem.c_str());
+}
+
+void Rank::cancel(const Line& command) {
+  const auto found = open_.find(command.number("id"));
+  const rhz_status status =
+      found == open_.end() ? RHZ_ERR_ARGUMENT : rhz_op_cancel(found->second.op);
+  std::printf("cancelled status=%d\n", status);
+}
+
+// Small ops one after the other: one line, with a digest over the results and the contributors of
+// all of them.
+void Rank::series(const Line& command) {
+  const uint64_t first = command.number("first"), ops = command.number("ops");
+  std::vector<float> send(command.number("count")), recv(send.size());
+  uint64_t wrong = 0, digest = 0, done = 0;
+  rhz_status status = RHZ_OK;
+  std::string last;
+  if (const uint64_t us = command.number("kill_us")) arm_kill(us);
+  for (; done < ops && status == RHZ_OK; ++done) {
+    fill_input(send, first + done, view_.slot);
+    rhz_allreduce_params params{};
+    params.struct_size = sizeof params;
+    params.send = send.data();
+    params.recv = recv.data();
+    params.count_elems = send.size();
+    params.dtype = RHZ_DTYPE_F32;
+    rhz_op* op = nullptr;
+    status = rhz_allreduce(comm_, &params, &op);
+    if (status == RHZ_OK) status = rhz_op_wait(op, 0, 0);
+    if (status == RHZ_OK) {
+      const Verdict verdict = check_result(op, recv, first + done, false);
+      wrong += verdict.wrong;
+      last = verdict.contributors;
+      digest = digest * 31 + digest_of(recv) + std::hash<std::string>()(last);
+    }
+    rhz_op_release(op);
+  }
+  std::printf("series status=%d done=%llu wrong=%llu digest=%016llx contributors=%s text=%s\n",
+              status, static_cast<unsigned long long>(done), static_cast<unsigned long long>(wrong),
+              static_cast<unsigned long long>(digest), last.c_str(), last_error(status).c_str());
+}
+
+}  // namespace rhz::test
