@@ -27,8 +27,8 @@ Status check(const Reduction& r, uint32_t ranks, const std::string& transport,
              const std::vector<uint64_t>& sizes) {
   const uint32_t dtype = dtype_number(r.dtype), redop = redop_number(r.redop);
   if (!dtype) {
-    return {Code::kArgument, "unknown dtype \"" + r.dtype + "\"; there are " +
-                                 list_of(reduce::kDtypes, dtype_name)};
+    return {Code::kArgument,
+            "unknown dtype \"" + r.dtype + "\"; there are " + list_of(reduce::kDtypes, dtype_name)};
   }
   if (!redop) {
     return {Code::kArgument, "unknown reduction \"" + r.redop + "\"; there are " +
@@ -39,8 +39,8 @@ Status check(const Reduction& r, uint32_t ranks, const std::string& transport,
   if (!rebuild_number(r.rebuild))
     return {Code::kArgument, "unknown rebuild mode \"" + r.rebuild + "\"; there are strict, keep"};
   if (transport != "tcp" && transport != "auto") {
-    return {Code::kArgument, "the transport \"" + transport +
-                                 "\" is not in this build; there are tcp, auto"};
+    return {Code::kArgument,
+            "the transport \"" + transport + "\" is not in this build; there are tcp, auto"};
   }
   if (ranks < 1 || ranks > kMostRanks)
     return {Code::kArgument, format("-n must be from 1 to %u", kMostRanks)};
@@ -66,7 +66,8 @@ bool parse_sizes(const std::string& text, std::vector<uint64_t>& out) {
 
 void add_reduction(CLI::App* sub, Reduction& r) {
   sub->add_option("--dtype", r.dtype, "i8 … u64, f16, bf16, f32, f64")->capture_default_str();
-  sub->add_option("--redop", r.redop, "sum, avg, prod, min, max, band, bor, bxor")->capture_default_str();
+  sub->add_option("--redop", r.redop, "sum, avg, prod, min, max, band, bor, bxor")
+      ->capture_default_str();
   sub->add_option("--rebuild", r.rebuild, "strict, keep")->capture_default_str();
   sub->add_flag("--in-place", r.in_place, "the input is overwritten");
   sub->add_flag("--huge-pages", r.huge_pages,
@@ -88,8 +89,9 @@ void add_allreduce(CLI::App* bench, int& exit_status) {
   sub->add_option("--iterations", o->iterations, "per size (default: by the size)");
   sub->add_flag("--json", o->json, "one object per size");
   add_reduction(sub, o->reduction);
-  sub->footer("example: rhizome bench allreduce -n 4 --bytes 4KiB,1MiB,64MiB --transport tcp "
-              "--dtype f32 --json");
+  sub->footer(
+      "example: rhizome bench allreduce -n 4 --bytes 4KiB,1MiB,64MiB --transport tcp "
+      "--dtype f32 --json");
   sub->callback([o, sizes, &exit_status] {
     const char* name = "bench allreduce";
     if (!parse_sizes(*sizes, o->bytes)) {
@@ -121,8 +123,9 @@ void add_recovery(CLI::App* bench, int& exit_status) {
   sub->add_option("--suspicion-ms", o->suspicion_ms, "of the run")->capture_default_str();
   sub->add_option("--stop-ms", o->stop_ms,
                   "with --fault stop: thawed after this (default: once the others are done)");
-  sub->add_option("--log-dir", o->log_dir, "folder of the decision log (default: the system's "
-                                           "for temporary files)");
+  sub->add_option("--log-dir", o->log_dir,
+                  "folder of the decision log (default: the system's "
+                  "for temporary files)");
   sub->add_flag("--json", o->json, "one object");
   add_reduction(sub, o->reduction);
   sub->footer("example: rhizome bench recovery -n 4 --bytes 64MiB --fault kill --reps 20 --json");

@@ -1,4 +1,5 @@
-// What the benchmarks share: which reduction, how it is named on the command line, and the files that hold their parts.
+// What the benchmarks share: which reduction, how it is named on the command line, and the files
+// that hold their parts.
 //
 //   bench.cc            the command lines
 //   bench_world.*       a coordinator and its ranks, as processes that talk in lines

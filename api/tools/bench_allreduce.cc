@@ -12,7 +12,7 @@
 namespace rhz::tools {
 namespace {
 
-constexpr uint64_t kStartNs = 60'000'000'000;   // for starting, joining and a warm-up
+constexpr uint64_t kStartNs = 60'000'000'000;     // for starting, joining and a warm-up
 constexpr uint64_t kSilenceNs = 120'000'000'000;  // no rank said anything: something hangs
 constexpr const char* kAlgorithm = "ring";
 
@@ -99,14 +99,14 @@ class Bench {
 
   void print_head() const {
     if (o_.json) return;
-    std::printf("all-reduce %s %s, %u ranks, tcp (%s), %s, rebuild %s; busbw = 2(N-1)/N bytes/time, "
-                "GB = 10^9 bytes\n",
-                o_.reduction.dtype.c_str(), o_.reduction.redop.c_str(), o_.ranks,
-                congestion_control().c_str(),
-                o_.reduction.in_place ? "in place" : "out of place",
-                o_.reduction.rebuild.c_str());
-    std::printf("%10s %6s %6s %12s %12s %12s %8s %8s %8s %10s\n", "size", "algo", "ops", "median us",
-                "min us", "p99 us", "algbw", "busbw", "cpu s/GB", "extra RSS");
+    std::printf(
+        "all-reduce %s %s, %u ranks, tcp (%s), %s, rebuild %s; busbw = 2(N-1)/N bytes/time, "
+        "GB = 10^9 bytes\n",
+        o_.reduction.dtype.c_str(), o_.reduction.redop.c_str(), o_.ranks,
+        congestion_control().c_str(), o_.reduction.in_place ? "in place" : "out of place",
+        o_.reduction.rebuild.c_str());
+    std::printf("%10s %6s %6s %12s %12s %12s %8s %8s %8s %10s\n", "size", "algo", "ops",
+                "median us", "min us", "p99 us", "algbw", "busbw", "cpu s/GB", "extra RSS");
     std::fflush(stdout);
   }
 
@@ -131,17 +131,25 @@ class Bench {
     const double gigabytes = static_cast<double>(bytes) * static_cast<double>(slowest.size()) / 1e9;
     const double cpu = static_cast<double>(cpu_ns) / 1e9 / gigabytes;
     if (o_.json) {
-      const nlohmann::ordered_json row{
-          {"bench", "allreduce"},     {"n", o_.ranks},
-          {"transport", "tcp"},       {"dtype", o_.reduction.dtype},
-          {"bytes", bytes},           {"algorithm", kAlgorithm},
-          {"median_us", median},      {"min_us", least},
-          {"p99_us", p99},            {"algbw_GBps", algbw},
-          {"busbw_GBps", busbw},      {"iterations", slowest.size()},
-          {"redop", o_.reduction.redop}, {"rebuild", o_.reduction.rebuild},
-          {"in_place", o_.reduction.in_place}, {"congestion", congestion_control()},
-          {"peak_rss_extra_bytes", rss}, {"cpu_seconds_per_GB", cpu},
-          {"wrong", wrong_}};
+      const nlohmann::ordered_json row{{"bench", "allreduce"},
+                                       {"n", o_.ranks},
+                                       {"transport", "tcp"},
+                                       {"dtype", o_.reduction.dtype},
+                                       {"bytes", bytes},
+                                       {"algorithm", kAlgorithm},
+                                       {"median_us", median},
+                                       {"min_us", least},
+                                       {"p99_us", p99},
+                                       {"algbw_GBps", algbw},
+                                       {"busbw_GBps", busbw},
+                                       {"iterations", slowest.size()},
+                                       {"redop", o_.reduction.redop},
+                                       {"rebuild", o_.reduction.rebuild},
+                                       {"in_place", o_.reduction.in_place},
+                                       {"congestion", congestion_control()},
+                                       {"peak_rss_extra_bytes", rss},
+                                       {"cpu_seconds_per_GB", cpu},
+                                       {"wrong", wrong_}};
       std::printf("%s\n", row.dump().c_str());
     } else {
       std::printf("%10s %6s %6zu %12.1f %12.1f %12.1f %8.3f %8.3f %8.2f %10s\n",

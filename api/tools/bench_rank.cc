@@ -17,7 +17,8 @@ uint64_t cpu_ns() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   auto ns = [](const timeval& t) {
-    return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_usec) * 1000;
+    return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 +
+           static_cast<uint64_t>(t.tv_usec) * 1000;
   };
   return ns(usage.ru_utime) + ns(usage.ru_stime);
 }
@@ -128,7 +129,8 @@ std::vector<uint32_t> BenchRank::contributors_at(uint64_t element) const {
   return slots;
 }
 
-// All ranks in an op begun with all; all but one, this one among them, in an op that ended after the fault.
+// All ranks in an op begun with all; all but one, this one among them, in an op that ended after
+// the fault.
 bool BenchRank::legal(const std::vector<uint32_t>& slots) const {
   if (slots.size() == options_.ranks) return last_info_.first_epoch == founded_epoch_;
   return last_info_.last_epoch > founded_epoch_ && slots.size() + 1 == options_.ranks &&
@@ -142,8 +144,8 @@ uint64_t BenchRank::wrong(const void* result, uint64_t count, uint64_t op_number
     if (!one_set || !legal(first)) return count;
     return values_.wrong(result, 0, count, first, op_number);
   }
-  // Chunk by chunk.  The API tells contributors by element: runs of blocks with equal sets at both ends are one chunk's or
-  // equal chunks', since a chunk is no smaller than a block.
+  // Chunk by chunk.  The API tells contributors by element: runs of blocks with equal sets at both
+  // ends are one chunk's or equal chunks', since a chunk is no smaller than a block.
   constexpr uint64_t kBlock = 1024;
   uint64_t wrong = 0;
   for (uint64_t at = 0; at < count;) {

@@ -51,7 +51,8 @@ class BenchRank {
   };
   // One all-reduce of recv (in place) or of send into recv.
   bool allreduce(const void* send, void* recv, uint64_t count, uint32_t timeout_ms, Op& op);
-  // Elements of the last op's result that are not what its contributors make; before the first fault these must be all ranks.
+  // Elements of the last op's result that are not what its contributors make; before the first
+  // fault these must be all ranks.
   uint64_t wrong(const void* result, uint64_t count, uint64_t op_number);
   void leave();
 

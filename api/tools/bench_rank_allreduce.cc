@@ -1,4 +1,5 @@
-// A rank of `bench allreduce`: per size a warm-up that is checked, then timed ops, some of them checked.
+// A rank of `bench allreduce`: per size a warm-up that is checked, then timed ops, some of them
+// checked.
 #include <cstdio>
 #include <cstring>
 

@@ -1,4 +1,5 @@
-// A rank of `bench recovery`: a fixed number of ops, so that survivors need not agree on when to end.
+// A rank of `bench recovery`: a fixed number of ops, so that survivors need not agree on when to
+// end.
 #include <cstdio>
 
 #include "api/tools/bench_rank.h"
@@ -36,11 +37,12 @@ bool rank_recovery(BenchRank& rank) {
     const uint64_t wrong = check ? rank.wrong(recv.data(), count, k) : 0;
     const std::string digest =
         check ? to_hex(digest128({static_cast<const std::byte*>(recv.data()), bytes})) : "-";
-    tell(format("@op op=%u begin_ns=%llu end_ns=%llu rebuilds=%u held=%llu redone=%llu "
-                "least=%u wrong=%llu digest=%s",
-                k, static_cast<ull>(op.begin_ns), static_cast<ull>(op.end_ns), op.info.rebuilds,
-                static_cast<ull>(op.info.held_bytes), static_cast<ull>(op.info.redone_bytes),
-                op.info.contributors_min, static_cast<ull>(wrong), digest.c_str()));
+    tell(
+        format("@op op=%u begin_ns=%llu end_ns=%llu rebuilds=%u held=%llu redone=%llu "
+               "least=%u wrong=%llu digest=%s",
+               k, static_cast<ull>(op.begin_ns), static_cast<ull>(op.end_ns), op.info.rebuilds,
+               static_cast<ull>(op.info.held_bytes), static_cast<ull>(op.info.redone_bytes),
+               op.info.contributors_min, static_cast<ull>(wrong), digest.c_str()));
   }
   return true;
 }

@@ -42,8 +42,8 @@ class LogFolder {
 };
 
 struct Totals {
-  std::vector<double> gone_ms, detect_ms, usable_ms, op_done_ms, after_usable_ms, bound_ms, steady_ms, held,
-      redone;
+  std::vector<double> gone_ms, detect_ms, usable_ms, op_done_ms, after_usable_ms, bound_ms,
+      steady_ms, held, redone;
   uint64_t wrong = 0;
   uint32_t hangs = 0, misses = 0, evictions = 0, reps = 0;
 
@@ -71,7 +71,9 @@ struct Totals {
 };
 
 Json percentiles(const std::vector<double>& values) {
-  return {{"p50", percentile(values, 50)}, {"p99", percentile(values, 99)}, {"max", percentile(values, 100)}};
+  return {{"p50", percentile(values, 50)},
+          {"p99", percentile(values, 99)},
+          {"max", percentile(values, 100)}};
 }
 
 void print_json(const RecoveryOptions& o, const Totals& t, uint64_t seed) {
@@ -105,11 +107,12 @@ void print_json(const RecoveryOptions& o, const Totals& t, uint64_t seed) {
 }
 
 void print_table(const RecoveryOptions& o, const Totals& t, uint64_t seed) {
-  std::printf("recovery: %s one of %u ranks in an all-reduce of %s (%s %s, rebuild %s), %u times, "
-              "seed %llu\n",
-              o.fault.c_str(), o.ranks, bytes_text(o.bytes).c_str(), o.reduction.dtype.c_str(),
-              o.reduction.redop.c_str(), o.reduction.rebuild.c_str(), t.reps,
-              static_cast<unsigned long long>(seed));
+  std::printf(
+      "recovery: %s one of %u ranks in an all-reduce of %s (%s %s, rebuild %s), %u times, "
+      "seed %llu\n",
+      o.fault.c_str(), o.ranks, bytes_text(o.bytes).c_str(), o.reduction.dtype.c_str(),
+      o.reduction.redop.c_str(), o.reduction.rebuild.c_str(), t.reps,
+      static_cast<unsigned long long>(seed));
   std::printf("%-34s %10s %10s %10s\n", "ms from the fault, last survivor", "p50", "p99", "max");
   const struct {
     const char* name;
@@ -123,10 +126,11 @@ void print_table(const RecoveryOptions& o, const Totals& t, uint64_t seed) {
     std::printf("%-34s %10.2f %10.2f %10.2f\n", row.name, percentile(row.values, 50),
                 percentile(row.values, 99), percentile(row.values, 100));
   }
-  std::printf("steady op of the survivors %.2f ms; held at the seal %.0f %%, (1 - held) x steady "
-              "%.2f ms, redone %s (medians)\n",
-              percentile(t.steady_ms, 50), 100 * percentile(t.held, 50), percentile(t.bound_ms, 50),
-              bytes_text(static_cast<uint64_t>(percentile(t.redone, 50))).c_str());
+  std::printf(
+      "steady op of the survivors %.2f ms; held at the seal %.0f %%, (1 - held) x steady "
+      "%.2f ms, redone %s (medians)\n",
+      percentile(t.steady_ms, 50), 100 * percentile(t.held, 50), percentile(t.bound_ms, 50),
+      bytes_text(static_cast<uint64_t>(percentile(t.redone, 50))).c_str());
   std::printf("evictions %u, wrong %llu, hangs %u; %u faults hit no op and were repeated\n",
               t.evictions, static_cast<unsigned long long>(t.wrong), t.hangs, t.misses);
 }
@@ -146,14 +150,17 @@ int bench_recovery(const RecoveryOptions& o) {
     if (isatty(STDERR_FILENO)) std::fprintf(stderr, "\rrep %u of %u ", totals.reps + 1, o.reps);
     const RepResult result = RecoveryRep(o, random, folder.log(i)).run();
     if (!result.failure.empty()) {
-      return complain("bench recovery", format("%s (repetition %u, seed %llu)", result.failure.c_str(),
-                                               i + 1, static_cast<unsigned long long>(seed)));
+      return complain("bench recovery",
+                      format("%s (repetition %u, seed %llu)", result.failure.c_str(), i + 1,
+                             static_cast<unsigned long long>(seed)));
     }
     totals.add(result);
   }
   if (isatty(STDERR_FILENO)) std::fprintf(stderr, "\r\033[K");
-  if (o.json) print_json(o, totals, seed);
-  else print_table(o, totals, seed);
+  if (o.json)
+    print_json(o, totals, seed);
+  else
+    print_table(o, totals, seed);
   return totals.wrong == 0 && totals.hangs == 0 ? 0 : kFailure;
 }
 

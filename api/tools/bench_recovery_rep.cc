@@ -15,8 +15,9 @@ namespace {
 
 constexpr uint64_t kSecond = 1'000'000'000;
 constexpr uint64_t kStartNs = 60 * kSecond, kEndNs = 90 * kSecond;
-constexpr uint64_t kThawNs = 15 * kSecond;  // for a thawed victim to learn that it is out, and to end
-constexpr uint64_t kSmallOp = 1u << 20;     // such ops are over before the fault can be aimed at one
+constexpr uint64_t kThawNs =
+    15 * kSecond;                        // for a thawed victim to learn that it is out, and to end
+constexpr uint64_t kSmallOp = 1u << 20;  // such ops are over before the fault can be aimed at one
 constexpr uint32_t kNoOpHit = UINT32_MAX;
 
 double ms_since(uint64_t from_ns, uint64_t to_ns) {
@@ -66,7 +67,8 @@ void RecoveryRep::said(uint32_t rank, std::string_view line) {
 }
 
 void RecoveryRep::pump(uint64_t until_ns, const std::function<bool()>& wanted) {
-  world_->pump(until_ns, [this](uint32_t rank, std::string_view line) { said(rank, line); }, wanted);
+  world_->pump(
+      until_ns, [this](uint32_t rank, std::string_view line) { said(rank, line); }, wanted);
 }
 
 bool RecoveryRep::survivors_ended() const {
@@ -81,7 +83,8 @@ bool RecoveryRep::reach_the_op() {
     return std::all_of(ranks_.begin(), ranks_.end(), [](const RankLog& r) { return r.begun_ns; });
   };
   auto any_failed = [&] {
-    return std::any_of(ranks_.begin(), ranks_.end(), [](const RankLog& r) { return !r.fail.empty(); });
+    return std::any_of(ranks_.begin(), ranks_.end(),
+                       [](const RankLog& r) { return !r.fail.empty(); });
   };
   pump(monotonic_ns() + kStartNs, [&] { return all_begun() || any_failed(); });
   return all_begun() && !any_failed();
@@ -137,7 +140,8 @@ uint32_t RecoveryRep::op_in_flight() const {
       if (s.end_ns > fault_ns_) op = std::min(op, s.op);
   }
   for (uint32_t r = 0; r < options_.ranks && op != kNoOpHit; ++r)
-    if (const OpStamp* s = r == victim_ ? nullptr : stamp(r, op); s && s->begin_ns < fault_ns_) return op;
+    if (const OpStamp* s = r == victim_ ? nullptr : stamp(r, op); s && s->begin_ns < fault_ns_)
+      return op;
   return kNoOpHit;
 }
 
@@ -178,7 +182,8 @@ void RecoveryRep::judge(RepResult& result) const {
   const bool out = options_.fault == "kill" || ranks_[victim_].evicted;
   std::map<uint32_t, std::string> digests;
   auto first_after = [&](const std::vector<uint64_t>& times) {
-    const auto at = std::find_if(times.begin(), times.end(), [&](uint64_t t) { return t >= fault_ns_; });
+    const auto at =
+        std::find_if(times.begin(), times.end(), [&](uint64_t t) { return t >= fault_ns_; });
     return at == times.end() ? uint64_t{0} : *at;
   };
   for (uint32_t r = 0; r < options_.ranks; ++r) {
@@ -187,9 +192,9 @@ void RecoveryRep::judge(RepResult& result) const {
     if (world_->alive(r) || rank.hang) {
       ++result.hangs;
     } else if (!rank.fail.empty() || world_->wait_status(r) != 0) {
-      result.failure = format("rank %u: %s", r,
-                              rank.fail.empty() ? wait_text(world_->wait_status(r)).c_str()
-                                                : rank.fail.c_str());
+      result.failure =
+          format("rank %u: %s", r,
+                 rank.fail.empty() ? wait_text(world_->wait_status(r)).c_str() : rank.fail.c_str());
     }
     for (const OpStamp& s : rank.ops) {
       result.wrong += s.wrong;

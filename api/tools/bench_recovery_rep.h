@@ -1,7 +1,9 @@
-// One repetition of `bench recovery`: a fresh run, a fault at a random moment of an op, and what the survivors stamped.
+// One repetition of `bench recovery`: a fresh run, a fault at a random moment of an op, and what
+// the survivors stamped.
 //
-// All stamps are CLOCK_MONOTONIC: the fault's by this process just before it happens, the ops' by the ranks, seals and
-// installs by the runtime's own log lines (RHZ_LOG=info), which the ranks print.
+// All stamps are CLOCK_MONOTONIC: the fault's by this process just before it happens, the ops' by
+// the ranks, seals and installs by the runtime's own log lines (RHZ_LOG=info), which the ranks
+// print.
 #pragma once
 
 #include <memory>
@@ -18,7 +20,8 @@ struct RepResult {
   bool evicted = false;  // a new view without the victim
   // From the fault to the last survivor's: first seal, first install, end of the op in flight.
   double detect_ms = 0, usable_ms = 0, op_done_ms = 0;
-  double gone_ms = 0;       // until the kernel had closed the victim's files (kill): nobody can know earlier
+  double gone_ms =
+      0;  // until the kernel had closed the victim's files (kill): nobody can know earlier
   double steady_op_ms = 0;  // of the survivors afterwards
   double held_share = 0;    // bytes of the op that some survivor held at the seal
   uint64_t redone_bytes = 0;

@@ -15,7 +15,8 @@ namespace {
 using reduce::Dtype;
 using reduce::RedOp;
 
-constexpr size_t kBlock = 1024;  // elements checked at once: the accumulators stay in the first cache
+constexpr size_t kBlock =
+    1024;  // elements checked at once: the accumulators stay in the first cache
 
 struct F16 {
   uint16_t bits;
@@ -31,14 +32,20 @@ constexpr bool kFloat = !std::is_integral_v<T>;
 
 template <class T>
 T from_double(double value) {
-  if constexpr (std::is_same_v<T, F16>) return {reduce::f16_from_f32(static_cast<float>(value))};
-  else if constexpr (std::is_same_v<T, Bf16>) return {reduce::bf16_from_f32(static_cast<float>(value))};
-  else return static_cast<T>(value);
+  if constexpr (std::is_same_v<T, F16>)
+    return {reduce::f16_from_f32(static_cast<float>(value))};
+  else if constexpr (std::is_same_v<T, Bf16>)
+    return {reduce::bf16_from_f32(static_cast<float>(value))};
+  else
+    return static_cast<T>(value);
 }
 
-// Sums of kMostRanks of them, and all partial ones, are exact: bf16 has 8 bits of significand, f16 has 11.
+// Sums of kMostRanks of them, and all partial ones, are exact: bf16 has 8 bits of significand, f16
+// has 11.
 template <class T>
-constexpr int32_t kRange = std::is_same_v<T, Bf16> ? 4 : std::is_same_v<T, F16> ? 32 : 512;
+constexpr int32_t kRange = std::is_same_v<T, Bf16>  ? 4
+                           : std::is_same_v<T, F16> ? 32
+                                                    : 512;
 // Averages of integers are of sums that do not wrap.
 template <class T>
 constexpr int32_t kAverageRange = sizeof(T) == 1 ? 2 : 512;
@@ -75,8 +82,10 @@ T integer_input(uint32_t h, RedOp redop) {
 
 template <class T>
 T input(uint32_t h, RedOp redop) {
-  if constexpr (kFloat<T>) return from_double<T>(float_input<T>(h, redop));
-  else return integer_input<T>(h, redop);
+  if constexpr (kFloat<T>)
+    return from_double<T>(float_input<T>(h, redop));
+  else
+    return integer_input<T>(h, redop);
 }
 
 template <class T>
@@ -107,15 +116,20 @@ W combine(W a, W b, RedOp redop) {
 template <class T>
 bool equal(T got, Wide<T> all, size_t contributors, RedOp redop) {
   if (redop != RedOp::avg) {
-    if constexpr (kFloat<T>) return static_cast<double>(got) == all;
-    else return got == static_cast<T>(all);
+    if constexpr (kFloat<T>)
+      return static_cast<double>(got) == all;
+    else
+      return got == static_cast<T>(all);
   }
   const auto n = static_cast<Wide<T>>(contributors);
   if constexpr (!kFloat<T>) {
     return got == static_cast<T>(all / n);
   } else {
     // One rounding of the sum, one of the quotient, in the dtype's own precision.
-    const double bound = sizeof(T) == 8 ? 1e-15 : sizeof(T) == 4 ? 2.4e-7 : std::is_same_v<T, F16> ? 2e-3 : 1.6e-2;
+    const double bound = sizeof(T) == 8           ? 1e-15
+                         : sizeof(T) == 4         ? 2.4e-7
+                         : std::is_same_v<T, F16> ? 2e-3
+                                                  : 1.6e-2;
     return std::abs(static_cast<double>(got) - all / n) <= bound * std::abs(all / n);
   }
 }

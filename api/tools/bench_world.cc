@@ -17,21 +17,22 @@
 namespace rhz::tools {
 namespace {
 
-// A dead rank shows by the end of its output; one that lives on without output is looked at so often.
+// A dead rank shows by the end of its output; one that lives on without output is looked at so
+// often.
 constexpr uint64_t kLookNs = 100'000'000;
 
 Command rank_command(const RankOptions& r, bool log_events) {
   Command command;
-  command.arguments = {self_path(),   "bench-rank",
-                       "--kind",      r.kind,
-                       "--plan",      r.plan,
-                       "--slot",      std::to_string(r.slot),
-                       "--ranks",     std::to_string(r.ranks),
-                       "--before",    std::to_string(r.before),
-                       "--after",     std::to_string(r.after),
-                       "--dtype",     r.reduction.dtype,
-                       "--redop",     r.reduction.redop,
-                       "--rebuild",   r.reduction.rebuild,
+  command.arguments = {self_path(),     "bench-rank",
+                       "--kind",        r.kind,
+                       "--plan",        r.plan,
+                       "--slot",        std::to_string(r.slot),
+                       "--ranks",       std::to_string(r.ranks),
+                       "--before",      std::to_string(r.before),
+                       "--after",       std::to_string(r.after),
+                       "--dtype",       r.reduction.dtype,
+                       "--redop",       r.reduction.redop,
+                       "--rebuild",     r.reduction.rebuild,
                        "--coordinator", r.coordinator};
   if (r.reduction.in_place) command.arguments.emplace_back("--in-place");
   if (r.reduction.huge_pages) command.arguments.emplace_back("--huge-pages");
@@ -114,7 +115,8 @@ std::string congestion_control() {
   const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   char name[16] = "";
   socklen_t length = sizeof name;
-  if (!fd || getsockopt(fd.get(), IPPROTO_TCP, TCP_CONGESTION, name, &length) != 0) return "unknown";
+  if (!fd || getsockopt(fd.get(), IPPROTO_TCP, TCP_CONGESTION, name, &length) != 0)
+    return "unknown";
   // What the transport does within a host, where it is permitted.
   if (std::string_view(name).starts_with("bbr") &&
       setsockopt(fd.get(), IPPROTO_TCP, TCP_CONGESTION, "reno", 4) == 0)

@@ -26,7 +26,8 @@ class BenchWorld {
   ~BenchWorld();  // kills who is left
 
   using OnLine = std::function<void(uint32_t rank, std::string_view line)>;
-  // Gives out what the ranks say, until the time, or until `wanted()`, or until all ranks have ended.
+  // Gives out what the ranks say, until the time, or until `wanted()`, or until all ranks have
+  // ended.
   void pump(uint64_t until_ns, const OnLine& on_line, const std::function<bool()>& wanted);
   void signal(uint32_t rank, int signal);
   bool alive(uint32_t rank) const { return ranks_[rank].alive; }

@@ -19,9 +19,7 @@ namespace {
 
 constexpr size_t kMaxLine = size_t{1} << 20;  // a longer one is given out in pieces
 
-Status failed(const std::string& what) {
-  return {Code::kIo, what + ": " + std::strerror(errno)};
-}
+Status failed(const std::string& what) { return {Code::kIo, what + ": " + std::strerror(errno)}; }
 
 struct Pipe {
   Fd read, write;
@@ -45,9 +43,8 @@ std::vector<std::string> environment_with(
   std::vector<std::string> all;
   for (char** entry = environ; entry && *entry; ++entry) {
     const std::string_view text(*entry);
-    const bool replaced = std::any_of(added.begin(), added.end(), [&](const auto& a) {
-      return text.starts_with(a.first + "=");
-    });
+    const bool replaced = std::any_of(
+        added.begin(), added.end(), [&](const auto& a) { return text.starts_with(a.first + "="); });
     if (!replaced) all.emplace_back(text);
   }
   for (const auto& [name, value] : added) all.push_back(name + "=" + value);
@@ -63,7 +60,8 @@ std::vector<std::string> environment_with(
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  signal(SIGPIPE, SIG_DFL);
+  // A shell starts its background jobs with SIGINT ignored; what we pass on is meant to arrive.
+  for (int number : {SIGPIPE, SIGINT, SIGTERM}) signal(number, SIG_DFL);
   const int null = open("/dev/null", O_RDONLY);
   if (null >= 0) dup2(null, STDIN_FILENO);
   dup2(out, STDOUT_FILENO);

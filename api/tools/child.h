@@ -1,4 +1,5 @@
-// Child processes: started with their own environment, read line by line, and never outliving this process.
+// Child processes: started with their own environment, read line by line, and never outliving this
+// process.
 #pragma once
 
 #include <sys/types.h>
@@ -39,7 +40,8 @@ class LineReader {
   explicit LineReader(Fd fd) : fd_(std::move(fd)) {}
   int fd() const { return fd_.get(); }
   bool is_open() const { return static_cast<bool>(fd_); }
-  // Reads what is there and gives out the whole lines; at the end also a last one without its newline.
+  // Reads what is there and gives out the whole lines; at the end also a last one without its
+  // newline.
   void drain(const std::function<void(std::string_view)>& line);
   void close() { fd_.reset(); }
 
@@ -59,8 +61,9 @@ struct Child {
   LineReader out, err;  // err: only when not merged
 };
 
-// Starts it in a process group of its own, so that the terminal's signals reach it through us only, with /dev/null as
-// its input.  It is killed when this process dies.  Returns once the program runs, or why it does not (kIo).
+// Starts it in a process group of its own, so that the terminal's signals reach it through us only,
+// with /dev/null as its input.  It is killed when this process dies.  Returns once the program
+// runs, or why it does not (kIo).
 [[nodiscard]] Result<Child> spawn(const Command& command);
 
 // "exit status 3", "signal 9 (Killed)".

@@ -1,5 +1,5 @@
-// The subcommands of `rhizome`, one file each.  Each adds itself to the parser; its body runs when the command line was good
-// and leaves the exit status: 0 done, 1 failed, 2 used wrongly.
+// The subcommands of `rhizome`, one file each.  Each adds itself to the parser; its body runs when
+// the command line was good and leaves the exit status: 0 done, 1 failed, 2 used wrongly.
 #pragma once
 
 #include <CLI/CLI.hpp>

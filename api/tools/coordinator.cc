@@ -21,7 +21,8 @@ struct Options {
   rhz_coordinator_params params{};
 };
 
-// Takes SIGINT and SIGTERM while it lives.  Made before other threads, so that they have the signals blocked too.
+// Takes SIGINT and SIGTERM while it lives.  Made before other threads, so that they have the
+// signals blocked too.
 class StopSignals {
  public:
   StopSignals() {
@@ -115,9 +116,11 @@ void add_coordinator(CLI::App& app, int& exit_status) {
                   "(default: in memory)");
   sub->add_option("--world", o->params.world, "peers that the run begins with")->required();
   sub->add_option("--max-world", o->params.max_world, "slots of the run (default: --world)");
-  sub->add_option("--min-world", o->params.min_world, "with fewer members every op fails (default: 1)");
-  sub->add_option("--run-id", o->run_id, "peers of another run are refused (default: $RHZ_RUN_ID, "
-                                         "else \"default\")");
+  sub->add_option("--min-world", o->params.min_world,
+                  "with fewer members every op fails (default: 1)");
+  sub->add_option("--run-id", o->run_id,
+                  "peers of another run are refused (default: $RHZ_RUN_ID, "
+                  "else \"default\")");
   sub->add_option("--suspicion-ms", o->params.suspicion_ms,
                   "silence that makes a peer suspect (default: by --profile)");
   sub->add_option("--profile", o->profile, "lan: 1000 ms; wan: 5000 ms")

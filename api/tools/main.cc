@@ -11,7 +11,8 @@ namespace {
 
 constexpr int kParsed = -1;
 
-// The macro returns CLI11's own status when there is nothing to run: 0 after --help, above it for a bad command line.
+// The macro returns CLI11's own status when there is nothing to run: 0 after --help, above it for a
+// bad command line.
 int parse(CLI::App& app, int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   return kParsed;

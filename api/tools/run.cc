@@ -9,7 +9,8 @@ constexpr uint32_t kMostPeers = 1024;  // of one host
 
 int run_peers(const RunOptions& o) {
   if (o.command.empty())
-    return complain("run", "say what to run after --, as in `rhizome run -n 4 -- ./trainer`", kUsage);
+    return complain("run", "say what to run after --, as in `rhizome run -n 4 -- ./trainer`",
+                    kUsage);
   if (o.peers == 0 || o.peers > kMostPeers)
     return complain("run", "-n must be from 1 to " + std::to_string(kMostPeers), kUsage);
   if (o.join.empty() && o.world && o.world < o.peers)
@@ -21,10 +22,10 @@ int run_peers(const RunOptions& o) {
 
 void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_status) {
   auto o = std::make_shared<RunOptions>();
-  CLI::App* sub = app.add_subcommand(
-      "run",
-      "Starts a coordinator and the peers of this host; prefixes their output.\n"
-      "rhizome run -n N [OPTIONS] -- PROGRAM [ARGUMENTS...]");
+  CLI::App* sub =
+      app.add_subcommand("run",
+                         "Starts a coordinator and the peers of this host; prefixes their output.\n"
+                         "rhizome run -n N [OPTIONS] -- PROGRAM [ARGUMENTS...]");
   sub->add_option("-n,--peers", o->peers, "peers to start here")->required();
   sub->add_flag("--restart", o->restart,
                 "start those again that end with a failure, in the same slot; with --log the "
@@ -33,20 +34,25 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_s
   CLI::Option* join = sub->add_option("--join", o->join,
                                       "HOST:PORT of a coordinator that runs elsewhere: on each "
                                       "further host");
-  sub->add_option("--first-slot", o->first_slot, "with --join: the peers ask for the slots from here on")
+  sub->add_option("--first-slot", o->first_slot,
+                  "with --join: the peers ask for the slots from here on")
       ->needs(join);
   sub->add_option("--advertise", o->advertise, "address of this host that other peers connect to");
-  sub->add_option("--run-id", o->run_id, "name of the run (default: $RHZ_RUN_ID, else \"default\")");
+  sub->add_option("--run-id", o->run_id,
+                  "name of the run (default: $RHZ_RUN_ID, else \"default\")");
   sub->add_option("--listen", o->listen, "where the coordinator listens")->capture_default_str();
-  sub->add_option("--world", o->world, "peers that the run begins with, on all hosts (default: -n)");
+  sub->add_option("--world", o->world,
+                  "peers that the run begins with, on all hosts (default: -n)");
   sub->add_option("--max-world", o->max_world, "slots of the run (default: --world)");
   sub->add_option("--min-world", o->min_world, "with fewer members every op fails (default: 1)");
-  sub->add_option("--suspicion-ms", o->suspicion_ms, "silence that makes a peer suspect (default: 1000)");
+  sub->add_option("--suspicion-ms", o->suspicion_ms,
+                  "silence that makes a peer suspect (default: 1000)");
   sub->add_option("--log", o->log, "the coordinator's decision log (default: in memory)");
   sub->footer(
       "Peers find in their environment RHZ_COORDINATOR, RHZ_SLOT, RHZ_RUN_ID, RHZ_ADVERTISE, and\n"
       "for their own use RHZ_LOCAL_RANK and RHZ_WORLD.  SIGINT, SIGTERM, SIGHUP, SIGUSR1 and\n"
-      "SIGUSR2 are passed on; a second SIGINT or SIGTERM kills all.  Exit status: 0 when all ended\n"
+      "SIGUSR2 are passed on; a second SIGINT or SIGTERM kills all.  Exit status: 0 when all "
+      "ended\n"
       "well in the end, else that of the first to fail.\n"
       "example: rhizome run -n 4 --restart --log ./run.log -- ./trainer --data text\n"
       "on another host: rhizome run -n 4 --join HOST:7400 --advertise ADDR -- ./trainer");

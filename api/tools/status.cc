@@ -14,7 +14,8 @@
 namespace rhz::tools {
 namespace {
 
-constexpr Duration kPatience = milliseconds(1800);  // the command answers within 2 s, or says why not
+constexpr Duration kPatience =
+    milliseconds(1800);  // the command answers within 2 s, or says why not
 // Between the two looks from which rates are made: several heartbeats of the default profile.
 constexpr Duration kRateWindow = milliseconds(500);
 constexpr Duration kWatchPause = milliseconds(1000);
@@ -31,7 +32,8 @@ bool pause_for(Duration duration) {
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
   const auto ns = duration.count();
-  const timespec time{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+  const timespec time{static_cast<time_t>(ns / 1'000'000'000),
+                      static_cast<long>(ns % 1'000'000'000)};
   int got = 0;
   do got = sigtimedwait(&set, nullptr, &time);
   while (got < 0 && errno == EINTR);
@@ -53,10 +55,10 @@ Status check_run(const StatusReply& reply, const std::string& run_id) {
 }
 
 void print(const StatusReply& reply, const Rates& rates, const Options& o, bool redraw) {
-  const std::string text = o.json     ? status_json(reply, rates)
-                           : redraw   ? status_table(reply, rates)
-                           : o.watch  ? status_line(reply, rates)
-                                      : status_table(reply, rates);
+  const std::string text = o.json    ? status_json(reply, rates)
+                           : redraw  ? status_table(reply, rates)
+                           : o.watch ? status_line(reply, rates)
+                                     : status_table(reply, rates);
   if (redraw) std::fputs("\033[H\033[2J", stdout);
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);

@@ -17,8 +17,7 @@ Result<std::unique_ptr<StatusClient>> StatusClient::open(const std::string& coor
   if (!addresses) return addresses.status();
   if (addresses.value().empty())
     return Status(Code::kUnreachable, "the host of " + coordinator + " has no address");
-  std::unique_ptr<StatusClient> client(
-      new StatusClient(coordinator, std::move(addresses).value()));
+  std::unique_ptr<StatusClient> client(new StatusClient(coordinator, std::move(addresses).value()));
   client->client_.start(client->loop_.now());
   return client;
 }

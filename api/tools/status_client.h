@@ -1,4 +1,5 @@
-// Asks a coordinator how its run is.  One connection, kept, and made again when it was lost; one thread.
+// Asks a coordinator how its run is.  One connection, kept, and made again when it was lost; one
+// thread.
 #pragma once
 
 #include <memory>
@@ -16,10 +17,12 @@ class StatusClient {
   // kArgument: no HOST:PORT.  kUnreachable: the name has no address.
   static Result<std::unique_ptr<StatusClient>> open(const std::string& coordinator);
 
-  // The next answer to a question asked now, or why there was none in time (kUnreachable, kVersion).
+  // The next answer to a question asked now, or why there was none in time (kUnreachable,
+  // kVersion).
   Result<StatusReply> ask(Duration patience);
 
-  // The same without blocking: asks whenever no question is open and `pause` has passed since the last one.
+  // The same without blocking: asks whenever no question is open and `pause` has passed since the
+  // last one.
   void poll(Duration pause);
   // The newest answer, and when it came; not one from before the coordinator was lost.
   const std::optional<StatusReply>& newest() const { return newest_; }

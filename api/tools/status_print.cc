@@ -43,8 +43,7 @@ std::string peer_row(const PeerStatus& peer, const View& view, const Rates& rate
   return format("%4s %4s  %-7s %-21s %10llu %8.1f %9.2f %7llu %s\n",
                 slot_text(peer.info.slot).c_str(), rank.c_str(), state.c_str(),
                 endpoint_of(peer).c_str(), static_cast<ull>(peer.beat.ops), rate.ops_per_s,
-                rate.sent_Bps / 1e6, static_cast<ull>(peer.silent_ms),
-                metrics_text(peer).c_str());
+                rate.sent_Bps / 1e6, static_cast<ull>(peer.silent_ms), metrics_text(peer).c_str());
 }
 
 std::string fault_row(const FaultLine& fault) {
@@ -105,10 +104,9 @@ std::string status_line(const StatusReply& reply, const Rates& rates) {
     ops = std::max(ops, peer.beat.ops);
     rate = std::max(rate, rate_of(rates, peer.info.id).ops_per_s);
   }
-  std::string text =
-      format("epoch=%llu members=%u waiting=%u ops=%llu ops_per_s=%.1f",
-             static_cast<ull>(reply.view.epoch.value), reply.view.size(), waiting,
-             static_cast<ull>(ops), rate);
+  std::string text = format("epoch=%llu members=%u waiting=%u ops=%llu ops_per_s=%.1f",
+                            static_cast<ull>(reply.view.epoch.value), reply.view.size(), waiting,
+                            static_cast<ull>(ops), rate);
   if (!reply.peers.empty()) text += metrics_text(reply.peers.front());
   if (!reply.faults.empty()) {
     const FaultLine& last = reply.faults.back();

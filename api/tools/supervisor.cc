@@ -37,7 +37,12 @@ bool Supervisor::open_signals() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
-  for (int signal : kPassedOn) sigaddset(&set, signal);
+  for (int signal : kPassedOn) {
+    struct sigaction now {};
+    sigaction(signal, nullptr, &now);
+    if (signal == SIGHUP && now.sa_handler == SIG_IGN) continue;  // under nohup
+    sigaddset(&set, signal);
+  }
   sigprocmask(SIG_BLOCK, &set, nullptr);
   signals_ = Fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   return static_cast<bool>(signals_);
@@ -128,7 +133,8 @@ void Supervisor::reap() {
   for (size_t i = 0; i < jobs_.size(); ++i) {
     Job& job = jobs_[i];
     int wait_status = 0;
-    if (job.state != State::kRunning || waitpid(job.child.pid, &wait_status, WNOHANG) <= 0) continue;
+    if (job.state != State::kRunning || waitpid(job.child.pid, &wait_status, WNOHANG) <= 0)
+      continue;
     read(job);  // its last words
     jobs_[i].child.out.close();
     jobs_[i].child.err.close();

@@ -1,5 +1,5 @@
-// Runs the peers of one host, and by default the run's coordinator: starts them, reads them, passes signals on, restarts
-// the dead.  One thread, driven by poll.
+// Runs the peers of one host, and by default the run's coordinator: starts them, reads them, passes
+// signals on, restarts the dead.  One thread, driven by poll.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct RunOptions {
   bool restart = false;
   uint32_t max_restarts = 10;  // of one slot, and of the coordinator
   std::string join, advertise, run_id, log, listen = "127.0.0.1:0";
-  int64_t first_slot = -1;     // of those that join; -1: any vacant ones
+  int64_t first_slot = -1;  // of those that join; -1: any vacant ones
   uint32_t world = 0, max_world = 0, min_world = 0, suspicion_ms = 0;  // 0: default
   std::vector<std::string> command;
 };

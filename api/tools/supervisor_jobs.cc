@@ -1,4 +1,5 @@
-// One process under the supervisor: how it is started, what it says, what becomes of it when it ends.
+// One process under the supervisor: how it is started, what it says, what becomes of it when it
+// ends.
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -10,7 +11,8 @@
 namespace rhz::tools {
 namespace {
 
-// Between a death and the next start: doubles with each, so that a program that cannot run does not fill the log.
+// Between a death and the next start: doubles with each, so that a program that cannot run does not
+// fill the log.
 constexpr uint64_t kFirstPauseNs = 100'000'000, kLongestPauseNs = 10'000'000'000;
 // Who ran for so long did not die of how it was started: the pause is a short one again.
 constexpr uint64_t kLongLifeNs = 60'000'000'000;
@@ -44,13 +46,14 @@ void Supervisor::add_peers(const std::string& coordinator) {
   for (uint32_t i = 0; i < o.peers; ++i) {
     Job job;
     const int64_t slot = first_slot + i;
-    job.label = first_slot >= 0 ? format("slot %lld", static_cast<long long>(slot))
-                                : format("peer %u", i);
+    job.label =
+        first_slot >= 0 ? format("slot %lld", static_cast<long long>(slot)) : format("peer %u", i);
     job.command.arguments = o.command;
     job.command.merge_output = false;
     auto& environment = job.command.environment;
     environment = {{"RHZ_COORDINATOR", coordinator}, {"RHZ_LOCAL_RANK", std::to_string(i)}};
-    // Asked for again at a restart; taken by somebody else, any vacant one is given (docs/protocol.md, "Joins").
+    // Asked for again at a restart; taken by somebody else, any vacant one is given
+    // (docs/protocol.md, "Joins").
     if (first_slot >= 0) environment.emplace_back("RHZ_SLOT", std::to_string(slot));
     if (!o.run_id.empty()) environment.emplace_back("RHZ_RUN_ID", o.run_id);
     if (!o.advertise.empty()) environment.emplace_back("RHZ_ADVERTISE", o.advertise);
@@ -131,7 +134,8 @@ void Supervisor::ended(Job& job, int wait_status) {
   }
   std::string text = job.label + " ended (" + wait_text(wait_status) + ")";
   if (job.is_coordinator && !coordinator_address_.empty()) {
-    // The peers do without it until one of them dies or comes; what they make of it is their exit status.
+    // The peers do without it until one of them dies or comes; what they make of it is their exit
+    // status.
     text += options_.log.empty() ? "; with --log FILE --restart it would be restarted" : "";
     return say(text);
   }

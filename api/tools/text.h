@@ -1,4 +1,5 @@
-// Small texts: sizes, lists, printf into a string, and the `key=value` lines that our processes say to each other.
+// Small texts: sizes, lists, printf into a string, and the `key=value` lines that our processes say
+// to each other.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// A simulator that finds nothing proves nothing: every rule of docs/protocol.md is switched off in turn (runtime/base/canary.h), and
-// some seed has to fail, by an oracle, a hang or an assertion.
+// A simulator that finds nothing proves nothing: every rule of docs/protocol.md is switched off in
+// turn (runtime/base/canary.h), and some seed has to fail, by an oracle, a hang or an assertion.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,9 +39,10 @@ constexpr Bird kBirds[] = {
     {Rule::kJ, "J", "transports are not quiesced before SEALED and before an end"},
 };
 constexpr uint64_t kMostSeeds = 4000;  // per rule
-constexpr uint64_t kControls = 20;     // seeds in which nothing is planted, and nothing may be found
+constexpr uint64_t kControls = 20;  // seeds in which nothing is planted, and nothing may be found
 
-// In a process of its own: a planted bug may well end in an assertion.  What was found; empty: nothing.
+// In a process of its own: a planted bug may well end in an assertion.  What was found; empty:
+// nothing.
 std::string found(Rule rule, uint64_t seed) {
   int ends[2];
   if (pipe(ends) != 0) std::abort();
@@ -85,9 +86,9 @@ int main(int argc, char** argv) {
     while (what.empty() && seed < kMostSeeds) what = found(bird.rule, ++seed);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     all &= !what.empty();
-    std::printf("rule=%s found=%s seeds=%llu seconds=%.2f without=\"%s\" by=\"%.120s\"\n", bird.name,
-                what.empty() ? "NO" : "yes", static_cast<unsigned long long>(seed), took.count(),
-                bird.without, what.c_str());
+    std::printf("rule=%s found=%s seeds=%llu seconds=%.2f without=\"%s\" by=\"%.120s\"\n",
+                bird.name, what.empty() ? "NO" : "yes", static_cast<unsigned long long>(seed),
+                took.count(), bird.without, what.c_str());
     std::fflush(stdout);
   }
   return all ? 0 : 1;

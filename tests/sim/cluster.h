@@ -14,7 +14,8 @@ struct Outcome {
   std::string violation;  // empty: none
   uint64_t hash = 0, events = 0, churn = 0;
   uint64_t released = 0, rebuilt = 0, aborted = 0, steps = 0, views = 0;
-  uint64_t entered = 0, members = 0, deserted = 0;  // joins completed; sum over views; 1: nobody was left
+  uint64_t entered = 0, members = 0,
+           deserted = 0;  // joins completed; sum over views; 1: nobody was left
   uint64_t faults[kFaults] = {};
 };
 

@@ -14,12 +14,22 @@ struct Kind {
 };
 // Rates reach from "once in a while" to "again before the last one is healed".
 constexpr Kind kKinds[kFaults] = {
-    {"crash", true, 0.5, 40},      {"pause", false, 0.5, 40},  {"long-pause", true, 0.5, 20},
-    {"partition", true, 0.3, 10},  {"one-way", true, 0.3, 10}, {"edge", true, 0.3, 10},
-    {"isolate", true, 0.3, 10},    {"join", true, 1, 40},      {"leave", true, 0.5, 20},
-    {"coordinator", true, 0.5, 40}, {"coordinator-pause", false, 0.3, 10},
-    {"accuse", false, 0.5, 20},    {"slow", false, 0.3, 10},   {"control-reset", false, 0.5, 20},
-    {"cancel", false, 0.5, 40},    {"cut-log", false, 0.5, 20},
+    {"crash", true, 0.5, 40},
+    {"pause", false, 0.5, 40},
+    {"long-pause", true, 0.5, 20},
+    {"partition", true, 0.3, 10},
+    {"one-way", true, 0.3, 10},
+    {"edge", true, 0.3, 10},
+    {"isolate", true, 0.3, 10},
+    {"join", true, 1, 40},
+    {"leave", true, 0.5, 20},
+    {"coordinator", true, 0.5, 40},
+    {"coordinator-pause", false, 0.3, 10},
+    {"accuse", false, 0.5, 20},
+    {"slow", false, 0.3, 10},
+    {"control-reset", false, 0.5, 20},
+    {"cancel", false, 0.5, 40},
+    {"cut-log", false, 0.5, 20},
 };
 
 template <class T, size_t N>
@@ -86,15 +96,15 @@ bool only_faults(Config& config, const std::string& names) {
 
 std::string Config::text() const {
   char line[512];
-  std::snprintf(line, sizeof line,
-                "world=%u max_world=%u min_world=%u chunk=%u segment=%u retain=%u suspicion_ms=%u "
-                "open_ops=%u window=%llu latency_us=%.0f codec=%d append_crash=%.4f bulk=%.1f ops=%u "
-                "admit_every=%u",
-                run.world, run.max_world, run.min_world, run.chunk_bytes, run.segment_bytes,
-                run.retain_bytes, run.suspicion_ms, limits.open_ops,
-                static_cast<unsigned long long>(limits.window_bytes),
-                static_cast<double>(base_latency.count()) / 1e3, codec, append_crash, bulk,
-                ops_per_step, admit_every);
+  std::snprintf(
+      line, sizeof line,
+      "world=%u max_world=%u min_world=%u chunk=%u segment=%u retain=%u suspicion_ms=%u "
+      "open_ops=%u window=%llu latency_us=%.0f codec=%d append_crash=%.4f bulk=%.1f ops=%u "
+      "admit_every=%u",
+      run.world, run.max_world, run.min_world, run.chunk_bytes, run.segment_bytes, run.retain_bytes,
+      run.suspicion_ms, limits.open_ops, static_cast<unsigned long long>(limits.window_bytes),
+      static_cast<double>(base_latency.count()) / 1e3, codec, append_crash, bulk, ops_per_step,
+      admit_every);
   std::string text = line;
   for (size_t k = 0; k < kFaults; ++k) {
     if (per_second[k] == 0) continue;

@@ -15,19 +15,19 @@ namespace rhz::sim {
 
 enum class Fault : uint8_t {
   kCrash,
-  kPause,           // shorter than the suspicion time
-  kLongPause,       // longer
-  kPartition,       // of two sides, symmetric
-  kOneWay,          // as kPartition, in one direction
-  kEdge,            // between two peers
-  kIsolate,         // one peer from everybody
+  kPause,      // shorter than the suspicion time
+  kLongPause,  // longer
+  kPartition,  // of two sides, symmetric
+  kOneWay,     // as kPartition, in one direction
+  kEdge,       // between two peers
+  kIsolate,    // one peer from everybody
   kJoin,
   kLeave,
   kCoordinatorCrash,
   kCoordinatorPause,
-  kAccuse,          // false evidence against a live peer
+  kAccuse,  // false evidence against a live peer
   kSlow,
-  kControlReset,    // of one control connection
+  kControlReset,  // of one control connection
   kCancel,
   kCutLog,
   kCount,
@@ -46,16 +46,16 @@ struct Config {
   CommunicatorLimits limits;
 
   Duration base_latency{};
-  double spike = 0;            // share of messages that take ten times as long
-  Duration calm{}, chaos{};    // before the first fault, and with faults
-  Duration patience{};         // after the healing everything must be over by then
-  bool codec = false;          // control messages pass through runtime/wire
-  double append_crash = 0;     // chance per action that the coordinator dies right there
-  double drift = 0;            // largest relative error of a clock
+  double spike = 0;          // share of messages that take ten times as long
+  Duration calm{}, chaos{};  // before the first fault, and with faults
+  Duration patience{};       // after the healing everything must be over by then
+  bool codec = false;        // control messages pass through runtime/wire
+  double append_crash = 0;   // chance per action that the coordinator dies right there
+  double drift = 0;          // largest relative error of a clock
 
   double bulk = 0, in_place = 0;  // shares of ops
   uint32_t ops_per_step = 1;
-  uint32_t admit_every = 1;       // steps
+  uint32_t admit_every = 1;  // steps
   bool big_state = false;
 
   std::array<double, kFaults> per_second{};  // 0: off

@@ -80,14 +80,15 @@ ConnectionRef CoordinatorHost::accept(NodeIndex peer) {
 }
 
 void CoordinatorHost::send(const ConnectionRef& connection, ControlMessage message) {
-  network_.carry(connection->up, [this, connection,
-                                  m = std::make_shared<ControlMessage>(
-                                      through_codec(config_, std::move(message)))] {
-    run([this, connection, m] {
-      if (sessions_.contains(connection->session))
-        core_->receive(world_.now(), connection->session, *m);
-    });
-  });
+  network_.carry(
+      connection->up,
+      [this, connection,
+       m = std::make_shared<ControlMessage>(through_codec(config_, std::move(message)))] {
+        run([this, connection, m] {
+          if (sessions_.contains(connection->session))
+            core_->receive(world_.now(), connection->session, *m);
+        });
+      });
 }
 
 void CoordinatorHost::hang_up(const ConnectionRef& connection) {

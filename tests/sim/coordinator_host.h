@@ -36,7 +36,7 @@ class CoordinatorHost {
   // Null when nobody listens.
   ConnectionRef accept(NodeIndex peer);
   void send(const ConnectionRef& connection, ControlMessage message);  // the peer's
-  void hang_up(const ConnectionRef& connection);                       // the peer's, behind all it sent
+  void hang_up(const ConnectionRef& connection);  // the peer's, behind all it sent
 
   void start();
   void crash();

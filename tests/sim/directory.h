@@ -22,7 +22,8 @@ class Directory {
   virtual void gone(NodeIndex who) = 0;
 };
 
-// The incarnation's number is in its id, so that nobody has to look it up.  The rest of the id is chance, as real ones are.
+// The incarnation's number is in its id, so that nobody has to look it up.  The rest of the id is
+// chance, as real ones are.
 inline NodeIndex index_of(PeerId id) { return static_cast<NodeIndex>(id.low - 1); }
 
 }  // namespace rhz::sim

@@ -27,23 +27,19 @@ void Cluster::strike(Fault fault) {
     case Fault::kPartition:
     case Fault::kOneWay:
     case Fault::kEdge:
-    case Fault::kIsolate:
-      struck = strike_network(fault);
-      break;
+    case Fault::kIsolate: struck = strike_network(fault); break;
     case Fault::kCoordinatorCrash:
     case Fault::kCoordinatorPause:
-    case Fault::kCutLog:
-      struck = strike_coordinator(fault);
-      break;
-    default:
-      struck = strike_peer(fault);
+    case Fault::kCutLog: struck = strike_coordinator(fault); break;
+    default: struck = strike_peer(fault);
   }
   if (!struck) return;
   ++outcome_.faults[static_cast<size_t>(fault)];
   outcome_.churn += is_churn(fault);
 }
 
-// Somebody who lives; ~0 when a blow would leave nobody to go on (a run without members is over, and proves nothing).
+// Somebody who lives; ~0 when a blow would leave nobody to go on (a run without members is over,
+// and proves nothing).
 NodeIndex Cluster::victim() {
   std::vector<NodeIndex> members, all = living();
   for (NodeIndex who : all)
@@ -68,9 +64,7 @@ bool Cluster::strike_peer(Fault fault) {
   const Duration suspicion = milliseconds(config_.run.suspicion_ms);
   world_.trace(fault_name(fault), static_cast<int>(who));
   switch (fault) {
-    case Fault::kCrash:
-      gone(who);
-      return true;
+    case Fault::kCrash: gone(who); return true;
     case Fault::kPause:
     case Fault::kLongPause: {
       if (process.paused()) return false;
@@ -81,9 +75,7 @@ bool Cluster::strike_peer(Fault fault) {
       world_.after(time, [this, who] { processes_[who]->unpause(); });
       return true;
     }
-    case Fault::kLeave:
-      run(who, [&process] { process.trainer().leave_when_idle(); });
-      return true;
+    case Fault::kLeave: run(who, [&process] { process.trainer().leave_when_idle(); }); return true;
     case Fault::kAccuse: {
       const auto others = living();
       const NodeIndex target = others[world_.faults.below(others.size())];
@@ -94,20 +86,14 @@ bool Cluster::strike_peer(Fault fault) {
       return true;
     }
     case Fault::kSlow:
-      network_.slow(who, world_.faults.chance(0.3)
-                             ? 1
-                             : World::log_uniform(world_.faults, 2, 50));
+      network_.slow(who, world_.faults.chance(0.3) ? 1 : World::log_uniform(world_.faults, 2, 50));
       return true;
-    case Fault::kControlReset:
-      run(who, [&process] { process.drop_control(); });
-      return true;
+    case Fault::kControlReset: run(who, [&process] { process.drop_control(); }); return true;
     case Fault::kCancel:
-      run(who, [&process, which = world_.faults.next()] {
-        process.trainer().cancel_something(which);
-      });
+      run(who,
+          [&process, which = world_.faults.next()] { process.trainer().cancel_something(which); });
       return true;
-    default:
-      return false;
+    default: return false;
   }
 }
 
@@ -125,11 +111,8 @@ bool Cluster::strike_coordinator(Fault fault) {
                                   4 * milliseconds(config_.run.suspicion_ms)),
                    [this] { coordinator_.unpause(); });
       return true;
-    case Fault::kCutLog:
-      coordinator_.cut_log();
-      return true;
-    default:
-      return false;
+    case Fault::kCutLog: coordinator_.cut_log(); return true;
+    default: return false;
   }
 }
 

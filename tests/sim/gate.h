@@ -1,4 +1,5 @@
-// A process as the operating system sees it: it runs, stands still (what comes waits for it), or is gone.
+// A process as the operating system sees it: it runs, stands still (what comes waits for it), or is
+// gone.
 #pragma once
 
 #include <deque>

@@ -1,10 +1,11 @@
 // rhizome-sim: runs seeds.  Exit status 0: no violation.
 //
 //   rhizome-sim --seed N [--steps] [--only crash,join]      one seed, with a timeline
-//   rhizome-sim --scenarios FILE                            seeds that found a bug once, one per line
-//   rhizome-sim --seeds A..B [--churn-target N] [--jobs J] [--twice-every N]
+//   rhizome-sim --scenarios FILE                            seeds that found a bug once, one per
+//   line rhizome-sim --seeds A..B [--churn-target N] [--jobs J] [--twice-every N]
 //
-// A seed runs twice, and both runs have to be the same event for event; with --twice-every N every N-th does (0: none).
+// A seed runs twice, and both runs have to be the same event for event; with --twice-every N every
+// N-th does (0: none).
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,14 +140,22 @@ Options parse(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
     const char* value = i + 1 < argc ? argv[i + 1] : "";
-    if (flag == "--steps") options.steps = true;
-    else if (flag == "--keep-going") options.keep_going = true;
-    else if (flag == "--seed") options.first = options.last = std::strtoull(value, nullptr, 10), ++i;
-    else if (flag == "--only") options.only = value, ++i;
-    else if (flag == "--twice-every") options.twice_every = std::strtoull(value, nullptr, 10), ++i;
-    else if (flag == "--scenarios") options.scenarios = value, ++i;
-    else if (flag == "--jobs") options.jobs = static_cast<uint32_t>(std::atoi(value)), ++i;
-    else if (flag == "--churn-target") options.churn_target = std::strtoull(value, nullptr, 10), ++i;
+    if (flag == "--steps")
+      options.steps = true;
+    else if (flag == "--keep-going")
+      options.keep_going = true;
+    else if (flag == "--seed")
+      options.first = options.last = std::strtoull(value, nullptr, 10), ++i;
+    else if (flag == "--only")
+      options.only = value, ++i;
+    else if (flag == "--twice-every")
+      options.twice_every = std::strtoull(value, nullptr, 10), ++i;
+    else if (flag == "--scenarios")
+      options.scenarios = value, ++i;
+    else if (flag == "--jobs")
+      options.jobs = static_cast<uint32_t>(std::atoi(value)), ++i;
+    else if (flag == "--churn-target")
+      options.churn_target = std::strtoull(value, nullptr, 10), ++i;
     else if (flag == "--seeds") {
       const char* dots = std::strstr(value, "..");
       options.first = std::strtoull(value, nullptr, 10);
@@ -161,17 +170,18 @@ Options parse(int argc, char** argv) {
 }
 
 void print(const Totals& t, double seconds) {
-  std::printf("seeds=%llu events=%llu events_per_s=%.0f churn=%llu views=%llu ops_ended=%llu "
-              "ops_rebuilt=%llu ops_aborted=%llu joiners_entered=%llu mean_world=%.1f deserted=%llu "
-              "violations=%llu seconds=%.1f\n",
-              static_cast<unsigned long long>(t.seeds), static_cast<unsigned long long>(t.events),
-              static_cast<double>(t.events) / seconds, static_cast<unsigned long long>(t.churn),
-              static_cast<unsigned long long>(t.views), static_cast<unsigned long long>(t.released),
-              static_cast<unsigned long long>(t.rebuilt), static_cast<unsigned long long>(t.aborted),
-              static_cast<unsigned long long>(t.entered),
-              static_cast<double>(t.members) / static_cast<double>(t.views),
-              static_cast<unsigned long long>(t.deserted),
-              static_cast<unsigned long long>(t.violations), seconds);
+  std::printf(
+      "seeds=%llu events=%llu events_per_s=%.0f churn=%llu views=%llu ops_ended=%llu "
+      "ops_rebuilt=%llu ops_aborted=%llu joiners_entered=%llu mean_world=%.1f deserted=%llu "
+      "violations=%llu seconds=%.1f\n",
+      static_cast<unsigned long long>(t.seeds), static_cast<unsigned long long>(t.events),
+      static_cast<double>(t.events) / seconds, static_cast<unsigned long long>(t.churn),
+      static_cast<unsigned long long>(t.views), static_cast<unsigned long long>(t.released),
+      static_cast<unsigned long long>(t.rebuilt), static_cast<unsigned long long>(t.aborted),
+      static_cast<unsigned long long>(t.entered),
+      static_cast<double>(t.members) / static_cast<double>(t.views),
+      static_cast<unsigned long long>(t.deserted), static_cast<unsigned long long>(t.violations),
+      seconds);
   for (size_t k = 0; k < kFaults; ++k)
     std::printf("%s%s=%llu", k ? " " : "faults ", fault_name(static_cast<Fault>(k)),
                 static_cast<unsigned long long>(t.faults[k]));
@@ -182,12 +192,14 @@ void print(const Totals& t, double seconds) {
 
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
-  rhz::set_assert_hook([](void*) { std::printf("ASSERTION in %s\n", running.c_str()), std::fflush(stdout); },
-                       nullptr);
+  rhz::set_assert_hook(
+      [](void*) { std::printf("ASSERTION in %s\n", running.c_str()), std::fflush(stdout); },
+      nullptr);
   const auto begin = std::chrono::steady_clock::now();
   Totals totals;
   if (!options.scenarios.empty()) {
-    if (!run_scenarios(options, totals)) totals.violations = std::max<uint64_t>(totals.violations, 1);
+    if (!run_scenarios(options, totals))
+      totals.violations = std::max<uint64_t>(totals.violations, 1);
   } else if (options.first == options.last) {
     run_seed(options, options.first, totals);
   } else {

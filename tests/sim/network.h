@@ -1,5 +1,6 @@
-// What lies between processes: streams that deliver late and in order, and cuts that hold them up.  Nothing is lost on a stream
-// that is open at both ends, as with TCP; what a cut holds arrives after the healing, perhaps in an epoch that is long over.
+// What lies between processes: streams that deliver late and in order, and cuts that hold them up.
+// Nothing is lost on a stream that is open at both ends, as with TCP; what a cut holds arrives
+// after the healing, perhaps in an epoch that is long over.
 #pragma once
 
 #include <cstdint>

@@ -107,8 +107,8 @@ void Oracles::check_contributors(const Release& release, OpSeq seq, const View& 
   for (size_t i = 0; i < release.held.size(); ++i) {
     const HeldRun& run = release.held[i];
     const std::vector<NodeIndex> set = contributors(run.lineage, seq);
-    const std::string where = " in op " + describe(release.op) + " at p" + number(release.who) +
-                              " of " + list_of(set);
+    const std::string where =
+        " in op " + describe(release.op) + " at p" + number(release.who) + " of " + list_of(set);
     if (set.empty()) fail("O3", "no contributors" + where);
     for (NodeIndex p : present)
       if (!std::binary_search(set.begin(), set.end(), p))
@@ -126,7 +126,8 @@ void Oracles::check_contributors(const Release& release, OpSeq seq, const View& 
   }
 }
 
-// Which inputs are in a wrong value: tries every multiplicity up to two of those who ever began the op.
+// Which inputs are in a wrong value: tries every multiplicity up to two of those who ever began the
+// op.
 std::string Oracles::compose(const Release& release, const Layout& layout, uint32_t chunk,
                              const std::byte* result) const {
   auto begun = submitters_.find(release.op);
@@ -164,13 +165,15 @@ void Oracles::check_value(const Release& release, OpSeq seq, const Layout& layou
             value[e] += input_of(seed_, release.op, p, layout.chunk_offset(c) + e);
           if (release.workload.average && !set.empty()) value[e] /= set.size();
         }
-        at = known.emplace(set, hash_bytes(reinterpret_cast<const std::byte*>(value.data()),
-                                           value.size() * 8)).first;
+        at = known
+                 .emplace(set, hash_bytes(reinterpret_cast<const std::byte*>(value.data()),
+                                          value.size() * 8))
+                 .first;
       }
       if (at->second == release.chunk_hashes[c]) continue;
-      fail("D2", "op " + describe(release.op) + " seq " + number(seq.value) + " chunk " + number(c) +
-                     " at p" + number(release.who) + " is not the sum over " + list_of(set) +
-                     " (lineage " + number(run.lineage.value) + ") but" +
+      fail("D2", "op " + describe(release.op) + " seq " + number(seq.value) + " chunk " +
+                     number(c) + " at p" + number(release.who) + " is not the sum over " +
+                     list_of(set) + " (lineage " + number(run.lineage.value) + ") but" +
                      compose(release, layout, c, result));
       return;
     }
@@ -219,6 +222,15 @@ void Oracles::compare(const Release& a, const Release& b, OpSeq seq) {
   if (a.chunk_hashes != b.chunk_hashes) return fail("O1", "released with other bits:" + which);
 }
 
+void Oracles::left_boundary(NodeIndex who, const OpKey& op, const OpOutcome& outcome) {
+  const Code code = outcome.status.code();
+  if (code == Code::kEvicted || code == Code::kIsolated || code == Code::kClosed) return;
+  Release release{who, op, {}, code, false, {}, {outcome.joined}};
+  auto& others = releases_[outcome.seq];
+  for (const Release& other : others) compare(other, release, outcome.seq);
+  others.push_back(std::move(release));
+}
+
 void Oracles::finished_step(NodeIndex who, uint64_t step, uint64_t state_hash) {
   auto& states = states_[step];
   for (const auto& [other, hash] : states) {
@@ -249,8 +261,8 @@ void Oracles::check_lineages(const std::vector<Holding>& holdings) {
         for (uint32_t c = run.first; c < run.first + run.count; ++c) {
           auto [at, fresh] = seen.try_emplace({op.seq, c}, run.lineage, holding.who);
           if (fresh || at->second.first == run.lineage) continue;
-          return fail("L1", "op seq " + number(op.seq.value) + " chunk " + number(c) +
-                                ": p" + number(at->second.second) + " holds lineage " +
+          return fail("L1", "op seq " + number(op.seq.value) + " chunk " + number(c) + ": p" +
+                                number(at->second.second) + " holds lineage " +
                                 number(at->second.first.value) + ", p" + number(holding.who) +
                                 " lineage " + number(run.lineage.value));
         }

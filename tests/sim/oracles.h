@@ -1,5 +1,5 @@
-// The invariants of docs/protocol.md, checked against everything that happens anywhere: an omniscient ledger of views, releases and
-// states.  The first violation ends the run.
+// The invariants of docs/protocol.md, checked against everything that happens anywhere: an
+// omniscient ledger of views, releases and states.  The first violation ends the run.
 #pragma once
 
 #include <map>
@@ -43,6 +43,8 @@ class Oracles {
   void released(NodeIndex who, const OpKey& op, const Workload& workload, const OpOutcome& outcome,
                 const std::vector<HeldRun>& held, const Layout& layout, const std::byte* result,
                 const View& installed, uint32_t retain_bytes);
+  // O1 for admit ops: over in the same way for everybody.
+  void left_boundary(NodeIndex who, const OpKey& op, const OpOutcome& outcome);
   void installed(NodeIndex who, const View& view);
   void finished_step(NodeIndex who, uint64_t step, uint64_t state_hash);
   // A joiner's state as it becomes a member.
@@ -69,7 +71,8 @@ class Oracles {
     bool resolved = false;
   };
   std::vector<NodeIndex> contributors(Epoch lineage, OpSeq seq) const;
-  void check_value(const Release& release, OpSeq seq, const Layout& layout, const std::byte* result);
+  void check_value(const Release& release, OpSeq seq, const Layout& layout,
+                   const std::byte* result);
   void check_contributors(const Release& release, OpSeq seq, const View& installed,
                           const OpOutcome& outcome);
   void compare(const Release& a, const Release& b, OpSeq seq);

@@ -14,7 +14,9 @@ Workload workload_of(const Config& config, OpKey op) {
     return w;
   }
   const double mode = random.unit();
-  w.mode = mode < 0.45 ? RebuildMode::kStrict : mode < 0.9 ? RebuildMode::kKeep : RebuildMode::kFail;
+  w.mode = mode < 0.45  ? RebuildMode::kStrict
+           : mode < 0.9 ? RebuildMode::kKeep
+                        : RebuildMode::kFail;
   w.average = random.chance(0.2);
   if (random.chance(config.bulk)) {
     w.count = 2049 + random.below(1000);  // above 16 KiB: bulk lane, grants, no copies

@@ -1,5 +1,6 @@
-// What the simulated program computes: which ops a step has, and inputs of which every subset has another sum, so that a double
-// count, a loss, stale data or a mix of two ops is visible in the result.
+// What the simulated program computes: which ops a step has, and inputs of which every subset has
+// another sum, so that a double count, a loss, stale data or a mix of two ops is visible in the
+// result.
 #pragma once
 
 #include <compare>

@@ -4,9 +4,8 @@
 
 namespace rhz::sim {
 
-Process::Process(World& world, Network& network, Directory& directory,
-                 CoordinatorHost& coordinator, Oracles& oracles, const Config& config,
-                 NodeIndex self, Slot slot)
+Process::Process(World& world, Network& network, Directory& directory, CoordinatorHost& coordinator,
+                 Oracles& oracles, const Config& config, NodeIndex self, Slot slot)
     : world_(world),
       network_(network),
       directory_(directory),
@@ -27,8 +26,8 @@ Process::Process(World& world, Network& network, Directory& directory,
   options.self = {id_, slot, 0, transport_->endpoints()};
   options.timing = config.member;
   options.limits = config.limits;
-  node_ = std::make_unique<Node>(std::move(options), [this] { return clock(); }, *transport_,
-                                 *pool_, *state_);
+  node_ = std::make_unique<Node>(
+      std::move(options), [this] { return clock(); }, *transport_, *pool_, *state_);
   trainer_->attach(*node_, [this] { return clock(); });
 }
 
@@ -90,8 +89,7 @@ void Process::exit_later() {
   const bool polite = world_.faults.chance(0.5);
   world_.after(World::between(world_.faults, Duration(0), milliseconds(20)),
                [self = self_, &directory = directory_, polite, this] {
-                 if (polite)
-                   directory.run(self, [this] { transport_->close(Time{}, [] {}); });
+                 if (polite) directory.run(self, [this] { transport_->close(Time{}, [] {}); });
                  directory.gone(self);
                });
 }

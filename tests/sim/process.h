@@ -1,4 +1,5 @@
-// One simulated peer process: the real Node over a SimTransport, its program, its control connection and its own clock.
+// One simulated peer process: the real Node over a SimTransport, its program, its control
+// connection and its own clock.
 #pragma once
 
 #include <memory>

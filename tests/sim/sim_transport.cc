@@ -111,9 +111,9 @@ void SimTransport::leave(PeerId to, LaneClass lane_class) {
   });
   if (lane.queue.empty()) return;
   lane.leaving = true;
-  const Duration delay = World::between(
-      world_.scheduling, Duration::zero(),
-      lane_class == LaneClass::kExpress ? Duration(1000) : config_.base_latency / 4);
+  const Duration delay =
+      World::between(world_.scheduling, Duration::zero(),
+                     lane_class == LaneClass::kExpress ? Duration(1000) : config_.base_latency / 4);
   world_.after(delay, [self = self_, &directory = directory_, this, to, lane_class] {
     directory.run(self, [this, to, lane_class] { leave(to, lane_class); });
   });
@@ -253,12 +253,12 @@ void SimTransport::said_goodbye(PeerId id) {
   if (sender.named && events_) events_->on_goodbye(id);
 }
 
-// Whoever names a process that is gone finds out: at once when it can be reached, else when the network heals.
+// Whoever names a process that is gone finds out: at once when it can be reached, else when the
+// network heals.
 void SimTransport::watch_death(PeerId id) {
   const NodeIndex target = index_of(id);
   if (directory_.transport(target)) return;
-  const Duration delay =
-      World::between(world_.faults, microseconds(100), 4 * config_.base_latency);
+  const Duration delay = World::between(world_.faults, microseconds(100), 4 * config_.base_latency);
   world_.after(delay, [this, self = self_, &directory = directory_, id, target] {
     directory.run(self, [this, id, target] {
       if (!names(id)) return;

@@ -1,5 +1,6 @@
-// The Transport of one simulated process.  As unkind as the interface allows: a frame without `keep` reads its sender's memory as
-// late as when it leaves, a payload lands some time after its header (half of it at once), and between the two anything happens.
+// The Transport of one simulated process.  As unkind as the interface allows: a frame without
+// `keep` reads its sender's memory as late as when it leaves, a payload lands some time after its
+// header (half of it at once), and between the two anything happens.
 #pragma once
 
 #include <deque>
@@ -33,7 +34,8 @@ class SimTransport final : public Transport {
   void lost(PeerId peer, Evidence evidence);
   void said_goodbye(PeerId peer);
   bool names(PeerId peer) const;
-  // The process behind a named peer may be gone: evidence follows, when the network lets it through.
+  // The process behind a named peer may be gone: evidence follows, when the network lets it
+  // through.
   void watch_death(PeerId id);
 
  private:
@@ -48,9 +50,9 @@ class SimTransport final : public Transport {
   };
   struct Lane {
     StreamRef out;
-    std::deque<Out> queue;    // not left yet
-    bool leaving = false;     // an event will send the first of it
-    std::deque<In> arrived;   // not consumed
+    std::deque<Out> queue;   // not left yet
+    bool leaving = false;    // an event will send the first of it
+    std::deque<In> arrived;  // not consumed
     bool held = false, landing = false, cancelled = false, scheduled = false;
     Landing place;
   };

@@ -146,8 +146,8 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
                code_text(outcome.status.code()));
   uint64_t result = static_cast<uint64_t>(outcome.status.code());
   if (op.key.index != kBoundary) {
-    const auto* bytes = reinterpret_cast<const std::byte*>(op.in_place ? op.input.data()
-                                                                       : op.output.data());
+    const auto* bytes =
+        reinterpret_cast<const std::byte*>(op.in_place ? op.input.data() : op.output.data());
     std::vector<HeldRun> held;
     for (const auto& open : node_->communicator().open_ops())
       if (open.seq == outcome.seq) held = open.held;
@@ -156,6 +156,8 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
                       make_layout(op.workload.count, 8, run), bytes, node_->view(),
                       run.retain_bytes);
     if (outcome.status.is_ok()) result = hash_bytes(bytes, op.workload.count * 8, 1);
+  } else {
+    oracles_.left_boundary(self_, op.key, outcome);
   }
   results_.emplace_back(op.key, result);
   // The buffers are the program's again, and it uses them at once.
@@ -212,13 +214,13 @@ void Trainer::check_poison(const Op& op) {
   for (const auto* buffer : {&op.input, &op.output})
     for (uint64_t word : *buffer)
       if (word != kPoison)
-        return oracles_.fail("J", "p" + std::to_string(self_) + ": a buffer of op " +
-                                      std::to_string(op.key.step) + "." +
-                                      std::to_string(op.key.index) + " was written after it returned");
+        return oracles_.fail(
+            "J", "p" + std::to_string(self_) + ": a buffer of op " + std::to_string(op.key.step) +
+                     "." + std::to_string(op.key.index) + " was written after it returned");
 }
 
 bool Trainer::cancel_something(uint64_t which) {
-  if (ops_.empty() || at_boundary_) return false;
+  if (ops_.empty()) return false;
   Op& op = *ops_[which % ops_.size()];
   if (!op.submitted || op.returned) return false;
   node_->cancel(clock_(), op.handle);

@@ -1,5 +1,6 @@
-// The program on one peer: steps of a few ops in flight at once, a state that every result changes, and a boundary at which others
-// may enter.  It gives its buffers to somebody else (a pattern) the moment an op returns, and looks later whether anybody wrote there.
+// The program on one peer: steps of a few ops in flight at once, a state that every result changes,
+// and a boundary at which others may enter.  It gives its buffers to somebody else (a pattern) the
+// moment an op returns, and looks later whether anybody wrote there.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,6 @@
-// Virtual time and chance: an event queue keyed by (time, seeded tie-break), and a random stream per concern, so that taking a
-// fault away does not reshuffle the rest.  One thread; nothing here knows the protocol.
+// Virtual time and chance: an event queue keyed by (time, seeded tie-break), and a random stream
+// per concern, so that taking a fault away does not reshuffle the rest.  One thread; nothing here
+// knows the protocol.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,8 @@ class World {
   bool step();
   bool step_until(Time end);
 
-  // Every transition goes into the hash, and to stdout when a timeline is wanted.  `who`: a process, or -1 for the coordinator.
+  // Every transition goes into the hash, and to stdout when a timeline is wanted.  `who`: a
+  // process, or -1 for the coordinator.
   void trace(const char* what, int who, uint64_t a = 0, uint64_t b = 0, const char* text = "");
   uint64_t hash() const { return hash_; }
   uint64_t events() const { return events_; }

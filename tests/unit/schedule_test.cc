@@ -87,9 +87,10 @@ TEST(RingAllReduce, SpreadsTheChunksEvenlyOverTheLinks) {
   const uint32_t world = 5;
   std::vector<uint32_t> sent(world, 0);
   for (uint32_t chunk = 0; chunk < 4 * world; ++chunk)
-    for (uint32_t r = 0; r < world; ++r)
-      for (const Step& step : make_ring_allreduce(ring_of(world), Rank(r)).of(chunk))
-        sent[r] += step.to != kNoRank;
+    for (uint32_t r = 0; r < world; ++r) {
+      const Schedule schedule = make_ring_allreduce(ring_of(world), Rank(r));
+      for (const Step& step : schedule.of(chunk)) sent[r] += step.to != kNoRank;
+    }
   for (uint32_t r = 0; r < world; ++r) EXPECT_EQ(sent[r], sent[0]);
 }
 

@@ -49,8 +49,7 @@ void Cast::kill_coordinator() {
 
 Result<size_t> Cast::start_trainer() {
   tools::Command command;
-  command.arguments = {options_.trainer,       "--steps",
-                       std::to_string(options_.steps), "--min-step-ms",
+  command.arguments = {options_.trainer, "--steps", std::to_string(options_.steps), "--min-step-ms",
                        std::to_string(options_.min_step_ms)};
   if (!options_.data.empty()) {
     command.arguments.emplace_back("--data");
@@ -121,9 +120,9 @@ void Cast::said(Trainer& t, std::string_view line) {
     ++t.retries;
     t.last_words = line;
   } else if (word == "final") {
-    t.final_line = Final{whole(line, "step"), whole(line, "failed_ops", UINT64_MAX),
-                         number(line, "loss"), number(line, "first_loss"),
-                         std::string(field(line, "digest"))};
+    t.final_line =
+        Final{whole(line, "step"), whole(line, "failed_ops", UINT64_MAX), number(line, "loss"),
+              number(line, "first_loss"), std::string(field(line, "digest"))};
   } else {
     t.last_words = line;
   }
@@ -158,8 +157,8 @@ uint64_t Cast::front_step() const {
 }
 
 size_t Cast::training() const {
-  return static_cast<size_t>(
-      std::count_if(trainers_.begin(), trainers_.end(), [](const Trainer& t) { return t.trains(); }));
+  return static_cast<size_t>(std::count_if(trainers_.begin(), trainers_.end(),
+                                           [](const Trainer& t) { return t.trains(); }));
 }
 
 }  // namespace rhz::demo

@@ -39,9 +39,10 @@ struct Trainer {
   uint32_t slot = 0, world = 0;
   uint64_t step = 0, epoch = 0;
   double loss = 0, op_ms = 0;
-  uint64_t rebuilds = 0;             // of all its steps
-  uint64_t line_ns = 0, epoch_ns = 0;  // when the last step was told; when the first one of its epoch was
-  double period_ms = 0;              // between steps, smoothed
+  uint64_t rebuilds = 0;  // of all its steps
+  uint64_t line_ns = 0,
+           epoch_ns = 0;  // when the last step was told; when the first one of its epoch was
+  double period_ms = 0;   // between steps, smoothed
   uint64_t joined_ns = 0;
   uint32_t joins = 0, evictions = 0, retries = 0;
   std::optional<Final> final_line;

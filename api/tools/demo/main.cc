@@ -1,11 +1,12 @@
-// `make demo`: four trainers lose peers and their coordinator, gain others, and end with the same bits.
+// `make demo`: four trainers lose peers and their coordinator, gain others, and end with the same
+// bits.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-
-#include <unistd.h>
 
 #include "api/tools/demo/proof.h"
 #include "api/tools/demo/table.h"
@@ -40,7 +41,8 @@ class Folder {
 int play(const DemoOptions& o) {
   const Folder folder;
   if (folder.path().empty()) {
-    std::fputs("rhizome-demo: cannot make a folder for the decision log; is TMPDIR writable?\n", stderr);
+    std::fputs("rhizome-demo: cannot make a folder for the decision log; is TMPDIR writable?\n",
+               stderr);
     return 1;
   }
   Cast cast(o, folder.path());
@@ -69,12 +71,15 @@ int run(int argc, char** argv) {
   app.add_option("--rhizome", o.rhizome, "path of the program rhizome")->required();
   app.add_option("--trainer", o.trainer, "path of the trainer char_lm")->required();
   app.add_option("--steps", o.steps, "of training")->capture_default_str();
-  app.add_option("--min-step-ms", o.min_step_ms, "a step takes at least so long")->capture_default_str();
+  app.add_option("--min-step-ms", o.min_step_ms, "a step takes at least so long")
+      ->capture_default_str();
   app.add_option("--limit", o.limit_s, "seconds for all of it")->capture_default_str();
   app.add_option("--data", o.data, "text to train on (default: the system's licence texts)");
   app.add_option("--seed", o.seed, "of the victims (default: random)");
   app.add_flag("--plain", o.plain, "lines also on a terminal");
-  app.footer("example: rhizome-demo --rhizome build/api/tools/rhizome --trainer build/api/examples/char_lm");
+  app.footer(
+      "example: rhizome-demo --rhizome build/api/tools/rhizome --trainer "
+      "build/api/examples/char_lm");
   CLI11_PARSE(app, argc, argv);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGINT, [](int) { interrupted = 1; });

@@ -63,7 +63,8 @@ void Script::check_nobody_fell() {
       fail(format("trainer %s ended: %s; it said: %s", t.name.c_str(),
                   tools::wait_text(*t.wait_status).c_str(), t.last_words.c_str()));
     } else if (act_ != Act::kLastSteps) {
-      fail("trainer " + t.name + " was done with its steps before all faults were shown; more --steps");
+      fail("trainer " + t.name +
+           " was done with its steps before all faults were shown; more --steps");
     }
   }
   const bool away = act_ == Act::kAlone || act_ == Act::kLoseCoordinator;

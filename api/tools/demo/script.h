@@ -1,4 +1,5 @@
-// The play: one fault after the other, each begun when the one before has healed.  Moves on events; every act has a deadline.
+// The play: one fault after the other, each begun when the one before has healed.  Moves on events;
+// every act has a deadline.
 #pragma once
 
 #include <string>
@@ -30,17 +31,17 @@ class Script {
 
  private:
   enum class Act : uint8_t {
-    kCurtain,      // the coordinator starts
-    kFound,        // the trainers join
-    kAim,          // until the next all-reduce is under way: SIGKILL
-    kHealKill,     // survivors go on
+    kCurtain,   // the coordinator starts
+    kFound,     // the trainers join
+    kAim,       // until the next all-reduce is under way: SIGKILL
+    kHealKill,  // survivors go on
     kLoseCoordinator,
-    kAlone,        // steps without a coordinator
-    kBack,         // it resumes from its log
-    kGuest,        // a new peer joins
-    kFreeze,       // SIGSTOP
-    kEvict,        // the others go on
-    kThaw,         // SIGCONT; it joins again
+    kAlone,   // steps without a coordinator
+    kBack,    // it resumes from its log
+    kGuest,   // a new peer joins
+    kFreeze,  // SIGSTOP
+    kEvict,   // the others go on
+    kThaw,    // SIGCONT; it joins again
     kLastSteps,
     kOver,
   };
@@ -76,11 +77,11 @@ class Script {
   uint64_t begun_ns_ = 0, deadline_ns_ = 0;
   std::vector<Event> events_;
 
-  size_t victim_ = 0;         // trainer of the present act
-  uint64_t epoch_ = 0;        // before the present fault
-  uint64_t step_ = 0;         // at which the present act began
-  uint64_t rebuilds_ = 0;     // of the survivors, before the kill
-  uint64_t strike_at_ns_ = 0; // 0: not aimed yet
+  size_t victim_ = 0;          // trainer of the present act
+  uint64_t epoch_ = 0;         // before the present fault
+  uint64_t step_ = 0;          // at which the present act began
+  uint64_t rebuilds_ = 0;      // of the survivors, before the kill
+  uint64_t strike_at_ns_ = 0;  // 0: not aimed yet
   uint64_t aimed_step_ = 0;
   uint32_t kills_ = 0;
   bool op_was_hit_ = false;

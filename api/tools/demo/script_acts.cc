@@ -25,15 +25,18 @@ void Script::curtain() {
   if (!cast_.coordinator_listens()) return;
   for (uint32_t i = 0; i < options_.peers; ++i)
     if (auto started = cast_.start_trainer(); !started) return fail(started.status().text());
-  enter(Act::kFound, format("%u trainers join and take their first steps", options_.peers), kActLimitS);
+  enter(Act::kFound, format("%u trainers join and take their first steps", options_.peers),
+        kActLimitS);
 }
 
 void Script::found() {
   if (cast_.training() < options_.peers || cast_.front_step() < kWarmSteps) return;
-  enter(Act::kAim, "the next all-reduce is awaited, to kill a peer in the middle of it", kActLimitS);
+  enter(Act::kAim, "the next all-reduce is awaited, to kill a peer in the middle of it",
+        kActLimitS);
 }
 
-// The op of a step ends when its line is told: with the rhythm of the last steps the middle of the next op is known.
+// The op of a step ends when its line is told: with the rhythm of the last steps the middle of the
+// next op is known.
 void Script::aim() {
   auto& trainers = cast_.trainers();
   const uint64_t now = monotonic_ns();
@@ -90,8 +93,8 @@ void Script::heal_kill() {
                                        : "no all-reduce was in flight, so once more") +
                               agreement_text());
   if (op_was_hit_) {
-    return enter(Act::kLoseCoordinator, "training goes on with " + std::to_string(options_.peers - 1),
-                 kActLimitS);
+    return enter(Act::kLoseCoordinator,
+                 "training goes on with " + std::to_string(options_.peers - 1), kActLimitS);
   }
   if (kills_ >= kMostKills) return fail("no kill met an all-reduce");
   start_guest("a replacement joins");
@@ -110,8 +113,9 @@ void Script::alone() {
   const uint64_t steps = cast_.front_step() - step_;
   if (steps < kAloneSteps) return;
   if (Status status = cast_.start_coordinator(); !status) return fail(status.text());
-  enter(Act::kBack, format("the coordinator comes back (%llu steps went on without it)",
-                           static_cast<unsigned long long>(steps)),
+  enter(Act::kBack,
+        format("the coordinator comes back (%llu steps went on without it)",
+               static_cast<unsigned long long>(steps)),
         kTightLimitS);
 }
 
@@ -121,8 +125,9 @@ void Script::back() {
   const bool all = std::all_of(status->peers.begin(), status->peers.end(),
                                [](const PeerStatus& p) { return !p.member || p.connected; });
   if (!all || !status->resolved) return;
-  healed(monotonic_ns(), format("%u steps without it; it resumed epoch %llu from its log", kAloneSteps,
-                                static_cast<unsigned long long>(status->view.epoch.value)));
+  healed(monotonic_ns(),
+         format("%u steps without it; it resumed epoch %llu from its log", kAloneSteps,
+                static_cast<unsigned long long>(status->view.epoch.value)));
   start_guest("a new peer joins");
 }
 
@@ -142,7 +147,9 @@ void Script::guest() {
   if (!t.trains() || !all_past(epoch_, options_.peers)) return;
   healed(last_epoch_ns(), format("in slot %u at step %llu, with the members' state", t.slot,
                                  static_cast<unsigned long long>(t.step)));
-  if (!op_was_hit_) return enter(Act::kAim, "the next all-reduce is awaited, to kill a peer in the middle of it", kActLimitS);
+  if (!op_was_hit_)
+    return enter(Act::kAim, "the next all-reduce is awaited, to kill a peer in the middle of it",
+                 kActLimitS);
   enter(Act::kFreeze, "training goes on with " + std::to_string(options_.peers), kActLimitS);
 }
 
@@ -159,13 +166,15 @@ void Script::freeze() {
   begin_event("SIGSTOP of trainer " + trainers[victim_].name);
   cast_.signal(victim_, SIGSTOP);
   trainers[victim_].state = Trainer::State::kFrozen;
-  enter(Act::kEvict, "one peer is frozen; the others wait for it, then go on without it", kTightLimitS);
+  enter(Act::kEvict, "one peer is frozen; the others wait for it, then go on without it",
+        kTightLimitS);
 }
 
 void Script::evict() {
   if (!all_past(epoch_, options_.peers - 1)) return;
   if (cast_.front_step() < step_ + kCalmSteps) return;
-  healed(last_epoch_ns(), format("evicted after %u ms of silence", options_.suspicion_ms) + agreement_text());
+  healed(last_epoch_ns(),
+         format("evicted after %u ms of silence", options_.suspicion_ms) + agreement_text());
   epoch_ = cast_.trainers()[0].epoch;
   for (const Trainer& t : cast_.trainers())
     if (t.trains()) epoch_ = std::max(epoch_, t.epoch);

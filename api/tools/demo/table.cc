@@ -60,9 +60,9 @@ std::string Table::head() const {
   const auto& status = cast_.status();
   const double seconds = static_cast<double>(monotonic_ns() - script_.begun_ns()) / 1e9;
   const std::string coordinator =
-      status ? format("epoch %llu, %u members, record %llu of the log",
-                      static_cast<ull>(status->view.epoch.value), status->view.size(),
-                      static_cast<ull>(status->last_index.value))
+      status                      ? format("epoch %llu, %u members, record %llu of the log",
+                                           static_cast<ull>(status->view.epoch.value), status->view.size(),
+                                           static_cast<ull>(status->last_index.value))
       : cast_.coordinator_lives() ? std::string("starting")
                                   : std::string("dead");
   return format("Rhizome demo  %6.1f s   step %llu of %u   coordinator: %s", seconds,
@@ -97,7 +97,8 @@ void Table::draw() const {
   std::fflush(stdout);
 }
 
-// In a pipe: each event when it comes and when it has healed, and the state of things once a second.
+// In a pipe: each event when it comes and when it has healed, and the state of things once a
+// second.
 void Table::say() {
   const auto& events = script_.events();
   const double seconds = static_cast<double>(monotonic_ns() - script_.begun_ns()) / 1e9;
@@ -116,9 +117,9 @@ void Table::say() {
   const Trainer* t = leader(cast_);
   if (now - shown_ns_ >= kLineNs && t && t->step > 0) {
     shown_ns_ = now;
-    std::printf("%7.1f s  step=%llu epoch=%llu members=%u loss=%.4f op_ms=%.2f training=%zu\n", seconds,
-                static_cast<ull>(t->step), static_cast<ull>(t->epoch), t->world, t->loss, t->op_ms,
-                cast_.training());
+    std::printf("%7.1f s  step=%llu epoch=%llu members=%u loss=%.4f op_ms=%.2f training=%zu\n",
+                seconds, static_cast<ull>(t->step), static_cast<ull>(t->epoch), t->world, t->loss,
+                t->op_ms, cast_.training());
   }
   std::fflush(stdout);
 }
