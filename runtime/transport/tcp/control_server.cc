@@ -11,6 +11,7 @@ namespace {
 constexpr size_t kMaxStrangers = 256;
 constexpr uint32_t kStrangerBytes = 64u << 10;
 constexpr Duration kStrangerTime = std::chrono::seconds(5);
+constexpr Duration kWatcherTime = std::chrono::seconds(30);
 constexpr Duration kLastWords = std::chrono::seconds(1);
 }  // namespace
 
@@ -38,7 +39,10 @@ void ControlServer::accept_some() {
     events.message = [this, id](ControlMessage&& message) {
       auto at = sessions_.find(id);
       if (at == sessions_.end()) return;
-      if (!at->second.known) {
+      if (std::holds_alternative<StatusRequest>(message)) {
+        // Whoever only looks stays a stranger, of whom there are few (B1), for as long as it keeps asking.
+        if (!at->second.known) at->second.deadline = loop_.now() + kWatcherTime;
+      } else if (!at->second.known) {
         at->second.known = true;
         at->second.deadline = kNever;
         at->second.stream->set_largest(wire::kMaxControlBytes);
