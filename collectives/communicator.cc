@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "collectives/schedule/choose.h"
 #include "runtime/base/assert.h"
 #include "runtime/base/canary.h"
 
@@ -120,9 +121,10 @@ void Communicator::begin(Time now, Submission&& submission) {
   if (!small || decided) start(now, begun, decided ? &decision : nullptr);
   if (small) fail(begun, too_small(view_.size()));
   if (submission.cancelled) fail(begun, Status(Code::kCancelled, "cancelled before it was begun"));
+  const OpSeq seq = begun.seq;
   replay_early(now, begun);
-  pump();
-  progress(now, begun);
+  pump(now);
+  if (Op* still = find(seq)) progress(now, *still);
 }
 
 void Communicator::begin_admit(Time now, std::unique_ptr<Op> op) {
@@ -136,8 +138,15 @@ void Communicator::begin_admit(Time now, std::unique_ptr<Op> op) {
 
 // (Re)starts the executor in the installed epoch.
 void Communicator::start(Time, Op& op, const OpDecision* decision) {
-  const bool chunks = decision && decision->outcome == OpDecision::Outcome::kChunks;
-  op.executor->start(epoch_, rank_, ring_of(op.seq), chunks ? decision : nullptr);
+  const bool rebuilt = decision && decision->outcome == OpDecision::Outcome::kChunks;
+  const std::vector<Rank> ring = ring_of(op.seq);
+  // Only the ring is known to avoid broken edges; what is redone goes round it in any case.
+  const Algorithm algorithm = rebuilt || relayed_
+                                  ? Algorithm::kRing
+                                  : choose(op.spec.algorithm, op.outcome.bytes, view_, ring);
+  if (!rebuilt) op.outcome.algorithm = algorithm;
+  op.executor->start(epoch_, rank_, ring, make_allreduce(algorithm, view_, ring, rank_),
+                     rebuilt ? decision : nullptr);
   if (op.executor->eager()) return;
   for (Rank source : op.executor->sources()) {
     OutFrame grant;
@@ -167,21 +176,26 @@ void Communicator::replay_early(Time now, Op& op) {
   }
 }
 
-// Older ops first: their chunks are finished before those of newer ones are begun.
-void Communicator::pump() {
+// Older ops first: their chunks are finished before those of newer ones are begun.  What newer ones have on the way holds no older one
+// up: most algorithms finish a chunk only when all ranks have begun it, so two ranks with their windows full of different ops would
+// wait for each other.
+void Communicator::pump(Time now) {
   if (sealed_) return;
-  uint32_t outstanding = 0;
-  for (const auto& [seq, op] : ops_)
-    if (op->executor) outstanding += op->executor->outstanding();
+  uint32_t older = 0;
+  std::vector<OpSeq> completed;  // everything that was to come had come before they were begun
   for (auto& [seq, op] : ops_) {
     if (!op->executor || op->full) continue;
     const Layout& layout = op->executor->layout();
     const uint64_t chunk_bytes = std::max<uint64_t>(1, layout.chunk_elements * layout.element_bytes);
     const auto window =
         static_cast<uint32_t>(std::max<uint64_t>(2, limits_.window_bytes / chunk_bytes));
-    if (outstanding >= window) break;
-    outstanding += op->executor->originate(window - outstanding);
+    if (older >= window) break;
+    op->executor->originate(window - older);
+    older += op->executor->outstanding();
+    if (op->executor->full()) completed.push_back(seq);
   }
+  for (OpSeq seq : completed)
+    if (Op* op = find(seq)) progress(now, *op);
 }
 
 void Communicator::fail(Op& op, Status status) {
@@ -266,14 +280,14 @@ void Communicator::on_frame(Time now, Rank from, const FrameHeader& header, Land
     if (!op && !ended(header.op_seq) && bounded) early_grants_[{header.op_seq, from}] = header.signature;
     if (op && op->executor && same_signature(*op, from, header.signature)) {
       op->executor->granted(from);
-      pump();
+      pump(now);
     }
     return;
   }
   if (op && op->executor) {
     const OpSeq seq = op->seq;
     deliver_to(now, *op, from, header, std::move(landing));
-    pump();
+    pump(now);
     if (Op* still = find(seq)) progress(now, *still);
   } else if (!op && !ended(header.op_seq)) {
     stash_[header.op_seq].push_back({from, header, std::move(landing.keep)});

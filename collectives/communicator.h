@@ -122,7 +122,7 @@ class Communicator final : private Outbox {
   void begin_admit(Time now, std::unique_ptr<Op> op);
   void start(Time now, Op& op, const OpDecision* decision);
   void replay_early(Time now, Op& op);
-  void pump();
+  void pump(Time now);
   void fail(Op& op, Status status);
   bool same_signature(Op& op, Rank from, uint64_t signature);
   std::vector<Rank> ring_of(OpSeq seq) const;

@@ -137,7 +137,7 @@ void Communicator::install_group(Time now, const GroupResolution& group) {
   for (OpSeq seq : open)
     if (Op* op = find(seq); op && op->executor) progress(now, *op);
   announce(now);  // W2: DONE again, in this epoch
-  pump();
+  pump(now);
   free_known(now);
   busy_ = false;
   begin_ready(now);

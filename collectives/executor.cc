@@ -1,3 +1,4 @@
+// What an executor begins with, what it accepts, and what it gives back.  executor_steps.cc walks the programs.
 #include "collectives/executor.h"
 
 #include <algorithm>
@@ -52,20 +53,31 @@ uint32_t Executor::add_program(const Program& program) {
   return static_cast<uint32_t>(programs_.size() - 1);
 }
 
-void Executor::start(Epoch epoch, Rank self, const std::vector<Rank>& ring,
+void Executor::start(Epoch epoch, Rank self, const std::vector<Rank>& ring, const Schedule& schedule,
                      const OpDecision* decision) {
   RHZ_ASSERT("W7", !running_ && epoch > epoch_);
   restarted_ = epoch_ != Epoch(0);
   epoch_ = epoch;
   running_ = true;
-  divisor_ = static_cast<uint32_t>(ring.size());
+  participants_ = static_cast<uint32_t>(ring.size());
   chunks_.forget_progress();
+  progress_.assign(size_t{layout_.chunks} * layout_.segments(0), {});
+  early_.clear();
   blocked_.clear();
   granted_.clear();
   next_origin_ = 0;
   outstanding_ = 0;
+  plan(decision, self, ring, schedule);
+  // Chunks whose way begins here wait for originate().
+  for (uint32_t c = 0; c < layout_.chunks; ++c) {
+    if (originates(program(c))) continue;
+    chunks_[c].begun = true;
+    for (uint32_t s = 0; s < layout_.segments(c); ++s) advance(place(c, s));
+  }
+}
 
-  const Schedule schedule = make_ring_allreduce(ring, self);
+void Executor::plan(const OpDecision* decision, Rank self, const std::vector<Rank>& ring,
+                    const Schedule& schedule) {
   programs_.clear();
   std::vector<uint32_t> redo;
   for (const Program& program : schedule.programs) redo.push_back(add_program(program));
@@ -73,7 +85,8 @@ void Executor::start(Epoch epoch, Rank self, const std::vector<Rank>& ring,
   if (runs.empty()) runs.push_back({0, layout_.chunks, Epoch(0), {}});
   for (const ChunkRun& run : runs) {
     const bool keep = run.lineage != Epoch(0);
-    const bool holder = keep && std::find(run.holders.begin(), run.holders.end(), self) != run.holders.end();
+    const bool holder =
+        keep && std::find(run.holders.begin(), run.holders.end(), self) != run.holders.end();
     const uint32_t spread = keep ? add_program(make_spread(ring, self, run.holders)) : 0;
     for (uint32_t c = run.first; c < run.first + run.count && c < layout_.chunks; ++c) {
       RHZ_ASSERT("L1", !holder || chunks_[c].lineage == run.lineage);
@@ -83,51 +96,36 @@ void Executor::start(Epoch epoch, Rank self, const std::vector<Rank>& ring,
         if (!canary(Rule::kD)) chunks_.discard(c);
       }
       if (!keep && restarted_) redone_bytes_ += layout_.chunk_bytes(c);
-      chunks_[c].due = keep ? run.lineage : epoch;
+      chunks_[c].due = keep ? run.lineage : epoch_;
       chunks_[c].program = keep ? spread : redo[c % redo.size()];
     }
   }
-  for (uint32_t c = 0; c < layout_.chunks; ++c) begin_chunk(c);
-}
-
-// What needs no frame to begin: values that are held and somebody lacks, and the world of one.
-void Executor::begin_chunk(uint32_t chunk) {
-  const Program& program = programs_[chunks_[chunk].program];
-  if (program.empty()) return;
-  const Step step = program.front();
-  if (step.move == Move::kSolo) return solo(chunk);
-  if (step.move != Move::kSend) return;
-  for (uint32_t s = 0; s < layout_.segments(chunk); ++s) send_final(step.to, place(chunk, s), {});
-}
-
-void Executor::solo(uint32_t chunk) {
-  for (uint32_t s = 0; s < layout_.segments(chunk); ++s) {
-    const Place at = place(chunk, s);
-    kernels_.scale(result(at), input(at), nullptr, at.count, 1);
-  }
-  chunks_.hold(chunk, epoch_);
 }
 
 void Executor::freeze() {
   running_ = false;
+  early_.clear();
   blocked_.clear();
 }
 
-uint32_t Executor::originate(uint32_t budget) {
-  uint32_t begun = 0;
-  for (; running_ && begun < budget && next_origin_ < layout_.chunks; ++next_origin_) {
-    const Program& program = programs_[chunks_[next_origin_].program];
-    if (program.empty() || program.front().move != Move::kContribute) continue;
-    const Step step = program.front();
-    if (!eager() && (step.to.value >= granted_.size() || !granted_[step.to.value])) return begun;
-    for (uint32_t s = 0; s < layout_.segments(next_origin_); ++s) {
-      const Place at = place(next_origin_, s);
-      emit(step.to, Kind::kPartial, at, input(at), chunks_[next_origin_].original);
-    }
-    ++begun;
-    ++outstanding_;
+void Executor::originate(uint32_t most) {
+  for (; running_ && outstanding_ < most && next_origin_ < layout_.chunks; ++next_origin_) {
+    const uint32_t c = next_origin_;
+    if (!originates(program(c))) continue;
+    if (!eager() && !may_send(program(c))) return;
+    chunks_[c].begun = true;
+    ++outstanding_;  // until its final value is here, which may be at once
+    for (uint32_t s = 0; s < layout_.segments(c); ++s) advance(place(c, s));
   }
-  return begun;
+}
+
+// Everybody to whom the chunk goes before anything of it comes back has begun the op.
+bool Executor::may_send(const Program& program) const {
+  for (const Step& step : program) {
+    if (waits(step.move)) return true;
+    if (step.peer != kNoRank && !is_granted(step.peer)) return false;
+  }
+  return true;
 }
 
 void Executor::granted(Rank to) {
@@ -144,17 +142,9 @@ std::vector<Rank> Executor::sources() const {
   std::vector<Rank> ranks;
   for (const Program& program : programs_)
     for (const Step& step : program)
-      if (step.from != kNoRank && std::find(ranks.begin(), ranks.end(), step.from) == ranks.end())
-        ranks.push_back(step.from);
+      if (waits(step.move) && std::find(ranks.begin(), ranks.end(), step.peer) == ranks.end())
+        ranks.push_back(step.peer);
   return ranks;
-}
-
-const Step* Executor::step_for(uint32_t chunk, bool partial) const {
-  for (const Step& step : programs_[chunks_[chunk].program]) {
-    const bool wants_partial = step.move == Move::kCombine || step.move == Move::kFinish;
-    if (partial ? wants_partial : step.move == Move::kPass) return &step;
-  }
-  return nullptr;
 }
 
 Landing Executor::on_header(Rank from, const FrameHeader& header) {
@@ -163,11 +153,8 @@ Landing Executor::on_header(Rank from, const FrameHeader& header) {
   if (c >= layout_.chunks || s >= layout_.segments(c)) return {};
   const Place at = place(c, s);
   const bool partial = header.kind == Kind::kPartial;
-  const Step* step = step_for(c, partial);
   // W9: before a byte lands, that it is due, from whom it is due, and not held already.
-  if (!step || step->from != from || header.length != at.bytes || chunks_.held(c)) return {};
-  Chunk& chunk = chunks_[c];
-  if ((partial ? chunk.partials : chunk.finals) >= layout_.segments(c)) return {};
+  if (header.length != at.bytes || chunks_.held(c) || !expects(from, partial, at)) return {};
   Landing landing;
   landing.verdict = Landing::Verdict::kInto;
   if (at.bytes == 0) return landing;
@@ -184,110 +171,36 @@ Landing Executor::on_header(Rank from, const FrameHeader& header) {
 // Where a final segment may land directly; null: it goes through a buffer first.
 std::byte* Executor::final_landing(const Place& at) {
   if (!overwrites_input()) return result(at);
-  if (keeps_originals()) {
-    save_original(at.chunk);
-    return result(at);
-  }
-  return nullptr;
+  if (!keeps_originals()) return nullptr;
+  // The value is back, so the partial that went into it has arrived: nobody reads its buffer any more.
+  save_original(at.chunk, std::move(chunks_[at.chunk].sent));
+  return result(at);
 }
 
-void Executor::save_original(uint32_t c) {
+void Executor::save_original(uint32_t c, Buffer room) {
   Chunk& chunk = chunks_[c];
-  if (chunk.original || !keeps_originals() || canary(Rule::kH)) return;
+  if (chunk.original || !keeps_originals() || participants_ == 1 || canary(Rule::kH)) return;
   const uint64_t bytes = layout_.chunk_bytes(c);
   if (bytes == 0) return;
-  chunk.original = pool_.take(bytes);
+  chunk.original = room ? std::move(room) : pool_.take(bytes);
   RHZ_ASSERT("memory", chunk.original);
   std::memcpy(chunk.original.data(),
-                spec_.send + layout_.chunk_offset(c) * layout_.element_bytes, bytes);
+              spec_.send + layout_.chunk_offset(c) * layout_.element_bytes, bytes);
 }
 
-void Executor::on_frame(Rank, const FrameHeader& header, const Landing& landing) {
+void Executor::on_frame(Rank from, const FrameHeader& header, const Landing& landing) {
   const bool partial = header.kind == Kind::kPartial;
   const Place at = place(header.chunk.value, header.segment.value);
-  const Chunk& chunk = chunks_[at.chunk];
   // Consumed meanwhile: a frame may be offered again after a reset.
-  if (chunks_.held(at.chunk) ||
-      (partial ? chunk.partials : chunk.finals) >= layout_.segments(at.chunk))
-    return;
-  const Step step = *step_for(at.chunk, partial);
+  if (chunks_.held(at.chunk) || !expects(from, partial, at)) return;
   received_bytes_ += at.bytes;
-  if (partial) consume_partial(step, at, landing);
-  else consume_final(step, at, landing);
-}
-
-void Executor::consume_partial(const Step& step, const Place& at, const Landing& landing) {
-  Chunk& chunk = chunks_[at.chunk];
-  RHZ_ASSERT("D2", chunk.partials < layout_.segments(at.chunk));
-  ++chunk.partials;
-  if (step.move == Move::kCombine) {
-    kernels_.combine(landing.into, landing.into, input(at), at.count, divisor_);
-    return emit(step.to, Kind::kPartial, at, landing.into, landing.keep);
-  }
-  // The owner.  In place and in several segments, the value is staged until all of it is there.
-  std::byte* out = result(at);
-  const bool stage =
-      overwrites_input() && !keeps_originals() && layout_.segments(at.chunk) > 1;
-  if (stage) {
-    if (!chunk.staged) chunk.staged = pool_.take(layout_.chunk_bytes(at.chunk));
-    out = chunk.staged.data() + at.segment * layout_.segment_elements * layout_.element_bytes;
+  if (partial) {
+    early_.push_back({at.chunk, at.segment, from, landing});
   } else {
-    save_original(at.chunk);
+    final_arrived(at, landing);
+    ++progress(at).step;
   }
-  kernels_.finish(out, landing.into, input(at), at.count, divisor_);
-  if (step.to != kNoRank) {
-    if (stage) emit(step.to, Kind::kResult, at, out, chunk.staged);
-    else send_final(step.to, at, {});
-  }
-  final_segment_ready(at);
-}
-
-void Executor::consume_final(const Step& step, const Place& at, const Landing& landing) {
-  Chunk& chunk = chunks_[at.chunk];
-  if (landing.keep) {  // in place: the input goes only when the whole chunk is here
-    if (layout_.segments(at.chunk) == 1) {
-      std::memcpy(result(at), landing.into, at.bytes);
-    } else {
-      if (!chunk.staged) chunk.staged = pool_.take(layout_.chunk_bytes(at.chunk));
-      std::memcpy(chunk.staged.data() +
-                      at.segment * layout_.segment_elements * layout_.element_bytes,
-                  landing.into, at.bytes);
-    }
-  }
-  if (step.to != kNoRank) send_final(step.to, at, landing.keep);
-  final_segment_ready(at);
-}
-
-void Executor::final_segment_ready(const Place& at) {
-  Chunk& chunk = chunks_[at.chunk];
-  if (++chunk.finals < layout_.segments(at.chunk)) return;
-  if (chunk.staged) {
-    std::memcpy(result(place(at.chunk, 0)), chunk.staged.data(), layout_.chunk_bytes(at.chunk));
-    chunk.staged.reset();
-  }
-  chunks_.hold(at.chunk, chunk.due);
-  const Program& program = programs_[chunk.program];
-  if (!program.empty() && program.front().move == Move::kContribute) --outstanding_;
-}
-
-// A held value goes on; `copy`: the runtime's own copy of it, if there is one.
-void Executor::send_final(Rank to, const Place& at, const Buffer& copy) {
-  if (copy) return emit(to, Kind::kResult, at, copy.data(), copy);
-  emit(to, Kind::kResult, at, result(at), retained_);
-}
-
-void Executor::emit(Rank to, Kind kind, const Place& at, const std::byte* data, Buffer keep) {
-  OutFrame frame;
-  frame.header.kind = kind;
-  frame.header.chunk = ChunkIndex(at.chunk);
-  frame.header.segment = SegmentIndex(at.segment);
-  frame.payload = {data, at.bytes};
-  frame.keep = std::move(keep);
-  sent_bytes_ += at.bytes;
-  if (eager()) return outbox_.emit(seq_, to, LaneClass::kExpress, std::move(frame));
-  if (to.value < granted_.size() && granted_[to.value])
-    return outbox_.emit(seq_, to, LaneClass::kBulk, std::move(frame));
-  blocked_.emplace_back(to, std::move(frame));
+  if (chunks_[at.chunk].begun) advance(at);
 }
 
 void Executor::deliver() {

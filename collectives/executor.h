@@ -34,13 +34,15 @@ class Executor {
   // False when there was no memory.
   [[nodiscard]] bool prepare();
 
-  // Begins, or begins again after an install.  `ring`: the participants of the op that are in the view.
-  void start(Epoch epoch, Rank self, const std::vector<Rank>& ring, const OpDecision* decision);
+  // Begins, or begins again after an install.  `ring`: the participants of the op that are in the view; `schedule`: theirs, for chunks
+  // that are not kept.
+  void start(Epoch epoch, Rank self, const std::vector<Rank>& ring, const Schedule& schedule,
+             const OpDecision* decision);
   // Stops until the next start: the epoch is sealed.
   void freeze();
 
-  // Chunks whose way begins here and that were not sent yet; at most `budget` are begun.  Returns how many.
-  uint32_t originate(uint32_t budget);
+  // Begins chunks whose way begins here, until `most` of them are on their way.
+  void originate(uint32_t most);
   uint32_t outstanding() const { return outstanding_; }
 
   // `to` has begun the op: bulk may flow there.
@@ -73,26 +75,53 @@ class Executor {
     uint32_t chunk, segment;
     uint64_t offset, bytes, count;  // bytes from the start of the op; elements
   };
+  struct Progress {  // of one segment along its chunk's program
+    uint32_t step = 0;
+    bool has_value = false;
+    const std::byte* value = nullptr;  // folded so far
+    Buffer keep;                       // what holds it; empty: it is the own input
+  };
+  struct Early {  // a partial whose turn to be folded has not come
+    uint32_t chunk, segment;
+    Rank from;
+    Landing landing;
+  };
+
   Place place(uint32_t chunk, uint32_t segment) const;
   const std::byte* input(const Place& at) const;
   std::byte* result(const Place& at) const;
-  const Step* step_for(uint32_t chunk, bool partial) const;
-  void plan(uint32_t chunk, uint32_t program);
+  const Program& program(uint32_t chunk) const { return programs_[chunks_[chunk].program]; }
+  Progress& progress(const Place& at) { return progress_[at.chunk * layout_.segments(0) + at.segment]; }
+  const Progress& progress(const Place& at) const {
+    return progress_[at.chunk * layout_.segments(0) + at.segment];
+  }
   uint32_t add_program(const Program& program);
-  void begin_chunk(uint32_t chunk);
-  void solo(uint32_t chunk);
-  // Makes room for the chunk's final value without losing an input that may be needed again (rule H).
+  bool is_granted(Rank to) const { return to.value < granted_.size() && granted_[to.value]; }
+  bool may_send(const Program& program) const;
+  void plan(const OpDecision* decision, Rank self, const std::vector<Rank>& ring,
+            const Schedule& schedule);
+
+  // executor_steps.cc: along the program.
+  bool expects(Rank from, bool partial, const Place& at) const;
+  void advance(const Place& at);
+  bool take_early(Rank from, const Place& at, Landing& landing);
+  void fold(const Place& at, const std::byte* operand, const Buffer& keep);
+  void make_final(const Place& at, const std::byte* operand);
+  void final_arrived(const Place& at, const Landing& landing);
+  void final_segment_ready(const Place& at);
+  void share(const Place& at, Rank to, Buffer& copy);
+  void send_partial(const Place& at, Rank to);
+  void send_final(const Place& at, Rank to);
+  void emit(Rank to, wire::Kind kind, const Place& at, const std::byte* data, Buffer keep);
+
+  // Room for the chunk's final value without losing an input that may be needed again (rule H).
   bool overwrites_input() const { return spec_.send == spec_.recv && !retained_; }
   bool keeps_originals() const {
     return overwrites_input() && spec_.rebuild == RebuildMode::kStrict;
   }
-  void save_original(uint32_t chunk);
+  void save_original(uint32_t chunk, Buffer room);
+  std::byte* staged(const Place& at);
   std::byte* final_landing(const Place& at);
-  void consume_partial(const Step& step, const Place& at, const Landing& landing);
-  void consume_final(const Step& step, const Place& at, const Landing& landing);
-  void final_segment_ready(const Place& at);
-  void send_final(Rank to, const Place& at, const Buffer& copy);
-  void emit(Rank to, wire::Kind kind, const Place& at, const std::byte* data, Buffer keep);
 
   const OpSeq seq_;
   const OpSpec spec_;
@@ -104,9 +133,11 @@ class Executor {
 
   Epoch epoch_;
   bool running_ = false;
-  uint32_t divisor_ = 1;
+  uint32_t participants_ = 1;
   ChunkTable chunks_;
   std::vector<Program> programs_;
+  std::vector<Progress> progress_;  // by chunk and segment
+  std::vector<Early> early_;
   std::vector<uint8_t> granted_;  // by rank
   std::vector<std::pair<Rank, OutFrame>> blocked_;  // until the GRANT comes
   uint32_t next_origin_ = 0;   // chunks below were begun or are not ours to begin

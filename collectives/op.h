@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "collectives/reduce/dtype.h"
+#include "collectives/schedule/choose.h"
 #include "runtime/agreement/report.h"
 #include "runtime/base/status.h"
 #include "runtime/base/types.h"
@@ -26,6 +27,7 @@ struct OpSpec {
   reduce::Dtype dtype = reduce::Dtype::u8;
   reduce::RedOp redop = reduce::RedOp::sum;
   RebuildMode rebuild = RebuildMode::kStrict;
+  Algorithm algorithm = Algorithm::kAuto;  // wanted
   uint64_t count = 0;
   const std::byte* send = nullptr;  // equal to recv: in place
   std::byte* recv = nullptr;
@@ -34,7 +36,8 @@ struct OpSpec {
 
 inline constexpr uint64_t kMaxCount = uint64_t{1} << 40;
 
-// Everything that must be equal on all ranks, readable: kind 4 bits, dtype 4, redop 4, rebuild mode 2, count 50.
+// Everything that must be equal on all ranks, readable: kind 4 bits, dtype 4, redop 4, rebuild mode 2, algorithm
+// that was asked for 4, count 46.
 uint64_t signature_of(const OpSpec& spec);
 std::string describe_signature(uint64_t signature);
 
@@ -53,6 +56,7 @@ struct OpOutcome {
   uint32_t rebuilds = 0;
   uint32_t joined = 0;
   uint64_t chunk_elements = 0;
+  Algorithm algorithm = Algorithm::kAuto;  // that ran, before any rebuild
   Slot culprit = kAnySlot;
   std::vector<ContributorRun> contributors;  // of RHZ_OK
 };

@@ -12,6 +12,6 @@ extern "C" RHZ_API const char* rhz_build_info(void) {
       "version=" RHZ_TEXT(RHZ_VERSION_MAJOR) "." RHZ_TEXT(RHZ_VERSION_MINOR) "." RHZ_TEXT(
           RHZ_VERSION_PATCH) "\nprotocol=" +
       std::to_string(rhz::wire::kProtocolVersion) + "\ncompiler=" __VERSION__ "\nkernels=" +
-      rhz::reduce::isa_name() + "\ntransports=tcp\nalgorithms=ring\n";
+      rhz::reduce::isa_name() + "\ntransports=tcp\nalgorithms=ring direct doubling halving tree hierarchical\n";
   return text.c_str();
 }

@@ -18,6 +18,7 @@ Status submit(std::shared_ptr<rhz::PeerDriver> driver, OpSpec spec, rhz_op** out
   if (!out_op) return Status(Code::kArgument, "out_op is NULL");
   *out_op = nullptr;
   if (spec.timeout == rhz::Duration::zero()) spec.timeout = driver->op_timeout();
+  if (spec.kind == OpKind::kAllReduce) spec.algorithm = driver->algorithm();
   auto* op = new rhz_op(driver);
   if (spec.kind == OpKind::kVerify) {
     const rhz::Digest digest = driver->digest();

@@ -42,6 +42,12 @@ Status peer_options(const rhz_comm_params& params, rhz::PeerOptions& options) {
     if (Status s = number("RHZ_SLOT", 0, 0, 1u << 20, value); !s) return s;
     options.slot = rhz::Slot(static_cast<uint32_t>(value));
   }
+  const std::string algorithm = text_or_environment(nullptr, "RHZ_ALGORITHM", "auto");
+  const auto known = rhz::algorithm_named(algorithm);
+  if (!known)
+    return Status(Code::kArgument, "RHZ_ALGORITHM=" + algorithm + " is none of auto, ring, direct, doubling, halving, "
+                                   "tree, hierarchical");
+  options.algorithm = *known;
   if (Status s = number("RHZ_CONNECT_TIMEOUT_MS", 5000, 1, 3'600'000, value); !s) return s;
   options.connect_timeout = rhz::milliseconds(value);
   if (Status s = number("RHZ_BULK_LANES", 1, 1, 15, value); !s) return s;

@@ -103,6 +103,7 @@ RHZ_API rhz_status rhz_op_info_get(rhz_op* op, rhz_op_info* out_info) {
       info.rebuilds = o.rebuilds;
       info.joined = o.joined;
       info.status = static_cast<rhz_status>(status.code());
+      std::strncpy(info.algorithm, rhz::name(o.algorithm), sizeof info.algorithm - 1);
       info.culprit_slot_plus_one = o.culprit == rhz::kAnySlot ? 0 : o.culprit.value + 1;
       for (const auto& run : o.contributors) {
         const auto n = static_cast<uint32_t>(run.slots.size());

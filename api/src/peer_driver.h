@@ -28,6 +28,7 @@ struct PeerOptions {
   uint32_t bulk_lanes = 1;
   uint32_t socket_buffer_bytes = 4u << 20;
   std::string congestion;
+  Algorithm algorithm = Algorithm::kAuto;
 };
 
 class PeerDriver {
@@ -48,6 +49,7 @@ class PeerDriver {
   Progress& progress() { return progress_; }
   Time now() const { return loop_.now(); }
   Duration op_timeout() const { return options_.op_timeout; }
+  Algorithm algorithm() const { return options_.algorithm; }
 
   // What the program may ask about; each takes the loop for a moment.
   struct Membership {

@@ -14,7 +14,6 @@ namespace {
 
 constexpr uint64_t kStartNs = 60'000'000'000;     // for starting, joining and a warm-up
 constexpr uint64_t kSilenceNs = 120'000'000'000;  // no rank said anything: something hangs
-constexpr const char* kAlgorithm = "ring";
 
 // About two seconds a size, and enough for a median.
 uint32_t iterations_for(uint64_t bytes) {
@@ -28,6 +27,7 @@ uint32_t iterations_for(uint64_t bytes) {
 struct RankRow {  // of one rank, one size
   std::vector<double> times_us;
   uint64_t wrong = 0, rss_extra = 0, cpu_ns = 0;
+  std::string algorithm;
 };
 
 class Bench {
@@ -77,6 +77,7 @@ class Bench {
       row.wrong = whole(line, "wrong");
       row.rss_extra = whole(line, "rss_extra");
       row.cpu_ns = whole(line, "cpu_ns");
+      row.algorithm = field(line, "algorithm");
       rows.emplace_back();
     } else if (line.starts_with("@fail")) {
       failure_ = format("rank %u: %s", rank, std::string(field(line, "text")).c_str());
@@ -105,7 +106,7 @@ class Bench {
         o_.reduction.dtype.c_str(), o_.reduction.redop.c_str(), o_.ranks,
         congestion_control().c_str(), o_.reduction.in_place ? "in place" : "out of place",
         o_.reduction.rebuild.c_str());
-    std::printf("%10s %6s %6s %12s %12s %12s %8s %8s %8s %10s\n", "size", "algo", "ops",
+    std::printf("%10s %12s %6s %12s %12s %12s %8s %8s %8s %10s\n", "size", "algo", "ops",
                 "median us", "min us", "p99 us", "algbw", "busbw", "cpu s/GB", "extra RSS");
     std::fflush(stdout);
   }
@@ -123,6 +124,7 @@ class Bench {
       rss = std::max(rss, row.rss_extra);
       cpu_ns += row.cpu_ns;
     }
+    const std::string algorithm = rows_[0][printed_].algorithm;
     ++printed_;
     const double median = percentile(slowest, 50), least = percentile(slowest, 0),
                  p99 = percentile(slowest, 99);
@@ -136,7 +138,7 @@ class Bench {
                                        {"transport", "tcp"},
                                        {"dtype", o_.reduction.dtype},
                                        {"bytes", bytes},
-                                       {"algorithm", kAlgorithm},
+                                       {"algorithm", algorithm},
                                        {"median_us", median},
                                        {"min_us", least},
                                        {"p99_us", p99},
@@ -152,8 +154,8 @@ class Bench {
                                        {"wrong", wrong_}};
       std::printf("%s\n", row.dump().c_str());
     } else {
-      std::printf("%10s %6s %6zu %12.1f %12.1f %12.1f %8.3f %8.3f %8.2f %10s\n",
-                  bytes_text(bytes).c_str(), kAlgorithm, slowest.size(), median, least, p99, algbw,
+      std::printf("%10s %12s %6zu %12.1f %12.1f %12.1f %8.3f %8.3f %8.2f %10s\n",
+                  bytes_text(bytes).c_str(), algorithm.c_str(), slowest.size(), median, least, p99, algbw,
                   busbw, cpu, bytes_text(rss).c_str());
     }
     std::fflush(stdout);

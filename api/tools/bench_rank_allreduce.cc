@@ -72,11 +72,11 @@ class Row {
       if (!once(random.below(kCheckOneOf) == 0, &times_ns)) return false;
     const uint64_t peak = memory_bytes("VmHWM");
     for (uint64_t ns : times_ns) std::printf("@t us=%.3f\n", static_cast<double>(ns) / 1e3);
-    tell(format("@row bytes=%llu wrong=%llu rss_extra=%llu cpu_ns=%llu",
+    tell(format("@row bytes=%llu wrong=%llu rss_extra=%llu cpu_ns=%llu algorithm=%s",
                 static_cast<unsigned long long>(size_.bytes),
                 static_cast<unsigned long long>(wrong_),
                 static_cast<unsigned long long>(peak > rss_before ? peak - rss_before : 0),
-                static_cast<unsigned long long>(cpu_ns_)));
+                static_cast<unsigned long long>(cpu_ns_), algorithm_.c_str()));
     return true;
   }
 
@@ -96,6 +96,7 @@ class Row {
       times_ns->push_back(op.end_ns - op.begin_ns);
       cpu_ns_ += op.cpu_ns;
     }
+    algorithm_ = op.info.algorithm;
     if (check) wrong_ += rank_.wrong(recv_.data(), count_, op_number_);
     return true;
   }
@@ -106,6 +107,7 @@ class Row {
   uint64_t& op_number_;
   BenchBuffer send_, recv_;
   uint64_t wrong_ = 0, cpu_ns_ = 0;
+  std::string algorithm_;
 };
 
 }  // namespace

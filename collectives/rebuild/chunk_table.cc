@@ -18,9 +18,10 @@ void ChunkTable::discard(uint32_t chunk) {
 
 void ChunkTable::forget_progress() {
   for (Chunk& chunk : chunks_) {
-    chunk.partials = 0;
     chunk.finals = 0;
+    chunk.begun = false;
     chunk.staged.reset();
+    chunk.sent.reset();
   }
 }
 

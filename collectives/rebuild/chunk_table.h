@@ -15,10 +15,11 @@ struct Chunk {
   Epoch lineage;             // of the final value held here; 0: none
   Epoch due;                 // lineage of the value that is to come in this epoch
   uint32_t program = 0;      // index into the run's programs, for this epoch
-  uint32_t partials = 0;     // segments of the partial consumed in this epoch
   uint32_t finals = 0;       // segments of the final value that are in place (or staged)
+  bool begun = false;        // its program runs in this epoch
   Buffer staged;             // final value until the chunk is complete, where it may not land in place
   Buffer original;           // own input, where the result overwrites it and the mode may need it again
+  Buffer sent;               // the partial that went on in this epoch: room for the original once the final value comes back
 };
 
 class ChunkTable {

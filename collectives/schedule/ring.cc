@@ -5,33 +5,28 @@
 #include "runtime/base/assert.h"
 
 namespace rhz {
-namespace {
-uint32_t position_of(const std::vector<Rank>& ring, Rank self) {
-  const auto at = std::find(ring.begin(), ring.end(), self);
-  RHZ_ASSERT("schedule", at != ring.end());
-  return static_cast<uint32_t>(at - ring.begin());
+
+uint32_t position_in(const std::vector<Rank>& ranks, Rank self) {
+  const auto at = std::find(ranks.begin(), ranks.end(), self);
+  RHZ_ASSERT("schedule", at != ranks.end());
+  return static_cast<uint32_t>(at - ranks.begin());
 }
-}  // namespace
 
 Schedule make_ring_allreduce(const std::vector<Rank>& ring, Rank self) {
   const auto n = static_cast<uint32_t>(ring.size());
-  const uint32_t at = position_of(ring, self);
+  if (n == 1) return {{{{Move::kOwn}, {Move::kFinal}}}};
+  const uint32_t at = position_in(ring, self);
   const Rank previous = ring[(at + n - 1) % n], next = ring[(at + 1) % n];
   Schedule schedule;
   for (uint32_t chunk = 0; chunk < n; ++chunk) {
-    const uint32_t hop = (at + n - chunk % n) % n;  // place of this rank on the chunk's way
-    const bool last_to_receive = hop == n - 2;
-    const Rank onward = last_to_receive ? kNoRank : next;
+    const uint32_t hop = (at + n - chunk) % n;  // place of this rank on the chunk's way
+    const bool owner = hop == n - 1;
     Program program;
-    if (n == 1) {
-      program = {{Move::kSolo, kNoRank, kNoRank}};
-    } else if (hop == 0) {
-      program = {{Move::kContribute, kNoRank, next}, {Move::kPass, previous, onward}};
-    } else if (hop < n - 1) {
-      program = {{Move::kCombine, previous, next}, {Move::kPass, previous, onward}};
-    } else {
-      program = {{Move::kFinish, previous, next}};
-    }
+    if (hop > 0) program.push_back({Move::kFold, previous});
+    program.push_back({Move::kOwn});
+    program.push_back(owner ? Step{Move::kFinal} : Step{Move::kPartial, next});
+    if (!owner) program.push_back({Move::kReceive, previous});
+    if (hop != n - 2) program.push_back({Move::kSend, next});  // that one's next is the owner
     schedule.programs.push_back(std::move(program));
   }
   return schedule;
@@ -39,15 +34,15 @@ Schedule make_ring_allreduce(const std::vector<Rank>& ring, Rank self) {
 
 Program make_spread(const std::vector<Rank>& ring, Rank self, const std::vector<Rank>& holders) {
   const auto n = static_cast<uint32_t>(ring.size());
-  const uint32_t at = position_of(ring, self);
+  const uint32_t at = position_in(ring, self);
   auto holds = [&](Rank r) {
     return std::find(holders.begin(), holders.end(), r) != holders.end();
   };
   const Rank previous = ring[(at + n - 1) % n], next = ring[(at + 1) % n];
-  const Rank onward = holds(next) ? kNoRank : next;
-  if (!holds(self)) return {{Move::kPass, previous, onward}};
-  if (onward == kNoRank) return {};
-  return {{Move::kSend, kNoRank, onward}};
+  Program program;
+  if (!holds(self)) program.push_back({Move::kReceive, previous});
+  if (!holds(next)) program.push_back({Move::kSend, next});
+  return program;
 }
 
 }  // namespace rhz

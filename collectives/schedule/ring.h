@@ -14,4 +14,7 @@ Schedule make_ring_allreduce(const std::vector<Rank>& ring, Rank self);
 // nothing to do.  `holders` is not empty.
 Program make_spread(const std::vector<Rank>& ring, Rank self, const std::vector<Rank>& holders);
 
+// Index of `self` in `ranks`, which contains it.
+uint32_t position_in(const std::vector<Rank>& ranks, Rank self);
+
 }  // namespace rhz

@@ -23,6 +23,8 @@ constexpr EnvironmentVariable kVariables[] = {
      "TCP_CONGESTION"},
     {"RHZ_SPIN_US", "µs", "50", "0 … 1000000",
      "how long a waiting call polls before it sleeps; never when a host has more ranks than cores"},
+    {"RHZ_ALGORITHM", "name", "auto", "auto, ring, direct, doubling, halving, tree, hierarchical",
+     "how ops are carried out; the same on every rank"},
     {"RHZ_CHUNK_BYTES", "bytes", "262144", "64 … 16777216", "coordinator: largest chunk of the run"},
     {"RHZ_SEGMENT_BYTES", "bytes", "262144", "64 … 16777216", "coordinator: largest frame of the run"},
     {"RHZ_RETAIN_BYTES", "bytes", "262144", "0 … 16777216",

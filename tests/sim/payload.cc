@@ -18,6 +18,7 @@ Workload workload_of(const Config& config, OpKey op) {
            : mode < 0.9 ? RebuildMode::kKeep
                         : RebuildMode::kFail;
   w.average = random.chance(0.2);
+  w.algorithm = static_cast<Algorithm>(mix64(random.next()) % kAlgorithms);
   if (random.chance(config.bulk)) {
     w.count = 2049 + random.below(1000);  // above 16 KiB: bulk lane, grants, no copies
   } else {

@@ -24,6 +24,7 @@ struct OpKey {
 struct Workload {
   OpKind kind = OpKind::kAllReduce;
   RebuildMode mode = RebuildMode::kStrict;
+  Algorithm algorithm = Algorithm::kAuto;
   bool average = false;
   uint64_t count = 0;  // of u64
 };

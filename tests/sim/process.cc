@@ -23,7 +23,8 @@ Process::Process(World& world, Network& network, Directory& directory, Coordinat
                                               wire::run_hash(config.run.run_id));
   NodeOptions options;
   options.run_id = config.run.run_id;
-  options.self = {id_, slot, 0, transport_->endpoints()};
+  // Two to a host, so that a hierarchical op has hosts to tell apart.
+  options.self = {id_, slot, slot.value / 2, transport_->endpoints()};
   options.timing = config.member;
   options.limits = config.limits;
   node_ = std::make_unique<Node>(

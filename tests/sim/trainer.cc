@@ -127,6 +127,7 @@ void Trainer::submit_next() {
     spec.dtype = reduce::Dtype::u64;
     spec.redop = op.workload.average ? reduce::RedOp::avg : reduce::RedOp::sum;
     spec.rebuild = op.workload.mode;
+    spec.algorithm = op.workload.algorithm;
     spec.count = op.workload.count;
     spec.send = reinterpret_cast<const std::byte*>(op.input.data());
     spec.recv = reinterpret_cast<std::byte*>(op.in_place ? op.input.data() : op.output.data());

@@ -1,6 +1,8 @@
 // Executors of two ranks, wired in memory: landing, in-place safety, rebuilds.
 #include "collectives/executor.h"
 
+#include "collectives/schedule/ring.h"
+
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -57,7 +59,8 @@ struct Pair {
   }
   void start(uint64_t epoch, const OpDecision* decision = nullptr) {
     for (uint32_t r = 0; r < 2; ++r) {
-      ranks[r]->start(Epoch(epoch), Rank(r), {Rank(0), Rank(1)}, decision);
+      const std::vector<Rank> ring{Rank(0), Rank(1)};
+      ranks[r]->start(Epoch(epoch), Rank(r), ring, make_ring_allreduce(ring, Rank(r)), decision);
       ranks[r]->granted(Rank(1 - r));
     }
   }

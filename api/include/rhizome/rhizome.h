@@ -226,6 +226,7 @@ RHZ_API rhz_status rhz_op_cancel(rhz_op *op);
 RHZ_API rhz_status rhz_op_release(rhz_op *op);
 
 #define RHZ_TEXT_BYTES 192
+#define RHZ_NAME_BYTES 24
 typedef struct rhz_op_info {
   size_t struct_size; /* sizeof(rhz_op_info) */
   uint64_t op_seq;    /* number of the op in its group */
@@ -243,6 +244,7 @@ typedef struct rhz_op_info {
   rhz_status status;    /* outcome, or RHZ_PENDING */
   uint32_t culprit_slot_plus_one; /* 0: nobody in particular */
   char text[RHZ_TEXT_BYTES];      /* of a failure: what was wrong, who, what to do */
+  char algorithm[RHZ_NAME_BYTES]; /* by which it was begun: "ring", "direct", …; what a rebuild redoes goes by the ring */
 } rhz_op_info;
 /* Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_op_info_get(rhz_op *op, rhz_op_info *out_info);

@@ -1,0 +1,160 @@
+// One segment's way along its chunk's program (collectives/schedule/schedule.h).
+#include <algorithm>
+#include <cstring>
+
+#include "collectives/executor.h"
+#include "runtime/base/assert.h"
+
+namespace rhz {
+
+using wire::Kind;
+
+// Whether this frame is due, now or later.
+bool Executor::expects(Rank from, bool partial, const Place& at) const {
+  const Program& steps = program(at.chunk);
+  const Progress& segment = progress(at);
+  // A final value comes back only to who has done its own part.
+  if (!partial) return segment.step < steps.size() && steps[segment.step] == Step{Move::kReceive, from};
+  const bool there = std::any_of(early_.begin(), early_.end(), [&](const Early& e) {
+    return e.from == from && e.chunk == at.chunk && e.segment == at.segment;
+  });
+  return !there && std::find(steps.begin() + segment.step, steps.end(),
+                             Step{Move::kFold, from}) != steps.end();
+}
+
+void Executor::advance(const Place& at) {
+  const Program& steps = program(at.chunk);
+  Progress& segment = progress(at);
+  Buffer copy;  // of the own input, for all who share it
+  for (; segment.step < steps.size(); ++segment.step) {
+    const Step step = steps[segment.step];
+    Landing landing;
+    switch (step.move) {
+      case Move::kShare: share(at, step.peer, copy); break;
+      case Move::kOwn: fold(at, input(at), {}); break;
+      case Move::kFold:
+        if (!take_early(step.peer, at, landing)) return;
+        fold(at, landing.into, landing.keep);
+        break;
+      case Move::kPartial: send_partial(at, step.peer); break;
+      case Move::kFinal: final_segment_ready(at); break;
+      case Move::kReceive: return;
+      case Move::kSend: send_final(at, step.peer); break;
+    }
+  }
+}
+
+bool Executor::take_early(Rank from, const Place& at, Landing& landing) {
+  const auto found = std::find_if(early_.begin(), early_.end(), [&](const Early& e) {
+    return e.from == from && e.chunk == at.chunk && e.segment == at.segment;
+  });
+  if (found == early_.end()) return false;
+  landing = std::move(found->landing);
+  early_.erase(found);
+  return true;
+}
+
+// One more operand.  `keep`: the buffer that it lies in, which is ours to write to; none: the own input.
+void Executor::fold(const Place& at, const std::byte* operand, const Buffer& keep) {
+  Progress& segment = progress(at);
+  if (program(at.chunk)[segment.step + 1].move == Move::kFinal) {
+    make_final(at, operand);
+  } else if (!segment.has_value) {
+    segment.value = operand;
+    segment.keep = keep;
+  } else if (at.bytes > 0) {
+    Buffer out = keep;
+    // What was handed to the transport is read by it until the receiver has it.
+    if (!out && !segment.keep.shared()) out = segment.keep;
+    if (!out) out = pool_.take(at.bytes);
+    if (!out) return outbox_.out_of_memory(seq_);
+    kernels_.combine(out.data(), segment.value, operand, at.count, participants_);
+    segment.value = out.data();
+    segment.keep = std::move(out);
+  }
+  segment.has_value = true;
+}
+
+// The last operand: the value is final, and goes where the result is.
+void Executor::make_final(const Place& at, const std::byte* operand) {
+  Progress& segment = progress(at);
+  // In place and in several segments, it is staged until all of it is there.
+  const bool stages = overwrites_input() && !keeps_originals() && layout_.segments(at.chunk) > 1;
+  if (!stages) save_original(at.chunk, {});
+  std::byte* out = stages ? staged(at) : result(at);
+  if (segment.has_value) kernels_.finish(out, segment.value, operand, at.count, participants_);
+  else kernels_.scale(out, operand, nullptr, at.count, participants_);
+  segment.keep.reset();
+}
+
+std::byte* Executor::staged(const Place& at) {
+  Chunk& chunk = chunks_[at.chunk];
+  if (!chunk.staged) chunk.staged = pool_.take(layout_.chunk_bytes(at.chunk));
+  RHZ_ASSERT("memory", chunk.staged);
+  return chunk.staged.data() + at.segment * layout_.segment_elements * layout_.element_bytes;
+}
+
+// It lies in its place already, unless in place: the input goes only when the whole chunk is here.
+void Executor::final_arrived(const Place& at, const Landing& landing) {
+  if (landing.keep) {
+    std::byte* out = layout_.segments(at.chunk) == 1 ? result(at) : staged(at);
+    std::memcpy(out, landing.into, at.bytes);
+  }
+  final_segment_ready(at);
+}
+
+void Executor::final_segment_ready(const Place& at) {
+  Chunk& chunk = chunks_[at.chunk];
+  if (++chunk.finals < layout_.segments(at.chunk)) return;
+  if (chunk.staged) {
+    std::memcpy(result(place(at.chunk, 0)), chunk.staged.data(), layout_.chunk_bytes(at.chunk));
+    chunk.staged.reset();
+  }
+  chunk.sent.reset();
+  chunks_.hold(at.chunk, chunk.due);
+  if (originates(program(at.chunk))) --outstanding_;
+}
+
+void Executor::share(const Place& at, Rank to, Buffer& copy) {
+  // The caller may have its buffer back before this is read; express frames are copied by the transport.
+  if (!eager() && at.bytes > 0 && !copy) {
+    copy = pool_.take(at.bytes);
+    if (!copy) return outbox_.out_of_memory(seq_);
+    std::memcpy(copy.data(), input(at), at.bytes);
+  }
+  emit(to, Kind::kPartial, at, copy ? copy.data() : input(at), copy);
+}
+
+void Executor::send_partial(const Place& at, Rank to) {
+  Progress& segment = progress(at);
+  Chunk& chunk = chunks_[at.chunk];
+  const bool own = !segment.keep;
+  emit(to, Kind::kPartial, at, segment.value, own ? chunk.original : segment.keep);
+  // Only where it is the last thing before the final value comes back (final_landing).
+  const bool last = program(at.chunk)[segment.step + 1].move == Move::kReceive;
+  if (keeps_originals() && !own && last && layout_.segments(at.chunk) == 1)
+    chunk.sent = std::move(segment.keep);
+  if (last) segment.keep.reset();
+}
+
+// A value that is held, or all of whose segments up to this one are there.
+void Executor::send_final(const Place& at, Rank to) {
+  const Chunk& chunk = chunks_[at.chunk];
+  if (chunk.staged) return emit(to, Kind::kResult, at, staged(at), chunk.staged);
+  emit(to, Kind::kResult, at, result(at), retained_);
+}
+
+void Executor::emit(Rank to, Kind kind, const Place& at, const std::byte* data, Buffer keep) {
+  OutFrame frame;
+  frame.header.kind = kind;
+  frame.header.chunk = ChunkIndex(at.chunk);
+  frame.header.segment = SegmentIndex(at.segment);
+  frame.payload = {data, at.bytes};
+  frame.keep = std::move(keep);
+  sent_bytes_ += at.bytes;
+  if (eager()) return outbox_.emit(seq_, to, LaneClass::kExpress, std::move(frame));
+  if (is_granted(to)) return outbox_.emit(seq_, to, LaneClass::kBulk, std::move(frame));
+  blocked_.emplace_back(to, std::move(frame));
+}
+
+}  // namespace rhz

@@ -1,0 +1,65 @@
+#include "collectives/schedule/choose.h"
+
+#include <algorithm>
+#include <array>
+
+#include "collectives/schedule/direct.h"
+#include "collectives/schedule/ring.h"
+#include "collectives/schedule/tree.h"
+#include "runtime/wire/frame.h"
+
+namespace rhz {
+namespace {
+
+constexpr std::array<const char*, kAlgorithms> kNames{"auto",    "ring", "direct",      "doubling",
+                                                      "halving", "tree", "hierarchical"};
+
+// The ranks of each host, hosts in the order in which the ring meets them.
+std::vector<std::vector<Rank>> by_host(const View& view, const std::vector<Rank>& ring) {
+  std::vector<std::vector<Rank>> hosts;
+  for (Rank rank : ring) {
+    const uint64_t host = view.members[rank.value].host;
+    auto same = [&](const std::vector<Rank>& other) {
+      return view.members[other.front().value].host == host;
+    };
+    const auto at = std::find_if(hosts.begin(), hosts.end(), same);
+    if (at == hosts.end()) hosts.push_back({rank});
+    else at->push_back(rank);
+  }
+  return hosts;
+}
+
+}  // namespace
+
+const char* name(Algorithm algorithm) { return kNames[static_cast<size_t>(algorithm)]; }
+
+std::optional<Algorithm> algorithm_named(std::string_view name) {
+  for (uint32_t i = 0; i < kAlgorithms; ++i)
+    if (name == kNames[i]) return static_cast<Algorithm>(i);
+  return std::nullopt;
+}
+
+Algorithm choose(Algorithm wanted, uint64_t bytes, const View& view, const std::vector<Rank>& ring) {
+  if (ring.size() == 1) return Algorithm::kRing;
+  if (wanted != Algorithm::kAuto) return wanted;
+  if (bytes <= wire::kEagerBytes)  // latency is all that counts
+    return ring.size() <= 3 ? Algorithm::kDirect : Algorithm::kDoubling;
+  const size_t hosts = by_host(view, ring).size();
+  if (hosts > 1 && hosts < ring.size()) return Algorithm::kHierarchical;
+  return Algorithm::kRing;
+}
+
+Schedule make_allreduce(Algorithm algorithm, const View& view, const std::vector<Rank>& ring, Rank self) {
+  switch (algorithm) {
+    case Algorithm::kDirect: return make_direct_allreduce(ring, self);
+    case Algorithm::kDoubling: return make_doubling_allreduce(ring, self);
+    case Algorithm::kHalving: return make_halving_allreduce(ring, self);
+    case Algorithm::kTree: return make_tree_allreduce(ring, self);
+    case Algorithm::kHierarchical: return make_hierarchical_allreduce(by_host(view, ring), self);
+    case Algorithm::kAuto:
+    case Algorithm::kRing: break;
+  }
+  return make_ring_allreduce(ring, self);
+}
+
+}  // namespace rhz
