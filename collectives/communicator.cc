@@ -1,6 +1,7 @@
 // Submission, beginning, frames.
 #include "collectives/communicator.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "collectives/schedule/choose.h"
@@ -101,30 +102,69 @@ void Communicator::begin(Time now, Submission&& submission) {
     return end(now, dead, reason);
   }
   if (op->spec.kind == OpKind::kAdmit) return begin_admit(now, std::move(op));
-  op->signature = signature_of(op->spec);
-  const Layout layout = make_layout(
-      op->spec.count, static_cast<uint32_t>(reduce::size_of(op->spec.dtype)), config_);
-  op->outcome.bytes = layout.bytes();
-  op->outcome.chunk_elements = layout.chunk_elements;
-  const bool retain = layout.bytes() <= config_.retain_bytes;
-  Outbox& outbox = *this;
-  op->executor = std::make_unique<Executor>(op->seq, op->spec, layout, retain, pool_, outbox);
   Op& begun = *op;
   ops_[op->seq] = std::move(op);
-  if (!begun.executor->prepare()) fail(begun, Status(Code::kMemory, "no memory for the result"));
+  if (!make_executor(begun)) fail(begun, Status(Code::kMemory, "no memory for the result"));
   auto at = decisions_.find(begun.seq);
   const OpDecision decision = at == decisions_.end() ? OpDecision{} : at->second;
   const bool decided = at != decisions_.end();
   if (decided) decisions_.erase(at);
-  // Rule 8.  Nothing of it moves, so that rule 3 has no reason to refuse: a world of one would be done at once.
-  const bool small = view_.size() < config_.min_world && begun.spec.kind != OpKind::kProbe;
-  if (!small || decided) start(now, begun, decided ? &decision : nullptr);
-  if (small) fail(begun, too_small(view_.size()));
+  // Nothing of an op that cannot be moves, so that rule 3 has no reason to refuse: a world of one would be done at once.
+  const Status why_not = unfit(begun);
+  if (why_not.is_ok() || decided) start(now, begun, decided ? &decision : nullptr);
+  if (!why_not.is_ok()) fail(begun, why_not);
   if (submission.cancelled) fail(begun, Status(Code::kCancelled, "cancelled before it was begun"));
   const OpSeq seq = begun.seq;
   replay_early(now, begun);
   pump(now);
   if (Op* still = find(seq)) progress(now, *still);
+}
+
+bool Communicator::make_executor(Op& op) {
+  const Blocks blocks = blocks_of(op.spec, op.seq);
+  op.signature = signature_of(op.spec, blocks);
+  const Layout layout = make_layout(op.spec.count, static_cast<uint32_t>(reduce::size_of(op.spec.dtype)),
+                                    config_, blocks.count());
+  const Slot self = view_.members[rank_.value].slot;
+  op.outcome.chunk_elements = layout.chunk_elements;
+  op.outcome.block_elements = layout.count;
+  op.outcome.chunks_of_block = layout.chunks_of_block();
+  for (uint32_t b = 0; b < layout.blocks; ++b)
+    if (blocks.needers(b).has(self)) op.outcome.result_blocks.push_back(b);
+  op.outcome.bytes = layout.bytes() * op.outcome.result_blocks.size();
+  const bool retain = may_retain(blocks.kind) && op.outcome.bytes <= config_.retain_bytes;
+  Outbox& outbox = *this;
+  op.executor = std::make_unique<Executor>(op.seq, op.spec, blocks, self, layout, retain, pool_, outbox);
+  return op.executor->prepare();
+}
+
+// The layout is that of the view in which the op begins here, with its root in any case.
+Blocks Communicator::blocks_of(const OpSpec& spec, OpSeq seq) const {
+  Blocks blocks{spec.kind, has_root(spec.kind) ? spec.root : kAnySlot, {}};
+  if (!has_layout(spec.kind)) return blocks;
+  for (uint32_t r = 0; r < view_.size(); ++r)
+    if (first_op_[r] <= seq) blocks.layout.push_back(view_.members[r].slot);
+  const auto at = std::lower_bound(blocks.layout.begin(), blocks.layout.end(), spec.root);
+  if (has_root(spec.kind) && (at == blocks.layout.end() || *at != spec.root)) blocks.layout.insert(at, spec.root);
+  return blocks;
+}
+
+// Why the op cannot be carried out in this view (rule 8; docs/protocol.md, "Other collectives").
+Status Communicator::unfit(const Op& op) const {
+  const OpKind kind = op.spec.kind;
+  if (view_.size() < config_.min_world && kind != OpKind::kProbe) return too_small(view_.size());
+  const Blocks& blocks = op.executor->blocks();
+  if (has_layout(kind) && blocks.layout.size() != op.spec.ranks) {
+    return Status(Code::kPeerLost, "the op spans " + std::to_string(blocks.layout.size()) +
+                                       " ranks, its buffers are for " + std::to_string(op.spec.ranks) +
+                                       ": look at the view and submit it again");
+  }
+  if (has_root(kind)) {
+    for (Rank r : ring_of(op.seq))
+      if (view_.members[r.value].slot == blocks.root) return Status::ok();
+    return Status(Code::kPeerLost, "the root, slot " + std::to_string(blocks.root.value) + ", is no member");
+  }
+  return Status::ok();
 }
 
 void Communicator::begin_admit(Time now, std::unique_ptr<Op> op) {
@@ -139,14 +179,16 @@ void Communicator::begin_admit(Time now, std::unique_ptr<Op> op) {
 // (Re)starts the executor in the installed epoch.
 void Communicator::start(Time, Op& op, const OpDecision* decision) {
   const bool rebuilt = decision && decision->outcome == OpDecision::Outcome::kChunks;
-  const std::vector<Rank> ring = ring_of(op.seq);
-  // Only the ring is known to avoid broken edges; what is redone goes round it in any case.
-  const Algorithm algorithm = rebuilt || relayed_
-                                  ? Algorithm::kRing
-                                  : choose(op.spec.algorithm, op.outcome.bytes, view_, ring);
-  if (!rebuilt) op.outcome.algorithm = algorithm;
-  op.executor->start(epoch_, rank_, ring, make_allreduce(algorithm, view_, ring, rank_),
-                     rebuilt ? decision : nullptr);
+  Executor::Stage stage{epoch_, &view_, rank_, ring_of(op.seq), !relayed_, {}};
+  if (is_uniform(op.spec.kind)) {
+    // Only the ring is known to avoid broken edges; what is redone goes round it in any case.
+    const Algorithm algorithm = rebuilt || relayed_
+                                    ? Algorithm::kRing
+                                    : choose(op.spec.algorithm, op.outcome.bytes, view_, stage.ring);
+    if (!rebuilt) op.outcome.algorithm = algorithm;
+    stage.schedule = make_allreduce(algorithm, view_, stage.ring, rank_);
+  }
+  op.executor->start(stage, rebuilt ? decision : nullptr);
   if (op.executor->eager()) return;
   for (Rank source : op.executor->sources()) {
     OutFrame grant;
@@ -192,7 +234,7 @@ void Communicator::pump(Time now) {
     if (older >= window) break;
     op->executor->originate(window - older);
     older += op->executor->outstanding();
-    if (op->executor->full()) completed.push_back(seq);
+    if (has_all(*op)) completed.push_back(seq);
   }
   for (OpSeq seq : completed)
     if (Op* op = find(seq)) progress(now, *op);
@@ -326,7 +368,7 @@ std::vector<Communicator::OpState> Communicator::open_ops() const {
   std::vector<OpState> states;
   for (const auto& [seq, op] : ops_) {
     states.push_back({seq, op->spec.kind, op->released, {}, op->full});
-    if (op->executor) states.back().held = op->executor->chunks().report();
+    if (op->executor) states.back().held = op->executor->held_runs();
   }
   return states;
 }

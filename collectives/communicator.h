@@ -120,6 +120,9 @@ class Communicator final : private Outbox {
   void begin_ready(Time now);
   void begin(Time now, Submission&& submission);
   void begin_admit(Time now, std::unique_ptr<Op> op);
+  bool make_executor(Op& op);
+  Blocks blocks_of(const OpSpec& spec, OpSeq seq) const;
+  Status unfit(const Op& op) const;
   void start(Time now, Op& op, const OpDecision* decision);
   void replay_early(Time now, Op& op);
   void pump(Time now);
@@ -138,6 +141,7 @@ class Communicator final : private Outbox {
   void send_done(Rank to, Rank about, OpSeq op, OpSeq upto);
   Rank successor() const;
   void on_done(Time now, const wire::FrameHeader& header);
+  bool has_all(const Op& op) const;
   bool wave_known(const Op& op) const;
   void free_known(Time now);
   void release(Time now, Op& op);

@@ -62,8 +62,10 @@ SealReport Communicator::seal(Time now, const View& next) {
     r.signature = op->signature;
     r.fail = op->fail;
     if (op->executor) {
+      r.full = op->full;
+      r.blocks = op->executor->blocks();
       r.chunks = op->executor->layout().chunks;
-      r.held = op->executor->chunks().report();
+      r.held = op->executor->held_runs();
     }
     group.open.push_back(std::move(r));
   }
@@ -153,7 +155,8 @@ void Communicator::apply(Time now, const OpDecision& decision) {
     return;
   }
   if (decision.outcome == Outcome::kFinal) {
-    RHZ_ASSERT("W5", op && op->full);
+    RHZ_ASSERT("W5", op && (op->full || !op->executor->needs_something()));
+    if (!op->full) op->full_at = now;
     return free(now, *op);
   }
   if (!op) {

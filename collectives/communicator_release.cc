@@ -12,11 +12,11 @@ using wire::Kind;
 
 // After anything that may have completed the op's own result.
 void Communicator::progress(Time now, Op& op) {
-  if (!op.executor || op.full || !op.executor->full()) return;
+  if (op.full || !has_all(op)) return;
   op.full = true;
   op.full_at = now;
   op.outcome.run = now - op.begun;
-  op.executor->drop_originals();  // W10
+  if (op.spec.kind != OpKind::kReduceScatter) op.executor->drop_originals();  // W10, Q4
   ++unannounced_;
   const bool retained = op.executor->retains();
   const bool alone = ring_of(op.seq).size() == 1;
@@ -30,6 +30,23 @@ void Communicator::progress(Time now, Op& op) {
   }
   if (Op* still = find(seq); still && still->full && wave_known(*still)) free(now, *still);
   begin_ready(now);
+}
+
+// FULL (Q1).  Who needs nothing of it waits for all who do.
+bool Communicator::has_all(const Op& op) const {
+  if (!op.executor || !op.executor->full()) return false;
+  if (op.executor->needs_something()) return true;
+  if (sealed_) return false;
+  const Blocks& blocks = op.executor->blocks();
+  bool any = false;
+  for (Rank r : ring_of(op.seq)) {
+    const Slot slot = view_.members[r.value].slot;
+    bool needs = false;
+    for (uint32_t b = 0; b < blocks.count() && !needs; ++b) needs = blocks.needers(b).has(slot);
+    if (needs && !wave_.knows(r, op.seq)) return false;
+    any |= needs;
+  }
+  return any || !has_root(blocks.kind) || blocks.root == view_.members[rank_.value].slot;
 }
 
 // DONE(epoch): every op that is full here, as a watermark and one by one beyond it.
@@ -77,6 +94,11 @@ void Communicator::on_done(Time now, const FrameHeader& header) {
   const OpSeq op = header.op_seq, upto(header.full_upto);
   // Only what is new travels on, so that it stops where it began.
   if (wave_.done(about, op, upto) && relayed_) send_done(successor(), about, op, upto);
+  std::vector<OpSeq> waiting;
+  for (const auto& [seq, open] : ops_)
+    if (!open->full && open->executor && !open->executor->needs_something()) waiting.push_back(seq);
+  for (OpSeq seq : waiting)
+    if (Op* open = find(seq)) progress(now, *open);
   free_known(now);
 }
 
@@ -187,11 +209,15 @@ Slot Communicator::slot_of(PeerId peer) const {
 
 std::vector<ContributorRun> Communicator::contributors(const Op& op) const {
   std::vector<ContributorRun> runs;
-  for (const HeldRun& held : op.executor->chunks().report()) {
+  const Blocks& blocks = op.executor->blocks();
+  const Layout& layout = op.executor->layout();
+  for (const HeldRun& held : op.executor->held_runs()) {
     ContributorRun run{held.first, held.count, {}};
     if (auto at = past_.find(held.lineage); at != past_.end()) {
-      for (size_t i = 0; i < at->second.slots.size(); ++i)
-        if (at->second.first_op[i] <= op.seq) run.slots.push_back(at->second.slots[i]);
+      const Whom sources = blocks.sources(layout.block_of(held.first));
+      for (size_t i = 0; i < at->second.slots.size() && !op.executor->empty(held.first); ++i)
+        if (at->second.first_op[i] <= op.seq && sources.has(at->second.slots[i]))
+          run.slots.push_back(at->second.slots[i]);
     }
     runs.push_back(std::move(run));
   }

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "collectives/schedule/ring.h"
 #include "runtime/base/assert.h"
 #include "runtime/base/canary.h"
 
@@ -13,53 +12,84 @@ namespace rhz {
 using wire::FrameHeader;
 using wire::Kind;
 
-Executor::Executor(OpSeq seq, const OpSpec& spec, const Layout& layout, bool retain,
-                   BufferPool& pool, Outbox& outbox)
+namespace {
+// Blocks that a rank gives, or gets.
+uint64_t blocks_of_a_rank(const Blocks& blocks) { return has_layout(blocks.kind) ? blocks.layout.size() : 1; }
+}  // namespace
+
+Executor::Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot self,
+                   const Layout& layout, bool retain, BufferPool& pool, Outbox& outbox)
     : seq_(seq),
       spec_(spec),
+      blocks_(blocks),
+      self_(self),
       layout_(layout),
       retain_(retain),
       pool_(pool),
       outbox_(outbox),
       kernels_(reduce::kernels_for(spec.dtype, spec.redop)),
-      chunks_(layout.chunks) {}
+      eager_(layout.bytes() * blocks_of_a_rank(blocks) <= wire::kEagerBytes),
+      chunks_(layout.chunks) {
+  for (uint32_t c = 0; c < layout_.chunks; ++c) needed_ += needs(c);
+}
+
+uint64_t Executor::result_bytes() const {
+  const bool gathers = blocks_.kind == OpKind::kAllGather || blocks_.kind == OpKind::kGather ||
+                       blocks_.kind == OpKind::kAllToAll;
+  return layout_.bytes() * (gathers ? blocks_.layout.size() : 1);
+}
 
 bool Executor::prepare() {
-  if (retain_ && layout_.bytes() > 0) retained_ = pool_.take(layout_.bytes());
-  return !retain_ || layout_.bytes() == 0 || retained_;
+  if (retain_ && result_bytes() > 0) retained_ = pool_.take(result_bytes());
+  return !retain_ || result_bytes() == 0 || retained_;
 }
 
 Executor::Place Executor::place(uint32_t chunk, uint32_t segment) const {
   const uint64_t count = layout_.segment_count(chunk, segment);
-  return {chunk, segment, layout_.segment_offset(chunk, segment) * layout_.element_bytes,
-          count * layout_.element_bytes, count};
+  const uint64_t offset = layout_.segment_offset(chunk, segment) * layout_.element_bytes;
+  const uint64_t n = blocks_.layout.size(), block = layout_.block_of(chunk);
+  uint64_t given = 0, got = 0;  // which of the blocks that this rank gives, and gets
+  switch (blocks_.kind) {
+    case OpKind::kReduceScatter:
+    case OpKind::kScatter: given = block; break;
+    case OpKind::kAllGather:
+    case OpKind::kGather: got = block; break;
+    case OpKind::kAllToAll: given = block % n, got = block / n; break;
+    default: break;
+  }
+  const uint64_t send_at = given * layout_.bytes() + offset, recv_at = got * layout_.bytes() + offset;
+  Place at{chunk, segment, count * layout_.element_bytes, count, nullptr, nullptr};
+  // In place, what a rank gives lies where it gets it, or the other way round.
+  if (spec_.send) at.send = spec_.send + send_at;
+  else if (spec_.recv) at.send = spec_.recv + recv_at;
+  if (retained_) at.recv = retained_.data() + recv_at;
+  else if (spec_.recv) at.recv = spec_.recv + recv_at;
+  else if (spec_.send) at.recv = const_cast<std::byte*>(spec_.send) + send_at;
+  return at;
 }
 
+// The own input, also where a result has overwritten it.
 const std::byte* Executor::input(const Place& at) const {
   const Chunk& chunk = chunks_[at.chunk];
-  if (!chunk.original) return spec_.send + at.offset;
-  return chunk.original.data() +
-         (at.offset - layout_.chunk_offset(at.chunk) * layout_.element_bytes);
+  if (!chunk.original) return at.send;
+  return chunk.original.data() + uint64_t{at.segment} * layout_.segment_elements * layout_.element_bytes;
 }
 
-std::byte* Executor::result(const Place& at) const {
-  return (retained_ ? retained_.data() : spec_.recv) + at.offset;
+// Of a chunk that is held here.
+const std::byte* Executor::held_value(const Place& at) const { return is_source(at.chunk) ? at.send : at.recv; }
+
+bool Executor::overwrites_input(uint32_t chunk) const {
+  if (!has_many_sources(blocks_.kind) || !needs(chunk)) return false;
+  const Place at = place(chunk, 0);
+  return at.send == at.recv;
 }
 
-uint32_t Executor::add_program(const Program& program) {
-  for (uint32_t i = 0; i < programs_.size(); ++i)
-    if (programs_[i] == program) return i;
-  programs_.push_back(program);
-  return static_cast<uint32_t>(programs_.size() - 1);
-}
-
-void Executor::start(Epoch epoch, Rank self, const std::vector<Rank>& ring, const Schedule& schedule,
-                     const OpDecision* decision) {
-  RHZ_ASSERT("W7", !running_ && epoch > epoch_);
+void Executor::start(const Stage& stage, const OpDecision* decision) {
+  RHZ_ASSERT("W7", !running_ && stage.epoch > epoch_);
   restarted_ = epoch_ != Epoch(0);
-  epoch_ = epoch;
+  epoch_ = stage.epoch;
   running_ = true;
-  participants_ = static_cast<uint32_t>(ring.size());
+  participants_ = static_cast<uint32_t>(stage.ring.size());
   chunks_.forget_progress();
   progress_.assign(size_t{layout_.chunks} * layout_.segments(0), {});
   early_.clear();
@@ -67,38 +97,12 @@ void Executor::start(Epoch epoch, Rank self, const std::vector<Rank>& ring, cons
   granted_.clear();
   next_origin_ = 0;
   outstanding_ = 0;
-  plan(decision, self, ring, schedule);
+  plan(stage, decision);
   // Chunks whose way begins here wait for originate().
   for (uint32_t c = 0; c < layout_.chunks; ++c) {
     if (originates(program(c))) continue;
     chunks_[c].begun = true;
     for (uint32_t s = 0; s < layout_.segments(c); ++s) advance(place(c, s));
-  }
-}
-
-void Executor::plan(const OpDecision* decision, Rank self, const std::vector<Rank>& ring,
-                    const Schedule& schedule) {
-  programs_.clear();
-  std::vector<uint32_t> redo;
-  for (const Program& program : schedule.programs) redo.push_back(add_program(program));
-  std::vector<ChunkRun> runs = decision ? decision->runs : std::vector<ChunkRun>{};
-  if (runs.empty()) runs.push_back({0, layout_.chunks, Epoch(0), {}});
-  for (const ChunkRun& run : runs) {
-    const bool keep = run.lineage != Epoch(0);
-    const bool holder =
-        keep && std::find(run.holders.begin(), run.holders.end(), self) != run.holders.end();
-    const uint32_t spread = keep ? add_program(make_spread(ring, self, run.holders)) : 0;
-    for (uint32_t c = run.first; c < run.first + run.count && c < layout_.chunks; ++c) {
-      RHZ_ASSERT("L1", !holder || chunks_[c].lineage == run.lineage);
-      if (!holder) {
-        // Rule D.  In place the input went when the value came: only a mode that keeps what is held may be without it.
-        RHZ_ASSERT("H", !chunks_.held(c) || !overwrites_input() || keeps_originals() || keep);
-        if (!canary(Rule::kD)) chunks_.discard(c);
-      }
-      if (!keep && restarted_) redone_bytes_ += layout_.chunk_bytes(c);
-      chunks_[c].due = keep ? run.lineage : epoch_;
-      chunks_[c].program = keep ? spread : redo[c % redo.size()];
-    }
   }
 }
 
@@ -154,10 +158,11 @@ Landing Executor::on_header(Rank from, const FrameHeader& header) {
   const Place at = place(c, s);
   const bool partial = header.kind == Kind::kPartial;
   // W9: before a byte lands, that it is due, from whom it is due, and not held already.
-  if (header.length != at.bytes || chunks_.held(c) || !expects(from, partial, at)) return {};
+  if (header.length > 0 && header.length != at.bytes) return {};
+  if (chunks_.held(c) || !expects(from, partial, header.length == 0, at)) return {};
   Landing landing;
   landing.verdict = Landing::Verdict::kInto;
-  if (at.bytes == 0) return landing;
+  if (header.length == 0) return landing;
   if (!partial && (landing.into = final_landing(at))) return landing;
   landing.keep = pool_.take(at.bytes);
   if (!landing.keep) {
@@ -168,36 +173,38 @@ Landing Executor::on_header(Rank from, const FrameHeader& header) {
   return landing;
 }
 
-// Where a final segment may land directly; null: it goes through a buffer first.
+// Where a final segment may land directly; null: it goes through a buffer first, or only that far.
 std::byte* Executor::final_landing(const Place& at) {
-  if (!overwrites_input()) return result(at);
-  if (!keeps_originals()) return nullptr;
+  if (!needs(at.chunk)) return nullptr;
+  if (!overwrites_input(at.chunk)) return at.recv;
+  if (!keeps_originals(at.chunk)) return nullptr;
   // The value is back, so the partial that went into it has arrived: nobody reads its buffer any more.
   save_original(at.chunk, std::move(chunks_[at.chunk].sent));
-  return result(at);
+  return at.recv;
 }
 
 void Executor::save_original(uint32_t c, Buffer room) {
   Chunk& chunk = chunks_[c];
-  if (chunk.original || !keeps_originals() || participants_ == 1 || canary(Rule::kH)) return;
+  if (chunk.original || !keeps_originals(c) || participants_ == 1 || canary(Rule::kH)) return;
   const uint64_t bytes = layout_.chunk_bytes(c);
   if (bytes == 0) return;
   chunk.original = room ? std::move(room) : pool_.take(bytes);
   RHZ_ASSERT("memory", chunk.original);
-  std::memcpy(chunk.original.data(),
-              spec_.send + layout_.chunk_offset(c) * layout_.element_bytes, bytes);
+  std::memcpy(chunk.original.data(), place(c, 0).send, bytes);
 }
 
 void Executor::on_frame(Rank from, const FrameHeader& header, const Landing& landing) {
   const bool partial = header.kind == Kind::kPartial;
   const Place at = place(header.chunk.value, header.segment.value);
   // Consumed meanwhile: a frame may be offered again after a reset.
-  if (chunks_.held(at.chunk) || !expects(from, partial, at)) return;
-  received_bytes_ += at.bytes;
+  if (chunks_.held(at.chunk) || !expects(from, partial, header.length == 0, at)) return;
+  received_bytes_ += header.length;
   if (partial) {
     early_.push_back({at.chunk, at.segment, from, landing});
   } else {
-    final_arrived(at, landing);
+    const bool word = program(at.chunk)[progress(at).step].move == Move::kHear;
+    if (word) segment_over(at.chunk);
+    else final_arrived(at, landing);
     ++progress(at).step;
   }
   if (chunks_[at.chunk].begun) advance(at);
@@ -206,7 +213,7 @@ void Executor::on_frame(Rank from, const FrameHeader& header, const Landing& lan
 void Executor::deliver() {
   if (!retained_ || delivered_) return;
   delivered_ = true;
-  std::memcpy(spec_.recv, retained_.data(), layout_.bytes());
+  std::memcpy(spec_.recv, retained_.data(), result_bytes());
 }
 
 void Executor::drop_originals() {

@@ -11,6 +11,7 @@
 #include "collectives/reduce/kernels.h"
 #include "collectives/schedule/layout.h"
 #include "collectives/schedule/schedule.h"
+#include "runtime/agreement/view.h"
 #include "runtime/memory/pool.h"
 #include "runtime/transport/transport.h"
 
@@ -27,17 +28,23 @@ class Outbox {
 
 class Executor {
  public:
-  // `retain`: the result is kept in memory of the runtime until it is released (rule b).
-  Executor(OpSeq seq, const OpSpec& spec, const Layout& layout, bool retain, BufferPool& pool,
-           Outbox& outbox);
+  // `retain`: the result is kept in memory of the runtime until it is released (rule b).  `self`: this rank's slot.
+  Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot self, const Layout& layout,
+           bool retain, BufferPool& pool, Outbox& outbox);
 
   // False when there was no memory.
   [[nodiscard]] bool prepare();
 
-  // Begins, or begins again after an install.  `ring`: the participants of the op that are in the view; `schedule`: theirs, for chunks
-  // that are not kept.
-  void start(Epoch epoch, Rank self, const std::vector<Rank>& ring, const Schedule& schedule,
-             const OpDecision* decision);
+  // The epoch in which it begins, or begins again after an install.
+  struct Stage {
+    Epoch epoch;
+    const View* view = nullptr;
+    Rank self = kNoRank;
+    std::vector<Rank> ring;  // the participants that are in the view
+    bool direct = true;      // every two of them reach each other
+    Schedule schedule;       // of kinds to whose every chunk everybody adds, and which everybody needs
+  };
+  void start(const Stage& stage, const OpDecision* decision);
   // Stops until the next start: the epoch is sealed.
   void freeze();
 
@@ -49,21 +56,28 @@ class Executor {
   void granted(Rank to);
   // Ranks whose bulk this op waits for: they are sent a GRANT.
   std::vector<Rank> sources() const;
-  bool eager() const { return layout_.bytes() <= wire::kEagerBytes; }
+  bool eager() const { return eager_; }
 
   Landing on_header(Rank from, const wire::FrameHeader& header);
   void on_frame(Rank from, const wire::FrameHeader& header, const Landing& landing);
 
-  bool full() const { return chunks_.full(); }
+  // All that this rank needs is here.  Of one that needs nothing this says nothing (Q1).
+  bool full() const { return needed_held_ == needed_; }
+  bool needs_something() const { return needed_ > 0; }
   // The result is also in memory of the runtime, and serves others when the caller has its own back.
-  bool retains() const { return retained_ || (retain_ && layout_.bytes() == 0); }
+  bool retains() const { return retained_ || (retain_ && result_bytes() == 0); }
   // Puts a retained result into the caller's buffer.
   void deliver();
   // Inputs are no longer needed (W10).
   void drop_originals();
 
   const ChunkTable& chunks() const { return chunks_; }
+  // What is held, in runs that stay within a block.
+  std::vector<HeldRun> held_runs() const { return chunks_.report(layout_.chunks_of_block()); }
   const Layout& layout() const { return layout_; }
+  const Blocks& blocks() const { return blocks_; }
+  uint64_t result_bytes() const;
+  bool empty(uint32_t chunk) const { return chunks_[chunk].empty; }
   const OpSpec& spec() const { return spec_; }
   uint64_t sent_bytes() const { return sent_bytes_; }
   uint64_t received_bytes() const { return received_bytes_; }
@@ -72,8 +86,10 @@ class Executor {
 
  private:
   struct Place {  // of one segment
-    uint32_t chunk, segment;
-    uint64_t offset, bytes, count;  // bytes from the start of the op; elements
+    uint32_t chunk = 0, segment = 0;
+    uint64_t bytes = 0, count = 0;
+    const std::byte* send = nullptr;  // in the caller's input, where this rank is a source
+    std::byte* recv = nullptr;        // in the result, where it needs the chunk
   };
   struct Progress {  // of one segment along its chunk's program
     uint32_t step = 0;
@@ -89,7 +105,7 @@ class Executor {
 
   Place place(uint32_t chunk, uint32_t segment) const;
   const std::byte* input(const Place& at) const;
-  std::byte* result(const Place& at) const;
+  const std::byte* held_value(const Place& at) const;
   const Program& program(uint32_t chunk) const { return programs_[chunks_[chunk].program]; }
   Progress& progress(const Place& at) { return progress_[at.chunk * layout_.segments(0) + at.segment]; }
   const Progress& progress(const Place& at) const {
@@ -98,26 +114,38 @@ class Executor {
   uint32_t add_program(const Program& program);
   bool is_granted(Rank to) const { return to.value < granted_.size() && granted_[to.value]; }
   bool may_send(const Program& program) const;
-  void plan(const OpDecision* decision, Rank self, const std::vector<Rank>& ring,
-            const Schedule& schedule);
+  // executor_plan.cc: what becomes of each chunk in this epoch.
+  void plan(const Stage& stage, const OpDecision* decision);
+  void plan_chunk(const Stage& stage, uint32_t chunk, const ChunkRun& run, uint32_t program);
+  Program program_for(const Stage& stage, uint32_t chunk, const ChunkRun& run) const;
+  std::vector<Rank> ranks_of(const Stage& stage, const Whom& whom) const;
+  void hold(uint32_t chunk, Epoch lineage);
+  void discard(uint32_t chunk);
+  void keep_own_block(uint32_t chunk);
+  bool needs(uint32_t chunk) const { return blocks_.needers(layout_.block_of(chunk)).has(self_); }
+  // Its one source, which holds it from the beginning.
+  bool is_source(uint32_t chunk) const {
+    return !has_many_sources(blocks_.kind) && blocks_.sources(layout_.block_of(chunk)).has(self_);
+  }
 
   // executor_steps.cc: along the program.
-  bool expects(Rank from, bool partial, const Place& at) const;
+  bool expects(Rank from, bool partial, bool word, const Place& at) const;
   void advance(const Place& at);
   bool take_early(Rank from, const Place& at, Landing& landing);
   void fold(const Place& at, const std::byte* operand, const Buffer& keep);
   void make_final(const Place& at, const std::byte* operand);
   void final_arrived(const Place& at, const Landing& landing);
   void final_segment_ready(const Place& at);
+  bool segment_over(uint32_t chunk);
   void share(const Place& at, Rank to, Buffer& copy);
   void send_partial(const Place& at, Rank to);
   void send_final(const Place& at, Rank to);
   void emit(Rank to, wire::Kind kind, const Place& at, const std::byte* data, Buffer keep);
 
   // Room for the chunk's final value without losing an input that may be needed again (rule H).
-  bool overwrites_input() const { return spec_.send == spec_.recv && !retained_; }
-  bool keeps_originals() const {
-    return overwrites_input() && spec_.rebuild == RebuildMode::kStrict;
+  bool overwrites_input(uint32_t chunk) const;
+  bool keeps_originals(uint32_t chunk) const {
+    return overwrites_input(chunk) && spec_.rebuild == RebuildMode::kStrict;
   }
   void save_original(uint32_t chunk, Buffer room);
   std::byte* staged(const Place& at);
@@ -125,6 +153,8 @@ class Executor {
 
   const OpSeq seq_;
   const OpSpec spec_;
+  const Blocks blocks_;
+  const Slot self_;
   const Layout layout_;
   const bool retain_;
   BufferPool& pool_;
@@ -134,7 +164,9 @@ class Executor {
   Epoch epoch_;
   bool running_ = false;
   uint32_t participants_ = 1;
+  bool eager_ = false;
   ChunkTable chunks_;
+  uint32_t needed_ = 0, needed_held_ = 0;  // chunks
   std::vector<Program> programs_;
   std::vector<Progress> progress_;  // by chunk and segment
   std::vector<Early> early_;

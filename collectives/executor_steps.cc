@@ -10,11 +10,16 @@ namespace rhz {
 using wire::Kind;
 
 // Whether this frame is due, now or later.
-bool Executor::expects(Rank from, bool partial, const Place& at) const {
+bool Executor::expects(Rank from, bool partial, bool word, const Place& at) const {
   const Program& steps = program(at.chunk);
   const Progress& segment = progress(at);
   // A final value comes back only to who has done its own part.
-  if (!partial) return segment.step < steps.size() && steps[segment.step] == Step{Move::kReceive, from};
+  if (!partial) {
+    if (segment.step >= steps.size() || steps[segment.step].peer != from) return false;
+    const Move move = steps[segment.step].move;
+    return move == Move::kReceive ? word == (at.bytes == 0) : move == Move::kHear && word;
+  }
+  if (word != (at.bytes == 0)) return false;
   const bool there = std::any_of(early_.begin(), early_.end(), [&](const Early& e) {
     return e.from == from && e.chunk == at.chunk && e.segment == at.segment;
   });
@@ -38,8 +43,10 @@ void Executor::advance(const Place& at) {
         break;
       case Move::kPartial: send_partial(at, step.peer); break;
       case Move::kFinal: final_segment_ready(at); break;
-      case Move::kReceive: return;
+      case Move::kReceive:
+      case Move::kHear: return;
       case Move::kSend: send_final(at, step.peer); break;
+      case Move::kTell: emit(step.peer, Kind::kResult, at, {}, {}); break;
     }
   }
 }
@@ -79,9 +86,10 @@ void Executor::fold(const Place& at, const std::byte* operand, const Buffer& kee
 void Executor::make_final(const Place& at, const std::byte* operand) {
   Progress& segment = progress(at);
   // In place and in several segments, it is staged until all of it is there.
-  const bool stages = overwrites_input() && !keeps_originals() && layout_.segments(at.chunk) > 1;
+  const bool stages = overwrites_input(at.chunk) && !keeps_originals(at.chunk) &&
+                      layout_.segments(at.chunk) > 1;
   if (!stages) save_original(at.chunk, {});
-  std::byte* out = stages ? staged(at) : result(at);
+  std::byte* out = stages ? staged(at) : at.recv;
   if (segment.has_value) kernels_.finish(out, segment.value, operand, at.count, participants_);
   else kernels_.scale(out, operand, nullptr, at.count, participants_);
   segment.keep.reset();
@@ -94,10 +102,15 @@ std::byte* Executor::staged(const Place& at) {
   return chunk.staged.data() + at.segment * layout_.segment_elements * layout_.element_bytes;
 }
 
-// It lies in its place already, unless in place: the input goes only when the whole chunk is here.
+// It lies in its place already, unless in place: the input goes only when the whole chunk is here; or it only comes past.
 void Executor::final_arrived(const Place& at, const Landing& landing) {
+  if (!needs(at.chunk)) {
+    progress(at).value = landing.into;
+    progress(at).keep = landing.keep;
+    return;
+  }
   if (landing.keep) {
-    std::byte* out = layout_.segments(at.chunk) == 1 ? result(at) : staged(at);
+    std::byte* out = layout_.segments(at.chunk) == 1 ? at.recv : staged(at);
     std::memcpy(out, landing.into, at.bytes);
   }
   final_segment_ready(at);
@@ -105,14 +118,20 @@ void Executor::final_arrived(const Place& at, const Landing& landing) {
 
 void Executor::final_segment_ready(const Place& at) {
   Chunk& chunk = chunks_[at.chunk];
-  if (++chunk.finals < layout_.segments(at.chunk)) return;
+  if (!segment_over(at.chunk)) return;
   if (chunk.staged) {
-    std::memcpy(result(place(at.chunk, 0)), chunk.staged.data(), layout_.chunk_bytes(at.chunk));
+    std::memcpy(place(at.chunk, 0).recv, chunk.staged.data(), layout_.chunk_bytes(at.chunk));
     chunk.staged.reset();
   }
   chunk.sent.reset();
-  chunks_.hold(at.chunk, chunk.due);
-  if (originates(program(at.chunk))) --outstanding_;
+  hold(at.chunk, chunk.due);
+}
+
+// True for the last one.
+bool Executor::segment_over(uint32_t c) {
+  if (++chunks_[c].finals < layout_.segments(c)) return false;
+  if (originates(program(c))) --outstanding_;
+  return true;
 }
 
 void Executor::share(const Place& at, Rank to, Buffer& copy) {
@@ -132,16 +151,19 @@ void Executor::send_partial(const Place& at, Rank to) {
   emit(to, Kind::kPartial, at, segment.value, own ? chunk.original : segment.keep);
   // Only where it is the last thing before the final value comes back (final_landing).
   const bool last = program(at.chunk)[segment.step + 1].move == Move::kReceive;
-  if (keeps_originals() && !own && last && layout_.segments(at.chunk) == 1)
+  if (keeps_originals(at.chunk) && !own && last && layout_.segments(at.chunk) == 1)
     chunk.sent = std::move(segment.keep);
   if (last) segment.keep.reset();
 }
 
-// A value that is held, or all of whose segments up to this one are there.
+// A value that is held, or all of whose segments up to this one are there; or one that only comes past.
 void Executor::send_final(const Place& at, Rank to) {
   const Chunk& chunk = chunks_[at.chunk];
+  const Progress& segment = progress(at);
   if (chunk.staged) return emit(to, Kind::kResult, at, staged(at), chunk.staged);
-  emit(to, Kind::kResult, at, result(at), retained_);
+  if (!needs(at.chunk) && !is_source(at.chunk))
+    return emit(to, Kind::kResult, at, segment.value, segment.keep);
+  emit(to, Kind::kResult, at, held_value(at), is_source(at.chunk) ? Buffer() : retained_);
 }
 
 void Executor::emit(Rank to, Kind kind, const Place& at, const std::byte* data, Buffer keep) {
@@ -149,9 +171,9 @@ void Executor::emit(Rank to, Kind kind, const Place& at, const std::byte* data, 
   frame.header.kind = kind;
   frame.header.chunk = ChunkIndex(at.chunk);
   frame.header.segment = SegmentIndex(at.segment);
-  frame.payload = {data, at.bytes};
+  if (data) frame.payload = {data, at.bytes};
   frame.keep = std::move(keep);
-  sent_bytes_ += at.bytes;
+  sent_bytes_ += frame.payload.size();
   if (eager()) return outbox_.emit(seq_, to, LaneClass::kExpress, std::move(frame));
   if (is_granted(to)) return outbox_.emit(seq_, to, LaneClass::kBulk, std::move(frame));
   blocked_.emplace_back(to, std::move(frame));

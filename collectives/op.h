@@ -8,19 +8,12 @@
 
 #include "collectives/reduce/dtype.h"
 #include "collectives/schedule/choose.h"
+#include "runtime/agreement/blocks.h"
 #include "runtime/agreement/report.h"
 #include "runtime/base/status.h"
 #include "runtime/base/types.h"
 
 namespace rhz {
-
-enum class OpKind : uint8_t {
-  kAllReduce = 1,
-  kBarrier = 2,
-  kProbe = 3,   // how many newcomers wait, as the members have heard: the first half of rhz_admit
-  kAdmit = 4,   // the boundary at which they enter: no data
-  kVerify = 5,  // compares digests
-};
 
 struct OpSpec {
   OpKind kind = OpKind::kAllReduce;
@@ -28,20 +21,24 @@ struct OpSpec {
   reduce::RedOp redop = reduce::RedOp::sum;
   RebuildMode rebuild = RebuildMode::kStrict;
   Algorithm algorithm = Algorithm::kAuto;  // wanted
-  uint64_t count = 0;
-  const std::byte* send = nullptr;  // equal to recv: in place
+  Slot root = kAnySlot;                    // of kinds that have one
+  uint32_t ranks = 0;                      // of kinds that have a layout: for how many the buffers have room
+  uint64_t count = 0;                      // elements of one block
+  // Equal: in place.  Where only one is given: all-gather finds the own block in its place in recv, reduce-scatter puts the result in the
+  // place of the own block in send.
+  const std::byte* send = nullptr;
   std::byte* recv = nullptr;
   Duration timeout = Duration::zero();  // since it was begun here; zero: none
 };
 
 inline constexpr uint64_t kMaxCount = uint64_t{1} << 40;
 
-// Everything that must be equal on all ranks, readable: kind 4 bits, dtype 4, redop 4, rebuild mode 2, algorithm
-// that was asked for 4, count 46.
-uint64_t signature_of(const OpSpec& spec);
+// Everything that must be equal on all ranks: kind 4 bits, dtype 4, redop 4, rebuild mode 2, algorithm that was asked for 4, count 46;
+// of kinds with a root or a layout, a hash of these and the count in its place.
+uint64_t signature_of(const OpSpec& spec, const Blocks& blocks);
 std::string describe_signature(uint64_t signature);
 
-struct ContributorRun {  // of chunks [first, first + count)
+struct ContributorRun {  // of chunks [first, first + count); no slots: zeros, because their source is gone
   uint32_t first = 0, count = 0;
   std::vector<Slot> slots;
 };
@@ -56,6 +53,9 @@ struct OpOutcome {
   uint32_t rebuilds = 0;
   uint32_t joined = 0;
   uint64_t chunk_elements = 0;
+  uint64_t block_elements = 0;
+  uint32_t chunks_of_block = 1;
+  std::vector<uint32_t> result_blocks;  // numbers of the blocks that this rank gets, in the order of its buffer
   Algorithm algorithm = Algorithm::kAuto;  // that ran, before any rebuild
   Slot culprit = kAnySlot;
   std::vector<ContributorRun> contributors;  // of RHZ_OK

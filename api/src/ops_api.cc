@@ -124,11 +124,13 @@ RHZ_API rhz_status rhz_op_contributors(rhz_op* op, uint64_t element, uint32_t* s
     if (!inout_count) return Status(Code::kArgument, "inout_count is NULL");
     if (!op->is_released() || !op->status().is_ok())
       return Status(Code::kState, "only an op that ended with RHZ_OK has contributors");
-    // Of an op without elements, a barrier for one, element 0 stands for the whole.
-    if (element >= std::max<uint64_t>(1, op->count()))
-      return Status(Code::kArgument, "element is past the end of the result");
     const rhz::OpOutcome& o = op->outcome();
-    const uint64_t chunk = o.chunk_elements ? element / o.chunk_elements : 0;
+    // Of an op without elements, a barrier for one, element 0 stands for the whole.
+    const uint64_t block = o.block_elements ? element / o.block_elements : element;
+    if (block >= o.result_blocks.size())
+      return Status(Code::kArgument, "element is past the end of the result");
+    uint64_t chunk = uint64_t{o.result_blocks[block]} * o.chunks_of_block;
+    if (o.block_elements) chunk += element % o.block_elements / o.chunk_elements;
     for (const auto& run : o.contributors) {
       if (chunk < run.first || chunk >= uint64_t{run.first} + run.count) continue;
       const auto n = static_cast<uint32_t>(run.slots.size());

@@ -310,6 +310,15 @@ PeerDriver::Membership PeerDriver::membership() {
   return m;
 }
 
+Slot PeerDriver::slot() {
+  Slot slot = kAnySlot;
+  progress_.with([&] {
+    if (closed_ || !node_->joined()) return;
+    if (const Rank rank = node_->view().rank_of(id_); rank != kNoRank) slot = node_->view().members[rank.value].slot;
+  });
+  return slot;
+}
+
 Status PeerDriver::add_tensor(recovery::Tensor tensor) {
   Status status;
   progress_.with([&] {

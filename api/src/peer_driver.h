@@ -60,6 +60,7 @@ class PeerDriver {
     uint64_t revision = 0;
   };
   Membership membership();
+  Slot slot();  // kAnySlot before it has joined
   Status add_tensor(recovery::Tensor tensor);
   Status commit(uint64_t revision);
   Digest digest();

@@ -25,12 +25,13 @@ void ChunkTable::forget_progress() {
   }
 }
 
-std::vector<HeldRun> ChunkTable::report() const {
+std::vector<HeldRun> ChunkTable::report(uint32_t block) const {
   std::vector<HeldRun> runs;
   for (uint32_t c = 0; c < size(); ++c) {
     if (!held(c)) continue;
     if (!runs.empty() && runs.back().first + runs.back().count == c &&
-        runs.back().lineage == chunks_[c].lineage)
+        runs.back().lineage == chunks_[c].lineage && c % block != 0 &&
+        chunks_[c].empty == chunks_[c - 1].empty)
       ++runs.back().count;
     else
       runs.push_back({c, 1, chunks_[c].lineage});

@@ -16,6 +16,7 @@ struct Chunk {
   Epoch due;                 // lineage of the value that is to come in this epoch
   uint32_t program = 0;      // index into the run's programs, for this epoch
   uint32_t finals = 0;       // segments of the final value that are in place (or staged)
+  bool empty = false;        // zeros: its source is gone
   bool begun = false;        // its program runs in this epoch
   Buffer staged;             // final value until the chunk is complete, where it may not land in place
   Buffer original;           // own input, where the result overwrites it and the mode may need it again
@@ -38,7 +39,8 @@ class ChunkTable {
   void discard(uint32_t chunk);
   // Forgets what was on its way (install, rule D); what is held stays until the decision says otherwise.
   void forget_progress();
-  std::vector<HeldRun> report() const;
+  // In runs that do not cross multiples of `block` chunks, nor from values to zeros.
+  std::vector<HeldRun> report(uint32_t block) const;
 
  private:
   std::vector<Chunk> chunks_;

@@ -11,8 +11,8 @@ constexpr uint64_t kSmallestChunk = 16u << 10;  // below, the cost of a frame ou
 constexpr uint64_t kMostChunks = 65536;         // bounds reports and per-op state
 }  // namespace
 
-Layout make_layout(uint64_t count, uint32_t element_bytes, const RunConfig& config) {
-  Layout layout{count, element_bytes, 0, 0, 1};
+Layout make_layout(uint64_t count, uint32_t element_bytes, const RunConfig& config, uint32_t blocks) {
+  Layout layout{count, element_bytes, 0, 0, 1, blocks};
   const uint64_t bytes = layout.bytes();
   uint64_t chunk_bytes = std::max<uint64_t>(bytes, element_bytes);
   if (bytes > wire::kEagerBytes) {
@@ -20,15 +20,16 @@ Layout make_layout(uint64_t count, uint32_t element_bytes, const RunConfig& conf
     const uint64_t smallest = std::min<uint64_t>(kSmallestChunk, config.chunk_bytes);
     chunk_bytes = std::bit_floor(bytes / (2 * uint64_t{config.world}));
     chunk_bytes = std::clamp<uint64_t>(chunk_bytes, smallest, config.chunk_bytes);
-    chunk_bytes = std::max(chunk_bytes, std::bit_ceil((bytes + kMostChunks - 1) / kMostChunks));
+    const uint64_t most = std::max<uint64_t>(1, kMostChunks / blocks);
+    chunk_bytes = std::max(chunk_bytes, std::bit_ceil((bytes + most - 1) / most));
   } else if (bytes > config.chunk_bytes) {
     chunk_bytes = config.chunk_bytes;  // a run configured for tiny chunks (tests)
   }
   const uint64_t segment_bytes = std::min<uint64_t>(chunk_bytes, config.segment_bytes);
   layout.chunk_elements = std::max<uint64_t>(1, chunk_bytes / element_bytes);
   layout.segment_elements = std::max<uint64_t>(1, segment_bytes / element_bytes);
-  layout.chunks = static_cast<uint32_t>(
-      std::max<uint64_t>(1, (count + layout.chunk_elements - 1) / layout.chunk_elements));
+  layout.chunks = blocks * static_cast<uint32_t>(std::max<uint64_t>(
+                               1, (count + layout.chunk_elements - 1) / layout.chunk_elements));
   return layout;
 }
 

@@ -9,14 +9,18 @@
 namespace rhz {
 
 struct Layout {
-  uint64_t count = 0;           // elements
+  uint64_t count = 0;           // elements of a block
   uint32_t element_bytes = 1;
   uint64_t chunk_elements = 0;  // of every chunk but the last
   uint64_t segment_elements = 0;
-  uint32_t chunks = 1;          // at least one, also of an op without elements: contributions and signatures still travel
+  uint32_t chunks = 1;          // of all blocks; at least one each, also without elements: contributions and signatures still travel
+  uint32_t blocks = 1;          // of `count` elements each (agreement/blocks.h)
 
-  uint64_t bytes() const { return count * element_bytes; }
-  uint64_t chunk_offset(uint32_t chunk) const { return chunk * chunk_elements; }
+  uint64_t bytes() const { return count * element_bytes; }  // of a block
+  uint32_t chunks_of_block() const { return chunks / blocks; }
+  uint32_t block_of(uint32_t chunk) const { return chunk / chunks_of_block(); }
+  // Elements before it in its block.
+  uint64_t chunk_offset(uint32_t chunk) const { return (chunk % chunks_of_block()) * chunk_elements; }
   uint64_t chunk_count(uint32_t chunk) const {
     const uint64_t left = count - chunk_offset(chunk);
     return left < chunk_elements ? left : chunk_elements;
@@ -30,12 +34,12 @@ struct Layout {
     const uint64_t left = chunk_count(chunk) - segment * segment_elements;
     return left < segment_elements ? left : segment_elements;
   }
-  // Elements before it in the op.
+  // Elements before it in its block.
   uint64_t segment_offset(uint32_t chunk, uint32_t segment) const {
     return chunk_offset(chunk) + segment * segment_elements;
   }
 };
 
-Layout make_layout(uint64_t count, uint32_t element_bytes, const RunConfig& config);
+Layout make_layout(uint64_t count, uint32_t element_bytes, const RunConfig& config, uint32_t blocks = 1);
 
 }  // namespace rhz

@@ -32,17 +32,4 @@ Schedule make_ring_allreduce(const std::vector<Rank>& ring, Rank self) {
   return schedule;
 }
 
-Program make_spread(const std::vector<Rank>& ring, Rank self, const std::vector<Rank>& holders) {
-  const auto n = static_cast<uint32_t>(ring.size());
-  const uint32_t at = position_in(ring, self);
-  auto holds = [&](Rank r) {
-    return std::find(holders.begin(), holders.end(), r) != holders.end();
-  };
-  const Rank previous = ring[(at + n - 1) % n], next = ring[(at + 1) % n];
-  Program program;
-  if (!holds(self)) program.push_back({Move::kReceive, previous});
-  if (!holds(next)) program.push_back({Move::kSend, next});
-  return program;
-}
-
 }  // namespace rhz

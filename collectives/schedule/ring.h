@@ -10,10 +10,6 @@ namespace rhz {
 // `ring`: the participants in the order in which values travel; contains `self`.
 Schedule make_ring_allreduce(const std::vector<Rank>& ring, Rank self);
 
-// A value that `holders` have: every other participant receives it from its predecessor, and nobody who has it.  Empty program:
-// nothing to do.  `holders` is not empty.
-Program make_spread(const std::vector<Rank>& ring, Rank self, const std::vector<Rank>& holders);
-
 // Index of `self` in `ranks`, which contains it.
 uint32_t position_in(const std::vector<Rank>& ranks, Rank self);
 

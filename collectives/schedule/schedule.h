@@ -22,6 +22,8 @@ enum class Move : uint8_t {
   kFinal,    // the value is the final one
   kReceive,  // the final value comes from `peer`
   kSend,     // the final value → `peer`
+  kTell,     // word that the chunk has come to its end → `peer`; no bytes
+  kHear,     // word of that comes from `peer`
 };
 
 struct Step {
@@ -39,7 +41,7 @@ struct Schedule {
   const Program& of(uint32_t chunk) const { return programs[chunk % programs.size()]; }
 };
 
-constexpr bool waits(Move move) { return move == Move::kFold || move == Move::kReceive; }
+constexpr bool waits(Move move) { return move == Move::kFold || move == Move::kReceive || move == Move::kHear; }
 
 // Whether a chunk's way begins here: something is sent of it before anything is waited for.
 inline bool originates(const Program& program) {

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "runtime/agreement/blocks.h"
 #include "runtime/base/status.h"
 #include "runtime/base/types.h"
 
@@ -23,7 +24,9 @@ struct OpReport {
   bool begun = false;
   bool freed = false;  // its wave is known here: everybody holds it
   bool admit = false;  // an admit op: no data, ends by the rules of joins
+  bool full = false;   // holds all that it needs, or knows that those who need something do (Q1)
   RebuildMode mode = RebuildMode::kStrict;
+  Blocks blocks;           // kind, root, layout
   uint32_t chunks = 0;     // of the whole op; 0 while not begun
   uint64_t signature = 0;  // 0 while not begun
   std::vector<HeldRun> held;  // rising, disjoint

@@ -8,11 +8,18 @@
 
 namespace rhz {
 
-// Chunks [first, first + count): kept where a lineage is named, otherwise reduced again from the inputs.
+// What becomes of chunks [first, first + count).
 struct ChunkRun {
+  enum class Fate : uint8_t {
+    kRedo = 0,   // reduced again from the inputs, or served by its one source when that begins
+    kKeep = 1,   // holders serve those who need it and lack it
+    kDrop = 2,   // nobody alive needs it
+    kEmpty = 3,  // its source is gone: zeros, without contributors
+  };
   uint32_t first = 0, count = 0;
-  Epoch lineage;              // 0: REDO
-  std::vector<Rank> holders;  // of the new view, rising; KEEP only, never empty then
+  Epoch lineage;              // kKeep
+  std::vector<Rank> holders;  // of the new view, rising; kKeep only, never empty then
+  Fate fate = Fate::kRedo;
   friend bool operator==(const ChunkRun&, const ChunkRun&) = default;
 };
 

@@ -12,13 +12,18 @@ using Outcome = OpDecision::Outcome;
 // One op, seen from all reports.
 struct OpView {
   bool admit = false, freed = false, asked = false;
+  bool full = false;  // somewhere
   RebuildMode mode = RebuildMode::kStrict;
+  Blocks blocks;
   uint32_t chunks = 0;
   bool signatures_differ = false;
   uint64_t signature = 0;
   Status reason;
+  std::vector<Rank> begun;
   std::vector<std::pair<Rank, const OpReport*>> holders;
 };
+
+using Fate = ChunkRun::Fate;
 
 // A FAIL of these kinds must reach the program on every rank: refused here, it ends a later op (rule 4).  The others speak of
 // one op only: that it completed after all is the best answer.
@@ -73,8 +78,11 @@ class GroupResolver {
     OpView& op = ops_[report.seq];
     op.admit |= report.admit;
     op.freed |= report.freed;
+    op.full |= report.full;
     if (report.begun) {
+      op.begun.push_back(rank);
       if (op.chunks == 0) {
+        op.blocks = report.blocks;
         op.chunks = report.chunks;
         op.mode = report.mode;
         op.signature = report.signature;
@@ -91,14 +99,52 @@ class GroupResolver {
 
   void decide(OpSeq seq, const OpView& op) {
     if (op.admit || decisions_.contains(seq)) return;
-    OpDecision decision{seq, op.freed ? Outcome::kFinal : Outcome::kChunks, {}, {}};
-    if (!op.freed && !op.signatures_differ) decision.runs = keep_or_redo(op);
-    if (op.mode == RebuildMode::kStrict && !keeps_all(seq, decision)) decision.runs.clear();
+    OpDecision decision{seq, Outcome::kChunks, {}, {}};
+    if (op.freed) decision.outcome = Outcome::kFinal;
+    else if (!is_uniform(op.blocks.kind)) end_for_the_dead(seq, op, decision);
+    if (decision.outcome == Outcome::kChunks && !op.signatures_differ) decide_chunks(seq, op, decision);
     decisions_[seq] = std::move(decision);
   }
 
-  // Splits the chunks where any report changes, so that each run has one set of holders.
-  std::vector<ChunkRun> keep_or_redo(const OpView& op) {
+  // A member that takes part in this op.  A slot that was taken over by a joiner since is not it.
+  bool alive(Slot slot, OpSeq seq) const {
+    for (uint32_t r = 0; r < in_.view->size(); ++r)
+      if (in_.view->members[r].slot == slot) return takes_part(Rank(r), seq);
+    return false;
+  }
+  bool any_alive(const Whom& whom, OpSeq seq) const {
+    for (uint32_t r = 0; r < in_.view->size(); ++r)
+      if (takes_part(Rank(r), seq) && whom.has(in_.view->members[r].slot)) return true;
+    return false;
+  }
+  static void abort_for(OpDecision& decision, Code code, const std::string& why) {
+    decision.outcome = Outcome::kAbort;
+    decision.reason = Status(code, why);
+    decision.runs.clear();
+  }
+  static std::string died(Slot slot) { return "slot " + std::to_string(slot.value) + " died, "; }
+
+  // What ends an op with roots or blocks before a look at its chunks ("Other collectives", decisions 3 and 4; Q5).
+  void end_for_the_dead(OpSeq seq, const OpView& op, OpDecision& decision) const {
+    const Blocks& blocks = op.blocks;
+    if (op.signatures_differ)
+      return abort_for(decision, Code::kMismatch, "ranks submitted different ops under one number");
+    const bool to_root = blocks.kind == OpKind::kReduce || blocks.kind == OpKind::kGather;
+    if (to_root && !alive(blocks.root, seq)) {
+      if (op.full) decision.outcome = Outcome::kFinal;  // who is full knows that the root had it all
+      else abort_for(decision, Code::kPeerLost, died(blocks.root) + "which was to get the result");
+      return;
+    }
+    uint32_t taking_part = 0;
+    for (uint32_t r = 0; r < in_.view->size(); ++r) taking_part += takes_part(Rank(r), seq);
+    if (op.begun.size() == taking_part) return;
+    for (Slot slot : blocks.layout)
+      if (!alive(slot, seq))
+        return abort_for(decision, Code::kPeerLost, died(slot) + "before every rank had begun the op with it");
+  }
+
+  // Splits the chunks where any report changes, so that each run has one set of holders, and where blocks end.
+  void decide_chunks(OpSeq seq, const OpView& op, OpDecision& decision) {
     std::set<uint32_t> cuts{0, op.chunks};
     for (const auto& [rank, report] : op.holders) {
       for (const HeldRun& run : report->held) {
@@ -106,17 +152,50 @@ class GroupResolver {
         cuts.insert(std::min(run.first + run.count, op.chunks));
       }
     }
-    std::vector<ChunkRun> runs;
+    const uint32_t blocks = op.blocks.count();
+    for (uint32_t b = 1; b < blocks; ++b) cuts.insert(b * (op.chunks / blocks));
+    std::vector<ChunkRun>& runs = decision.runs;
     for (auto at = cuts.begin(); std::next(at) != cuts.end(); ++at) {
       ChunkRun run{*at, *std::next(at) - *at, {}, {}};
       for (const auto& [rank, report] : op.holders) add_holder(run, rank, *report);
-      if (!runs.empty() && runs.back().lineage == run.lineage && runs.back().holders == run.holders)
+      if (!decide_run(seq, op, decision, run)) return;
+      const bool same_block = !runs.empty() && op.blocks.block_of(runs.back().first, op.chunks) ==
+                                                   op.blocks.block_of(run.first, op.chunks);
+      if (same_block && runs.back().fate == run.fate && runs.back().lineage == run.lineage &&
+          runs.back().holders == run.holders)
         runs.back().count += run.count;
       else
         runs.push_back(std::move(run));
     }
-    if (runs.size() == 1 && runs[0].lineage == Epoch(0)) runs.clear();
-    return runs;
+    if (op.mode == RebuildMode::kStrict && has_many_sources(op.blocks.kind) && !keeps_all(seq, runs))
+      for (ChunkRun& run : runs)
+        if (run.fate == Fate::kKeep) run = {run.first, run.count, {}, {}};
+    if (std::all_of(runs.begin(), runs.end(), [](const ChunkRun& r) { return r.fate == Fate::kRedo; }))
+      runs.clear();
+  }
+
+  // Decision 6.  False: the op is aborted for it.
+  bool decide_run(OpSeq seq, const OpView& op, OpDecision& decision, ChunkRun& run) const {
+    const bool held = run.lineage != Epoch(0);
+    if (is_uniform(op.blocks.kind)) {
+      run.fate = held ? Fate::kKeep : Fate::kRedo;
+      return true;
+    }
+    const uint32_t block = op.blocks.block_of(run.first, op.chunks);
+    const Whom source = op.blocks.sources(block);
+    if (!any_alive(op.blocks.needers(block), seq)) {
+      run = {run.first, run.count, {}, {}, Fate::kDrop};
+    } else if (held) {
+      run.fate = Fate::kKeep;
+    } else if (!any_alive(source, seq)) {
+      const bool from_root = op.blocks.kind == OpKind::kBroadcast || op.blocks.kind == OpKind::kScatter;
+      if (from_root || op.mode == RebuildMode::kStrict) {
+        abort_for(decision, Code::kPeerLost, died(source.one) + "and nobody has what it was to send");
+        return false;
+      }
+      run.fate = Fate::kEmpty;
+    }
+    return true;
   }
 
   void add_holder(ChunkRun& run, Rank rank, const OpReport& report) {
@@ -131,28 +210,49 @@ class GroupResolver {
     }
   }
 
-  static bool all_kept(const OpDecision& decision) {
-    return !decision.runs.empty() &&
-           std::all_of(decision.runs.begin(), decision.runs.end(),
-                       [](const ChunkRun& run) { return run.lineage != Epoch(0); });
+  // Strict keeps everything or nothing: every chunk is held by somebody, with one set of contributors.
+  bool keeps_all(OpSeq seq, const std::vector<ChunkRun>& runs) const {
+    const ChunkRun* first = nullptr;
+    for (const ChunkRun& run : runs) {
+      if (run.fate == Fate::kDrop) continue;
+      if (run.fate != Fate::kKeep) return false;
+      if (!first) first = &run;
+      if (run.lineage != first->lineage &&
+          in_.contributors(run.lineage, seq) != in_.contributors(first->lineage, seq))
+        return false;
+    }
+    return first != nullptr;
   }
 
-  // Strict keeps everything or nothing: every chunk is held by somebody, with one set of contributors.
-  bool keeps_all(OpSeq seq, const OpDecision& decision) const {
-    if (!all_kept(decision)) return false;
-    const auto first = in_.contributors(decision.runs[0].lineage, seq);
+  // Rule 3: nobody can have released it, nor can anybody before the next seal.
+  bool complete(OpSeq seq, const OpView& op, const OpDecision& decision) const {
+    if (decision.runs.empty()) return false;
+    const Blocks& blocks = op.blocks;
+    if (is_uniform(blocks.kind)) {
+      return std::all_of(decision.runs.begin(), decision.runs.end(),
+                         [](const ChunkRun& run) { return run.fate == Fate::kKeep; });
+    }
+    const bool proves = may_retain(blocks.kind) || blocks.kind == OpKind::kReduce ||
+                        blocks.kind == OpKind::kGather;
+    if (proves && op.full) return true;
     return std::all_of(decision.runs.begin(), decision.runs.end(), [&](const ChunkRun& run) {
-      return run.lineage == decision.runs[0].lineage ||
-             in_.contributors(run.lineage, seq) == first;
+      return run.fate == Fate::kDrop ||
+             (run.fate == Fate::kKeep && all_have(blocks.needers(blocks.block_of(run.first, op.chunks)), run, seq));
     });
   }
-
-  // Rule 3.
+  bool all_have(const Whom& needers, const ChunkRun& run, OpSeq seq) const {
+    for (uint32_t r = 0; r < in_.view->size(); ++r) {
+      if (!takes_part(Rank(r), seq) || !needers.has(in_.view->members[r].slot)) continue;
+      if (!std::binary_search(run.holders.begin(), run.holders.end(), Rank(r))) return false;
+    }
+    return true;
+  }
   bool may_abort(OpSeq seq) const {
-    if (auto op = ops_.find(seq); op != ops_.end() && op->second.admit) return false;
-    auto at = decisions_.find(seq);
+    const auto op = ops_.find(seq);
+    if (op != ops_.end() && op->second.admit) return false;
+    const auto at = decisions_.find(seq);
     if (at == decisions_.end()) return true;  // begun by nobody
-    return at->second.outcome == Outcome::kChunks && !all_kept(at->second);
+    return at->second.outcome == Outcome::kChunks && !complete(seq, op->second, at->second);
   }
 
   void answer_fails() {
@@ -190,45 +290,6 @@ class GroupResolver {
   std::map<OpSeq, OpDecision> decisions_;
 };
 
-// Depth-first search for a Hamiltonian cycle in slot order; gives up after kMaxSteps.
-class RingSearch {
- public:
-  RingSearch(uint32_t world, const std::vector<std::pair<Rank, Rank>>& broken)
-      : world_(world), used_(world, false) {
-    for (auto [a, b] : broken) {
-      broken_.insert({a.value, b.value});
-      broken_.insert({b.value, a.value});
-    }
-  }
-  std::vector<Rank> run() {
-    ring_.push_back(Rank(0));
-    used_[0] = true;
-    return extend() ? ring_ : std::vector<Rank>{};
-  }
-
- private:
-  static constexpr uint32_t kMaxSteps = 100'000;
-  bool joined(uint32_t a, uint32_t b) const { return !broken_.contains({a, b}); }
-  bool extend() {
-    if (ring_.size() == world_) return world_ == 1 || joined(ring_.back().value, 0);
-    for (uint32_t next = 1; next < world_; ++next) {
-      if (used_[next] || !joined(ring_.back().value, next) || ++steps_ > kMaxSteps) continue;
-      used_[next] = true;
-      ring_.push_back(Rank(next));
-      if (extend()) return true;
-      ring_.pop_back();
-      used_[next] = false;
-    }
-    return false;
-  }
-
-  const uint32_t world_;
-  std::set<std::pair<uint32_t, uint32_t>> broken_;
-  std::vector<bool> used_;
-  std::vector<Rank> ring_;
-  uint32_t steps_ = 0;
-};
-
 }  // namespace
 
 ResolveOutput resolve(const ResolveInput& input) {
@@ -236,11 +297,6 @@ ResolveOutput resolve(const ResolveInput& input) {
   output.resolution.epoch = input.view->epoch;
   GroupResolver(input, output).run();
   return output;
-}
-
-std::vector<Rank> make_ring(uint32_t world, const std::vector<std::pair<Rank, Rank>>& broken) {
-  if (world == 0) return {};
-  return RingSearch(world, broken).run();
 }
 
 }  // namespace rhz

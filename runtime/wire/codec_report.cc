@@ -44,6 +44,25 @@ void write_op(Writing& out, schema::OpReport::Builder to, const OpReport& from) 
   to.setSignature(from.signature);
   write_list(out, to.initHeld(out.count(from.held.size(), kMaxRuns)), from.held, write_held);
   write_status(out, to.initFail(), from.fail);
+  to.setFull(from.full);
+  to.setKind(static_cast<uint8_t>(from.blocks.kind));
+  to.setRoot(from.blocks.root.value);
+  write_numbers(to.initLayout(out.count(from.blocks.layout.size(), kMaxPeers)), from.blocks.layout);
+}
+
+Blocks read_blocks(Reading& in, schema::OpReport::Reader from) {
+  const uint8_t kind = from.getKind();
+  if (kind == 0 || kind > static_cast<uint8_t>(OpKind::kAllToAll)) {
+    in.fail("unknown kind " + std::to_string(kind) + " of an op");
+    return {};
+  }
+  Blocks blocks{static_cast<OpKind>(kind), Slot(from.getRoot()),
+                read_numbers<Slot>(in, from.getLayout(), kMaxPeers, "layout")};
+  if (has_layout(blocks.kind) != !blocks.layout.empty()) {
+    in.fail("a layout where there is none, or none where there is one");
+    return {};
+  }
+  return blocks;
 }
 
 OpReport read_op(Reading& in, schema::OpReport::Reader from) {
@@ -57,6 +76,10 @@ OpReport read_op(Reading& in, schema::OpReport::Reader from) {
   to.signature = from.getSignature();
   to.held = read_list(in, from.getHeld(), kMaxRuns, "held runs", read_held);
   to.fail = read_status(in, from.getFail());
+  to.full = from.getFull();
+  to.blocks = read_blocks(in, from);
+  // Chunks come in whole blocks: who needs which is computed from that.
+  if (to.chunks % to.blocks.count() != 0) in.fail("chunks that are no whole blocks");
   return to;
 }
 

@@ -31,6 +31,7 @@ void write_run(Writing& out, schema::ChunkRun::Builder to, const ChunkRun& from)
   to.setCount(from.count);
   to.setLineage(from.lineage.value);
   write_numbers(to.initHolders(out.count(from.holders.size(), kMaxPeers)), from.holders);
+  to.setFate(static_cast<uint8_t>(from.fate));
 }
 
 ChunkRun read_run(Reading& in, schema::ChunkRun::Reader from) {
@@ -39,6 +40,8 @@ ChunkRun read_run(Reading& in, schema::ChunkRun::Reader from) {
   to.count = from.getCount();
   to.lineage = Epoch(from.getLineage());
   to.holders = read_numbers<Rank>(in, from.getHolders(), kMaxPeers, "holders");
+  if (from.getFate() > static_cast<uint8_t>(ChunkRun::Fate::kEmpty)) in.fail("unknown fate of a chunk");
+  else to.fate = static_cast<ChunkRun::Fate>(from.getFate());
   return to;
 }
 

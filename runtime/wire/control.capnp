@@ -60,8 +60,9 @@ struct View {
 struct ChunkRun {  # chunks [first, first + count)
   first @0 :UInt32;
   count @1 :UInt32;
-  lineage @2 :UInt64;         # epoch of the attempt that is kept; 0: REDO
-  holders @3 :List(UInt32);   # ranks of the new view, rising; KEEP only, never empty then
+  lineage @2 :UInt64;         # keep: epoch of the attempt
+  holders @3 :List(UInt32);   # keep: ranks of the new view, rising, never empty
+  fate @4 :UInt8;             # rhz::ChunkRun::Fate (runtime/agreement/resolution.h)
 }
 
 struct OpDecision {
@@ -122,6 +123,10 @@ struct OpReport {
   signature @6 :UInt64;     # 0 while not begun
   held @7 :List(HeldRun);   # rising, disjoint
   fail @8 :Status;          # FAIL raised here and not yet answered
+  full @9 :Bool;            # holds all that it needs
+  kind @10 :UInt8;          # rhz::OpKind (runtime/agreement/blocks.h)
+  root @11 :UInt32;         # slot
+  layout @12 :List(UInt32); # slots, rising
 }
 
 struct GroupReport {

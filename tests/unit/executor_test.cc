@@ -41,6 +41,7 @@ struct Pair {
       : ports{Port(wire, Rank(0)), Port(wire, Rank(1))} {
     RunConfig config;
     config.world = 2;
+    for (uint32_t r = 0; r < 2; ++r) view.members.push_back({PeerId{1, r + 1}, Slot(r), 0, {}});
     config.chunk_bytes = chunk_bytes;
     config.segment_bytes = segment_bytes;
     layout = make_layout(count, 8, config);
@@ -53,14 +54,14 @@ struct Pair {
       spec.count = count;
       spec.recv = reinterpret_cast<std::byte*>(data[r].data());
       spec.send = spec.recv;
-      ranks[r] = std::make_unique<Executor>(OpSeq(0), spec, layout, false, pool, ports[r]);
+      ranks[r] = std::make_unique<Executor>(OpSeq(0), spec, Blocks{}, Slot(r), layout, false, pool, ports[r]);
       EXPECT_TRUE(ranks[r]->prepare());
     }
   }
   void start(uint64_t epoch, const OpDecision* decision = nullptr) {
     for (uint32_t r = 0; r < 2; ++r) {
       const std::vector<Rank> ring{Rank(0), Rank(1)};
-      ranks[r]->start(Epoch(epoch), Rank(r), ring, make_ring_allreduce(ring, Rank(r)), decision);
+      ranks[r]->start({Epoch(epoch), &view, Rank(r), ring, true, make_ring_allreduce(ring, Rank(r))}, decision);
       ranks[r]->granted(Rank(1 - r));
     }
   }
@@ -93,6 +94,7 @@ struct Pair {
     }
   }
 
+  View view;
   BufferPool pool;
   Wire wire;
   Port ports[2];
@@ -137,6 +139,7 @@ TEST(Executor, BeginsAgainFromTheInputsAfterAnySealAndStillSumsInPlace) {
           for (uint32_t r = 0; r < 2; ++r) {
             if (!pair.ranks[r]->chunks().held(c)) continue;
             run.lineage = Epoch(1);
+            run.fate = ChunkRun::Fate::kKeep;
             run.holders.push_back(Rank(r));
           }
           decision.runs.push_back(run);

@@ -66,9 +66,9 @@ TEST(Resolve, KeepsWhatSomebodyHoldsAndRedoesTheRest) {
   const auto& decision = round.only(out);
   ASSERT_EQ(decision.outcome, Outcome::kChunks);
   ASSERT_EQ(decision.runs.size(), 4u);
-  EXPECT_EQ(decision.runs[0], (ChunkRun{0, 1, Epoch(1), {Rank(0)}}));
-  EXPECT_EQ(decision.runs[1], (ChunkRun{1, 1, Epoch(1), {Rank(0), Rank(1)}}));
-  EXPECT_EQ(decision.runs[2], (ChunkRun{2, 1, Epoch(1), {Rank(1)}}));
+  EXPECT_EQ(decision.runs[0], (ChunkRun{0, 1, Epoch(1), {Rank(0)}, ChunkRun::Fate::kKeep}));
+  EXPECT_EQ(decision.runs[1], (ChunkRun{1, 1, Epoch(1), {Rank(0), Rank(1)}, ChunkRun::Fate::kKeep}));
+  EXPECT_EQ(decision.runs[2], (ChunkRun{2, 1, Epoch(1), {Rank(1)}, ChunkRun::Fate::kKeep}));
   EXPECT_EQ(decision.runs[3], (ChunkRun{3, 1, Epoch(0), {}}));
 }
 

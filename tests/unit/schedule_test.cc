@@ -8,6 +8,7 @@
 
 #include "collectives/schedule/choose.h"
 #include "collectives/schedule/layout.h"
+#include "collectives/schedule/moving.h"
 #include "collectives/schedule/ring.h"
 #include "runtime/base/prng.h"
 
@@ -217,7 +218,7 @@ TEST(Spread, BringsAKeptValueToWhoLacksItAndToNobodyElse) {
       }
       std::vector<Program> programs;
       for (uint32_t r = 0; r < world; ++r)
-        programs.push_back(make_spread(ring_of(world), Rank(r), holders));
+        programs.push_back(make_carry(ring_of(world), Rank(r), holders, ring_of(world), false));
       machine.run(programs);
       for (uint32_t r = 0; r < world; ++r) EXPECT_EQ(machine.held[r], "kept") << world << " " << mask;
       EXPECT_EQ(machine.frames, world - holders.size());

@@ -193,6 +193,48 @@ typedef struct rhz_allreduce_params {
  *           _EVICTED, _ISOLATED, _CLOSED. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_allreduce(rhz_comm *comm, const rhz_allreduce_params *params, rhz_op **out_op);
 
+/* The other collectives.  A block is count_elems elements; "all blocks" are world_size of them, by rank.
+ *
+ *                        send                       recv
+ *   rhz_broadcast        root: a block              all but the root: a block
+ *   rhz_reduce           a block                    root: a block
+ *   rhz_allgather        a block                    all blocks
+ *   rhz_reduce_scatter   all blocks                 the own block
+ *   rhz_gather           a block                    root: all blocks
+ *   rhz_scatter          root: all blocks           a block
+ *   rhz_alltoall         all blocks, by receiver    all blocks, by sender
+ *
+ * What a rank neither gives nor gets may be NULL.  In place: send NULL (broadcast and reduce: it is in recv; allgather: the own block
+ * lies in its place in recv), reduce_scatter: recv NULL (the result takes the place of the own block in send). */
+typedef struct rhz_collective_params {
+  size_t struct_size; /* sizeof(rhz_collective_params) */
+  const void *send;
+  void *recv;
+  uint64_t count_elems; /* of a block; same on every rank; 0 is legal; all blocks: <= 2^40 */
+  uint32_t dtype;       /* RHZ_DTYPE_*, required */
+  uint32_t redop;       /* reduce and reduce_scatter: RHZ_REDOP_*; 0: sum */
+  uint32_t rebuild;     /* RHZ_REBUILD_*; 0: keep for averages, strict otherwise */
+  uint32_t timeout_ms;  /* 0: the communicator's op_timeout */
+  uint32_t root_slot;   /* broadcast, reduce, gather, scatter: the slot (rhz_view) of the root */
+  uint32_t world_size;  /* allgather, reduce_scatter, gather, scatter, alltoall: for how many ranks the buffers are */
+} rhz_collective_params;
+
+/* After a death during the op
+ *   broadcast, scatter   end well if the root lives, or if all that is missing is held by somebody; else RHZ_ERR_PEER_LOST everywhere
+ *   reduce, gather       RHZ_ERR_PEER_LOST if the root died without the result
+ *   a dead rank's block  (gather, allgather, alltoall) in mode strict RHZ_ERR_PEER_LOST, in mode keep zeros: its elements have no
+ *                        contributors (rhz_op_contributors)
+ *   reduce, reduce_scatter   as rhz_allreduce; what a dead rank would have got is dropped
+ * A world_size other than that of the view in which the op begins ends it as RHZ_ERR_PEER_LOST on every rank.
+ * Order, memory, outcome, threads, returns: as rhz_allreduce.  Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_broadcast(rhz_comm *comm, const rhz_collective_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_reduce(rhz_comm *comm, const rhz_collective_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_allgather(rhz_comm *comm, const rhz_collective_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_reduce_scatter(rhz_comm *comm, const rhz_collective_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_gather(rhz_comm *comm, const rhz_collective_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_scatter(rhz_comm *comm, const rhz_collective_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_alltoall(rhz_comm *comm, const rhz_collective_params *params, rhz_op **out_op);
+
 /* Submits a barrier: terminal once every rank of the view has submitted it.  Otherwise as rhz_allreduce. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_barrier(rhz_comm *comm, rhz_op **out_op);
 
@@ -249,7 +291,7 @@ typedef struct rhz_op_info {
 /* Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_op_info_get(rhz_op *op, rhz_op_info *out_info);
 
-/* Contributors of one element's chunk: fills slots[0 … *inout_count) in rising order and sets *inout_count to their number
+/* Contributors of one element of the own result, by its chunk: fills slots[0 … *inout_count) in rising order and sets *inout_count to their number
  * (also when the array is too small: RHZ_ERR_ARGUMENT).  Only of an op that ended with RHZ_OK.
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _STATE. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_op_contributors(rhz_op *op, uint64_t element, uint32_t *slots, uint32_t *inout_count);
