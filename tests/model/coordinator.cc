@@ -14,6 +14,8 @@ void Coordinator::take_report(int p) {
     report.freed = op.freed;
     report.aborted = op.aborted;
     if (!mutated(kFailVolatile)) report.failing = op.failing;
+    report.full = full(p, o) && !mutated(kFullUnreported) ? 1 : 0;
+    report.layout = op.layout;
     std::memcpy(report.chunk, op.chunk, sizeof report.chunk);
     if (mutated(kNoRetain) && op.released) report = {};
   }
@@ -104,21 +106,112 @@ void Coordinator::decide(LogRecord& record, int o) {
   for (int p = 0; p < config().peers; p++) {
     if (from.has(p) && state_.report[p][o].freed && !mutated(kNoFinal)) record.final.add(o);
   }
-  if (record.final.has(o)) return;
+  if (!begun_by(from, o).empty()) record.open.add(o);
+  if (config().kind != Kind::kAllReduce && ends_early(record, o)) return;
+  if (record.final.has(o) || !record.open.has(o)) return;
   Decision(&decision)[kMaxChunks] = record.decision[o];
   bool all_kept_alike = true;
   for (int c = 0; c < config().chunks; c++) {
     decision[c] = decide_chunk(from, o, c);
+    const Decision& kept = *std::find_if(
+        decision, decision + c, [](const Decision& other) { return other.kind == Decide::kKeep; });
+    if (decision[c].kind == Decide::kDrop) continue;
     all_kept_alike &=
-        decision[c].kind == Decide::kKeep && decision[c].contributors == decision[0].contributors;
+        decision[c].kind == Decide::kKeep && decision[c].contributors == kept.contributors;
   }
-  if (config().mode == Mode::kStrict && !all_kept_alike) {
-    std::memset(decision, 0, sizeof decision);
+  const bool one_source = has_one_source(config().kind);
+  for (int c = 0; c < config().chunks; c++) {
+    const bool redo = decision[c].kind == Decide::kRedo;
+    if (one_source && redo && record.open.has(o)) decision[c] = decide_missing(record, o, c);
+    const bool again = config().mode == Mode::kStrict && !all_kept_alike && !one_source;
+    if (again && decision[c].kind != Decide::kDrop) decision[c] = {};
   }
+}
+
+// The first report of an op that has begun says what it is.
+int Coordinator::speaker(int o) const {
+  for (int p = 0; p < config().peers; p++) {
+    if (state_.report[p][o].begun) return p;
+  }
+  return 0;
+}
+
+Shape Coordinator::shape_at(int o, int c) const {
+  const int p = speaker(o);
+  const Report& report = state_.report[p][o];
+  const PeerSet layout = report.begun ? report.layout : newest_view();
+  return shape_of(config(), layout, root_of(p), c);
+}
+
+PeerSet Coordinator::begun_by(PeerSet from, int o) const {
+  PeerSet begun{};
+  for (int p = 0; p < config().peers; p++) {
+    if (from.has(p) && state_.report[p][o].begun) begun.add(p);
+  }
+  return begun;
+}
+
+bool Coordinator::somebody(PeerSet from, int o, uint8_t Report::*says) const {
+  for (int p = 0; p < config().peers; p++) {
+    if (from.has(p) && state_.report[p][o].*says != 0) return true;
+  }
+  return false;
+}
+
+// FINAL or ABORT, whatever the chunks are.
+bool Coordinator::ends_early(LogRecord& record, int o) {
+  const PeerSet from = reporters(record, o);
+  const bool open = record.open.has(o);
+  const bool root_dead = has_root(config().kind) && !record.view.has(root_of(speaker(o)));
+  findings_.mark(Mark::kRootDead, root_dead && open);
+  if (mutated(kDeadRootAborts) && root_dead && open) {
+    record.final.remove(o);
+    record.aborts.add(o);
+    return true;
+  }
+  if (record.final.has(o)) return true;
+  if (config().all_are_roots() && begun_by(from, o).size() > 1) {
+    record.aborts.add(o);
+    return true;
+  }
+  if (ends_at_root(config().kind) && root_dead && open) {
+    const bool known = somebody(from, o, &Report::full);
+    findings_.mark(Mark::kRootDeadButFull, known);
+    (known ? record.final : record.aborts).add(o);
+    return true;
+  }
+  if (!open || !layouts_mix(record, o) || mutated(kMixedLayouts)) return false;
+  findings_.mark(Mark::kMixedLayouts);
+  record.aborts.add(o);
+  return true;
+}
+
+// Somebody has begun it with a rank that is dead, and somebody will begin it without.
+bool Coordinator::layouts_mix(const LogRecord& record, int o) const {
+  const PeerSet from = reporters(record, o);
+  const bool rank_dead = !record.view.contains(state_.report[speaker(o)][o].layout);
+  return rank_dead && begun_by(from, o) != from;
+}
+
+// A chunk with one source that nobody holds.
+Decision Coordinator::decide_missing(LogRecord& record, int o, int c) {
+  const Shape shape = shape_at(o, c);
+  if (!(shape.sources & record.view).empty() || mutated(kMissingIsRedone)) return {};
+  findings_.mark(Mark::kMissing);
+  if (config().mode != Mode::kStrict && !begins_at_root(config().kind)) {
+    return {Decide::kEmpty, 0, {}, 0};
+  }
+  record.aborts.add(o);
+  return {};
 }
 
 Decision Coordinator::decide_chunk(PeerSet from, int o, int c) {
   Decision decision{};
+  const Shape shape = shape_at(o, c);
+  const bool needed = !(shape.needers & from).empty() || mutated(kDeadNeederCounts);
+  if (!needed) return {Decide::kDrop, 0, {}, 0};
+  const bool source_dead = has_one_source(config().kind) && (shape.sources & from).empty();
+  if (mutated(kEmptyOverHeld) && source_dead) return decision;
   for (int p = 0; p < config().peers; p++) {
     const Value& held = state_.report[p][o].chunk[c].held;
     if (!from.has(p) || !held.present()) continue;
@@ -140,6 +233,7 @@ Decision Coordinator::decide_chunk(PeerSet from, int o, int c) {
 bool Coordinator::may_abort(const LogRecord& record, int o) const {
   if (config().abort_unless == AbortUnless::kNothing) return true;
   if (record.final.has(o)) return false;
+  if (config().kind != Kind::kAllReduce) return !complete(record, o);
   bool all_kept = true;
   bool one_full = false;
   bool all_full = true;
@@ -164,6 +258,29 @@ bool Coordinator::may_abort(const LogRecord& record, int o) const {
     case AbortUnless::kNothing: return true;
   }
   return true;
+}
+
+bool Coordinator::held_by_all_needers(PeerSet from, int o) const {
+  for (int c = 0; c < config().chunks; c++) {
+    const PeerSet needers = shape_at(o, c).needers & from;
+    for (int p = 0; p < config().peers; p++) {
+      if (needers.has(p) && !state_.report[p][o].chunk[c].held.present()) return false;
+    }
+  }
+  return true;
+}
+
+// Nothing is left to be moved, or somebody may have released.
+bool Coordinator::complete(const LogRecord& record, int o) const {
+  if (config().all_are_roots()) return false;
+  const PeerSet from = reporters(record, o);
+  if (mutated(kSourceRefuses)) {
+    const Decision* decision = record.decision[o];
+    return std::all_of(decision, decision + config().chunks,
+                       [](const Decision& d) { return d.kind != Decide::kRedo; });
+  }
+  if (full_is_complete(config().kind) && somebody(from, o, &Report::full)) return true;
+  return record.open.has(o) && held_by_all_needers(from, o);
 }
 
 // A FAIL that is refused goes to the first later op, begun or not, that may be aborted.

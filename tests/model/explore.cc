@@ -24,7 +24,7 @@ State initial_state(const Config& config, Findings& findings) {
   resolve.view = members;
   resolve.first_op = to_byte(config.join == Join::kNobody ? 0 : config.ops);
   state.log_size = 2;
-  int begun = 1;
+  int begun = config.late ? 0 : 1;
   if (config.order == Order::kAllAtOnce) {
     begun = config.join == Join::kByAdmitOp ? config.admit_op : config.ops;
   }

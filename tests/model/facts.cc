@@ -58,10 +58,20 @@ PeerSet Facts::participants(int epoch, int op, int asking) const {
   return joiner_takes_part ? members : members.without(joiner());
 }
 
-bool Facts::full(const Op& op) const {
-  if (op.freed) return true;
+bool Facts::needs_none(int peer, int op) const {
   for (int c = 0; c < config_.chunks; c++) {
-    if (!op.chunk[c].held.present()) return false;
+    if (needs(peer, op, c)) return false;
+  }
+  return true;
+}
+
+bool Facts::full(int peer, int o) const {
+  const Op& op = state_.peer[peer].op[o];
+  if (op.freed) return true;
+  if (!op.begun) return false;
+  if (needs_none(peer, o)) return op.known != 0 || mutated(kFullByNothing);
+  for (int c = 0; c < config_.chunks; c++) {
+    if (needs(peer, o, c) && !op.chunk[c].held.present()) return false;
   }
   return true;
 }
@@ -73,7 +83,7 @@ uint8_t Facts::full_upto(int peer) const {
   const int from = first_op(peer, state_.peer[peer].epoch);
   for (int o = 0; o < config_.ops; o++) {
     const Op& op = state_.peer[peer].op[o];
-    const bool complete = is_admit(o) ? op.released != 0 : full(op);
+    const bool complete = is_admit(o) ? op.released != 0 : full(peer, o);
     if (!op.aborted && o >= from && !complete) continue;
     if (leading == o || mutated(kWatermarkHighest)) leading = o + 1;
   }
@@ -81,6 +91,8 @@ uint8_t Facts::full_upto(int peer) const {
 }
 
 uint8_t Facts::basis(int peer, int op) const {
+  if (has_layout(config_.kind)) return state_.peer[peer].op[op].layout.bits;
+  if (config_.kind != Kind::kAllReduce) return 0;
   const int previous = is_admit(op - 1) ? op - 2 : op - 1;
   if (config_.order != Order::kSequential || previous < 0) return 0;
   int lineages = 0;

@@ -5,10 +5,9 @@
 namespace rhz::model {
 namespace {
 
-// Participants in the peer's view whose DONE it may have seen.
-int done_count(const Facts& facts, int p, int o) {
+// Of `members`: those whose DONE the peer may have seen.
+int done_count(const Facts& facts, int p, int o, PeerSet members) {
   const Peer& peer = facts.state().peer[p];
-  const PeerSet members = facts.participants(peer.epoch, o, p);
   EpochSet counted = EpochSet::of(peer.epoch);
   if (facts.mutated(kAnyDone)) counted = EpochSet::from(0);
   if (facts.mutated(kOldDone) || facts.mutated(kOldDoneAndMiss)) {
@@ -20,6 +19,10 @@ int done_count(const Facts& facts, int p, int o) {
     if (members.has(q) && sent && !peer.op[o].lost_done.has(q)) count++;
   }
   return count;
+}
+
+int done_count(const Facts& facts, int p, int o) {
+  return done_count(facts, p, o, facts.participants(facts.state().peer[p].epoch, o, p));
 }
 
 }  // namespace
@@ -40,14 +43,27 @@ bool may_begin(const Facts& facts, int p, int o) {
   return previous.begun && (config.order != Order::kSequential || previous.ended());
 }
 
+bool may_learn(const Facts& facts, int p, int o) {
+  const Config& config = facts.config();
+  const Peer& peer = facts.state().peer[p];
+  const Op& op = peer.op[o];
+  if (!peer.live() || peer.frozen() || !op.begun || op.ended() || op.known) return false;
+  if (!facts.needs_none(p, o)) return false;
+  const PeerSet members = facts.participants(peer.epoch, o, p);
+  if (ends_at_root(config.kind) && !members.has(facts.root_of(p))) return false;
+  PeerSet waited_for{};
+  for (int c = 0; c < config.chunks; c++) waited_for |= facts.shape(p, o, c).needers & members;
+  return done_count(facts, p, o, waited_for) == waited_for.size();
+}
+
 Proof wave_proof(const Facts& facts, int p, int o) {
   const Config& config = facts.config();
   const Peer& peer = facts.state().peer[p];
   const Op& op = peer.op[o];
-  if (!peer.live() || op.freed || !facts.full(op)) return Proof::kNone;
+  if (!peer.live() || op.freed || op.aborted || !facts.full(p, o)) return Proof::kNone;
   if (peer.frozen() && !config.mutated(kDoneAfterSeal)) return Proof::kNone;
   if (config.implicit_wave && o + 1 < config.ops) {
-    return facts.full(peer.op[o + 1]) ? Proof::kNextOp : Proof::kNone;
+    return facts.full(p, o + 1) ? Proof::kNextOp : Proof::kNone;
   }
   if (config.watermark && peer.watermark > o) return Proof::kWatermark;
   const PeerSet waited_for =
@@ -61,7 +77,8 @@ bool quorum_known(const Facts& facts, int p, int o) {
   const Peer& peer = facts.state().peer[p];
   const Op& op = peer.op[o];
   if (config.rule != Rule::kRetain || config.quorum == 0) return false;
-  if (!peer.live() || peer.frozen() || op.released || op.freed || !facts.full(op)) return false;
+  if (!peer.live() || peer.frozen() || op.released || op.freed) return false;
+  if (!facts.full(p, o)) return false;
   const int members = facts.participants(peer.epoch, o, p).size();
   return done_count(facts, p, o) >= std::min(1 + config.quorum, members);
 }
@@ -86,8 +103,9 @@ bool acceptable(const Facts& facts, const Message& message) {
 bool source_reused(const Facts& facts, const Message& message) {
   if (message.source == kDetached || !facts.config().zero_copy) return false;
   const Op& op = facts.state().peer[message.source].op[message.op];
-  const bool reads_input =
-      message.kind == Frame::kReduce && message.value.contributors == PeerSet::of(message.source);
+  const bool its_own = message.value.contributors == PeerSet::of(message.source);
+  const bool reads_input = its_own && (message.kind == Frame::kReduce ||
+                                       !facts.needs(message.source, message.op, message.chunk));
   if (reads_input) return !op.inputs.has(message.chunk);
   return op.freed || (facts.mutated(kNoRetain) && op.released);
 }

@@ -9,6 +9,8 @@
 # abort      FAIL and ABORT: the weakest conditions, and one step beyond each
 # join       one joiner, by an admit op or at any moment
 # watermark  the wave from watermarks
+# rooted     broadcast, scatter, reduce, gather, with their mutants
+# layout     all-gather, reduce-scatter, all-to-all, with their mutants
 # mutants    mutants 1-25; 6 and 7 must survive (config.h), all others must be killed
 # mutants2   the mutants of ABORT, JOIN and WATERMARK; all must be killed
 # raw2       state reduction switched off: same verdicts expected
@@ -182,6 +184,81 @@ group_watermark() {
   ok N=3 C=1 ops=2 seq=2 wm=1 crash=2 false=1 coord=0 mode=1 rule=b inv=S inputfull=1
 }
 
+# What holds for every other kind of collective.
+other_kind() {
+  kind=$1
+  shift
+  for m in 0 1; do
+    ok kind=$kind N=3 C=2 $F mode=$m rule=a inv=U
+    ok kind=$kind N=3 C=1 $F mode=$m rule=a inv=U late=1
+    ok kind=$kind N=3 C=1 ops=2 $G mode=$m rule=a inv=U
+    ok kind=$kind N=3 C=1 crash=1 false=0 coord=1 fail=1 mode=$m rule=a inv=U late=1
+    ok kind=$kind N=3 C=1 crash=0 false=1 coord=1 fail=1 mode=$m rule=a inv=U
+    ok kind=$kind N=3 C=1 $G odd=1 mode=$m rule=a inv=U
+    ok kind=$kind N=3 C=1 ops=2 $G minworld=2 mode=$m rule=a inv=U
+    ok kind=$kind N=3 C=1 ops=2 seq=2 wm=1 crash=1 false=0 coord=0 mode=$m rule=a inv=U
+  done
+  ok kind=$kind N=3 C=1 $G coord=0 mode=1 rule=a inv=U raw=1
+  if [ "$1" = b ]; then
+    for m in 0 1; do
+      ok kind=$kind N=3 C=2 $G mode=$m rule=b inv=S inputfull=1
+      ok kind=$kind N=3 C=1 $G mode=$m rule=b inv=S late=1
+      ok kind=$kind N=3 C=1 crash=1 false=0 coord=1 fail=1 mode=$m rule=b inv=S
+      ok kind=$kind N=3 C=1 $G odd=1 mode=$m rule=b inv=S
+    done
+  else
+    breaks kind=$kind N=3 C=1 $G mode=0 rule=b inv=S fail=1
+  fi
+}
+
+group_rooted() {
+  for kind in broadcast scatter; do
+    other_kind $kind a
+    ok kind=$kind N=3 C=1 $G odd=2 late=1 mode=1 rule=a inv=U       # all believe to be the root
+    breaks kind=$kind N=3 C=1 $G odd=2 mode=1 rule=a inv=U mut=46
+    breaks kind=$kind N=3 C=1 $G mode=1 rule=a inv=U mut=47 zerocopy=0
+    ok kind=$kind N=3 C=1 $G mode=1 rule=a inv=U inputfull=1
+  done
+  for kind in reduce gather; do
+    other_kind $kind b
+    breaks kind=$kind N=3 C=1 $G mode=1 rule=a inv=U mut=46
+    breaks kind=$kind N=3 C=1 $G mode=1 rule=a inv=U mut=49
+  done
+  for kind in broadcast scatter reduce gather; do
+    ok kind=$kind N=4 C=1 $G coord=0 mode=1 rule=a inv=U
+    ok kind=$kind N=3 C=1 root=1 $F mode=0 rule=a inv=U
+    breaks kind=$kind N=3 C=1 $G mode=1 rule=a inv=U mut=48
+    breaks kind=$kind N=3 C=1 $G late=1 mode=1 rule=a inv=U mut=55
+  done
+  for kind in scatter gather; do breaks kind=$kind N=3 $G late=1 mode=1 rule=a inv=U mut=50; done
+  breaks kind=scatter N=3 $G mode=0 rule=a inv=U mut=51
+  for kind in broadcast scatter gather; do
+    breaks kind=$kind N=3 C=1 $G mode=1 rule=a inv=U mut=53
+    breaks kind=$kind N=3 C=1 $G coord=0 odd=1 mode=1 rule=a inv=U mut=54
+  done
+}
+
+group_layout() {
+  other_kind allgather b
+  other_kind reducescatter a
+  other_kind alltoall a
+  for kind in allgather reducescatter alltoall; do
+    for m in 0 1; do ok kind=$kind N=4 $G false=0 coord=0 mode=$m rule=a inv=U; done
+    breaks kind=$kind N=3 $G late=1 mode=1 rule=a inv=U mut=50
+  done
+  for kind in reducescatter alltoall; do
+    breaks kind=$kind N=3 $G mode=1 rule=a inv=U inputfull=1 zerocopy=0
+    breaks kind=$kind N=3 $G mode=0 rule=b inv=S
+    breaks kind=$kind N=3 $G mode=0 rule=a inv=U mut=51
+  done
+  breaks kind=allgather N=3 $G mode=1 rule=a inv=U mut=52
+  breaks kind=allgather N=3 $G mode=1 rule=b inv=S mut=52
+  for kind in allgather alltoall; do breaks kind=$kind N=3 $G mode=1 rule=a inv=U mut=53; done
+  breaks kind=allgather N=3 crash=0 false=0 coord=0 odd=1 mode=1 rule=a inv=U mut=54
+  breaks kind=alltoall N=3 crash=0 false=0 coord=0 odd=1 mode=1 rule=a inv=U mut=54
+  breaks kind=allgather N=3 ops=2 seq=2 wm=1 $G mode=1 rule=a inv=U mut=56
+}
+
 group_mutants() {
   for number in 1 2 3 4 5 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do
     mutant $number killed
@@ -251,6 +328,28 @@ group_fast() {
   breaks N=3 C=1 $G fail=1 mode=1 rule=a inv=U abortif=3
   breaks N=3 C=1 $G fail=1 mode=1 rule=b inv=S abortif=2
   ok N=3 C=1 crash=1 false=1 coord=0 mode=2 rule=a inv=U raw=1
+  # Other collectives, and a mutant for each of their rules.
+  for kind in broadcast scatter reduce gather allgather reducescatter alltoall; do
+    for m in 0 1; do ok kind=$kind N=3 C=1 $G coord=0 mode=$m rule=a inv=U; done
+    ok kind=$kind N=3 C=1 $G coord=0 late=1 mode=0 rule=a inv=U
+  done
+  for kind in reduce gather allgather; do ok kind=$kind N=3 C=1 $G mode=1 rule=b inv=S; done
+  ok kind=broadcast N=3 C=1 $G coord=0 odd=2 late=1 mode=1 rule=a inv=U
+  ok kind=scatter N=3 crash=1 false=0 coord=0 fail=1 mode=1 rule=a inv=U
+  breaks kind=broadcast N=3 C=1 $G odd=2 mode=1 rule=a inv=U mut=46
+  breaks kind=reduce N=3 C=1 $G mode=1 rule=a inv=U mut=46
+  breaks kind=broadcast N=3 C=1 $G mode=1 rule=a inv=U mut=47 zerocopy=0
+  breaks kind=broadcast N=3 C=1 $G mode=1 rule=a inv=U mut=48
+  breaks kind=gather N=3 $G mode=1 rule=a inv=U mut=49
+  breaks kind=reducescatter N=3 $G late=1 mode=1 rule=a inv=U mut=50
+  breaks kind=reducescatter N=3 $G coord=0 mode=0 rule=a inv=U mut=51
+  breaks kind=allgather N=3 $G coord=0 mode=1 rule=a inv=U mut=52
+  breaks kind=alltoall N=3 $G mode=1 rule=a inv=U mut=53
+  breaks kind=broadcast N=3 C=1 crash=0 false=0 coord=0 odd=1 mode=1 rule=a inv=U mut=54
+  breaks kind=reduce N=3 C=1 $G late=1 mode=1 rule=a inv=U mut=55
+  breaks kind=allgather N=3 ops=2 seq=2 wm=1 $G coord=0 mode=1 rule=a inv=U mut=56
+  breaks kind=reducescatter N=3 $G mode=1 rule=a inv=U inputfull=1 zerocopy=0
+  breaks kind=broadcast N=3 C=1 $G mode=1 rule=b inv=S fail=1
   # One mutant or more for each letter of "Rules, and what breaks without each" in docs/protocol.md.
   # zerocopy=0 where a reused buffer would be noticed before the rule itself is broken.
   a="N=3 C=2 $G mode=1 rule=a inv=U"
@@ -274,7 +373,7 @@ group_fast() {
 }
 
 case "$2" in
-fast | base | large | abort | join | watermark | mutants | mutants2 | raw2) "group_$2" ;;
+fast | base | large | abort | join | watermark | rooted | layout | mutants | mutants2 | raw2) "group_$2" ;;
 *)
   echo "run.sh: no group named $2" >&2
   exit 2
