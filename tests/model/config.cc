@@ -28,6 +28,8 @@ constexpr Option kOptions[] = {
     {"C", set<&Config::chunks>, 1, kMaxChunks},
     {"ops", set<&Config::ops>, 1, kMaxOps},
     {"root", set<&Config::root>, 0, kMaxPeers - 1},
+    {"groups", set<&Config::groups>, 1, 2},
+    {"absent", set<&Config::absent>, -1, kMaxPeers - 1},
     {"late", set<&Config::late>, 0, 1},
     {"mode", set<&Config::mode>, 0, 2},
     {"mut", set<&Config::mutant>, 0, kMutantCount - 1},
@@ -94,6 +96,9 @@ bool set_number(Config& config, std::string_view name, const char* text) {
 bool in_range(const Config& c) {
   const int joins = c.join == Join::kNobody ? 0 : 1;
   const int rounds = c.max_crashes + c.max_suspicions + c.max_fails + 2 * (c.odd != 0) + joins;
+  const bool one_group_only = c.join != Join::kNobody || c.watermark || c.implicit_wave;
+  if (c.groups > 1 && (c.ops < c.groups || one_group_only)) return false;
+  if (c.chunks > kMaxChunks) return false;
   const int roots_lost = has_root(c.kind) ? c.ops : 0;
   if (1 + rounds + roots_lost >= kMaxEpochs) return false;
   if (c.kind == Kind::kAllReduce) {
@@ -170,6 +175,8 @@ std::string describe(const Config& c) {
   if (c.in_place) line += " inplace";
   if (c.ops > 1) line += std::string(" ") + text(c.order) + (c.implicit_wave ? " implicit" : "");
   if (c.quorum > 0) line += number(" quorum=", c.quorum);
+  if (c.groups > 1) line += number(" groups=", c.groups);
+  if (c.absent >= 0) line += number(" absent=", c.absent);
   if (c.late) line += " late";
   if (c.max_fails > 0 || c.odd != 0 || c.min_world > 0) {
     line += number(" fail<=", c.max_fails) + number(" abortif=", c.abort_unless);

@@ -127,7 +127,12 @@ enum Mutant {
   kSourceRefuses = 54,     // FAIL is refused if every chunk is held by somebody
   kDeadRootIgnored = 55,   // an op that begins without its root does not fail
   kOneSourceProves = 56,   // a value with one source proves the wave of older ops
-  kMutantCount = 57,
+  // GROUPS
+  kOneOrder = 57,          // an op waits for the older ops of the other group
+  kOneWave = 58,           // a DONE of one group counts in the other
+  kWaitForOutsiders = 59,  // the wave waits for members of the view that are not in the group
+  kSealAffected = 60,      // a group that loses nobody goes on while the view is sealed
+  kMutantCount = 61,
 };
 
 struct Config {
@@ -136,6 +141,10 @@ struct Config {
   int ops = 1;  // consecutive ops
   Kind kind = Kind::kAllReduce;
   int root = 0;
+  // groups=2: odd ops are of a second group, with all peers but peer 0, and with an order of its
+  // own.
+  int groups = 1;
+  int absent = -1;    // this peer never begins an op of the first group
   bool late = false;  // op 0 begins at any moment (else: in epoch 1, everywhere)
   Mode mode = Mode::kKeep;
   Rule rule = Rule::kDoneWave;
@@ -171,6 +180,7 @@ struct Config {
   bool trace = false;  // print the way to a violation
 
   bool mutated(Mutant m) const { return mutant == m; }
+  bool first_group_is_stuck(int op) const { return absent >= 0 && op % groups == 0; }
   bool odd_signature() const { return odd == 1; }
   bool all_are_roots() const { return odd == 2; }
   // The peer that joins, or -1.

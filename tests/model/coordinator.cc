@@ -77,7 +77,7 @@ void Coordinator::set_first_op(LogRecord& record) {
 
 // Who has reported and takes part in an op.
 PeerSet Coordinator::reporters(const LogRecord& record, int o) const {
-  const PeerSet all = state_.reported & record.view;
+  const PeerSet all = state_.reported & record.view & group_of(o);
   return joiner() >= 0 && o < record.first_op ? all.without(joiner()) : all;
 }
 
@@ -283,7 +283,8 @@ bool Coordinator::complete(const LogRecord& record, int o) const {
   return record.open.has(o) && held_by_all_needers(from, o);
 }
 
-// A FAIL that is refused goes to the first later op, begun or not, that may be aborted.
+// A FAIL that is refused goes to the first later op of its group, begun or not, that may be
+// aborted.
 void Coordinator::place_aborts(LogRecord& record, OpSet asked) {
   for (int o = 0; o < config().ops; o++) {
     if (!asked.has(o)) continue;
@@ -291,9 +292,9 @@ void Coordinator::place_aborts(LogRecord& record, OpSet asked) {
     while (at < config().ops &&
            (is_admit(at) || (!record.aborts.has(at) && !may_abort(record, at)))) {
       findings_.mark(Mark::kAbortRefused);
-      at++;
+      at += config().groups;
     }
-    if (at == config().ops) continue;
+    if (at >= config().ops) continue;
     findings_.mark(Mark::kLaterOpAborted, at > o);
     record.aborts.add(at);
     record.final.remove(at);

@@ -28,6 +28,9 @@ class Facts {
 
   // First op in which a peer takes part, as the resolution of an epoch says.
   int first_op(int peer, int epoch) const;
+  // Groups.
+  PeerSet group_of(int op) const;
+  int previous(int op) const;  // the op before it in its group; < 0: none
   // Participants of an op that are still in the view of an epoch.  (Who asks: for a mutant only.)
   PeerSet participants(int epoch, int op, int asking) const;
 

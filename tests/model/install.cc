@@ -12,7 +12,7 @@ void Member::begin(int o) {
   if (is_admit(o) || op.aborted) return;
   const LogRecord& resolve = *resolution(me().epoch);
   const bool rooted = has_root(config().kind);
-  if (has_layout(config().kind)) op.layout = view(me().epoch);
+  if (has_layout(config().kind)) op.layout = participants(me().epoch, o, self_);
   // A root that is gone is missed all the same: nobody is full without it.
   if (has_layout(config().kind) && rooted) op.layout.add(root_of(self_));
   for (int c = 0; c < config().chunks; c++) {
@@ -72,7 +72,7 @@ void Member::install(const LogRecord& record) {
   if (record.admit_over) end_admit();
   const int first = mutated(kJoinerInOld) ? 0 : first_op(self_, record.epoch);
   for (int o = first; o < config().ops; o++) {
-    if (!is_admit(o)) install_op(record, o);
+    if (!is_admit(o) && group_of(o).has(self_)) install_op(record, o);
   }
 }
 

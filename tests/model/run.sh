@@ -11,6 +11,8 @@
 # watermark  the wave from watermarks
 # rooted     broadcast, scatter, reduce, gather, with their mutants
 # layout     all-gather, reduce-scatter, all-to-all, with their mutants
+# p2p        send and receive (p2p_model, beside rebuild_model), with their mutants
+# groups     two groups at once, with their mutants
 # mutants    mutants 1-25; 6 and 7 must survive (config.h), all others must be killed
 # mutants2   the mutants of ABORT, JOIN and WATERMARK; all must be killed
 # raw2       state reduction switched off: same verdicts expected
@@ -242,8 +244,11 @@ group_layout() {
   other_kind allgather b
   other_kind reducescatter a
   other_kind alltoall a
+  for m in 0 1; do
+    ok kind=allgather N=4 crash=1 false=0 coord=0 mode=$m rule=a inv=U
+    ok kind=reducescatter N=4 crash=1 false=0 coord=0 mode=$m rule=a inv=U
+  done
   for kind in allgather reducescatter alltoall; do
-    for m in 0 1; do ok kind=$kind N=4 $G false=0 coord=0 mode=$m rule=a inv=U; done
     breaks kind=$kind N=3 $G late=1 mode=1 rule=a inv=U mut=50
   done
   for kind in reducescatter alltoall; do
@@ -257,6 +262,42 @@ group_layout() {
   breaks kind=allgather N=3 crash=0 false=0 coord=0 odd=1 mode=1 rule=a inv=U mut=54
   breaks kind=alltoall N=3 crash=0 false=0 coord=0 odd=1 mode=1 rule=a inv=U mut=54
   breaks kind=allgather N=3 ops=2 seq=2 wm=1 $G mode=1 rule=a inv=U mut=56
+}
+
+# The numbers of mutants are those of p2p_model.cc; 10 is harmless.
+group_p2p() {
+  rebuild=$model
+  model=${rebuild%rebuild_model}p2p_model
+  for copy in 0 1; do
+    ok K=3 crash=1 false=1 round=2 copy=$copy
+    ok K=2 crash=2 false=2 round=1 copy=$copy
+    ok K=2 copy=$copy mut=10
+    for mut in 1 2 3 5 6 7 8; do breaks K=2 copy=$copy mut=$mut; done
+  done
+  for mut in 4 9; do breaks K=2 copy=0 mut=$mut; done
+  model=$rebuild
+}
+
+group_groups() {
+  two="groups=2 ops=2 N=3 C=1"
+  for r in $RULES; do
+    for m in 0 1 2; do
+      ok $two $G mode=$m $(rule $r)
+      ok $two $G mode=$m $(rule $r) absent=2 late=1   # one group waits, the other does not
+    done
+    ok $two crash=2 false=1 coord=0 mode=1 $(rule $r) absent=1
+    ok $two $G coord=0 mode=1 $(rule $r) late=1
+    ok $two crash=1 false=0 coord=0 mode=1 $(rule $r) fail=1
+    ok $two crash=0 false=1 coord=0 mode=1 $(rule $r) minworld=3
+    ok groups=2 ops=3 N=3 C=1 crash=1 false=0 coord=0 mode=1 $(rule $r)
+    breaks $two $G mode=1 $(rule $r) absent=2 late=1 mut=57
+    breaks $two $G mode=1 $(rule $r) mut=58 zerocopy=0
+    breaks $two $G mode=1 $(rule $r) mut=59
+    breaks $two $G mode=1 $(rule $r) mut=60
+  done
+  ok $two crash=1 false=0 coord=0 kind=allgather mode=1 rule=a inv=U
+  ok $two crash=1 false=0 coord=0 kind=reducescatter mode=0 rule=a inv=U
+  ok $two crash=1 false=0 coord=0 kind=broadcast root=1 mode=0 rule=a inv=U
 }
 
 group_mutants() {
@@ -350,6 +391,15 @@ group_fast() {
   breaks kind=allgather N=3 ops=2 seq=2 wm=1 $G coord=0 mode=1 rule=a inv=U mut=56
   breaks kind=reducescatter N=3 $G mode=1 rule=a inv=U inputfull=1 zerocopy=0
   breaks kind=broadcast N=3 C=1 $G mode=1 rule=b inv=S fail=1
+  # Two groups.
+  two="groups=2 ops=2 N=3 C=1 $G coord=0 mode=1 rule=a inv=U"
+  ok $two
+  ok $two absent=2 late=1
+  breaks $two absent=2 late=1 mut=57
+  breaks $two mut=58 zerocopy=0
+  breaks $two mut=59
+  breaks $two mut=60
+  group_p2p
   # One mutant or more for each letter of "Rules, and what breaks without each" in docs/protocol.md.
   # zerocopy=0 where a reused buffer would be noticed before the rule itself is broken.
   a="N=3 C=2 $G mode=1 rule=a inv=U"
@@ -373,7 +423,7 @@ group_fast() {
 }
 
 case "$2" in
-fast | base | large | abort | join | watermark | rooted | layout | mutants | mutants2 | raw2) "group_$2" ;;
+fast | base | large | abort | join | watermark | rooted | layout | p2p | groups | mutants | mutants2 | raw2) "group_$2" ;;
 *)
   echo "run.sh: no group named $2" >&2
   exit 2
