@@ -26,6 +26,8 @@ class Coordinator : public Facts {
   PeerSet reporters(const LogRecord& record, int op) const;
   void set_first_op(LogRecord& record);
   OpSet take_fails(LogRecord& record);
+
+  // decisions.cc
   void decide(LogRecord& record, int op);
   bool ends_early(LogRecord& record, int op);
   bool layouts_mix(const LogRecord& record, int op) const;
@@ -39,6 +41,7 @@ class Coordinator : public Facts {
   bool complete(const LogRecord& record, int op) const;
   bool may_abort(const LogRecord& record, int op) const;
   void place_aborts(LogRecord& record, OpSet asked);
+
   void append(const LogRecord& record);
   void forget_reports();
 

@@ -122,7 +122,7 @@ struct LogRecord {
   PeerSet view;
   OpSet final;
   OpSet aborts;
-  OpSet open;                 // somebody had begun them
+  OpSet open;                 // with a root, and somebody had begun them
   uint8_t first_op;           // first_op_seq of the joiner
   uint8_t admit_over;         // the admit op has ended
   PeerSet answered[kMaxOps];  // members whose FAIL this RESOLVE answers
