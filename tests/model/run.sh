@@ -260,7 +260,6 @@ group_layout() {
   breaks kind=allgather N=3 $G mode=1 rule=b inv=S mut=52
   for kind in allgather alltoall; do breaks kind=$kind N=3 $G mode=1 rule=a inv=U mut=53; done
   breaks kind=allgather N=3 crash=0 false=0 coord=0 odd=1 mode=1 rule=a inv=U mut=54
-  breaks kind=alltoall N=3 crash=0 false=0 coord=0 odd=1 mode=1 rule=a inv=U mut=54
   breaks kind=allgather N=3 ops=2 seq=2 wm=1 $G mode=1 rule=a inv=U mut=56
 }
 
