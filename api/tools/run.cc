@@ -8,6 +8,15 @@ namespace {
 
 constexpr uint32_t kMostPeers = 1024;  // of one host
 
+// Peers are told the address as it is: a wrong one shows only when they cannot connect to it.
+void check_advertised(const std::string& text) {
+  if (text.empty() || tcp::parse_address(text) || text.starts_with('[')) return;
+  if (tcp::resolve({text, 0}, tcp::Lookup::kNames)) return;
+  complain("run", "this host cannot find \"" + text +
+                      "\" of --advertise; the others must, or "
+                      "peers are evicted as unreachable");
+}
+
 int run_peers(const RunOptions& o, const std::vector<std::string>& unexpected) {
   if (!unexpected.empty()) {
     return complain("run",
@@ -25,6 +34,7 @@ int run_peers(const RunOptions& o, const std::vector<std::string>& unexpected) {
   const std::string& coordinator = o.join.empty() ? o.listen : o.join;
   if (auto where = tcp::parse_address(coordinator); !where)
     return complain("run", where.status().text(), kUsage);
+  check_advertised(o.advertise);
   return Supervisor(o).run();
 }
 

@@ -132,6 +132,12 @@ TEST(BadInput, AnAddressThatNobodyListensOnSaysWhatIsMissing) {
   expect_has(run.errors(), {"[peer 0] ", "no coordinator answers at " + address});
 }
 
+TEST(BadInput, AnAdvertisedNameThatThisHostDoesNotKnowIsPointedOut) {
+  Cli run(words("run -n 1 --advertise no-such-host.invalid -- true"));
+  EXPECT_EQ(run.end(), 0);  // others may know it
+  expect_has(run.errors(), {"rhizome run: ", "\"no-such-host.invalid\"", "--advertise"});
+}
+
 TEST(BadInput, AHostThatDoesNotExistIsNamed) {
   Cli status(words("status --coordinator no-such-host.invalid:7400"));
   EXPECT_EQ(status.end(), 2);
