@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/integration/cli.h"
+#include "tests/integration/raw_socket.h"
 
 namespace rhz::test {
 namespace {
@@ -124,6 +125,23 @@ TEST_F(Looked, AgainAndAgainOutlivesTheCoordinator) {
     EXPECT_EQ(command->end(), 0) << command->errors();
   }
   EXPECT_EQ(run_.output().find("retry"), std::string::npos);
+}
+
+TEST(Status, OfACoordinatorOfAnotherVersionSaysWhich) {
+  RawListener other;
+  Cli status(words("status --coordinator " + other.address()));
+  other.accept().write(raw_header(wire::Kind::kControl, 0, 9));
+  EXPECT_EQ(status.end(), 1);
+  expect_has(status.errors(), {other.address(), "protocol version 9"});
+}
+
+TEST(Status, OfSomethingElseThatListensThereEndsInTime) {
+  RawListener other;
+  Cli status(words("status --coordinator " + other.address()));
+  RawSocket session = other.accept();
+  session.write("HTTP/1.1 400 Bad Request\r\n\r\n" + std::string(200, ' '));
+  EXPECT_EQ(status.end(), 1);
+  expect_has(status.errors(), {"no coordinator answers at " + other.address()});
 }
 
 TEST(Coordinator, SaysWhoStoppedIt) {
