@@ -9,6 +9,9 @@ constexpr uint32_t kMaxWorld = 4096;
 
 Status coordinator_options(const rhz_coordinator_params& p, CoordinatorOptions& out) {
   if (p.world == 0) return Status(Code::kArgument, "world is 0: say how many peers the run begins with");
+  if (p.world > kMaxWorld)
+    return Status(Code::kArgument, "world is " + std::to_string(p.world) + ": a run has at most " +
+                                       std::to_string(kMaxWorld) + " peers");
   RunConfig& config = out.config;
   config.run_id = p.run_id && *p.run_id ? p.run_id : environment("RHZ_RUN_ID").value_or("default");
   if (config.run_id.size() > 255) return Status(Code::kArgument, "a run id has at most 255 bytes");

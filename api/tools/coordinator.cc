@@ -85,7 +85,9 @@ int run_coordinator(Options& o) {
     return complain("coordinator", status.text(), kUsage);
   StopSignals signals;
   auto driver = CoordinatorDriver::start(options);
-  if (!driver) return complain("coordinator", driver.status().text());
+  if (!driver)
+    return complain("coordinator", driver.status().text(),
+                    driver.status().code() == Code::kArgument ? kUsage : kFailure);
   CoordinatorDriver& running = *driver.value();
   signals.watch(running);
   std::printf("coordinator: listening on %s %s log=%s\n", running.address().c_str(),

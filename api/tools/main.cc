@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <string_view>
 
 #include "api/tools/commands.h"
 
@@ -18,6 +19,27 @@ int parse(CLI::App& app, int argc, char** argv) {
   return kParsed;
 }
 
+std::string names_of_commands(const CLI::App& app) {
+  std::string all;
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+    if (!sub->get_group().empty()) all += (all.empty() ? "" : ", ") + sub->get_name();
+  return all;
+}
+
+// A bad command line: the command that it is about, what is wrong with it, where to read more.
+std::string usage_text(const CLI::App* app, const CLI::Error& error) {
+  std::string name = "rhizome";
+  for (; !app->get_subcommands().empty(); name += " " + app->get_name())
+    app = app->get_subcommands().front();
+  std::string what = error.what();
+  const std::vector<std::string> rest = app->remaining();
+  if (const std::string commands = names_of_commands(*app); !commands.empty()) {
+    what = rest.empty() ? "say which command: " + commands
+                        : "there is no command \"" + rest.front() + "\"; there are " + commands;
+  }
+  return name + ": " + what + "; see `" + name + " --help`\n";
+}
+
 int run(int argc, char** argv) {
   // What follows `--` is another program's command line, and none of our business.
   int own = 0;
@@ -31,15 +53,16 @@ int run(int argc, char** argv) {
       "example: four peers on this host, restarted when they die\n"
       "  rhizome run -n 4 --restart -- ./trainer\n"
       "`rhizome COMMAND --help` tells the options of a command.");
+  app.failure_message(usage_text);
   app.require_subcommand(1);
+  if (own < argc && std::string_view(argv[1]) != "run")
+    return complain("", "only `rhizome run` takes a command after --", kUsage);
   add_coordinator(app, exit_status);
   add_run(app, command, exit_status);
   add_status(app, exit_status);
   add_bench(app, exit_status);
   const int parsed = parse(app, own, argv);
   if (parsed != kParsed) return parsed == 0 ? 0 : kUsage;
-  if (own < argc && !app.got_subcommand("run"))
-    return complain("", "only `rhizome run` takes a command after --", kUsage);
   return exit_status;
 }
 

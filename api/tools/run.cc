@@ -1,20 +1,40 @@
 // `rhizome run`: the options of the supervisor.
 #include "api/tools/commands.h"
 #include "api/tools/supervisor.h"
+#include "runtime/transport/tcp/address.h"
 
 namespace rhz::tools {
 namespace {
 
 constexpr uint32_t kMostPeers = 1024;  // of one host
 
-int run_peers(const RunOptions& o) {
+// Peers are told the address as it is: a wrong one shows only when they cannot connect to it.
+void check_advertised(const std::string& text) {
+  if (text.empty() || tcp::parse_address(text) || text.starts_with('[')) return;
+  if (tcp::resolve({text, 0}, tcp::Lookup::kNames)) return;
+  complain("run", "this host cannot find \"" + text +
+                      "\" of --advertise; the others must, or "
+                      "peers are evicted as unreachable");
+}
+
+int run_peers(const RunOptions& o, const std::vector<std::string>& unexpected) {
+  if (!unexpected.empty()) {
+    return complain("run",
+                    "unexpected \"" + unexpected.front() +
+                        "\"; the program and its arguments come after --, as in `rhizome "
+                        "run -n 4 -- ./trainer`",
+                    kUsage);
+  }
   if (o.command.empty())
     return complain("run", "say what to run after --, as in `rhizome run -n 4 -- ./trainer`",
                     kUsage);
-  if (o.peers == 0 || o.peers > kMostPeers)
-    return complain("run", "-n must be from 1 to " + std::to_string(kMostPeers), kUsage);
   if (o.join.empty() && o.world && o.world < o.peers)
     return complain("run", "--world must not be below -n: these peers are part of it", kUsage);
+  // Each peer would find it out for itself, and be restarted for it.
+  const std::string& coordinator = o.join.empty() ? o.listen : o.join;
+  if (auto where = tcp::parse_address(coordinator); !where)
+    return complain("run", where.status().text(), kUsage);
+  check_advertised(o.advertise);
   return Supervisor(o).run();
 }
 
@@ -26,7 +46,9 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_s
       app.add_subcommand("run",
                          "Starts a coordinator and the peers of this host; prefixes their output.\n"
                          "rhizome run -n N [OPTIONS] -- PROGRAM [ARGUMENTS...]");
-  sub->add_option("-n,--peers", o->peers, "peers to start here")->required();
+  sub->add_option("-n,--peers", o->peers, "peers to start here")
+      ->required()
+      ->check(CLI::Range(1u, kMostPeers));
   sub->add_flag("--restart", o->restart,
                 "start those again that end with a failure, in the same slot; with --log the "
                 "coordinator too");
@@ -36,7 +58,8 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_s
                                       "further host");
   sub->add_option("--first-slot", o->first_slot,
                   "with --join: the peers ask for the slots from here on")
-      ->needs(join);
+      ->needs(join)
+      ->check(CLI::NonNegativeNumber);
   sub->add_option("--advertise", o->advertise, "address of this host that other peers connect to");
   sub->add_option("--run-id", o->run_id,
                   "name of the run (default: $RHZ_RUN_ID, else \"default\")");
@@ -56,9 +79,10 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_s
       "well in the end, else that of the first to fail.\n"
       "example: rhizome run -n 4 --restart --log ./run.log -- ./trainer --data text\n"
       "on another host: rhizome run -n 4 --join HOST:7400 --advertise ADDR -- ./trainer");
-  sub->callback([o, &command, &exit_status] {
+  sub->allow_extras();
+  sub->callback([o, sub, &command, &exit_status] {
     o->command = command;
-    exit_status = run_peers(*o);
+    exit_status = run_peers(*o, sub->remaining());
   });
 }
 

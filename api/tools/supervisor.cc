@@ -17,6 +17,8 @@ namespace {
 
 constexpr int kPassedOn[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
 constexpr uint64_t kCoordinatorPatienceNs = 5'000'000'000;  // from SIGTERM to SIGKILL
+constexpr uint64_t kLookPauseNs = 200'000'000;  // between two looks at who is left in the run
+constexpr Duration kLookPatience = milliseconds(1000);
 
 }  // namespace
 
@@ -55,7 +57,7 @@ int Supervisor::run() {
   }
   for (size_t i = 0; i < jobs_.size(); ++i) start(jobs_[i]);
   while (true) {
-    if (peers_done()) stop_coordinator();
+    if (peers_done() && !others_go_on()) stop_coordinator();
     const bool any = std::any_of(jobs_.begin(), jobs_.end(),
                                  [](const Job& job) { return job.state != State::kDone; });
     if (!any) return verdict();
@@ -75,6 +77,7 @@ void Supervisor::wait_for_events() {
     if (job.child.err.is_open()) fds.push_back({job.child.err.fd(), POLLIN, 0});
     if (job.state == State::kPausing) next = std::min(next, job.start_at_ns);
   }
+  if (others_) next = std::min(next, look_at_ns_);
   int timeout_ms = -1;
   if (next != UINT64_MAX) {
     const uint64_t now = monotonic_ns();
@@ -154,6 +157,28 @@ bool Supervisor::peers_done() const {
   return std::all_of(jobs_.begin(), jobs_.end(), [](const Job& job) {
     return job.is_coordinator || job.state == State::kDone;
   });
+}
+
+// Members elsewhere need our coordinator until they have left: each death and each leave is a new
+// view.  Those that wait for a founder of ours wait in vain.
+bool Supervisor::others_go_on() {
+  const RunOptions& o = options_;
+  const bool alone = std::max(o.world, o.max_world) <= o.peers;
+  if (alone || coordinator_address_.empty() || stop_signals_ > 0) return false;
+  const Job& coordinator = jobs_.front();
+  if (coordinator.state == State::kPausing) return true;  // it will tell
+  if (coordinator.state != State::kRunning || stopping_coordinator_) return others_ = false;
+  if (monotonic_ns() < look_at_ns_) return others_;
+  if (!status_)
+    if (auto opened = StatusClient::open(coordinator_address_)) status_ = std::move(opened).value();
+  auto reply = status_ ? status_->ask(kLookPatience) : Status(Code::kUnreachable, "");
+  const bool before = std::exchange(
+      others_, reply && std::any_of(reply.value().peers.begin(), reply.value().peers.end(),
+                                    [](const PeerStatus& p) { return p.member && p.connected; }));
+  look_at_ns_ = monotonic_ns() + kLookPauseNs;
+  if (others_ && !before)
+    say("the peers of this host have ended; the coordinator stays for those of other hosts");
+  return others_;
 }
 
 int Supervisor::verdict() const {

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "api/tools/child.h"
+#include "api/tools/status_client.h"
 
 namespace rhz::tools {
 
@@ -58,6 +60,7 @@ class Supervisor {
   void send_all(int signal);
   void stop_coordinator();
   bool peers_done() const;
+  bool others_go_on();
   int verdict() const;
   void say(const std::string& text) const;
 
@@ -66,6 +69,10 @@ class Supervisor {
   std::vector<Job> jobs_;  // the coordinator, if it is ours, first
   std::string coordinator_address_;
   int stop_signals_ = 0;  // SIGINT and SIGTERM so far
+  // Once the peers of this host have ended: do those of other hosts go on, as last seen?
+  std::unique_ptr<StatusClient> status_;
+  bool others_ = false;
+  uint64_t look_at_ns_ = 0;  // 0: not looking
   bool stopping_coordinator_ = false;
   uint64_t kill_coordinator_at_ns_ = 0;
   int first_failure_ = -1;  // job that failed for good first

@@ -58,6 +58,17 @@ TEST(BadSetup, AnAddressThatIsNoneSaysHowOneLooks) {
   expect_refused(rhz_comm_create(&params, &comm), RHZ_ERR_ARGUMENT, {"RHZ_COORDINATOR"});
 }
 
+TEST(BadSetup, AnAdvertisedAddressThatIsEverywhereIsRefused) {
+  LocalRun run(1);
+  for (const char* address : {"0.0.0.0", "[::]", ":7000"}) {
+    auto params = comm_params(run.address());
+    params.advertise = address;
+    rhz_comm* comm = nullptr;
+    expect_refused(rhz_comm_create(&params, &comm), RHZ_ERR_ARGUMENT, {address});
+    EXPECT_EQ(comm, nullptr);
+  }
+}
+
 TEST(BadSetup, AnotherRunIsRefusedByName) {
   LocalRun run(1);
   auto params = comm_params(run.address());

@@ -1,12 +1,9 @@
 #include "tests/integration/cluster.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
-#include <cstdlib>
-#include <filesystem>
 #include <sstream>
 
 namespace rhz::test {
@@ -19,16 +16,10 @@ std::vector<std::string> command_line(const std::string& options) {
   return arguments;
 }
 
-std::string new_folder() {
-  std::string path = testing::TempDir() + "rhizome-XXXXXX";
-  if (!mkdtemp(path.data())) std::abort();
-  return path;
-}
-
 }  // namespace
 
-Cluster::Cluster(ClusterOptions options) : options_(std::move(options)), folder_(new_folder()) {
-  if (options_.log) log_path_ = folder_ + "/decisions.log";
+Cluster::Cluster(ClusterOptions options) : options_(std::move(options)) {
+  if (options_.log) log_path_ = folder_.file("decisions.log");
   start_coordinator("127.0.0.1:0");
 }
 
@@ -36,9 +27,6 @@ Cluster::~Cluster() {
   // The members first: a rank without its coordinator is no cause for an alarm in its log.
   members_.clear();
   coordinator_.reset();
-  if (testing::Test::HasFailure()) return;  // keeps the logs
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
 }
 
 void Cluster::start_coordinator(const std::string& listen) {
@@ -48,7 +36,7 @@ void Cluster::start_coordinator(const std::string& listen) {
                         " min_world=" + std::to_string(options_.min_world) +
                         " suspicion_ms=" + std::to_string(options_.suspicion_ms);
   if (!log_path_.empty()) options += " log=" + log_path_;
-  coordinator_ = std::make_unique<Process>(command_line(options), folder_ + "/coordinator.err");
+  coordinator_ = std::make_unique<Process>(command_line(options), folder_.file("coordinator.err"));
   const auto line = coordinator_->await("started", deadline());
   ASSERT_TRUE(line) << coordinator_->errors();
   ASSERT_EQ(line->number("status"), 0u) << line->raw;
@@ -67,7 +55,7 @@ Member& Cluster::start_rank(const std::string& join_options) {
   member.slot = ~0u;
   const std::string options = "rank coordinator=" + address_ + " " + options_.rank_options;
   member.process = std::make_unique<Process>(
-      command_line(options), folder_ + "/rank" + std::to_string(started_++) + ".err");
+      command_line(options), folder_.file("rank" + std::to_string(started_++) + ".err"));
   member.process->tell("join " + join_options);
   members_.push_back(std::move(member));
   return members_.back();
@@ -155,7 +143,7 @@ void Cluster::replace(uint32_t count) {
 }
 
 std::string Cluster::dump() {
-  std::string text = "logs in " + folder_ + "\n";
+  std::string text = "logs in " + folder_.path() + "\n";
   std::vector<Process*> processes{coordinator_.get()};
   for (Member& member : members_) processes.push_back(member.process.get());
   for (Process* process : processes) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/integration/folder.h"
 #include "tests/integration/process.h"
 
 namespace rhz::test {
@@ -63,7 +64,7 @@ class Cluster {
   Process& coordinator() { return *coordinator_; }
   const std::string& address() const { return address_; }
   const std::string& log_path() const { return log_path_; }
-  const std::string& folder() const { return folder_; }
+  const std::string& folder() const { return folder_.path(); }
 
   bool hung() const { return hung_; }
   // The ends of everybody's logs; after a hang with their stacks.
@@ -76,7 +77,8 @@ class Cluster {
   Line hang(const std::string& who, const std::string& verb);
 
   const ClusterOptions options_;
-  std::string folder_, address_, log_path_;
+  const Folder folder_;
+  std::string address_, log_path_;
   std::unique_ptr<Process> coordinator_;
   std::vector<Member> members_;
   uint32_t started_ = 0;

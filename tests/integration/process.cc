@@ -157,9 +157,18 @@ std::optional<Line> Process::next(Deadline deadline) {
 }
 
 std::optional<Line> Process::await(const std::string& verb, Deadline deadline) {
+  return await_if([&](const Line& line) { return line.verb == verb; }, deadline);
+}
+
+std::optional<Line> Process::await_words(const std::string& words, Deadline deadline) {
+  return await_if([&](const Line& line) { return line.raw.find(words) != std::string::npos; },
+                  deadline);
+}
+
+std::optional<Line> Process::await_if(const std::function<bool(const Line&)>& wanted,
+                                      Deadline deadline) {
   while (true) {
-    const auto found = std::find_if(lines_.begin(), lines_.end(),
-                                    [&](const Line& line) { return line.verb == verb; });
+    const auto found = std::find_if(lines_.begin(), lines_.end(), wanted);
     if (found != lines_.end()) {
       Line line = std::move(*found);
       lines_.erase(found);

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -43,6 +44,8 @@ class Process {
   std::optional<Line> next(Deadline deadline);
   // The next line of this verb; earlier ones of other verbs stay where they are.
   std::optional<Line> await(const std::string& verb, Deadline deadline);
+  // The next line that has `words` somewhere; the same for the others.
+  std::optional<Line> await_words(const std::string& words, Deadline deadline);
   void signal(int number) const;
   // Waits for the end; the wait status, or nothing at the deadline.
   std::optional<int> wait(Deadline deadline);
@@ -55,6 +58,7 @@ class Process {
   uint64_t resident_bytes() const;
 
  private:
+  std::optional<Line> await_if(const std::function<bool(const Line&)>& wanted, Deadline deadline);
   bool read_some(Deadline deadline);
 
   pid_t pid_ = -1;

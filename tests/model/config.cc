@@ -1,8 +1,12 @@
 #include "tests/model/config.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <string_view>
+
+#include "tests/model/shape.h"
 
 namespace rhz::model {
 namespace {
@@ -23,6 +27,10 @@ constexpr Option kOptions[] = {
     {"N", set<&Config::peers>, 1, kMaxPeers},
     {"C", set<&Config::chunks>, 1, kMaxChunks},
     {"ops", set<&Config::ops>, 1, kMaxOps},
+    {"root", set<&Config::root>, 0, kMaxPeers - 1},
+    {"groups", set<&Config::groups>, 1, 2},
+    {"absent", set<&Config::absent>, -1, kMaxPeers - 1},
+    {"late", set<&Config::late>, 0, 1},
     {"mode", set<&Config::mode>, 0, 2},
     {"mut", set<&Config::mutant>, 0, kMutantCount - 1},
     {"inputfull", set<&Config::input_freed_at_full>, 0, 1},
@@ -35,7 +43,7 @@ constexpr Option kOptions[] = {
     {"false", set<&Config::max_suspicions>, 0, kMaxEpochs},
     {"coord", set<&Config::max_failovers>, 0, 255},
     {"fail", set<&Config::max_fails>, 0, kMaxEpochs},
-    {"odd", set<&Config::odd_signature>, 0, 1},
+    {"odd", set<&Config::odd>, 0, 2},
     {"minworld", set<&Config::min_world>, 0, kMaxPeers},
     {"abortif", set<&Config::abort_unless>, 0, 4},
     {"join", set<&Config::join>, 0, 2},
@@ -48,7 +56,19 @@ constexpr Option kOptions[] = {
     {"trace", set<&Config::trace>, 0, 1},
 };
 
-bool set_letter(Config& config, std::string_view name, std::string_view value) {
+// In the order of Kind.
+constexpr std::string_view kKindNames[] = {
+    "allreduce", "broadcast", "scatter",       "reduce",
+    "gather",    "allgather", "reducescatter", "alltoall",
+};
+
+bool set_kind(Config& config, std::string_view value) {
+  const auto* found = std::find(std::begin(kKindNames), std::end(kKindNames), value);
+  config.kind = static_cast<Kind>(found - kKindNames);
+  return found != std::end(kKindNames);
+}
+
+bool set_word(Config& config, std::string_view name, std::string_view value) {
   if (name == "inv" && (value == "U" || value == "S")) {
     config.uniform = value == "U";
     return true;
@@ -57,6 +77,7 @@ bool set_letter(Config& config, std::string_view name, std::string_view value) {
     config.rule = value == "a" ? Rule::kDoneWave : Rule::kRetain;
     return true;
   }
+  if (name == "kind") return set_kind(config, value);
   return false;
 }
 
@@ -74,8 +95,19 @@ bool set_number(Config& config, std::string_view name, const char* text) {
 
 bool in_range(const Config& c) {
   const int joins = c.join == Join::kNobody ? 0 : 1;
-  const int rounds = c.max_crashes + c.max_suspicions + c.max_fails + 2 * c.odd_signature + joins;
-  if (1 + rounds >= kMaxEpochs) return false;
+  const int rounds = c.max_crashes + c.max_suspicions + c.max_fails + 2 * (c.odd != 0) + joins;
+  const bool one_group_only = c.join != Join::kNobody || c.watermark || c.implicit_wave;
+  if (c.groups > 1 && (c.ops < c.groups || one_group_only)) return false;
+  if (c.chunks > kMaxChunks) return false;
+  const int roots_lost = has_root(c.kind) ? c.ops : 0;
+  if (1 + rounds + roots_lost >= kMaxEpochs) return false;
+  if (c.kind == Kind::kAllReduce) {
+    if (c.chunks > kMaxChunksOfBasis || c.all_are_roots()) return false;
+  } else if (c.all_are_roots() && !begins_at_root(c.kind)) {
+    return false;
+  } else if (c.join != Join::kNobody || c.mode == Mode::kInclude || c.root >= c.peers) {
+    return false;
+  }
   return c.join != Join::kByAdmitOp || (c.admit_op >= 0 && c.admit_op < c.ops);
 }
 
@@ -110,13 +142,14 @@ std::optional<Config> parse_config(int argc, char** argv) {
     }
     const std::string_view name = argument.substr(0, equals);
     const char* value = argv[i] + equals + 1;
-    if (!set_letter(config, name, value) && !set_number(config, name, value)) {
+    if (!set_word(config, name, value) && !set_number(config, name, value)) {
       std::fprintf(stderr, "unknown option, or value out of range: %s\n", argv[i]);
       return std::nullopt;
     }
   }
+  if (const int blocks = chunks_of(config.kind, config.peers)) config.chunks = blocks;
   if (!in_range(config)) {
-    std::fprintf(stderr, "out of range: too many rounds for %d epochs, or no such admit op\n",
+    std::fprintf(stderr, "out of range: too many rounds for %d epochs, or no such combination\n",
                  kMaxEpochs);
     return std::nullopt;
   }
@@ -127,7 +160,12 @@ std::string describe(const Config& c) {
   auto number = [](const char* name, auto value) {
     return std::string(name) + std::to_string(static_cast<int>(value));
   };
-  std::string line = number("N=", c.peers) + number(" C=", c.chunks) + number(" ops=", c.ops);
+  std::string line;
+  if (c.kind != Kind::kAllReduce) {
+    line = std::string(kKindNames[static_cast<int>(c.kind)]) + " ";
+    if (has_root(c.kind)) line += number("root=", c.root) + " ";
+  }
+  line += number("N=", c.peers) + number(" C=", c.chunks) + number(" ops=", c.ops);
   line += c.rule == Rule::kDoneWave ? " rule=a" : " rule=b";
   line += c.uniform ? " inv=U" : " inv=S";
   line += std::string(" mode=") + text(c.mode);
@@ -137,10 +175,13 @@ std::string describe(const Config& c) {
   if (c.in_place) line += " inplace";
   if (c.ops > 1) line += std::string(" ") + text(c.order) + (c.implicit_wave ? " implicit" : "");
   if (c.quorum > 0) line += number(" quorum=", c.quorum);
-  if (c.max_fails > 0 || c.odd_signature || c.min_world > 0) {
+  if (c.groups > 1) line += number(" groups=", c.groups);
+  if (c.absent >= 0) line += number(" absent=", c.absent);
+  if (c.late) line += " late";
+  if (c.max_fails > 0 || c.odd != 0 || c.min_world > 0) {
     line += number(" fail<=", c.max_fails) + number(" abortif=", c.abort_unless);
   }
-  if (c.odd_signature) line += " odd";
+  if (c.odd != 0) line += number(" odd=", c.odd);
   if (c.min_world > 0) line += number(" minworld=", c.min_world);
   if (c.join != Join::kNobody) {
     line += number(" join=", c.join) + number(" admit=", c.admit_op);

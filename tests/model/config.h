@@ -9,12 +9,26 @@ namespace rhz::model {
 
 // Limits of the packed state.  They are sizes of arrays; a run may use less.
 inline constexpr int kMaxPeers = 4;
-inline constexpr int kMaxChunks = 2;
+inline constexpr int kMaxChunks = 6;
+// Of an all-reduce: lineages of the previous op's chunks fit a byte.
+inline constexpr int kMaxChunksOfBasis = 2;
 inline constexpr int kMaxOps = 3;
 inline constexpr int kMaxLog = 16;
 inline constexpr int kMaxMessages = 24;
 // Epochs are 1-7: a set of epochs fits a byte, a lineage four bits.
 inline constexpr int kMaxEpochs = 8;
+
+// What the ops of a run are (shape.h).
+enum class Kind {
+  kAllReduce,
+  kBroadcast,
+  kScatter,
+  kReduce,
+  kGather,
+  kAllGather,
+  kReduceScatter,
+  kAllToAll,
+};
 
 // What a rebuild may mix; the modes of docs/protocol.md.
 enum class Mode { kStrict, kKeep, kInclude };
@@ -101,13 +115,37 @@ enum Mutant {
   kWatermarkResume = 43,   // the holder of a resumed partial stamps its own watermark
   kWatermarkPartial = 44,  // the watermark of a passing partial counts
   kWatermarkJoiner = 45,   // a joiner states that everything is full
-  kMutantCount = 46,
+  // OTHER COLLECTIVES
+  kFullByNothing = 46,     // who needs no chunk is full at once
+  kReleaseAtSend = 47,     // the root of a broadcast or scatter releases when it has sent
+  kDeadRootAborts = 48,    // a dead root aborts the op, whatever is reported
+  kFullUnreported = 49,    // reduce, gather: that the dead root was full is not reported
+  kMixedLayouts = 50,      // whoever begins after a death brings another layout
+  kDeadNeederCounts = 51,  // a chunk that only the dead needed has to be held
+  kEmptyOverHeld = 52,     // the block of a dead rank is empty even if somebody holds it
+  kMissingIsRedone = 53,   // a block that died with its source is waited for
+  kSourceRefuses = 54,     // FAIL is refused if every chunk is held by somebody
+  kDeadRootIgnored = 55,   // an op that begins without its root does not fail
+  kOneSourceProves = 56,   // a value with one source proves the wave of older ops
+  // GROUPS
+  kOneOrder = 57,          // an op waits for the older ops of the other group
+  kOneWave = 58,           // a DONE of one group counts in the other
+  kWaitForOutsiders = 59,  // the wave waits for members of the view that are not in the group
+  kSealAffected = 60,      // a group that loses nobody goes on while the view is sealed
+  kMutantCount = 61,
 };
 
 struct Config {
   int peers = 3;
   int chunks = 1;
   int ops = 1;  // consecutive ops
+  Kind kind = Kind::kAllReduce;
+  int root = 0;
+  // groups=2: odd ops are of a second group, with all peers but peer 0, and with an order of its
+  // own.
+  int groups = 1;
+  int absent = -1;    // this peer never begins an op of the first group
+  bool late = false;  // op 0 begins at any moment (else: in epoch 1, everywhere)
   Mode mode = Mode::kKeep;
   Rule rule = Rule::kDoneWave;
   bool uniform = true;  // inv=U: all releases agree; inv=S: those of members of the newest view
@@ -126,8 +164,9 @@ struct Config {
   int max_failovers = 1;   // of the coordinator
   int max_fails = 0;       // FAIL(op) raised by a peer
 
-  bool odd_signature = false;  // peer 0 begins op 0 with another signature
-  int min_world = 0;           // smaller views abort all they can
+  // odd=1: peer 0 begins op 0 with another signature; odd=2: everybody believes to be the root.
+  int odd = 0;
+  int min_world = 0;  // smaller views abort all they can
   AbortUnless abort_unless = AbortUnless::kAllKept;
   Join join = Join::kNobody;
   int admit_op = -1;
@@ -141,6 +180,9 @@ struct Config {
   bool trace = false;  // print the way to a violation
 
   bool mutated(Mutant m) const { return mutant == m; }
+  bool first_group_is_stuck(int op) const { return absent >= 0 && op % groups == 0; }
+  bool odd_signature() const { return odd == 1; }
+  bool all_are_roots() const { return odd == 2; }
   // The peer that joins, or -1.
   int joiner() const { return join == Join::kNobody ? -1 : peers - 1; }
   bool is_admit(int op) const { return join == Join::kByAdmitOp && op == admit_op; }

@@ -14,6 +14,8 @@ void Coordinator::take_report(int p) {
     report.freed = op.freed;
     report.aborted = op.aborted;
     if (!mutated(kFailVolatile)) report.failing = op.failing;
+    report.full = full(p, o) && !mutated(kFullUnreported) ? 1 : 0;
+    report.layout = op.layout;
     std::memcpy(report.chunk, op.chunk, sizeof report.chunk);
     if (mutated(kNoRetain) && op.released) report = {};
   }
@@ -75,7 +77,7 @@ void Coordinator::set_first_op(LogRecord& record) {
 
 // Who has reported and takes part in an op.
 PeerSet Coordinator::reporters(const LogRecord& record, int o) const {
-  const PeerSet all = state_.reported & record.view;
+  const PeerSet all = state_.reported & record.view & group_of(o);
   return joiner() >= 0 && o < record.first_op ? all.without(joiner()) : all;
 }
 
@@ -97,90 +99,6 @@ OpSet Coordinator::take_fails(LogRecord& record) {
     }
   }
   return asked;
-}
-
-void Coordinator::decide(LogRecord& record, int o) {
-  const PeerSet from = reporters(record, o);
-  for (int p = 0; p < config().peers; p++) {
-    if (from.has(p) && state_.report[p][o].freed && !mutated(kNoFinal)) record.final.add(o);
-  }
-  if (record.final.has(o)) return;
-  Decision(&decision)[kMaxChunks] = record.decision[o];
-  bool all_kept_alike = true;
-  for (int c = 0; c < config().chunks; c++) {
-    decision[c] = decide_chunk(from, o, c);
-    all_kept_alike &=
-        decision[c].kind == Decide::kKeep && decision[c].contributors == decision[0].contributors;
-  }
-  if (config().mode == Mode::kStrict && !all_kept_alike) {
-    std::memset(decision, 0, sizeof decision);
-  }
-}
-
-Decision Coordinator::decide_chunk(PeerSet from, int o, int c) {
-  Decision decision{};
-  for (int p = 0; p < config().peers; p++) {
-    const Value& held = state_.report[p][o].chunk[c].held;
-    if (!from.has(p) || !held.present()) continue;
-    if (decision.kind != Decide::kKeep) {
-      decision = {Decide::kKeep, held.lineage, held.contributors, to_byte(p)};
-    } else if (decision.lineage != held.lineage || decision.contributors != held.contributors) {
-      findings_.violate("L1 two lineages among the reports");
-    }
-  }
-  if (decision.kind == Decide::kKeep || config().mode != Mode::kInclude) return decision;
-  for (int p = 0; p < config().peers; p++) {
-    const PeerSet partial = state_.report[p][o].chunk[c].partial;
-    if (!from.has(p) || partial.size() <= decision.contributors.size()) continue;
-    decision = {Decide::kResume, 0, partial, to_byte(p)};
-  }
-  return decision;
-}
-
-bool Coordinator::may_abort(const LogRecord& record, int o) const {
-  if (config().abort_unless == AbortUnless::kNothing) return true;
-  if (record.final.has(o)) return false;
-  bool all_kept = true;
-  bool one_full = false;
-  bool all_full = true;
-  for (int c = 0; c < config().chunks; c++) {
-    all_kept &= record.decision[o][c].kind == Decide::kKeep;
-  }
-  const PeerSet from = reporters(record, o);
-  for (int p = 0; p < config().peers; p++) {
-    if (!from.has(p)) continue;
-    bool holds_all = true;
-    for (int c = 0; c < config().chunks; c++) {
-      holds_all &= state_.report[p][o].chunk[c].held.present();
-    }
-    one_full |= holds_all;
-    all_full &= holds_all;
-  }
-  switch (config().abort_unless) {
-    case AbortUnless::kAllKept: return !all_kept;
-    case AbortUnless::kOneFull: return !one_full;
-    case AbortUnless::kAllFull: return !all_full;
-    case AbortUnless::kFreed:
-    case AbortUnless::kNothing: return true;
-  }
-  return true;
-}
-
-// A FAIL that is refused goes to the first later op, begun or not, that may be aborted.
-void Coordinator::place_aborts(LogRecord& record, OpSet asked) {
-  for (int o = 0; o < config().ops; o++) {
-    if (!asked.has(o)) continue;
-    int at = o;
-    while (at < config().ops &&
-           (is_admit(at) || (!record.aborts.has(at) && !may_abort(record, at)))) {
-      findings_.mark(Mark::kAbortRefused);
-      at++;
-    }
-    if (at == config().ops) continue;
-    findings_.mark(Mark::kLaterOpAborted, at > o);
-    record.aborts.add(at);
-    record.final.remove(at);
-  }
 }
 
 void Coordinator::new_view(PeerSet members) {

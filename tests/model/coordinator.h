@@ -26,10 +26,22 @@ class Coordinator : public Facts {
   PeerSet reporters(const LogRecord& record, int op) const;
   void set_first_op(LogRecord& record);
   OpSet take_fails(LogRecord& record);
+
+  // decisions.cc
   void decide(LogRecord& record, int op);
+  bool ends_early(LogRecord& record, int op);
+  bool layouts_mix(const LogRecord& record, int op) const;
   Decision decide_chunk(PeerSet reporters, int op, int chunk);
+  Decision decide_missing(LogRecord& record, int op, int chunk);
+  int speaker(int op) const;
+  Shape shape_at(int op, int chunk) const;
+  PeerSet begun_by(PeerSet reporters, int op) const;
+  bool somebody(PeerSet reporters, int op, uint8_t Report::*says) const;
+  bool held_by_all_needers(PeerSet reporters, int op) const;
+  bool complete(const LogRecord& record, int op) const;
   bool may_abort(const LogRecord& record, int op) const;
   void place_aborts(LogRecord& record, OpSet asked);
+
   void append(const LogRecord& record);
   void forget_reports();
 

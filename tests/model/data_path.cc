@@ -1,6 +1,7 @@
-// The ring all-reduce of one chunk: a partial visits every participant, the last of them makes the
-// result, and the result goes round.
+// The way of one chunk: a partial visits every source, the last of them makes the result, and the
+// result goes to those who need it.  In an all-reduce both are everybody.
 #include <algorithm>
+#include <bit>
 
 #include "tests/model/guards.h"
 #include "tests/model/member.h"
@@ -12,11 +13,12 @@ int Member::Path::position_of(int peer) const {
 }
 
 Member::Path Member::path(int epoch, int o, int c) const {
-  const PeerSet members = participants(epoch, o, self_);
+  const PeerSet members = sources(epoch, o, c);
   Path ring;
   for (int p = 0; p < config().peers; p++) {
     if (members.has(p)) ring.hop[ring.length++] = to_byte(p);
   }
+  if (config().kind != Kind::kAllReduce) return ending_at(ring, o, c);
   const Decision& decision = resolution(epoch)->decision[o][c];
   const bool resumes = decision.kind == Decide::kResume;
   const int start = resumes ? ring.position_of(decision.holder) : c;
@@ -26,6 +28,22 @@ Member::Path Member::path(int epoch, int o, int c) const {
     const uint8_t next = ring.hop[(start + i) % ring.length];
     const bool contributed = resumes && decision.contributors.has(next);
     if (!contributed || mutated(kRevisit)) path.hop[path.length++] = next;
+  }
+  return path;
+}
+
+PeerSet Member::sources(int epoch, int o, int c) const {
+  return shape(self_, o, c).sources & participants(epoch, o, self_);
+}
+
+// Of several sources, the one who needs the result comes last.  If it is gone, nobody makes it.
+Member::Path Member::ending_at(const Path& ring, int o, int c) const {
+  if (has_one_source(config().kind)) return ring;
+  const int last = ring.position_of(std::countr_zero(shape(self_, o, c).needers.bits));
+  Path path;
+  if (last == ring.length) return path;
+  for (int i = 1; i <= ring.length; i++) {
+    path.hop[path.length++] = ring.hop[(last + i) % ring.length];
   }
   return path;
 }
@@ -41,37 +59,47 @@ uint8_t Member::next_in_ring(int o) const {
 
 void Member::start(int o) {
   const LogRecord& resolve = *resolution(me().epoch);
-  const bool discards = !mutated(kNoDiscard) && !mutated(kMissAndKeep);
-  for (int c = 0; c < config().chunks; c++) {
-    const Decision& decision = resolve.decision[o][c];
-    Chunk& chunk = mine(o).chunk[c];
-    switch (decision.kind) {
-      case Decide::kKeep:
-        findings_.mark(Mark::kKeep);
-        if (chunk.held.present() && chunk.held.lineage != decision.lineage) {
-          findings_.violate("L1 member holds another lineage than the kept one");
-          return;
-        }
-        if (decision.holder == self_) start_keep(o, c);
-        break;
-      case Decide::kRedo:
-        findings_.mark(Mark::kRedo);
-        if (discards) chunk.held = {};
-        start_redo(o, c);
-        break;
-      case Decide::kResume:
-        findings_.mark(Mark::kResume);
-        if (discards) chunk.held = {};
-        if (decision.holder != self_) break;
-        if (chunk.partial != decision.contributors) {
-          findings_.violate("R resume: the holder lost the partial");
-          return;
-        }
-        start_resume(o, c);
-        break;
-    }
-  }
+  for (int c = 0; c < config().chunks; c++) start_chunk(o, c, resolve.decision[o][c]);
+  if (mutated(kReleaseAtSend)) release_at_send(o);
   if (!mutated(kDoneOnce) || mine(o).done.empty()) on_progress(o);
+}
+
+void Member::start_chunk(int o, int c, const Decision& decision) {
+  const bool discards = !mutated(kNoDiscard) && !mutated(kMissAndKeep);
+  Chunk& chunk = mine(o).chunk[c];
+  switch (decision.kind) {
+    case Decide::kKeep:
+      findings_.mark(Mark::kKeep);
+      if (chunk.held.present() && chunk.held.lineage != decision.lineage) {
+        findings_.violate("L1 member holds another lineage than the kept one");
+      } else if (decision.holder == self_) {
+        start_keep(o, c);
+      }
+      return;
+    case Decide::kRedo:
+      findings_.mark(Mark::kRedo);
+      if (discards) chunk.held = {};
+      start_redo(o, c);
+      return;
+    case Decide::kResume:
+      findings_.mark(Mark::kResume);
+      if (discards) chunk.held = {};
+      if (decision.holder != self_) return;
+      if (chunk.partial != decision.contributors) {
+        findings_.violate("R resume: the holder lost the partial");
+        return;
+      }
+      start_resume(o, c);
+      return;
+    case Decide::kDrop:
+      findings_.mark(Mark::kDrop);
+      chunk.held = {};
+      return;
+    case Decide::kEmpty:
+      findings_.mark(Mark::kEmpty);
+      if (needs(self_, o, c)) set_held(o, c, {me().epoch, {}, basis(self_, o), 0});
+      return;
+  }
 }
 
 void Member::start_keep(int o, int c) {
@@ -91,6 +119,7 @@ void Member::start_redo(int o, int c) {
   if (hops.length == 1) {
     value.lineage = me().epoch;
     set_held(o, c, value);
+    start_gather(o, c);
     return;
   }
   set_partial(o, c, value);
@@ -123,8 +152,10 @@ void Member::deliver(int index) {
   }
   if (op.freed || op.aborted || !op.begun) return;
   // Peer 0 began op 0 with another signature: its frames do not fit the others, nor theirs it.
+  // Or all believe to be the root: no frame fits anybody.
   const bool of_odd_peer = message.value.contributors.has(0);
-  if (config().odd_signature && message.op == 0 && of_odd_peer != (self_ == 0)) {
+  const bool odd = config().odd_signature() && message.op == 0 && of_odd_peer != (self_ == 0);
+  if (odd || config().all_are_roots()) {
     if (!op.released) op.failing = 1;
     return;
   }
@@ -147,7 +178,7 @@ void Member::receive_partial(const Message& message) {
     return;
   }
   if (message.value.basis != basis(self_, o)) {
-    findings_.violate("K inputs build on different lineages of the previous op");
+    findings_.violate("K inputs build on different lineages of the previous op, or layouts");
     return;
   }
   const Path hops = path(message.epoch, o, c);
@@ -217,7 +248,8 @@ void Member::set_partial(int o, int c, const Value& value) {
 
 void Member::set_held(int o, int c, const Value& value) {
   mine(o).chunk[c].held = value;
-  me().watermark = std::max(me().watermark, value.watermark);
+  const bool proves = !has_one_source(config().kind) || mutated(kOneSourceProves);
+  if (proves) me().watermark = std::max(me().watermark, value.watermark);
   if (config().in_place) mine(o).inputs.remove(c);
 }
 
@@ -231,10 +263,14 @@ void Member::send_partial(int o, int c, uint8_t to, const Value& value) {
 }
 
 void Member::start_gather(int o, int c) {
-  const int size = participants(me().epoch, o, self_).size();
-  if (size <= 1) return;
-  send({Frame::kGather, me().epoch, to_byte(o), to_byte(c), to_byte(self_), next_in_ring(o),
-        to_byte(size - 1), mine(o).chunk[c].held});
+  const PeerSet members = participants(me().epoch, o, self_);
+  const PeerSet others = (shape(self_, o, c).needers & members).without(self_);
+  if (others.empty()) return;
+  const bool round = goes_round(config().kind);
+  const int next = round ? next_in_ring(o) : std::countr_zero(others.bits);
+  const int hops = round ? members.size() - 1 : 1;
+  send({Frame::kGather, me().epoch, to_byte(o), to_byte(c), to_byte(self_), to_byte(next),
+        to_byte(hops), mine(o).chunk[c].held});
 }
 
 }  // namespace rhz::model

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tests/model/facts.h"
+#include "tests/model/guards.h"
 #include "tests/model/member.h"
 #include "tests/model/normalise.h"
 
@@ -24,7 +25,7 @@ State initial_state(const Config& config, Findings& findings) {
   resolve.view = members;
   resolve.first_op = to_byte(config.join == Join::kNobody ? 0 : config.ops);
   state.log_size = 2;
-  int begun = 1;
+  int begun = config.late ? 0 : 1;
   if (config.order == Order::kAllAtOnce) {
     begun = config.join == Join::kByAdmitOp ? config.admit_op : config.ops;
   }
@@ -36,7 +37,12 @@ State initial_state(const Config& config, Findings& findings) {
     peer.log_cursor = state.log_size;
   }
   for (int p = 0; p < config.peers; p++) {
-    for (int o = 0; o < begun && members.has(p); o++) Member(config, findings, state, p).begin(o);
+    for (int o = 0; o < config.ops && members.has(p); o++) {
+      const bool at_start = o < begun || (!config.late && o < config.groups);
+      if (at_start && may_begin(Facts(config, state), p, o)) {
+        Member(config, findings, state, p).begin(o);
+      }
+    }
   }
   return state;
 }
@@ -54,6 +60,7 @@ void check_terminal(const Config& config, Findings& findings, const State& state
     if (!members.has(p) || !peer.live()) continue;
     for (int o = facts.first_op(p, epoch); o < config.ops; o++) {
       const Op& op = peer.op[o];
+      if (!facts.group_of(o).has(p) || config.first_group_is_stuck(o)) continue;
       if (op.aborted && op.begun) continue;
       if (!op.released) findings.violate("T stuck: a live member never finishes an op");
       if (!op.freed) findings.violate("M leak: a copy is never freed");

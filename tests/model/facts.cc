@@ -49,8 +49,15 @@ int Facts::first_op(int peer, int epoch) const {
   return resolve != nullptr ? resolve->first_op : config_.ops;
 }
 
+PeerSet Facts::group_of(int op) const {
+  const PeerSet all = PeerSet::all_below(config_.peers);
+  return op % config_.groups == 0 ? all : all.without(0);
+}
+
+int Facts::previous(int op) const { return op - config_.groups; }
+
 PeerSet Facts::participants(int epoch, int op, int asking) const {
-  const PeerSet members = view(epoch);
+  const PeerSet members = view(epoch) & group_of(op);
   if (joiner() < 0 || !members.has(joiner()) || mutated(kJoinerInOld)) return members;
   const bool joiner_takes_part = mutated(kLocalParticipants)
                                      ? state_.peer[asking].op[op].begun_with_joiner != 0
@@ -58,10 +65,20 @@ PeerSet Facts::participants(int epoch, int op, int asking) const {
   return joiner_takes_part ? members : members.without(joiner());
 }
 
-bool Facts::full(const Op& op) const {
-  if (op.freed) return true;
+bool Facts::needs_none(int peer, int op) const {
   for (int c = 0; c < config_.chunks; c++) {
-    if (!op.chunk[c].held.present()) return false;
+    if (needs(peer, op, c)) return false;
+  }
+  return true;
+}
+
+bool Facts::full(int peer, int o) const {
+  const Op& op = state_.peer[peer].op[o];
+  if (op.freed) return true;
+  if (!op.begun) return false;
+  if (needs_none(peer, o)) return op.known != 0 || mutated(kFullByNothing);
+  for (int c = 0; c < config_.chunks; c++) {
+    if (needs(peer, o, c) && !op.chunk[c].held.present()) return false;
   }
   return true;
 }
@@ -73,7 +90,7 @@ uint8_t Facts::full_upto(int peer) const {
   const int from = first_op(peer, state_.peer[peer].epoch);
   for (int o = 0; o < config_.ops; o++) {
     const Op& op = state_.peer[peer].op[o];
-    const bool complete = is_admit(o) ? op.released != 0 : full(op);
+    const bool complete = is_admit(o) ? op.released != 0 : full(peer, o);
     if (!op.aborted && o >= from && !complete) continue;
     if (leading == o || mutated(kWatermarkHighest)) leading = o + 1;
   }
@@ -81,11 +98,13 @@ uint8_t Facts::full_upto(int peer) const {
 }
 
 uint8_t Facts::basis(int peer, int op) const {
-  const int previous = is_admit(op - 1) ? op - 2 : op - 1;
-  if (config_.order != Order::kSequential || previous < 0) return 0;
+  if (has_layout(config_.kind)) return state_.peer[peer].op[op].layout.bits;
+  if (config_.kind != Kind::kAllReduce) return 0;
+  const int before = is_admit(op - 1) ? op - 2 : previous(op);
+  if (config_.order != Order::kSequential || before < 0) return 0;
   int lineages = 0;
   for (int c = 0; c < config_.chunks; c++) {
-    lineages |= state_.peer[peer].op[previous].output[c].lineage << 4 * c;
+    lineages |= state_.peer[peer].op[before].output[c].lineage << 4 * c;
   }
   return to_byte(lineages);
 }
@@ -98,6 +117,7 @@ bool Facts::quiet() const {
     if (!members.has(p) || !peer.live()) continue;
     for (int o = first_op(p, epoch); o < config_.ops; o++) {
       const Op& op = peer.op[o];
+      if (!group_of(o).has(p) || config_.first_group_is_stuck(o)) continue;
       if (!op.begun || (!op.freed && !op.aborted)) return false;
     }
   }

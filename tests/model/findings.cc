@@ -8,6 +8,13 @@ namespace {
 constexpr const char* kMarkNames[] = {
     "redo",
     "keep",
+    "drop",
+    "empty",
+    "missing",
+    "mixed-layouts",
+    "root-dead",
+    "root-dead-but-full",
+    "learned",
     "resume",
     "final",
     "wave-in-later-epoch",

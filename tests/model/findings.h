@@ -10,6 +10,13 @@ namespace rhz::model {
 enum class Mark {
   kRedo,
   kKeep,
+  kDrop,
+  kEmpty,
+  kMissing,
+  kMixedLayouts,
+  kRootDead,
+  kRootDeadButFull,
+  kLearned,
   kResume,
   kFinal,
   kWaveInLaterEpoch,

@@ -5,10 +5,9 @@
 namespace rhz::model {
 namespace {
 
-// Participants in the peer's view whose DONE it may have seen.
-int done_count(const Facts& facts, int p, int o) {
+// Of `members`: those whose DONE the peer may have seen.
+int done_count(const Facts& facts, int p, int o, PeerSet members) {
   const Peer& peer = facts.state().peer[p];
-  const PeerSet members = facts.participants(peer.epoch, o, p);
   EpochSet counted = EpochSet::of(peer.epoch);
   if (facts.mutated(kAnyDone)) counted = EpochSet::from(0);
   if (facts.mutated(kOldDone) || facts.mutated(kOldDoneAndMiss)) {
@@ -16,42 +15,75 @@ int done_count(const Facts& facts, int p, int o) {
   }
   int count = 0;
   for (int q = 0; q < facts.config().peers; q++) {
-    const bool sent = !(facts.state().peer[q].op[o].done & counted).empty();
+    EpochSet done = facts.state().peer[q].op[o].done;
+    for (int other = 0; other < facts.config().ops && facts.mutated(kOneWave); other++) {
+      done |= facts.state().peer[q].op[other].done;
+    }
+    const bool sent = !(done & counted).empty();
     if (members.has(q) && sent && !peer.op[o].lost_done.has(q)) count++;
   }
   return count;
 }
 
+int done_count(const Facts& facts, int p, int o) {
+  return done_count(facts, p, o, facts.participants(facts.state().peer[p].epoch, o, p));
+}
+
 }  // namespace
+
+// Between seal and install nothing of the op moves.
+bool frozen(const Facts& facts, int p, int o) {
+  const Peer& peer = facts.state().peer[p];
+  if (!peer.frozen() || !facts.mutated(kSealAffected)) return peer.frozen();
+  const PeerSet group = facts.group_of(o);
+  return (facts.view(peer.epoch) & group) != (facts.view(peer.sealed) & group);
+}
 
 bool may_begin(const Facts& facts, int p, int o) {
   const Config& config = facts.config();
   const Peer& peer = facts.state().peer[p];
   const int first = facts.first_op(p, peer.epoch);
   if (peer.op[o].begun || peer.frozen()) return false;
+  if (!facts.group_of(o).has(p)) return false;
+  if (config.absent == p && config.first_group_is_stuck(o)) return false;
   if (p == config.joiner() && config.mutated(kJoinerInOld)) return true;
   if (o < first) return false;
   const bool behind_admit = config.join == Join::kByAdmitOp && o > config.admit_op && o > first;
   if (behind_admit && !peer.op[config.admit_op].released && !config.mutated(kPastAdmit)) {
     return false;
   }
-  if (o == first) return true;
-  const Op& previous = peer.op[o - 1];
+  const int before = config.mutated(kOneOrder) ? o - 1 : facts.previous(o);
+  if (before < first) return true;
+  const Op& previous = peer.op[before];
   return previous.begun && (config.order != Order::kSequential || previous.ended());
+}
+
+bool may_learn(const Facts& facts, int p, int o) {
+  const Config& config = facts.config();
+  const Peer& peer = facts.state().peer[p];
+  const Op& op = peer.op[o];
+  if (!peer.live() || peer.frozen() || !op.begun || op.ended() || op.known) return false;
+  if (!facts.needs_none(p, o)) return false;
+  const PeerSet members = facts.participants(peer.epoch, o, p);
+  if (ends_at_root(config.kind) && !members.has(facts.root_of(p))) return false;
+  PeerSet waited_for{};
+  for (int c = 0; c < config.chunks; c++) waited_for |= facts.shape(p, o, c).needers & members;
+  return done_count(facts, p, o, waited_for) == waited_for.size();
 }
 
 Proof wave_proof(const Facts& facts, int p, int o) {
   const Config& config = facts.config();
   const Peer& peer = facts.state().peer[p];
   const Op& op = peer.op[o];
-  if (!peer.live() || op.freed || !facts.full(op)) return Proof::kNone;
-  if (peer.frozen() && !config.mutated(kDoneAfterSeal)) return Proof::kNone;
+  if (!peer.live() || op.freed || op.aborted || !facts.full(p, o)) return Proof::kNone;
+  if (frozen(facts, p, o) && !config.mutated(kDoneAfterSeal)) return Proof::kNone;
   if (config.implicit_wave && o + 1 < config.ops) {
-    return facts.full(peer.op[o + 1]) ? Proof::kNextOp : Proof::kNone;
+    return facts.full(p, o + 1) ? Proof::kNextOp : Proof::kNone;
   }
   if (config.watermark && peer.watermark > o) return Proof::kWatermark;
+  const bool whole_view = config.mutated(kWaitJoiner) || config.mutated(kWaitForOutsiders);
   const PeerSet waited_for =
-      config.mutated(kWaitJoiner) ? facts.view(peer.epoch) : facts.participants(peer.epoch, o, p);
+      whole_view ? facts.view(peer.epoch) : facts.participants(peer.epoch, o, p);
   const int needed = waited_for.size() - (config.mutated(kPartialWave) ? 1 : 0);
   return done_count(facts, p, o) >= std::max(1, needed) ? Proof::kDone : Proof::kNone;
 }
@@ -61,7 +93,8 @@ bool quorum_known(const Facts& facts, int p, int o) {
   const Peer& peer = facts.state().peer[p];
   const Op& op = peer.op[o];
   if (config.rule != Rule::kRetain || config.quorum == 0) return false;
-  if (!peer.live() || peer.frozen() || op.released || op.freed || !facts.full(op)) return false;
+  if (!peer.live() || peer.frozen() || op.released || op.freed) return false;
+  if (!facts.full(p, o)) return false;
   const int members = facts.participants(peer.epoch, o, p).size();
   return done_count(facts, p, o) >= std::min(1 + config.quorum, members);
 }
@@ -80,14 +113,16 @@ bool acceptable(const Facts& facts, const Message& message) {
   const Peer& to = facts.state().peer[message.destination];
   if (!to.live()) return false;
   if (facts.mutated(kStaleFrames)) return true;
-  return message.epoch == to.epoch && (!to.frozen() || facts.mutated(kNoFreeze));
+  const bool sealed = frozen(facts, message.destination, message.op);
+  return message.epoch == to.epoch && (!sealed || facts.mutated(kNoFreeze));
 }
 
 bool source_reused(const Facts& facts, const Message& message) {
   if (message.source == kDetached || !facts.config().zero_copy) return false;
   const Op& op = facts.state().peer[message.source].op[message.op];
-  const bool reads_input =
-      message.kind == Frame::kReduce && message.value.contributors == PeerSet::of(message.source);
+  const bool its_own = message.value.contributors == PeerSet::of(message.source);
+  const bool reads_input = its_own && (message.kind == Frame::kReduce ||
+                                       !facts.needs(message.source, message.op, message.chunk));
   if (reads_input) return !op.inputs.has(message.chunk);
   return op.freed || (facts.mutated(kNoRetain) && op.released);
 }

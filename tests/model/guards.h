@@ -7,6 +7,9 @@ namespace rhz::model {
 
 bool may_begin(const Facts& facts, int peer, int op);
 
+// All who need a chunk have said that they hold it: told to a peer that needs none.
+bool may_learn(const Facts& facts, int peer, int op);
+
 // What proves to a peer that all participants hold the full result: the op may be freed.
 enum class Proof { kNone, kNextOp, kWatermark, kDone };
 Proof wave_proof(const Facts& facts, int peer, int op);

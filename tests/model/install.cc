@@ -10,7 +10,16 @@ void Member::begin(int o) {
   Op& op = mine(o);
   op.begun = 1;
   if (is_admit(o) || op.aborted) return;
-  op.inputs = ChunkSet::all_below(config().chunks);
+  const LogRecord& resolve = *resolution(me().epoch);
+  const bool rooted = has_root(config().kind);
+  if (has_layout(config().kind)) op.layout = participants(me().epoch, o, self_);
+  // A root that is gone is missed all the same: nobody is full without it.
+  if (has_layout(config().kind) && rooted) op.layout.add(root_of(self_));
+  for (int c = 0; c < config().chunks; c++) {
+    if (shape(self_, o, c).sources.has(self_)) op.inputs.add(c);
+  }
+  const bool rootless = rooted && !view(me().epoch).has(root_of(self_));
+  if (rootless && !resolve.open.has(o) && !mutated(kDeadRootIgnored)) op.failing = 1;
   if (mutated(kLocalParticipants)) {
     op.begun_with_joiner = joiner() >= 0 && view(me().epoch).has(joiner()) ? 1 : 0;
   }
@@ -63,7 +72,7 @@ void Member::install(const LogRecord& record) {
   if (record.admit_over) end_admit();
   const int first = mutated(kJoinerInOld) ? 0 : first_op(self_, record.epoch);
   for (int o = first; o < config().ops; o++) {
-    if (!is_admit(o)) install_op(record, o);
+    if (!is_admit(o) && group_of(o).has(self_)) install_op(record, o);
   }
 }
 
@@ -77,8 +86,9 @@ void Member::install_op(const LogRecord& record, int o) {
   if (op.aborted) return;
   if (record.final.has(o)) {
     findings_.mark(Mark::kFinal, !op.freed);
-    if (!full(op)) findings_.violate("F final, but a member lacks the value");
-    if (full(op) && !op.freed) forget(o);
+    if (op.begun && needs_none(self_, o)) op.known = 1;
+    if (!full(self_, o)) findings_.violate("F final, but a member lacks the value");
+    if (full(self_, o) && !op.freed) forget(o);
   } else if (op.freed) {
     if (!mutated(kNoFinal)) findings_.violate("F a freed op got a decision that is not final");
   } else if (op.begun) {

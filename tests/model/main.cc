@@ -1,4 +1,4 @@
-// Explicit-state model of a chunk-pipelined ring all-reduce with IN-BAND RELEASE.
+// Explicit-state model of chunk-pipelined collectives with IN-BAND RELEASE.
 //
 // The coordinator logs only VIEW and RESOLVE; it is not on the data path.  Peer p releases an op
 //   rule=a  when p knows, from DONE messages of its installed epoch, that every member of the view
@@ -14,6 +14,11 @@
 //   A  no op is released by one and aborted by another            M  no leaked copy
 //
 // Optional parts (all off by default):
+//   KIND       kind=broadcast|scatter|reduce|gather|allgather|reducescatter|alltoall: shape.h says
+//              who contributes to a chunk and who needs it.  root=n; late=1: op 0 begins at any
+//              moment; odd=2: everybody believes to be the root.
+//   GROUPS     groups=2: odd ops are of a second group, which peer 0 is not in.  absent=n: peer n
+//              never begins an op of the first group.
 //   ABORT      fail=n: n times a peer reports FAIL(op) before it released the op; the coordinator
 //              seals with unchanged members and RESOLVE aborts the op, or refuses (abortif=) and
 //              aborts the first later op that it can.

@@ -22,13 +22,15 @@ class Member : public Facts {
 
   // release.cc
   void release(int op);
-  void forget(int op);  // the wave is known: release if not done yet, free everything
+  void release_at_send(int op);  // kReleaseAtSend
+  void forget(int op);           // the wave is known: release if not done yet, free everything
   void end_by_abort(int op);
   void end_admit();
   void on_progress(int op);  // a chunk became full
+  void learn(int op);        // all who need a chunk hold it: told to a peer that needs none
 
  private:
-  // Hops of the reduce phase of one chunk; the last one is the single finaliser.
+  // Hops until the value of one chunk is made; the last one is the single finaliser.
   struct Path {
     uint8_t hop[kMaxPeers];
     int length = 0;
@@ -40,7 +42,10 @@ class Member : public Facts {
   void install_op(const LogRecord& record, int op);
 
   Path path(int epoch, int op, int chunk) const;
+  Path ending_at(const Path& ring, int op, int chunk) const;
   uint8_t next_in_ring(int op) const;
+  PeerSet sources(int epoch, int op, int chunk) const;
+  void start_chunk(int op, int chunk, const Decision& decision);
   void start_keep(int op, int chunk);
   void start_redo(int op, int chunk);
   void start_resume(int op, int chunk);
@@ -55,8 +60,12 @@ class Member : public Facts {
   void start_gather(int op, int chunk);
 
   void announce_done(int op);
+  void free_inputs(int op);
   void check_release(int op);
+  void check_root(int op);
+  void check_contributors(int op, int chunk);
   void check_same_results(int op);
+  bool same_result(const Op& other, int op) const;
   void check_aborted(int op);
 
   Peer& me() { return state_.peer[self_]; }

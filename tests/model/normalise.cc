@@ -14,6 +14,7 @@ bool epochs_fence(const Config& config) {
   switch (config.mutant) {
     case kStaleFrames:
     case kNoFreeze:
+    case kSealAffected:
     case kOldDone:
     case kOldDoneAndMiss:
     case kAnyDone:

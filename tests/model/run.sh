@@ -9,6 +9,10 @@
 # abort      FAIL and ABORT: the weakest conditions, and one step beyond each
 # join       one joiner, by an admit op or at any moment
 # watermark  the wave from watermarks
+# rooted     broadcast, scatter, reduce, gather, with their mutants
+# layout     all-gather, reduce-scatter, all-to-all, with their mutants
+# p2p        send and receive (p2p_model, beside rebuild_model), with their mutants
+# groups     two groups at once, with their mutants
 # mutants    mutants 1-25; 6 and 7 must survive (config.h), all others must be killed
 # mutants2   the mutants of ABORT, JOIN and WATERMARK; all must be killed
 # raw2       state reduction switched off: same verdicts expected
@@ -182,6 +186,119 @@ group_watermark() {
   ok N=3 C=1 ops=2 seq=2 wm=1 crash=2 false=1 coord=0 mode=1 rule=b inv=S inputfull=1
 }
 
+# What holds for every other kind of collective.
+other_kind() {
+  kind=$1
+  shift
+  for m in 0 1; do
+    ok kind=$kind N=3 C=2 $F mode=$m rule=a inv=U
+    ok kind=$kind N=3 C=1 $F mode=$m rule=a inv=U late=1
+    ok kind=$kind N=3 C=1 ops=2 $G mode=$m rule=a inv=U
+    ok kind=$kind N=3 C=1 crash=1 false=0 coord=1 fail=1 mode=$m rule=a inv=U late=1
+    ok kind=$kind N=3 C=1 crash=0 false=1 coord=1 fail=1 mode=$m rule=a inv=U
+    ok kind=$kind N=3 C=1 $G odd=1 mode=$m rule=a inv=U
+    ok kind=$kind N=3 C=1 ops=2 $G minworld=2 mode=$m rule=a inv=U
+    ok kind=$kind N=3 C=1 ops=2 seq=2 wm=1 crash=1 false=0 coord=0 mode=$m rule=a inv=U
+  done
+  ok kind=$kind N=3 C=1 $G coord=0 mode=1 rule=a inv=U raw=1
+  if [ "$1" = b ]; then
+    for m in 0 1; do
+      ok kind=$kind N=3 C=2 $G mode=$m rule=b inv=S inputfull=1
+      ok kind=$kind N=3 C=1 $G mode=$m rule=b inv=S late=1
+      ok kind=$kind N=3 C=1 crash=1 false=0 coord=1 fail=1 mode=$m rule=b inv=S
+      ok kind=$kind N=3 C=1 $G odd=1 mode=$m rule=b inv=S
+    done
+  else
+    breaks kind=$kind N=3 C=1 $G mode=0 rule=b inv=S fail=1
+  fi
+}
+
+group_rooted() {
+  for kind in broadcast scatter; do
+    other_kind $kind a
+    ok kind=$kind N=3 C=1 $G odd=2 late=1 mode=1 rule=a inv=U       # all believe to be the root
+    breaks kind=$kind N=3 C=1 $G odd=2 mode=1 rule=a inv=U mut=46
+    breaks kind=$kind N=3 C=1 $G mode=1 rule=a inv=U mut=47 zerocopy=0
+    ok kind=$kind N=3 C=1 $G mode=1 rule=a inv=U inputfull=1
+  done
+  for kind in reduce gather; do
+    other_kind $kind b
+    breaks kind=$kind N=3 C=1 $G mode=1 rule=a inv=U mut=46
+    breaks kind=$kind N=3 C=1 $G mode=1 rule=a inv=U mut=49
+  done
+  for kind in broadcast scatter reduce gather; do
+    ok kind=$kind N=4 C=1 $G coord=0 mode=1 rule=a inv=U
+    ok kind=$kind N=3 C=1 root=1 $F mode=0 rule=a inv=U
+    breaks kind=$kind N=3 C=1 $G mode=1 rule=a inv=U mut=48
+    breaks kind=$kind N=3 C=1 $G late=1 mode=1 rule=a inv=U mut=55
+  done
+  for kind in scatter gather; do breaks kind=$kind N=3 $G late=1 mode=1 rule=a inv=U mut=50; done
+  breaks kind=scatter N=3 $G mode=0 rule=a inv=U mut=51
+  for kind in broadcast scatter gather; do
+    breaks kind=$kind N=3 C=1 $G mode=1 rule=a inv=U mut=53
+    breaks kind=$kind N=3 C=1 $G coord=0 odd=1 mode=1 rule=a inv=U mut=54
+  done
+}
+
+group_layout() {
+  other_kind allgather b
+  other_kind reducescatter a
+  other_kind alltoall a
+  for m in 0 1; do
+    ok kind=allgather N=4 crash=1 false=0 coord=0 mode=$m rule=a inv=U
+    ok kind=reducescatter N=4 crash=1 false=0 coord=0 mode=$m rule=a inv=U
+  done
+  for kind in allgather reducescatter alltoall; do
+    breaks kind=$kind N=3 $G late=1 mode=1 rule=a inv=U mut=50
+  done
+  for kind in reducescatter alltoall; do
+    breaks kind=$kind N=3 $G mode=1 rule=a inv=U inputfull=1 zerocopy=0
+    breaks kind=$kind N=3 $G mode=0 rule=b inv=S
+    breaks kind=$kind N=3 $G mode=0 rule=a inv=U mut=51
+  done
+  breaks kind=allgather N=3 $G mode=1 rule=a inv=U mut=52
+  breaks kind=allgather N=3 $G mode=1 rule=b inv=S mut=52
+  for kind in allgather alltoall; do breaks kind=$kind N=3 $G mode=1 rule=a inv=U mut=53; done
+  breaks kind=allgather N=3 crash=0 false=0 coord=0 odd=1 mode=1 rule=a inv=U mut=54
+  breaks kind=allgather N=3 ops=2 seq=2 wm=1 $G mode=1 rule=a inv=U mut=56
+}
+
+# The numbers of mutants are those of p2p_model.cc; 10 is harmless.
+group_p2p() {
+  rebuild=$model
+  model=${rebuild%rebuild_model}p2p_model
+  for copy in 0 1; do
+    ok K=3 crash=1 false=1 round=2 copy=$copy
+    ok K=2 crash=2 false=2 round=1 copy=$copy
+    ok K=2 copy=$copy mut=10
+    for mut in 1 2 3 5 6 7 8; do breaks K=2 copy=$copy mut=$mut; done
+  done
+  for mut in 4 9; do breaks K=2 copy=0 mut=$mut; done
+  model=$rebuild
+}
+
+group_groups() {
+  two="groups=2 ops=2 N=3 C=1"
+  for r in $RULES; do
+    for m in 0 1 2; do
+      ok $two $G mode=$m $(rule $r)
+      ok $two $G mode=$m $(rule $r) absent=2 late=1   # one group waits, the other does not
+    done
+    ok $two crash=2 false=1 coord=0 mode=1 $(rule $r) absent=1
+    ok $two $G coord=0 mode=1 $(rule $r) late=1
+    ok $two crash=1 false=0 coord=0 mode=1 $(rule $r) fail=1
+    ok $two crash=0 false=1 coord=0 mode=1 $(rule $r) minworld=3
+    ok groups=2 ops=3 N=3 C=1 crash=1 false=0 coord=0 mode=1 $(rule $r)
+    breaks $two $G mode=1 $(rule $r) absent=2 late=1 mut=57
+    breaks $two $G mode=1 $(rule $r) mut=58 zerocopy=0
+    breaks $two $G mode=1 $(rule $r) mut=59
+    breaks $two $G mode=1 $(rule $r) mut=60
+  done
+  ok $two crash=1 false=0 coord=0 kind=allgather mode=1 rule=a inv=U
+  ok $two crash=1 false=0 coord=0 kind=reducescatter mode=0 rule=a inv=U
+  ok $two crash=1 false=0 coord=0 kind=broadcast root=1 mode=0 rule=a inv=U
+}
+
 group_mutants() {
   for number in 1 2 3 4 5 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do
     mutant $number killed
@@ -251,6 +368,37 @@ group_fast() {
   breaks N=3 C=1 $G fail=1 mode=1 rule=a inv=U abortif=3
   breaks N=3 C=1 $G fail=1 mode=1 rule=b inv=S abortif=2
   ok N=3 C=1 crash=1 false=1 coord=0 mode=2 rule=a inv=U raw=1
+  # Other collectives, and a mutant for each of their rules.
+  for kind in broadcast scatter reduce gather allgather reducescatter alltoall; do
+    for m in 0 1; do ok kind=$kind N=3 C=1 $G coord=0 mode=$m rule=a inv=U; done
+    ok kind=$kind N=3 C=1 $G coord=0 late=1 mode=0 rule=a inv=U
+  done
+  for kind in reduce gather allgather; do ok kind=$kind N=3 C=1 $G mode=1 rule=b inv=S; done
+  ok kind=broadcast N=3 C=1 $G coord=0 odd=2 late=1 mode=1 rule=a inv=U
+  ok kind=scatter N=3 crash=1 false=0 coord=0 fail=1 mode=1 rule=a inv=U
+  breaks kind=broadcast N=3 C=1 $G odd=2 mode=1 rule=a inv=U mut=46
+  breaks kind=reduce N=3 C=1 $G mode=1 rule=a inv=U mut=46
+  breaks kind=broadcast N=3 C=1 $G mode=1 rule=a inv=U mut=47 zerocopy=0
+  breaks kind=broadcast N=3 C=1 $G mode=1 rule=a inv=U mut=48
+  breaks kind=gather N=3 $G mode=1 rule=a inv=U mut=49
+  breaks kind=reducescatter N=3 $G late=1 mode=1 rule=a inv=U mut=50
+  breaks kind=reducescatter N=3 $G coord=0 mode=0 rule=a inv=U mut=51
+  breaks kind=allgather N=3 $G coord=0 mode=1 rule=a inv=U mut=52
+  breaks kind=alltoall N=3 $G mode=1 rule=a inv=U mut=53
+  breaks kind=broadcast N=3 C=1 crash=0 false=0 coord=0 odd=1 mode=1 rule=a inv=U mut=54
+  breaks kind=reduce N=3 C=1 $G late=1 mode=1 rule=a inv=U mut=55
+  breaks kind=allgather N=3 ops=2 seq=2 wm=1 $G coord=0 mode=1 rule=a inv=U mut=56
+  breaks kind=reducescatter N=3 $G mode=1 rule=a inv=U inputfull=1 zerocopy=0
+  breaks kind=broadcast N=3 C=1 $G mode=1 rule=b inv=S fail=1
+  # Two groups.
+  two="groups=2 ops=2 N=3 C=1 $G coord=0 mode=1 rule=a inv=U"
+  ok $two
+  ok $two absent=2 late=1
+  breaks $two absent=2 late=1 mut=57
+  breaks $two mut=58 zerocopy=0
+  breaks $two mut=59
+  breaks $two mut=60
+  group_p2p
   # One mutant or more for each letter of "Rules, and what breaks without each" in docs/protocol.md.
   # zerocopy=0 where a reused buffer would be noticed before the rule itself is broken.
   a="N=3 C=2 $G mode=1 rule=a inv=U"
@@ -274,7 +422,7 @@ group_fast() {
 }
 
 case "$2" in
-fast | base | large | abort | join | watermark | mutants | mutants2 | raw2) "group_$2" ;;
+fast | base | large | abort | join | watermark | rooted | layout | p2p | groups | mutants | mutants2 | raw2) "group_$2" ;;
 *)
   echo "run.sh: no group named $2" >&2
   exit 2

@@ -44,8 +44,10 @@ using EpochSet = Set<struct EpochSetTag>;
 struct Value {
   uint8_t lineage;       // epoch of the attempt that made it; 0: none
   PeerSet contributors;  // whose input is in it
-  uint8_t basis;         // lineages of the previous op's chunks that it builds on, four bits each
-  uint8_t watermark;     // leading ops that were full at all who added to it
+  // What it builds on: the lineages of the previous op's chunks, four bits each; where blocks
+  // belong to ranks, whose ranks.
+  uint8_t basis;
+  uint8_t watermark;  // leading ops that were full at all who added to it
 
   constexpr bool present() const { return lineage != 0; }
   constexpr bool same_result(const Value& other) const {
@@ -71,6 +73,8 @@ struct Op {
   uint8_t aborted;            // ended by ABORT
   uint8_t failing;            // FAIL raised and not yet answered; kFailVolatile: 2 once it was told
   uint8_t begun_with_joiner;  // kLocalParticipants only
+  uint8_t known;              // needs no chunk, and knows that all who need one hold it
+  PeerSet layout;             // the members when it began here: whose ranks its blocks are for
   Chunk chunk[kMaxChunks];
   Value output[kMaxChunks];  // ghost: what was released
 
@@ -90,7 +94,13 @@ struct Peer {
   constexpr bool frozen() const { return sealed != epoch; }
 };
 
-enum class Decide : uint8_t { kRedo, kKeep, kResume };
+enum class Decide : uint8_t {
+  kRedo,
+  kKeep,
+  kResume,
+  kDrop,   // nobody needs it any more
+  kEmpty,  // its only source is dead
+};
 
 struct Decision {
   Decide kind;
@@ -112,6 +122,7 @@ struct LogRecord {
   PeerSet view;
   OpSet final;
   OpSet aborts;
+  OpSet open;                 // with a root, and somebody had begun them
   uint8_t first_op;           // first_op_seq of the joiner
   uint8_t admit_over;         // the admit op has ended
   PeerSet answered[kMaxOps];  // members whose FAIL this RESOLVE answers
@@ -123,6 +134,8 @@ struct Report {
   uint8_t freed;
   uint8_t aborted;
   uint8_t failing;
+  uint8_t full;
+  PeerSet layout;
   Chunk chunk[kMaxChunks];
 };
 
@@ -162,6 +175,8 @@ struct State {
   uint8_t suspicions;
   uint8_t failovers;
   uint8_t fails;
+
+  OpSet root_had_it;  // ghost: reduce and gather whose root was full
 };
 static_assert(std::has_unique_object_representations_v<State>, "states are compared as bytes");
 static_assert(std::is_trivially_copyable_v<State>);

@@ -132,6 +132,11 @@ void Explorer::op_moves(int p, int o) {
     step.action = Action::kWave;
     attempt_member(step, kProgress, [&](Member& member) { member.forget(o); });
   }
+  if (may_learn(facts_, p, o)) {
+    findings_.mark(Mark::kLearned);
+    step.action = Action::kLearn;
+    attempt_member(step, kProgress, [&](Member& member) { member.learn(o); });
+  }
   if (quorum_known(facts_, p, o)) {
     step.action = Action::kQuorum;
     attempt_member(step, kProgress, [&](Member& member) { member.release(o); });

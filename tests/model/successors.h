@@ -17,6 +17,7 @@ enum class Action : uint8_t {
   kBegin,         // peer, op
   kWave,          // peer, op
   kQuorum,        // peer, op
+  kLearn,         // peer, op
   kReport,        // peer
   kResolve,       // epoch
   kDetect,        // peer

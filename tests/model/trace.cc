@@ -11,6 +11,8 @@ const char* text(Decide kind) {
     case Decide::kRedo: return "REDO";
     case Decide::kKeep: return "KEEP";
     case Decide::kResume: return "RESUME";
+    case Decide::kDrop: return "DROP";
+    case Decide::kEmpty: return "EMPTY";
   }
   return "?";
 }
@@ -62,6 +64,9 @@ void print_step(const Config& config, const State& state, const Step& step) {
       std::printf("  p%d knows the wave of op%d: release (if not yet), free", p, step.op);
       break;
     case Action::kQuorum: std::printf("  p%d releases op%d on a DONE quorum", p, step.op); break;
+    case Action::kLearn:
+      std::printf("  p%d learns that all who need op%d hold it", p, step.op);
+      break;
     case Action::kReport: std::printf("  coordinator has SEALED(p%d)", p); break;
     case Action::kResolve: std::printf("  coordinator logs RESOLVE(%d)", step.epoch); break;
     case Action::kDetect: std::printf("  coordinator logs VIEW without dead p%d", p); break;

@@ -4,7 +4,6 @@
 #include <cstdlib>
 
 #include "rhizome/rhizome.h"
-#include "runtime/base/bounded_queue.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/options.h"
 #include "runtime/base/prng.h"
@@ -43,16 +42,6 @@ TEST(Prng, SplitsIntoIndependentStreams) {
   (void)b.split(8);
   EXPECT_EQ(a.next(), b.next());
   for (int i = 0; i < 1000; ++i) EXPECT_LT(a.below(10), 10u);
-}
-
-TEST(BoundedQueue, RefusesWhatIsOverItsBound) {
-  BoundedQueue<int> queue(1);
-  int one = 1, two = 2, out = 0;
-  EXPECT_TRUE(queue.push(one));
-  EXPECT_FALSE(queue.push(two));
-  EXPECT_TRUE(queue.pop(out));
-  EXPECT_EQ(out, 1);
-  EXPECT_FALSE(queue.pop(out));
 }
 
 TEST(Options, NamesTheVariableAndTheRangeOfABadNumber) {

@@ -29,6 +29,18 @@ std::vector<std::string> endpoints_of(const TcpOptions& options, const SocketAdd
   return endpoints;
 }
 
+// A name may be one that only others can resolve.
+Status check_advertised(const std::string& text) {
+  const auto where = parse_address(text);
+  if (!where) return where.status();
+  const auto numbers = resolve(where.value(), Lookup::kNumbersOnly);
+  const bool everywhere = where.value().host.empty() ||
+                          (numbers && !numbers.value().empty() && numbers.value().front().is_any());
+  if (!everywhere) return Status::ok();
+  return {Code::kArgument,
+          "'" + text + "' cannot be advertised: others need one address of this host"};
+}
+
 }  // namespace
 
 TcpTransport::TcpTransport(AsioLoop& loop, BufferPool& pool, const TcpOptions& options,
@@ -166,7 +178,7 @@ Result<std::unique_ptr<Transport>> open_tcp(AsioLoop& loop, BufferPool& pool,
   if (options.bulk_lanes == 0 || options.bulk_lanes >= tcp::kMaxLanes)
     return Status(Code::kArgument, "bulk_lanes must be 1 to 15");
   for (const std::string& text : options.advertise)
-    if (const auto where = tcp::parse_address(text); !where) return where.status();
+    if (Status status = tcp::check_advertised(text); !status) return status;
   const auto listener = tcp::listen_on(options);
   if (!listener) return listener.status();
   return std::unique_ptr<Transport>(std::make_unique<tcp::TcpTransport>(
