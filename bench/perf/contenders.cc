@@ -88,12 +88,25 @@ void start_ours(const Start& s) {
   }
 }
 
+// "ADDRESS,ADDRESS,…": a host for each rank.
+std::string hosts_of(const Network& network, int world) {
+  std::string text;
+  for (int i = 0; i < world; i++) text += (i == 0 ? "" : ",") + network.address(i);
+  return text;
+}
+
 void start_openmpi(const Start& s) {
+  const Network& network = s.settings.network;
+  const std::string lan = network.on() ? network.subnet + ".0/24" : "lo";
   Words options = {
-      "--mca", "pml", "ob1", "--mca", "btl", s.kind.variant, "--mca", "btl_tcp_if_include", "lo",
-      "--mca", "oob_tcp_if_include", "lo", "--allow-run-as-root", "--oversubscribe",
+      "--allow-run-as-root", "--oversubscribe", "--mca", "pml", "ob1", "--mca", "btl",
+      s.kind.variant, "--mca", "btl_tcp_if_include", lan, "--mca", "oob_tcp_if_include", lan,
       // It polls; it has to yield where ranks share cores, and must not where they do not.
       "--mca", "mpi_yield_when_idle", s.world() > cores() ? "1" : "0"};
+  if (network.on()) {
+    append(options,
+           {"--mca", "plm_rsh_agent", network.agent, "--host", hosts_of(network, s.world())});
+  }
   append(options, s.settings.mpi_arguments);
   Words words = {"mpirun.openmpi", "-n", std::to_string(s.world())};
   append(words, options);
@@ -103,10 +116,19 @@ void start_openmpi(const Start& s) {
 }
 
 void start_mpich(const Start& s) {
-  // Its own shared memory comes before UCX, which is its network: NOLOCAL makes every rank remote.
-  const Words tcp = {"MPIR_CVAR_NOLOCAL=1", "UCX_TLS=tcp,self", "UCX_NET_DEVICES=lo"};
-  const Words environment = std::string(s.kind.variant) == "tcp" ? tcp : Words{};
+  const Network& network = s.settings.network;
+  Words environment;
+  if (s.kind.transport == std::string("tcp")) {
+    // Its own shared memory comes before UCX, which is its network: NOLOCAL makes every rank
+    // remote.
+    environment = {"MPIR_CVAR_NOLOCAL=1", "UCX_TLS=tcp,self",
+                   "UCX_NET_DEVICES=" + (network.on() ? network.interface : "lo")};
+  }
   Words words = {"mpirun.mpich", "-n", std::to_string(s.world())};
+  if (network.on()) {
+    append(words, {"-launcher", "ssh", "-launcher-exec", network.agent, "-localhost",
+                   network.own_address, "-hosts", hosts_of(network, s.world())});
+  }
   append(words, s.settings.mpi_arguments);
   append(words, {own_folder() + s.kind.program, s.group().socket_path()});
   s.contender.forced =
@@ -125,23 +147,42 @@ void start_gloo(const Start& s) {
   }
 }
 
+void start_python(const Start& s) {
+  s.contender.forced = "its only transport";
+  for (int i = 0; i < s.world(); i++) {
+    s.group().start(
+        placed(s.settings.network, i,
+               {s.settings.python, own_folder() + s.kind.program, s.kind.variant,
+                own_folder() + "libperf_rank_shared.so", s.group().socket_path(), std::to_string(i),
+                std::to_string(s.world()), s.scratch, address_of(s.settings.network, i)}),
+        {"OMP_NUM_THREADS=1"});
+  }
+}
+
 const std::array kKinds = {
     Kind{"ours-tcp", "tcp", "perf_ours", "", start_ours},
     Kind{"ours-shm", "shm", "perf_ours", "", start_ours},
     Kind{"openmpi-tcp", "tcp", "perf_peer_openmpi", "tcp,self", start_openmpi},
     Kind{"openmpi-shm", "shm", "perf_peer_openmpi", "vader,self", start_openmpi},
-    Kind{"mpich-tcp", "tcp", "perf_peer_mpich", "tcp", start_mpich},
-    Kind{"mpich-shm", "shm", "perf_peer_mpich", "shm", start_mpich},
+    Kind{"mpich-tcp", "tcp", "perf_peer_mpich", "", start_mpich},
+    Kind{"mpich-shm", "shm", "perf_peer_mpich", "", start_mpich},
     Kind{"gloo-ring", "tcp", "perf_peer_gloo", "ring", start_gloo},
     Kind{"gloo-chunked", "tcp", "perf_peer_gloo", "ring-chunked", start_gloo},
     Kind{"gloo-halving", "tcp", "perf_peer_gloo", "halving-doubling", start_gloo},
+    Kind{"torch-gloo", "tcp", "peer_python.py", "torch", start_python},
+    Kind{"pccl", "tcp", "peer_python.py", "pccl", start_python},
 };
 
 std::string missing_of(const Settings& settings, const Kind& kind) {
-  const bool mpi = kind.start == start_openmpi || kind.start == start_mpich;
   if (settings.network.on() && kind.transport != std::string("tcp"))
     return "no network's transport";
-  if (settings.network.on() && mpi) return "its launcher does not know network namespaces";
+  if (kind.start == start_python) {
+    std::string said =
+        output_of({settings.python, own_folder() + kind.program, "probe", kind.variant});
+    said.erase(said.find_last_not_of('\n') + 1);
+    if (said == "ready") return "";
+    return settings.python + ": " + (said.empty() ? "does not run" : said);
+  }
   if (::access((own_folder() + kind.program).c_str(), X_OK) == 0) return "";
   return std::string(kind.program) + " is not built: its package was missing";
 }
@@ -173,18 +214,19 @@ int cores() { return static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)); }
 std::vector<Known> known_contenders(const Settings& settings) {
   std::vector<Known> all;
   for (const Kind& kind : kKinds) {
-    all.push_back({kind.name, kind.transport, missing_of(settings, kind)});
+    const bool wanted = settings.wants(kind.name, kind.transport);
+    all.push_back({kind.name, kind.transport, wanted, wanted ? missing_of(settings, kind) : ""});
   }
   return all;
 }
 
-std::vector<Contender> start_contenders(const Settings& settings, int world,
-                                        const std::string& scratch) {
+std::vector<Contender> start_contenders(const Settings& settings, const std::vector<Known>& known,
+                                        int world, const std::string& scratch) {
   std::vector<Contender> all;
-  for (const Kind& kind : kKinds) {
-    if (!settings.wants(kind.name, kind.transport) || !missing_of(settings, kind).empty()) continue;
-    all.push_back(start(settings, kind, world, scratch));
-    if (settings.in_flight < 2 || kind.start != start_ours) continue;
+  for (size_t i = 0; i < kKinds.size(); i++) {
+    if (!known[i].takes_part()) continue;
+    all.push_back(start(settings, kKinds[i], world, scratch));
+    if (settings.in_flight < 2 || kKinds[i].start != start_ours) continue;
     Contender again = all.back();  // the same ranks
     again.ops = settings.in_flight;
     again.name += "-x" + std::to_string(settings.in_flight);

@@ -24,17 +24,19 @@ struct Contender {
 struct Known {
   std::string name;
   std::string transport;
-  std::string missing;  // "": it can run; else what it lacks
+  bool wanted = false;
+  std::string missing;  // of a wanted one; "": it can run; else what it lacks
+
+  bool takes_part() const { return wanted && missing.empty(); }
 };
 
 // In the order of the table; ours first.
 std::vector<Known> known_contenders(const Settings& settings);
 
-// Starts those that are wanted and can run. The coordinator runs in this process: ranks of ours
-// need it for the start and for heartbeats alone. A group that did not come up is there with a
-// failure.
-std::vector<Contender> start_contenders(const Settings& settings, int world,
-                                        const std::string& scratch);
+// Starts those that take part. The coordinator runs in this process: ranks of ours need it for the
+// start and for heartbeats alone. A group that did not come up is there with a failure.
+std::vector<Contender> start_contenders(const Settings& settings, const std::vector<Known>& known,
+                                        int world, const std::string& scratch);
 
 // Where this program lies, and the ranks' programs beside it; ends in a slash.
 std::string own_folder();

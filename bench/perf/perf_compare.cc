@@ -82,9 +82,9 @@ void run_row(const Settings& settings, const std::vector<Contender>& contenders,
   row.rounds.push_back(who->group->run(command, settings.timeout_s * 1000));
 }
 
-void compare_world(const Settings& settings, int world, const std::string& scratch,
-                   Report& report) {
-  const std::vector<Contender> contenders = start_contenders(settings, world, scratch);
+void compare_world(const Settings& settings, const std::vector<Known>& known, int world,
+                   const std::string& scratch, Report& report) {
+  const std::vector<Contender> contenders = start_contenders(settings, known, world, scratch);
   const size_t first = report.rows.size();
   plan(settings, world, contenders, report);
   for (int round = 0; round < settings.rounds; round++) {
@@ -97,19 +97,19 @@ void compare_world(const Settings& settings, int world, const std::string& scrat
     if (const auto limits = raw_limits(settings, world)) report.limits[world].push_back(*limits);
   }
   for (const Contender& one : contenders) {
-    report.libraries[one.name] = one.group->library() + "; " + one.forced;
+    std::string& what = report.libraries[one.name];
+    const std::string now = one.group->library() + "; " + one.forced;
+    if (what.empty()) what = now;
+    if (what != now) what += "; N = " + std::to_string(world) + ": " + one.forced;
     if (one.group->failure().empty()) continue;
     report.failures["N = " + std::to_string(world) + ", " + one.name] = one.group->failure();
   }
 }
 
 // False: somebody is asked for whom nobody knows.
-bool note_the_missing(const Settings& settings, Report& report) {
-  const std::vector<Known> known = known_contenders(settings);
+bool note_the_missing(const Settings& settings, const std::vector<Known>& known, Report& report) {
   for (const Known& one : known) {
-    if (!one.missing.empty() && settings.wants(one.name, one.transport)) {
-      report.missing[one.name] = one.missing;
-    }
+    if (!one.missing.empty()) report.missing[one.name] = one.missing;
   }
   for (const std::string& asked : settings.contenders) {
     const bool there = std::any_of(known.begin(), known.end(),
@@ -121,11 +121,13 @@ bool note_the_missing(const Settings& settings, Report& report) {
   return true;
 }
 
-void list(const Settings& settings) {
+int list(Settings settings) {
+  settings.transports = {"tcp", "shm"};
   for (const Known& one : known_contenders(settings)) {
     std::printf("%-13s %s  %s\n", one.name.c_str(), one.transport.c_str(),
                 one.missing.empty() ? "ready" : one.missing.c_str());
   }
+  return 0;
 }
 
 bool write(bool (*writer)(const Report&, const std::string&), const Report& report,
@@ -136,16 +138,17 @@ bool write(bool (*writer)(const Report&, const std::string&), const Report& repo
 }
 
 int compare(const Settings& settings) {
-  if (settings.list) return list(settings), 0;
+  if (settings.list) return list(settings);
   Report report;
-  if (!note_the_missing(settings, report)) return 2;
+  const std::vector<Known> known = known_contenders(settings);
+  if (!note_the_missing(settings, known, report)) return 2;
   report.cores = cores();
   report.in_place = settings.in_place;
   report.line_GBps = settings.network.line_MBps / 1e3;
   std::ifstream("/proc/sys/net/ipv4/tcp_congestion_control") >> report.congestion;
   const Scratch scratch;
   if (scratch.path().empty()) return 1;
-  for (int world : settings.worlds) compare_world(settings, world, scratch.path(), report);
+  for (int world : settings.worlds) compare_world(settings, known, world, scratch.path(), report);
   print_table(report, stdout);
   const bool written =
       write(write_json, report, settings.json) & write(write_svg, report, settings.svg);

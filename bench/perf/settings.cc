@@ -94,6 +94,8 @@ void describe_network(Network& network, CLI::App& app) {
   app.add_option("--own-address", network.own_address, "of this process, for the coordinator")
       ->group(group);
   app.add_option("--interface", network.interface, "of every rank, to the others")->group(group);
+  app.add_option("--launch-agent", network.agent, "what MPI's launchers call instead of ssh")
+      ->group(group);
   app.add_option("--line-MBps", network.line_MBps, "what iperf3 measured, MB/s")->group(group);
 }
 
@@ -118,8 +120,11 @@ std::string understand(const Words& words, Settings& s) {
   const bool only_allreduce = s.collectives == std::vector<perf_collective>{PERF_ALLREDUCE};
   if (s.in_place && !only_allreduce) return "--in-place is for all-reduce alone";
   const Network& net = s.network;
-  const bool complete = !net.subnet.empty() && !net.own_address.empty() && !net.interface.empty();
-  if (net.on() && !complete) return "--netns-prefix needs --subnet, --own-address and --interface";
+  const bool complete = !net.subnet.empty() && !net.own_address.empty() && !net.interface.empty() &&
+                        !net.agent.empty();
+  if (net.on() && !complete) {
+    return "--netns-prefix needs --subnet, --own-address, --interface and --launch-agent";
+  }
   return "";
 }
 

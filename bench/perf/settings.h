@@ -20,6 +20,7 @@ struct Network {
   std::string subnet;       // and has the address SUBNET.(i + 1)
   std::string own_address;  // of this process, reachable from all of them
   std::string interface;    // of every rank, to the others
+  std::string agent;        // instead of ssh, for launchers: AGENT ADDRESS COMMAND...
   double line_MBps = 0;     // measured with iperf3; 0: unknown
 
   bool on() const { return !prefix.empty(); }
