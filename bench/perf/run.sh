@@ -69,9 +69,11 @@ if [ $# -gt 0 ] && [ "$1" != --quick ]; then
   exit $?
 fi
 status=0
+sizes=1MiB,64MiB
+[ $# -eq 0 ] || sizes=4KiB,1MiB
 compare "$@" --transport tcp,shm --in-flight 64 \
   --json "$results/allreduce.json" --svg "$results/allreduce.svg" || status=$?
-compare "$@" --transport tcp,shm --bytes 1MiB,64MiB \
+compare "$@" --transport tcp,shm --bytes $sizes \
   --collectives reduce_scatter,allgather,broadcast,reduce,alltoall,barrier \
   --json "$results/collectives.json" --svg "$results/collectives.svg" || status=$?
 echo "run.sh: $results" >&2

@@ -71,7 +71,7 @@ static size_t mark_at(size_t count, int i) { return count * (size_t)(2 * i + 1) 
 
 static uint64_t serial_at(const struct perf_contents* c, size_t index) {
   size_t count = sent_elems(c);
-  for (int i = 0; i < kMarks; i++) {
+  for (int i = 0; i < kMarks && c->last != c->base; i++) {
     if (mark_at(count, i) == index) return c->last;
   }
   return c->base;
