@@ -117,10 +117,10 @@ void start_openmpi(const Start& s) {
 
 void start_mpich(const Start& s) {
   const Network& network = s.settings.network;
-  Words environment;
+  // Debian's MPICH goes through UCX also inside a host. One that has its own shared memory switched
+  // on would take that first: NOLOCAL makes every rank remote.
+  Words environment = {"UCX_TLS=self,posix,sysv,cma"};
   if (s.kind.transport == std::string("tcp")) {
-    // Its own shared memory comes before UCX, which is its network: NOLOCAL makes every rank
-    // remote.
     environment = {"MPIR_CVAR_NOLOCAL=1", "UCX_TLS=tcp,self",
                    "UCX_NET_DEVICES=" + (network.on() ? network.interface : "lo")};
   }
@@ -131,8 +131,7 @@ void start_mpich(const Start& s) {
   }
   append(words, s.settings.mpi_arguments);
   append(words, {own_folder() + s.kind.program, s.group().socket_path()});
-  s.contender.forced =
-      environment.empty() ? "its default: ch4's shared memory" : joined(environment);
+  s.contender.forced = joined(environment);
   s.group().start(words, environment);
 }
 
@@ -155,7 +154,7 @@ void start_python(const Start& s) {
                {s.settings.python, own_folder() + s.kind.program, s.kind.variant,
                 own_folder() + "libperf_rank_shared.so", s.group().socket_path(), std::to_string(i),
                 std::to_string(s.world()), s.scratch, address_of(s.settings.network, i)}),
-        {"OMP_NUM_THREADS=1"});
+        {"OMP_NUM_THREADS=1", "PCCL_LOG_LEVEL=FATAL"});
   }
 }
 

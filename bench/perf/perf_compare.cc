@@ -73,12 +73,24 @@ void plan(const Settings& settings, int world, const std::vector<Contender>& con
   }
 }
 
+// What the size asks for, but for a slow library no more than takes about two seconds: some take 40
+// ms for 4 bytes.
+int iterations_of(const Settings& settings, const Row& row) {
+  constexpr int kFirstRound = 24;
+  constexpr int kFewest = 6;
+  constexpr double kRoundUs = 2e6;
+  const int asked = settings.iterations_of(row.bytes);
+  if (settings.iterations > 0) return asked;
+  if (row.iterations() == 0) return std::min(asked, kFirstRound);
+  return std::min(asked, std::max(kFewest, static_cast<int>(kRoundUs / row.quantile_us(0.5))));
+}
+
 void run_row(const Settings& settings, const std::vector<Contender>& contenders, Row& row) {
   const auto who = std::find_if(contenders.begin(), contenders.end(),
                                 [&](const Contender& one) { return one.name == row.contender; });
   if (row.not_yet || who == contenders.end()) return;
   const Command command = {row.collective, perf_count(row.collective, row.bytes, row.world),
-                           settings.iterations_of(row.bytes), settings.in_place, row.ops};
+                           iterations_of(settings, row), settings.in_place, row.ops};
   row.rounds.push_back(who->group->run(command, settings.timeout_s * 1000));
 }
 
