@@ -3,7 +3,6 @@
 #include <array>
 #include <cmath>
 #include <fstream>
-#include <set>
 #include <sstream>
 
 #include "bench/perf/report.h"
@@ -16,19 +15,30 @@ constexpr double kLeft = 76, kTop = 44, kRight = 24, kBottom = 58;
 constexpr double kLegendWidth = 190, kLegendLine = 22, kTitle = 40;
 constexpr int kPanelsPerLine = 2;
 
-// Told apart also by those who see red and green alike (Okabe and Ito), and by their markers;
-// `ours` get the first two.
-constexpr std::array kColours = {"#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7",
-                                 "#E69F00", "#56B4E9", "#8B6508", "#6A3D9A", "#7F7F7F"};
+struct Style {
+  const char* contender;
+  const char* colour;
+};
+// Each looks the same in every plot. Told apart also by those who see red and green alike (after
+// Okabe and Ito), and by their markers, which change from line to line.
+constexpr std::array kStyles = {
+    Style{"ours-tcp", "#000000"},     Style{"ours-shm", "#D55E00"},
+    Style{"openmpi-tcp", "#0072B2"},  Style{"openmpi-shm", "#009E73"},
+    Style{"mpich-tcp", "#CC79A7"},    Style{"mpich-shm", "#E69F00"},
+    Style{"gloo-ring", "#56B4E9"},    Style{"gloo-chunked", "#8B6508"},
+    Style{"gloo-halving", "#6A3D9A"}, Style{"torch-gloo", "#B22222"},
+    Style{"pccl", "#4B5320"},         Style{"", "#7F7F7F"},  // ops in flight, and whoever is new
+};
 constexpr const char* kLimitColour = "#999999";
 
 struct Range {
   double low = 0, high = 0;  // logarithms
+  bool any = false;
 
   void widen(double value) {
-    if (low == high && low == 0) low = high = value;
-    low = std::min(low, value);
-    high = std::max(high, value);
+    low = any ? std::min(low, value) : value;
+    high = any ? std::max(high, value) : value;
+    any = true;
   }
 };
 
@@ -79,8 +89,8 @@ class Drawing {
         limited_ = true;
       }
     }
-    speeds_ = {std::floor(speeds_.low), std::ceil(speeds_.high + 1e-9)};
-    if (sizes_.low == sizes_.high) sizes_ = {sizes_.low - 1, sizes_.high + 1};
+    speeds_ = {std::floor(speeds_.low), std::ceil(speeds_.high + 1e-9), true};
+    if (sizes_.low == sizes_.high) sizes_ = {sizes_.low - 1, sizes_.high + 1, true};
     for (size_t i = 0; i < panels_.size(); i++) {
       panels_[i].x =
           kLeft + static_cast<double>(i % kPanelsPerLine) * (kLeft + kPanelWidth + kRight);
@@ -165,14 +175,14 @@ class Drawing {
     for (const auto& [x, y] : marks) draw_mark(x, y, name);
   }
 
-  size_t place_of(const std::string& name) const {
-    return static_cast<size_t>(std::find(names_.begin(), names_.end(), name) - names_.begin());
+  static size_t place_of(const std::string& name) {
+    size_t i = 0;
+    while (i + 1 < kStyles.size() && name != kStyles[i].contender) i++;
+    return i;
   }
-  const char* colour_of(const std::string& name) const {
-    return kColours[place_of(name) % kColours.size()];
-  }
+  static const char* colour_of(const std::string& name) { return kStyles[place_of(name)].colour; }
 
-  std::string stroke_of(const std::string& name) const {
+  static std::string stroke_of(const std::string& name) {
     const bool ours = name.rfind("ours", 0) == 0;
     return std::string("stroke=\"") + colour_of(name) + "\" stroke-width=\"" +
            (ours ? "2.6" : "1.5") + "\"";
