@@ -129,7 +129,6 @@ void start_mpich(const Start& s) {
     append(words, {"-launcher", "ssh", "-launcher-exec", network.agent, "-localhost",
                    network.own_address, "-hosts", hosts_of(network, s.world())});
   }
-  append(words, s.settings.mpi_arguments);
   append(words, {own_folder() + s.kind.program, s.group().socket_path()});
   s.contender.forced = joined(environment);
   s.group().start(words, environment);

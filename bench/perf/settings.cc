@@ -77,7 +77,7 @@ void describe_how(Settings& s, Words& words, CLI::App& app) {
                "does everything work? few, small, quick: no figure of it means anything");
   app.add_option("--raw-mib", s.raw_mib, "bytes per rank of the raw ring; 0: no raw ring");
   app.add_option("--timeout-s", s.timeout_s, "of one round of one size of one library");
-  app.add_option("--mpi-arg", s.mpi_arguments, "one more word for both mpirun; repeatable")
+  app.add_option("--mpi-arg", s.mpi_arguments, "one more word for Open MPI's mpirun; repeatable")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--python", s.python, "interpreter that has torch or pypccl");
