@@ -2,7 +2,7 @@
 BUILD ?= build/release
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup configure build demo test check-deep asan tsan bench-peers install clean
+.PHONY: all setup configure build demo test check-deep asan tsan bench-peers bench-net install clean
 
 all: build
 
@@ -33,9 +33,20 @@ asan tsan: setup
 	@cmake --preset $@ && cmake --build --preset $@ -j $(JOBS)
 	@ctest --test-dir build/$@ -LE 'deep|model|swarm' --output-on-failure --no-tests=error
 
-# Side by side with other libraries; installs them.
+# Side by side with other libraries; installs them.  About 15 minutes; BENCH="--quick": a minute, to see that it works;
+# BENCH="--with-torch", or arguments of perf_compare.
 bench-peers: build
-	@sh bench/perf/run.sh $(BUILD)
+	@sh bench/perf/run.sh $(BUILD) $(BENCH)
+
+# Between network namespaces over links of 1 Gbit/s, then with one peer's link cut to 100 Mbit/s.  Needs root.
+bench-net: build
+	@sh bench/install.sh iproute2 iperf3 openmpi-bin libopenmpi-dev mpich libmpich-dev libgloo-dev pkg-config
+	@cmake -S . -B $(BUILD) > /dev/null && cmake --build $(BUILD) --target perf
+	@mkdir -p $(BUILD)/bench/results
+	@sh bench/net/run.sh $(BUILD) -- -n 2,4 --bytes 64MiB --contenders ours-tcp,gloo-ring,openmpi-tcp \
+	  --json $(BUILD)/bench/results/net.json
+	@sh bench/net/run.sh $(BUILD) --slow 1:100mbit -- -n 2,4 --bytes 16MiB --contenders ours-tcp,gloo-ring,openmpi-tcp \
+	  --rounds 3 --iterations 3 --json $(BUILD)/bench/results/net-slow.json
 
 install: build
 	@cmake --install $(BUILD)

@@ -51,6 +51,10 @@ Child::Child(const std::vector<std::string>& arguments, const std::vector<std::s
   pid_ = ::fork();
   if (pid_ != 0) return;
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // not KILL: mpirun then cleans up after itself
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none,
+                nullptr);  // this process blocks some (scratch.h), children must not
   const int nothing = ::open("/dev/null", O_RDONLY);
   ::dup2(nothing, STDIN_FILENO);
   ::dup2(output_fd, STDOUT_FILENO);

@@ -8,7 +8,7 @@
 
 #include "bench/perf/rank.h"
 
-enum { kJoinTimeoutMs = 60000 };
+enum { kJoinTimeoutMs = 60000, kMostInFlight = 1024 };
 
 static rhz_comm* g_comm;
 static uint32_t g_rebuild = RHZ_REBUILD_STRICT;
@@ -27,14 +27,14 @@ static const char* finish(rhz_status submitted, rhz_op* op) {
   return status == RHZ_OK ? NULL : text;
 }
 
-static const char* barrier(void) {
+static const char* barrier(const float* send, float* recv, size_t count_elems) {
+  (void)send, (void)recv, (void)count_elems;
   rhz_op* op = NULL;
   rhz_status status = rhz_barrier(g_comm, &op);
   return finish(status, op);
 }
 
-static const char* allreduce(const float* send, float* recv, size_t count_elems) {
-  rhz_op* op = NULL;
+static rhz_status submit(const float* send, float* recv, size_t count_elems, rhz_op** op) {
   rhz_allreduce_params params = {
       .struct_size = sizeof params,
       .send = send == recv ? NULL : send,
@@ -44,8 +44,30 @@ static const char* allreduce(const float* send, float* recv, size_t count_elems)
       .redop = RHZ_REDOP_SUM,
       .rebuild = g_rebuild,
   };
-  rhz_status status = rhz_allreduce(g_comm, &params, &op);
+  return rhz_allreduce(g_comm, &params, op);
+}
+
+static const char* allreduce(const float* send, float* recv, size_t count_elems) {
+  rhz_op* op = NULL;
+  rhz_status status = submit(send, recv, count_elems, &op);
   return finish(status, op);
+}
+
+static const char* many(const float* send, float* recv, size_t count_elems, int ops) {
+  rhz_op* in_flight[kMostInFlight] = {NULL};
+  rhz_status submitted[kMostInFlight];
+  const char* problem = NULL;
+  if (ops > kMostInFlight) return "more ops in flight than perf_ours keeps";
+  for (int i = 0; i < ops; i++) {
+    size_t begin = count_elems * (size_t)i / (size_t)ops;
+    size_t end = count_elems * (size_t)(i + 1) / (size_t)ops;
+    submitted[i] = submit(send + begin, recv + begin, end - begin, &in_flight[i]);
+  }
+  for (int i = 0; i < ops; i++) {
+    const char* own = finish(submitted[i], in_flight[i]);
+    if (!problem) problem = own;
+  }
+  return problem;
 }
 
 static int fail(const char* call) {
@@ -71,8 +93,11 @@ int main(int argc, char** argv) {
   char name[64];
   snprintf(name, sizeof name, "Rhizome %d.%d.%d", RHZ_VERSION_MAJOR, RHZ_VERSION_MINOR,
            RHZ_VERSION_PATCH);
-  const struct perf_library library = {name, (int)view.rank, (int)view.world_size, barrier,
-                                       allreduce};
+  struct perf_library library = {
+      .name = name, .rank = (int)view.rank, .world = (int)view.world_size};
+  library.calls[PERF_ALLREDUCE] = allreduce;
+  library.calls[PERF_BARRIER] = barrier;
+  library.many = many;
   int result = perf_serve(&library, argv[1]);
   if (rhz_comm_leave(g_comm, 0) != RHZ_OK) fprintf(stderr, "perf_ours: %s\n", rhz_last_error());
   rhz_comm_close(g_comm);

@@ -1,133 +1,18 @@
-// Rhizome and other libraries side by side: all-reduce over TCP loopback, interleaved (A B A B …)
-// in one run, with what the machine gives without a library. Only ratios within one run count.
-//
-// The coordinator runs in this process: the ranks need it for the start and for heartbeats alone.
-#include <rhizome/rhizome.h>
+// Rhizome and other libraries side by side: interleaved (A B A B …) in one run, with what the
+// machine gives without a library. Only ratios within one run count.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
-#include <memory>
 #include <optional>
 #include <sstream>
 
+#include "bench/perf/contenders.h"
 #include "bench/perf/report.h"
+#include "bench/perf/scratch.h"
 
 namespace rhz::perf {
 namespace {
-
-struct Settings {
-  std::vector<int> worlds = {2, 4};
-  std::vector<std::string> sizes = {"4KiB", "64KiB", "1MiB", "16MiB", "64MiB"};
-  int rounds = 4;
-  int iterations = 0;  // per round; 0: by size
-  bool in_place = false;
-  bool without_peers = false;
-  std::string rebuild = "strict";
-  std::string json;
-  std::vector<std::string> mpi_arguments;
-  int timeout_s = 120;
-  int raw_mib = 512;
-};
-
-struct Contender {
-  std::string name;
-  std::unique_ptr<RankGroup> group;
-};
-
-std::string own_folder() {
-  std::array<char, 4096> path{};
-  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
-  const std::string text(path.data(), length > 0 ? static_cast<size_t>(length) : 0);
-  return text.substr(0, text.rfind('/') + 1);
-}
-
-int cores() { return static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)); }
-
-std::optional<size_t> bytes_of(const std::string& text) {
-  std::istringstream words(text);
-  size_t number = 0;
-  std::string unit;
-  words >> number >> unit;
-  const size_t scale = unit == "KiB" ? 1 << 10 : unit == "MiB" ? 1 << 20 : unit.empty() ? 1 : 0;
-  const size_t bytes = number * scale;
-  if (bytes == 0 || bytes % sizeof(float) != 0) return std::nullopt;
-  return bytes;
-}
-
-// At least 24 of the largest in four rounds; enough of the small ones for a steady median.
-int iterations_for(const Settings& settings, size_t bytes) {
-  if (settings.iterations > 0) return settings.iterations;
-  constexpr size_t kBytesPerRound = 192 << 20;
-  return static_cast<int>(std::clamp<size_t>(kBytesPerRound / bytes, 6, 400));
-}
-
-// Stops when it goes out of scope.
-using Coordinator = std::unique_ptr<rhz_coordinator, decltype(&rhz_coordinator_stop)>;
-
-Coordinator start_coordinator(int world) {
-  rhz_coordinator_params params{};
-  params.struct_size = sizeof params;
-  params.run_id = "perf";
-  params.world = static_cast<uint32_t>(world);
-  // Peers that spin on all cores may starve a sleeping rank of ours: that is not a dead rank.
-  params.suspicion_ms = 30'000;
-  rhz_coordinator* started = nullptr;
-  if (rhz_coordinator_start(&params, &started) != RHZ_OK) {
-    std::fprintf(stderr, "perf_compare: coordinator: %s\n", rhz_last_error());
-  }
-  return {started, rhz_coordinator_stop};
-}
-
-std::unique_ptr<RankGroup> start_ours(const Settings& settings, int world,
-                                      const rhz_coordinator* coordinator) {
-  auto group = std::make_unique<RankGroup>(world);
-  const std::string address = rhz_coordinator_address(coordinator);
-  for (int i = 0; i < world; i++) {
-    group->start({own_folder() + "perf_ours", group->socket_name(), settings.rebuild},
-                 {"RHZ_COORDINATOR=" + address, "RHZ_RUN_ID=perf"});
-  }
-  group->gather();
-  return group;
-}
-
-std::vector<std::string> mpirun_arguments(const Settings& settings, int world) {
-  std::vector<std::string> words = {"--mca", "pml", "ob1", "--mca", "btl", "tcp,self"};
-  const std::vector<std::string> more = {"--mca",
-                                         "btl_tcp_if_include",
-                                         "lo",
-                                         "--mca",
-                                         "oob_tcp_if_include",
-                                         "lo",
-                                         "--allow-run-as-root",
-                                         "--oversubscribe"};
-  words.insert(words.end(), more.begin(), more.end());
-  // Open MPI polls; it has to yield where ranks share cores, and must not where they do not.
-  const std::vector<std::string> yield = {"--mca", "mpi_yield_when_idle",
-                                          world > cores() ? "1" : "0"};
-  words.insert(words.end(), yield.begin(), yield.end());
-  words.insert(words.end(), settings.mpi_arguments.begin(), settings.mpi_arguments.end());
-  return words;
-}
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
-}
-
-std::unique_ptr<RankGroup> start_mpi(const Settings& settings, int world) {
-  auto group = std::make_unique<RankGroup>(world);
-  std::vector<std::string> words = {"mpirun", "-n", std::to_string(world)};
-  const std::vector<std::string> options = mpirun_arguments(settings, world);
-  words.insert(words.end(), options.begin(), options.end());
-  words.push_back(own_folder() + "perf_peer_mpi");
-  words.push_back(group->socket_name());
-  group->start(words, {});
-  group->gather();
-  return group;
-}
 
 std::optional<Limits> raw_limits(const Settings& settings, int world) {
   std::istringstream numbers(output_of(
@@ -139,88 +24,147 @@ std::optional<Limits> raw_limits(const Settings& settings, int world) {
   return limits;
 }
 
-// One world size: all rounds, all sizes.
-void compare_world(const Settings& settings, int world, const std::vector<size_t>& sizes,
-                   Report& report) {
-  const Coordinator coordinator = start_coordinator(world);
-  std::vector<Contender> contenders;
-  if (coordinator) contenders.push_back({"ours", start_ours(settings, world, coordinator.get())});
-  if (!settings.without_peers) contenders.push_back({"openmpi", start_mpi(settings, world)});
+size_t available_memory() {
+  std::ifstream file("/proc/meminfo");
+  std::string word;
+  size_t kib = 0;
+  while (file >> word && word != "MemAvailable:") continue;
+  file >> kib;
+  return kib << 10;
+}
 
-  const size_t first = report.rows.size();
-  for (size_t bytes : sizes) {
-    for (const Contender& one : contenders) report.rows.push_back({world, bytes, one.name, {}});
+// Two buffers of a rank, and as much again inside the library (Gloo's rings).
+bool fits(size_t bytes, int world) {
+  return 4 * bytes * static_cast<size_t>(world) < available_memory() / 10 * 9;
+}
+
+// A line of the table for everybody who takes part in it. Ours says what it cannot do yet; what a
+// peer does not have is no row.
+void add_rows(const std::vector<Contender>& contenders, int world, perf_collective collective,
+              size_t bytes, Report& report) {
+  for (const Contender& one : contenders) {
+    Row row;
+    row.world = world;
+    row.collective = collective;
+    row.bytes = bytes;
+    row.contender = one.name;
+    row.transport = one.transport;
+    row.ops = one.ops;
+    const bool able = one.group->supports(collective, one.ops) &&
+                      (one.ops == 1 || perf_count(collective, bytes, world) >= size_t(one.ops));
+    row.not_yet = !able && row.ours() && one.group->failure().empty();
+    if (able || row.not_yet) report.rows.push_back(row);
   }
+}
+
+void plan(const Settings& settings, int world, const std::vector<Contender>& contenders,
+          Report& report) {
+  for (perf_collective collective : settings.collectives) {
+    const std::vector<size_t> sizes =
+        collective == PERF_BARRIER ? std::vector<size_t>{0} : settings.sizes;
+    for (size_t bytes : sizes) {
+      if (fits(bytes, world)) {
+        add_rows(contenders, world, collective, bytes, report);
+      } else {
+        report.notes.push_back("N = " + std::to_string(world) + ", " + size_text(bytes) +
+                               " left out: it does not fit into memory");
+      }
+    }
+  }
+}
+
+// What the size asks for, but for a slow library no more than takes about two seconds: some take 40
+// ms for 4 bytes.
+int iterations_of(const Settings& settings, const Row& row) {
+  constexpr int kFirstRound = 24;
+  constexpr int kFewest = 6;
+  constexpr double kRoundUs = 2e6;
+  const int asked = settings.iterations_of(row.bytes);
+  if (settings.iterations > 0) return asked;
+  if (row.iterations() == 0) return std::min(asked, kFirstRound);
+  return std::min(asked, std::max(kFewest, static_cast<int>(kRoundUs / row.quantile_us(0.5))));
+}
+
+void run_row(const Settings& settings, const std::vector<Contender>& contenders, Row& row) {
+  const auto who = std::find_if(contenders.begin(), contenders.end(),
+                                [&](const Contender& one) { return one.name == row.contender; });
+  if (row.not_yet || who == contenders.end()) return;
+  const Command command = {row.collective, perf_count(row.collective, row.bytes, row.world),
+                           iterations_of(settings, row), settings.in_place, row.ops};
+  row.rounds.push_back(who->group->run(command, settings.timeout_s * 1000));
+}
+
+void compare_world(const Settings& settings, const std::vector<Known>& known, int world,
+                   const std::string& scratch, Report& report) {
+  const std::vector<Contender> contenders = start_contenders(settings, known, world, scratch);
+  const size_t first = report.rows.size();
+  plan(settings, world, contenders, report);
   for (int round = 0; round < settings.rounds; round++) {
     std::fprintf(stderr, "perf_compare: N = %d, round %d of %d\n", world, round + 1,
                  settings.rounds);
-    Row* row = &report.rows[first];
-    for (size_t bytes : sizes) {
-      for (Contender& one : contenders) {
-        row++->rounds.push_back(one.group->run(bytes, iterations_for(settings, bytes),
-                                               settings.in_place, settings.timeout_s * 1000));
-      }
+    for (size_t i = first; i < report.rows.size(); i++) {
+      run_row(settings, contenders, report.rows[i]);
     }
+    if (settings.network.on() || settings.raw_mib == 0) continue;
     if (const auto limits = raw_limits(settings, world)) report.limits[world].push_back(*limits);
   }
-  if (!coordinator) report.failures["N = " + std::to_string(world)] = "no coordinator";
   for (const Contender& one : contenders) {
-    report.libraries[one.name] = one.group->library();
-    if (one.name == "openmpi") {
-      report.libraries[one.name] += "; N = " + std::to_string(world) + ": mpirun " +
-                                    joined(mpirun_arguments(settings, world));
-    }
+    std::string& what = report.libraries[one.name];
+    const std::string now = one.group->library() + "; " + one.forced;
+    if (what.empty()) what = now;
+    if (what != now) what += "; N = " + std::to_string(world) + ": " + one.forced;
     if (one.group->failure().empty()) continue;
     report.failures["N = " + std::to_string(world) + ", " + one.name] = one.group->failure();
   }
 }
 
-void describe(Settings& settings, CLI::App& app) {
-  app.add_option("-n,--ranks", settings.worlds, "world sizes")->delimiter(',');
-  app.add_option("--bytes", settings.sizes, "sizes: 4KiB, 64MiB, …")->delimiter(',');
-  app.add_option("--rounds", settings.rounds, "A B A B …")->check(CLI::Range(1, 1000));
-  app.add_option("--iterations", settings.iterations, "timed, per round; 0: by size")
-      ->check(CLI::Range(0, 100'000));
-  app.add_flag("--in-place", settings.in_place, "for every library");
-  app.add_option("--rebuild", settings.rebuild, "of ours")
-      ->check(CLI::IsMember({"strict", "keep", "fail"}));
-  app.add_flag("--no-peers", settings.without_peers, "ours and the raw ring alone");
-  app.add_option("--mpi-arg", settings.mpi_arguments, "one more word for mpirun; repeatable")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  app.add_option("--raw-mib", settings.raw_mib, "bytes of the raw ring per rank");
-  app.add_option("--timeout-s", settings.timeout_s, "of one round of one size");
-  app.add_option("--json", settings.json, "file to write");
+// False: somebody is asked for whom nobody knows.
+bool note_the_missing(const Settings& settings, const std::vector<Known>& known, Report& report) {
+  for (const Known& one : known) {
+    if (!one.missing.empty()) report.missing[one.name] = one.missing;
+  }
+  for (const std::string& asked : settings.contenders) {
+    const bool there = std::any_of(known.begin(), known.end(),
+                                   [&](const Known& one) { return one.name == asked; });
+    if (there) continue;
+    std::fprintf(stderr, "perf_compare: nobody is called %s: see --list\n", asked.c_str());
+    return false;
+  }
+  return true;
+}
+
+int list(Settings settings) {
+  settings.transports = {"tcp", "shm"};
+  for (const Known& one : known_contenders(settings)) {
+    std::printf("%-13s %s  %s\n", one.name.c_str(), one.transport.c_str(),
+                one.missing.empty() ? "ready" : one.missing.c_str());
+  }
+  return 0;
+}
+
+bool write(bool (*writer)(const Report&, const std::string&), const Report& report,
+           const std::string& path) {
+  if (path.empty() || writer(report, path)) return true;
+  std::fprintf(stderr, "perf_compare: cannot write %s\n", path.c_str());
+  return false;
 }
 
 int compare(const Settings& settings) {
+  if (settings.list) return list(settings);
   Report report;
-  std::vector<size_t> sizes;
-  for (const std::string& text : settings.sizes) {
-    const std::optional<size_t> bytes = bytes_of(text);
-    if (!bytes) return std::fprintf(stderr, "perf_compare: not a size: %s\n", text.c_str()), 2;
-    sizes.push_back(*bytes);
-  }
-  for (int world : settings.worlds) {
-    if (world >= 2 && world <= 64) continue;
-    return std::fprintf(stderr, "perf_compare: 2 to 64 ranks, not %d\n", world), 2;
-  }
+  const std::vector<Known> known = known_contenders(settings);
+  if (!note_the_missing(settings, known, report)) return 2;
   report.cores = cores();
   report.in_place = settings.in_place;
-  report.rebuild = settings.rebuild;
+  report.line_GBps = settings.network.line_MBps / 1e3;
   std::ifstream("/proc/sys/net/ipv4/tcp_congestion_control") >> report.congestion;
-  Settings able = settings;
-  if (!able.without_peers && ::access((own_folder() + "perf_peer_mpi").c_str(), X_OK) != 0) {
-    std::fprintf(stderr, "perf_compare: built without MPI (bench/perf/run.sh installs it)\n");
-    able.without_peers = true;
-  }
-  for (int world : able.worlds) compare_world(able, world, sizes, report);
+  const Scratch scratch;
+  if (scratch.path().empty()) return 1;
+  for (int world : settings.worlds) compare_world(settings, known, world, scratch.path(), report);
   print_table(report, stdout);
-  if (!settings.json.empty() && !write_json(report, settings.json)) {
-    std::fprintf(stderr, "perf_compare: cannot write %s\n", settings.json.c_str());
-    return 1;
-  }
-  return report.failures.empty() ? 0 : 1;
+  const bool written =
+      write(write_json, report, settings.json) & write(write_svg, report, settings.svg);
+  return report.failures.empty() && written ? 0 : 1;
 }
 
 }  // namespace
@@ -228,8 +172,7 @@ int compare(const Settings& settings) {
 
 int main(int argc, char** argv) {
   rhz::perf::Settings settings;
-  CLI::App app{"All-reduce over TCP loopback: Rhizome and its peers, interleaved"};
-  rhz::perf::describe(settings, app);
-  CLI11_PARSE(app, argc, argv);
+  int exit_status = 0;
+  if (!rhz::perf::read_settings(argc, argv, settings, &exit_status)) return exit_status;
   return rhz::perf::compare(settings);
 }

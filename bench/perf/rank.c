@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,11 +15,13 @@
 #include <unistd.h>
 
 #include "bench/perf/congestion.h"
+#include "bench/perf/values.h"
 
 enum {
-  kMarks = 16,      /* elements that change in every iteration */
-  kSamples = 64,    /* further elements that are checked after every iteration */
-  kAlignment = 4096 /* bytes; a page, as most frameworks' tensors of this size have it */
+  kAlignment = 4096, /* bytes; a page, as most frameworks' tensors of this size have it */
+  kKeptBytes =
+      64 << 20, /* larger buffers are freed after a command: other libraries need room for theirs */
+  kMostIterations = 1000000
 };
 
 struct buffers {
@@ -29,11 +30,18 @@ struct buffers {
   size_t bytes;
 };
 
-/* What this rank's buffer holds: numbers that every rank can work out for every other one. */
-struct contents {
-  size_t count;
-  uint64_t base; /* serial of the full refill */
-  uint64_t last; /* serial of the iteration that set the marks */
+struct command {
+  enum perf_collective collective;
+  size_t count_elems;
+  long iterations;
+  int in_place;
+  int ops;
+};
+
+struct outcome {
+  double cpu_seconds;
+  uint64_t tcp_bytes;
+  double* times_us; /* one per iteration */
 };
 
 static double now_us(void) {
@@ -49,161 +57,136 @@ static double cpu_seconds(void) {
          (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-/* In [-1, 1), a multiple of 2^-23: exact in f32. */
-static float value_of(int rank, size_t index, uint64_t serial) {
-  uint64_t x = ((uint64_t)index + 1) * 0x9E3779B97F4A7C15u;
-  x ^= ((serial << 16) + (uint64_t)rank + 1) * 0xD6E8FEB86659FD93u;
-  x ^= x >> 32;
-  x *= 0xD6E8FEB86659FD93u;
-  return (float)((int32_t)(x >> 32) >> 8) * 0x1p-23f;
+static const char* barrier(const struct perf_library* lib) {
+  return lib->calls[PERF_BARRIER](NULL, NULL, 0);
 }
 
-static size_t mark_at(size_t count, int i) { return count * (size_t)(2 * i + 1) / (2 * kMarks); }
-
-static uint64_t serial_at(const struct contents* c, size_t index) {
-  for (int i = 0; i < kMarks; i++) {
-    if (mark_at(c->count, i) == index) return c->last;
-  }
-  return c->base;
-}
-
-static void set_marks(struct contents* c, int rank, float* send, uint64_t serial) {
-  c->last = serial;
-  for (int i = 0; i < kMarks; i++) {
-    size_t at = mark_at(c->count, i);
-    send[at] = value_of(rank, at, serial);
-  }
-}
-
-/* Against float64, whatever the order of the additions: each rounds by at most 2^-24 of what it has
- * added up. */
-static int is_right(int world, const float* recv, size_t index, uint64_t serial) {
-  double sum = 0, magnitude = 0;
-  for (int rank = 0; rank < world; rank++) {
-    double x = value_of(rank, index, serial);
-    sum += x;
-    magnitude += fabs(x);
-  }
-  return fabs((double)recv[index] - sum) <= world * 0x1p-24 * magnitude;
-}
-
-static const char* wrong_at(size_t index, float got) {
-  static char text[96];
-  snprintf(text, sizeof text, "wrong result: element %zu is %.9g", index, (double)got);
-  return text;
-}
-
-static const char* check_all(const struct contents* c, int world, const float* recv) {
-  for (size_t i = 0; i < c->count; i++) {
-    if (!is_right(world, recv, i, c->base)) return wrong_at(i, recv[i]);
-  }
-  return NULL;
-}
-
-static const char* check_some(const struct contents* c, int world, const float* recv) {
-  for (int i = 0; i < kMarks + kSamples; i++) {
-    size_t at = i < kMarks ? mark_at(c->count, i) : (size_t)rand() % c->count;
-    if (!is_right(world, recv, at, serial_at(c, at))) return wrong_at(at, recv[at]);
-  }
-  return NULL;
-}
-
-/* A barrier, then one timed all-reduce: submission to return, on this rank. */
-static const char* one_op(const struct perf_library* lib, const struct buffers* b, size_t count,
-                          int in_place, double* out_us) {
-  if (in_place) memcpy(b->recv, b->send, count * sizeof(float));
-  const char* problem = lib->barrier();
+/* A barrier, then one timed call: submission to return, on this rank. */
+static const char* one_op(const struct perf_library* lib, const struct buffers* b,
+                          const struct command* command, double* out_us) {
+  const float* send = command->in_place ? b->recv : b->send;
+  size_t count = command->count_elems;
+  if (command->in_place) memcpy(b->recv, b->send, count * sizeof(float));
+  const char* problem = barrier(lib);
   if (problem) return problem;
   double begin = now_us();
-  problem = lib->allreduce(in_place ? b->recv : b->send, b->recv, count);
+  problem = command->ops > 1 ? lib->many(send, b->recv, count, command->ops)
+                             : lib->calls[command->collective](send, b->recv, count);
   *out_us = now_us() - begin;
   return problem;
 }
 
 static const char* warm_up(const struct perf_library* lib, const struct buffers* b,
-                           struct contents* c, long iterations, int in_place) {
+                           const struct command* command, const struct perf_contents* c) {
   double ignored;
-  for (size_t i = 0; i < c->count; i++) b->send[i] = value_of(lib->rank, i, c->base);
-  const char* problem = one_op(lib, b, c->count, in_place, &ignored);
-  if (!problem) problem = check_all(c, lib->world, b->recv);
+  perf_fill(c, b->send);
+  const char* problem = one_op(lib, b, command, &ignored);
+  if (!problem) problem = perf_check_all(c, b->recv);
   /* The check takes long enough for TCP to forget its window (slow start after idle): once more,
    * and small ops oftener. */
-  for (long i = 0; !problem && i < 1 + iterations / 10; i++) {
-    problem = one_op(lib, b, c->count, in_place, &ignored);
+  for (long i = 0; !problem && i < 1 + command->iterations / 10; i++) {
+    problem = one_op(lib, b, command, &ignored);
   }
   return problem;
 }
 
 static const char* measure(const struct perf_library* lib, const struct buffers* b,
-                           struct contents* c, long iterations, int in_place, double* times_us,
-                           double* out_cpu) {
-  const char* problem = warm_up(lib, b, c, iterations, in_place);
-  double before = cpu_seconds();
-  for (long i = 0; !problem && i < iterations; i++) {
-    set_marks(c, lib->rank, b->send, c->last + 1);
-    problem = one_op(lib, b, c->count, in_place, &times_us[i]);
-    if (!problem) problem = check_some(c, lib->world, b->recv);
+                           const struct command* command, struct perf_contents* c,
+                           struct outcome* out) {
+  const char* problem = warm_up(lib, b, command, c);
+  double cpu_before = cpu_seconds();
+  uint64_t tcp_before = perf_tcp_bytes();
+  for (long i = 0; !problem && i < command->iterations; i++) {
+    perf_set_marks(c, b->send);
+    problem = one_op(lib, b, command, &out->times_us[i]);
+    if (!problem) problem = perf_check_some(c, b->recv);
   }
-  *out_cpu = cpu_seconds() - before;
+  out->cpu_seconds = cpu_seconds() - cpu_before;
+  out->tcp_bytes = perf_tcp_bytes() - tcp_before;
   /* Nobody goes to sleep in read() while another rank still needs its help to finish. */
-  return problem ? problem : lib->barrier();
+  return problem ? problem : barrier(lib);
 }
 
-static int reserve(struct buffers* b, size_t bytes) {
-  if (bytes <= b->bytes) return 1;
+static void release(const struct perf_library* lib, struct buffers* b) {
+  if (lib->forget) lib->forget();
   free(b->send);
   free(b->recv);
   memset(b, 0, sizeof *b);
+}
+
+static int reserve(const struct perf_library* lib, struct buffers* b, size_t bytes) {
+  if (bytes <= b->bytes) return 1;
+  release(lib, b);
   void *send = NULL, *recv = NULL;
   if (posix_memalign(&send, kAlignment, bytes) || posix_memalign(&recv, kAlignment, bytes)) {
     free(send);
     return 0;
   }
+  memset(send, 0, bytes);
   memset(recv, 0, bytes);
   *b = (struct buffers){send, recv, bytes};
   return 1;
 }
 
+static int understood(const struct perf_library* lib, const char* line, struct command* out) {
+  char name[32];
+  struct command c;
+  if (sscanf(line, "run %31s %zu %ld %d %d", name, &c.count_elems, &c.iterations, &c.in_place,
+             &c.ops) != 5) {
+    return 0;
+  }
+  c.collective = perf_collective_named(name);
+  if (c.collective == PERF_COLLECTIVES || !lib->calls[c.collective]) return 0;
+  if (c.iterations < 1 || c.iterations > kMostIterations || c.ops < 1) return 0;
+  if ((c.count_elems == 0) != (c.collective == PERF_BARRIER)) return 0;
+  if (c.in_place && c.collective != PERF_ALLREDUCE) return 0;
+  if (c.ops > 1 && (c.collective != PERF_ALLREDUCE || !lib->many)) return 0;
+  *out = c;
+  return 1;
+}
+
+static void print_outcome(FILE* out, const struct outcome* outcome, long iterations) {
+  char congestion[32] = "none"; /* also where the launcher's connection is the only one */
+  if (outcome->tcp_bytes > 0) perf_congestion_in_force(congestion, sizeof congestion);
+  fprintf(out, "ok %.6f %" PRIu64 " %s", outcome->cpu_seconds, outcome->tcp_bytes, congestion);
+  for (long i = 0; i < iterations; i++) fprintf(out, " %.2f", outcome->times_us[i]);
+  fprintf(out, "\n");
+}
+
 static void answer(const struct perf_library* lib, FILE* out, const char* line, struct buffers* b,
                    uint64_t* serial) {
-  size_t bytes;
-  long iterations;
-  int in_place;
-  if (sscanf(line, "run %zu %ld %d", &bytes, &iterations, &in_place) != 3 ||
-      bytes < sizeof(float) || bytes % sizeof(float) || iterations < 1 || iterations > 1000000) {
+  struct command command;
+  if (!understood(lib, line, &command)) {
     fprintf(out, "error not understood: %s", line);
     return;
   }
-  double* times_us = malloc((size_t)iterations * sizeof *times_us);
-  if (!times_us || !reserve(b, bytes)) {
-    free(times_us);
+  struct outcome outcome = {0};
+  outcome.times_us = calloc((size_t)command.iterations, sizeof *outcome.times_us);
+  size_t bytes = perf_buffer_bytes(command.collective, command.count_elems, lib->world);
+  if (!outcome.times_us || !reserve(lib, b, bytes)) {
+    free(outcome.times_us);
     fprintf(out, "error out of memory\n");
     return;
   }
-  struct contents c = {bytes / sizeof(float), *serial + 1, *serial + 1};
-  double cpu;
-  const char* problem = measure(lib, b, &c, iterations, in_place, times_us, &cpu);
+  struct perf_contents c = {command.collective,  lib->rank,   lib->world,
+                            command.count_elems, *serial + 1, *serial + 1};
+  const char* problem = measure(lib, b, &command, &c, &outcome);
   *serial = c.last;
   if (problem) {
     fprintf(out, "error %s\n", problem);
   } else {
-    char congestion[32];
-    perf_congestion_in_force(congestion, sizeof congestion);
-    fprintf(out, "ok %.6f %s", cpu, congestion);
-    for (long i = 0; i < iterations; i++) fprintf(out, " %.2f", times_us[i]);
-    fprintf(out, "\n");
+    print_outcome(out, &outcome, command.iterations);
   }
-  free(times_us);
+  free(outcome.times_us);
+  if (b->bytes > kKeptBytes) release(lib, b);
 }
 
-static int connect_abstract(const char* name) {
+static int connect_to(const char* path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  size_t length = strlen(name);
-  if (length + 1 > sizeof address.sun_path) return -1;
-  memcpy(address.sun_path + 1, name, length); /* a zero byte first: no file */
+  if (strlen(path) >= sizeof address.sun_path) return -1;
+  strcpy(address.sun_path, path);
   int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-  socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
-  if (fd >= 0 && connect(fd, (struct sockaddr*)&address, size) != 0) {
+  if (fd >= 0 && connect(fd, (struct sockaddr*)&address, sizeof address) != 0) {
     close(fd);
     return -1;
   }
@@ -212,26 +195,36 @@ static int connect_abstract(const char* name) {
 
 void perf_die_with_parent(void) { prctl(PR_SET_PDEATHSIG, SIGKILL); }
 
+static void say_hello(const struct perf_library* library, FILE* out) {
+  const char* between = "";
+  fprintf(out, "hello %d %d ", library->rank, library->world);
+  for (int i = 0; i < PERF_COLLECTIVES; i++) {
+    if (!library->calls[i]) continue;
+    fprintf(out, "%s%s", between, perf_collective_name((enum perf_collective)i));
+    between = ",";
+  }
+  fprintf(out, "%s %s\n", library->many ? ",many" : "", library->name);
+}
+
 int perf_serve(const struct perf_library* library, const char* socket_name) {
   FILE *in = stdin, *out = stdout;
   if (strcmp(socket_name, "-") != 0) {
-    int fd = connect_abstract(socket_name);
+    int fd = connect_to(socket_name);
     in = fd < 0 ? NULL : fdopen(fd, "r");
     out = fd < 0 ? NULL : fdopen(dup(fd), "w");
     if (!in || !out) {
-      fprintf(stderr, "perf: no driver at @%s: %s\n", socket_name, strerror(errno));
+      fprintf(stderr, "perf: no driver at %s: %s\n", socket_name, strerror(errno));
       return 1;
     }
   }
   signal(SIGPIPE, SIG_IGN);
-  fprintf(out, "hello %d %d %s\n", library->rank, library->world, library->name);
+  say_hello(library, out);
   struct buffers buffers = {0};
   uint64_t serial = 0; /* the same on all ranks: they get the same commands */
   char line[128];
   while (fflush(out) == 0 && fgets(line, sizeof line, in)) {
     answer(library, out, line, &buffers, &serial);
   }
-  free(buffers.send);
-  free(buffers.recv);
+  release(library, &buffers);
   return 0;
 }

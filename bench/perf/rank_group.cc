@@ -20,20 +20,18 @@ constexpr int kGatherMs = 60'000;  // start of a launcher and of all its ranks
 
 }  // namespace
 
-RankGroup::RankGroup(int world) : world_(world), ranks_(static_cast<size_t>(world)) {
-  // An abstract socket whose name the kernel picks: no file to clean up, no collision.
+RankGroup::RankGroup(int world, std::string socket_path)
+    : world_(world), socket_path_(std::move(socket_path)), ranks_(static_cast<size_t>(world)) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  socklen_t size = sizeof address.sun_family;
-  if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::listen(listener_, world) != 0) {
-    fail(std::string("no socket for the ranks: ") + std::strerror(errno));
-    return;
+  if (socket_path_.size() < sizeof address.sun_path) {
+    std::copy(socket_path_.begin(), socket_path_.end(), address.sun_path);
   }
-  size = sizeof address;
-  ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
-  socket_name_.assign(address.sun_path + 1, size - offsetof(sockaddr_un, sun_path) - 1);
+  if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(listener_, world) != 0) {
+    fail("no socket " + socket_path_ + " for the ranks: " + std::strerror(errno));
+  }
 }
 
 RankGroup::~RankGroup() {
@@ -41,6 +39,7 @@ RankGroup::~RankGroup() {
     if (rank.fd >= 0) ::close(rank.fd);  // end of file: they leave
   }
   if (listener_ >= 0) ::close(listener_);
+  ::unlink(socket_path_.c_str());
 }
 
 void RankGroup::start(const std::vector<std::string>& arguments,
@@ -65,7 +64,8 @@ bool RankGroup::accept_one() {
   std::string word;
   int rank = -1;
   int world = 0;
-  hello >> word >> rank >> world >> std::ws;
+  hello >> word >> rank >> world >> collectives_ >> std::ws;
+  collectives_ = "," + collectives_ + ",";
   std::getline(hello, library_);
   const bool known = word == "hello" && world == world_ && rank >= 0 && rank < world_;
   if (!known || ranks_[static_cast<size_t>(rank)].fd >= 0) {
@@ -77,37 +77,50 @@ bool RankGroup::accept_one() {
   return true;
 }
 
-Round RankGroup::run(size_t bytes, int iterations, bool in_place, int timeout_ms) {
+bool RankGroup::supports(perf_collective collective, int ops) const {
+  const auto says = [this](const std::string& word) {
+    return collectives_.find("," + word + ",") != std::string::npos;
+  };
+  return says(perf_collective_name(collective)) &&
+         (ops == 1 || (collective == PERF_ALLREDUCE && says("many")));
+}
+
+Round RankGroup::run(const Command& command, int timeout_ms) {
   Round round;
-  std::ostringstream command;
-  command << "run " << bytes << ' ' << iterations << ' ' << (in_place ? 1 : 0) << '\n';
-  const std::string text = command.str();
+  std::ostringstream line;
+  line << "run " << perf_collective_name(command.collective) << ' ' << command.count_elems << ' '
+       << command.iterations << ' ' << (command.in_place ? 1 : 0) << ' ' << command.ops << '\n';
+  const std::string text = line.str();
   if (!failure_.empty()) return round;
   for (const Connection& rank : ranks_) {
     if (::send(rank.fd, text.data(), text.size(), MSG_NOSIGNAL) < 0) fail("a rank is gone");
   }
-  round.times_us.assign(static_cast<size_t>(iterations), 0);
-  for (size_t i = 0; i < ranks_.size() && failure_.empty(); i++) {
-    const std::string line = read_line(ranks_[i], timeout_ms);
-    std::istringstream words(line);
-    std::string outcome;
-    std::string congestion;
-    double cpu = 0;
-    words >> outcome >> cpu >> congestion;
-    if (outcome != "ok") {
-      fail("rank " + std::to_string(i) + ": " + (line.empty() ? "no answer" : line));
-      break;
-    }
-    round.cpu_seconds += cpu;
-    if (i == 0) round.congestion = congestion;
-    for (double& slowest : round.times_us) {
-      double own = 0;
-      words >> own;
-      slowest = std::max(slowest, own);
-    }
-  }
+  round.times_us.assign(static_cast<size_t>(command.iterations), 0);
+  for (int i = 0; i < world_ && failure_.empty(); i++) read_answer(i, timeout_ms, round);
   if (!failure_.empty()) round.times_us.clear();
   return round;
+}
+
+void RankGroup::read_answer(int rank, int timeout_ms, Round& round) {
+  const std::string line = read_line(ranks_[static_cast<size_t>(rank)], timeout_ms);
+  std::istringstream words(line);
+  std::string outcome;
+  std::string congestion;
+  double cpu = 0;
+  uint64_t tcp_bytes = 0;
+  words >> outcome >> cpu >> tcp_bytes >> congestion;
+  if (outcome != "ok") {
+    fail("rank " + std::to_string(rank) + ": " + (line.empty() ? "no answer" : line));
+    return;
+  }
+  round.cpu_seconds += cpu;
+  round.tcp_bytes += tcp_bytes;
+  if (rank == 0) round.congestion = congestion;
+  for (double& slowest : round.times_us) {
+    double own = 0;
+    words >> own;
+    slowest = std::max(slowest, own);
+  }
 }
 
 std::string RankGroup::read_line(Connection& from, int timeout_ms) {

@@ -1,4 +1,4 @@
-// What was measured, as a table and as JSON.
+// What was measured, and what follows from it.
 #pragma once
 
 #include <cstdio>
@@ -22,27 +22,43 @@ struct Limits {
 
 struct Row {
   int world = 0;
-  size_t bytes = 0;
-  std::string library;  // "ours" or the peer's short name
+  perf_collective collective = PERF_ALLREDUCE;
+  size_t bytes = 0;       // nominal; 0: a barrier
+  std::string contender;  // "ours-tcp"
+  std::string transport;
+  int ops = 1;           // in flight at once
+  bool not_yet = false;  // ours cannot do that collective
   std::vector<Round> rounds;
 
   double quantile_us(double q) const;  // 0: the fastest iteration; of all rounds
-  double busbw_GBps() const;           // 2(N-1)/N · bytes / median time
-  double cpu_seconds_per_GB() const;   // of all ranks, barriers included, per GB of result
+  double busbw_GBps() const;           // as nccl-tests: collective.h
+  double cpu_seconds_per_GB()
+      const;                        // of all ranks, barriers included, per GB of the larger buffer
+  double tcp_bytes_per_op() const;  // of all ranks, sent ones
   size_t iterations() const;
+  size_t buffer_bytes() const;
+  // Most of the payload went over TCP. It settles whether a transport was really forced.
+  bool went_over_tcp() const;
+  bool ours() const { return contender.rfind("ours-", 0) == 0 && ops == 1; }
 };
 
 struct Report {
   int cores = 0;
   std::string congestion;  // the system's
   bool in_place = false;
-  std::string rebuild;
-  std::map<std::string, std::string> libraries;  // short name → version and settings
-  std::map<std::string, std::string> failures;   // "N = 2, ours" → what went wrong
-  std::vector<Row> rows;                         // by world, size; ours first
-  std::map<int, std::vector<Limits>> limits;     // by world; one per round
+  double line_GBps = 0;                          // between namespaces; 0: no such line
+  std::map<std::string, std::string> libraries;  // contender: version and what was forced
+  std::map<std::string, std::string> missing;    // contender: why it does not take part
+  std::map<std::string, std::string> failures;   // "N = 2, ours-tcp": what went wrong
+  std::vector<std::string> notes;
+  std::vector<Row> rows;                      // by world, collective, size, contender
+  std::map<int, std::vector<Limits>> limits;  // by world; one per round
 
   Limits limit_of(int world) const;
+  // What no all-reduce of that row's transport can exceed, GB/s; 0: unknown.
+  double limit_of(const Row& row) const;
+  // Ours in the same line of the table, by transport; null: none, or it has no figure.
+  const Row* ours_beside(const Row& theirs) const;
 };
 
 // Ours / theirs in busbw, > 1: ours is faster. `spread`: the same for each round, sorted.
@@ -53,7 +69,11 @@ struct Ratio {
 Ratio ratio_of(const Row& ours, const Row& theirs);
 
 double median_of(std::vector<double> values);
+std::string size_text(size_t bytes);
+
 void print_table(const Report& report, FILE* out);
+// False: the file cannot be written.
 bool write_json(const Report& report, const std::string& path);
+bool write_svg(const Report& report, const std::string& path);
 
 }  // namespace rhz::perf

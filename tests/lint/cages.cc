@@ -26,7 +26,7 @@ const Cage kCages[] = {
     {"xxHash", {"xxhash.h", "xxh3.h"}, {"runtime/digest/"}},
     {"nlohmann-json", {"nlohmann/"}, {"api/tools/", "bench/", "tests/", "recovery/storage/"}},
     {"CLI11", {"CLI/"}, {"api/tools/", "bench/", "tests/"}},
-    {"GoogleTest", {"gtest/", "gmock/"}, {"tests/"}},
+    {"GoogleTest", {"gtest/", "gmock/"}, {"tests/", "bench/"}},
     {"Google Benchmark", {"benchmark/"}, {"bench/"}},
 };
 
