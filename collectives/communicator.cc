@@ -207,7 +207,7 @@ void Communicator::emit(OpSeq seq, Rank to, LaneClass lane, OutFrame frame) {
   frame.header.epoch = epoch_;
   frame.header.group = kRootGroup;
   frame.header.op_seq = seq;
-  frame.header.full_upto = canary(Rule::kI) ? 0 : full_upto_.value;
+  if (frame.header.kind != Kind::kDone) frame.header.full_upto = full_upto_.value;
   if (Op* op = find(seq)) frame.header.signature = op->signature;
   transport_.send(view_.members[to.value].id, lane, std::move(frame));
 }
@@ -259,7 +259,7 @@ Landing Communicator::on_header(Rank from, const FrameHeader& header) {
 
 void Communicator::on_frame(Time now, Rank from, const FrameHeader& header, Landing&& landing) {
   RHZ_ASSERT("A", header.epoch == epoch_ && !sealed_);
-  if (header.kind == Kind::kDone) return on_done(now, from, header);
+  if (header.kind == Kind::kDone) return on_done(now, header);
   Op* op = find(header.op_seq);
   if (header.kind == Kind::kGrant) {
     const bool bounded = header.op_seq.value < next_seq_.value + 2 * limits_.open_ops;

@@ -135,7 +135,9 @@ class Communicator final : private Outbox {
   // communicator_release.cc
   void progress(Time now, Op& op);
   void announce(Time now);
-  void on_done(Time now, Rank from, const wire::FrameHeader& header);
+  void send_done(Rank to, Rank about, OpSeq op, OpSeq upto);
+  Rank successor() const;
+  void on_done(Time now, const wire::FrameHeader& header);
   bool wave_known(const Op& op) const;
   void free_known(Time now);
   void release(Time now, Op& op);
@@ -170,6 +172,7 @@ class Communicator final : private Outbox {
   Status over_status_;
   Rank rank_ = kNoRank;
   std::vector<Rank> ring_;
+  bool relayed_ = false;       // DONE goes round the ring, not to everybody
   std::vector<OpSeq> first_op_;  // by rank
   std::map<Epoch, Past> past_;
 

@@ -92,6 +92,7 @@ void Communicator::install(Time now, const View& view, const Resolution& resolut
   RHZ_ASSERT("V1", rank_ != kNoRank);
   const GroupResolution& group = resolution.groups.front();
   ring_ = group.ring;
+  relayed_ = group.relayed;
   first_op_ = group.first_op;
   Past& past = past_[epoch_];
   for (const MemberInfo& member : view.members) {

@@ -45,20 +45,38 @@ void Communicator::announce(Time) {
   std::vector<OpSeq> beyond;
   for (const auto& [seq, op] : ops_)
     if (op->full && seq >= full_upto_) beyond.push_back(seq);
-  if (beyond.empty()) beyond.push_back(full_upto_ == OpSeq(0) ? kNoOp : OpSeq(full_upto_.value - 1));
+  if (beyond.empty() && full_upto_ != OpSeq(0)) beyond.push_back(OpSeq(full_upto_.value - 1));
+  const OpSeq upto = canary(Rule::kI) ? OpSeq(0) : full_upto_;
   for (OpSeq seq : beyond) {
-    if (seq == kNoOp) continue;
-    for (uint32_t r = 0; r < view_.size(); ++r) {
-      if (Rank(r) == rank_) continue;
-      OutFrame done;
-      done.header.kind = Kind::kDone;
-      emit(seq, Rank(r), LaneClass::kExpress, std::move(done));
+    if (relayed_) {
+      send_done(successor(), rank_, seq, upto);
+      continue;
     }
+    for (uint32_t r = 0; r < view_.size(); ++r) send_done(Rank(r), rank_, seq, upto);
   }
 }
 
-void Communicator::on_done(Time now, Rank from, const FrameHeader& header) {
-  wave_.done(from, header.op_seq, OpSeq(header.full_upto));
+Rank Communicator::successor() const {
+  const auto at = std::find(ring_.begin(), ring_.end(), rank_) - ring_.begin();
+  return ring_[(static_cast<size_t>(at) + 1) % ring_.size()];
+}
+
+// What `about` has said, by this rank or by that one itself.
+void Communicator::send_done(Rank to, Rank about, OpSeq op, OpSeq upto) {
+  if (to == rank_ || to == about) return;
+  OutFrame done;
+  done.header.kind = Kind::kDone;
+  done.header.chunk = ChunkIndex(about.value);
+  done.header.full_upto = upto.value;
+  emit(op, to, LaneClass::kExpress, std::move(done));
+}
+
+void Communicator::on_done(Time now, const FrameHeader& header) {
+  const Rank about(header.chunk.value);
+  if (about.value >= view_.size() || about == rank_) return;
+  const OpSeq op = header.op_seq, upto(header.full_upto);
+  // Only what is new travels on, so that it stops where it began.
+  if (wave_.done(about, op, upto) && relayed_) send_done(successor(), about, op, upto);
   free_known(now);
 }
 

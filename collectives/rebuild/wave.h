@@ -12,14 +12,16 @@ class Wave {
  public:
   // A new epoch: nothing is known.
   void reset(uint32_t world) { known_.assign(world, {}); }
-  // DONE(op) of a rank, which also says that all ops below `upto` are full or over there.
-  void done(Rank rank, OpSeq op, OpSeq upto) {
+  // DONE(op) of a rank, which also says that all ops below `upto` are full or over there.  False: nothing that was not known.
+  bool done(Rank rank, OpSeq op, OpSeq upto) {
     Known& known = known_[rank.value];
+    const bool news = upto > known.upto || (op != kNoOp && !knows(rank, op));
     if (upto > known.upto) {
       known.upto = upto;
       known.beyond.erase(known.beyond.begin(), known.beyond.lower_bound(upto));
     }
     if (op != kNoOp && op >= known.upto) known.beyond.insert(op);
+    return news;
   }
   bool knows(Rank rank, OpSeq op) const {
     const Known& known = known_[rank.value];

@@ -39,6 +39,8 @@ struct GroupResolution {
   OpSeq admit_ended = kNoOp;     // the admit op that this resolution ends
   std::vector<OpDecision> ops;   // rising; ops not named and begun by nobody start afresh
   std::vector<AnsweredFail> answered;
+  // Some pair of members cannot reach each other.  The ring avoids such edges, and DONE travels on it from rank to rank.
+  bool relayed = false;
   friend bool operator==(const GroupResolution&, const GroupResolution&) = default;
 };
 

@@ -29,6 +29,7 @@ class GroupResolver {
   GroupResolver(const ResolveInput& in, ResolveOutput& out) : in_(in), out_(out) {
     result_.group = kRootGroup;
     result_.ring = in.ring;
+    result_.relayed = in.relayed;
     result_.first_op = in.first_op;
     result_.admit_ended = in.admit_ended;
   }

@@ -16,6 +16,7 @@ struct ResolveInput {
   std::vector<const SealReport*> reports;  // by rank, of every member (rule F)
   std::vector<OpSeq> first_op;            // by rank, root group
   std::vector<Rank> ring;
+  bool relayed = false;                   // the ring avoids a broken edge
   OpSeq admit_ended = kNoOp;
   std::vector<OpDecision> aborts;         // of older resolutions, not yet ended everywhere
   // Members of that view who took part in that op: the contributors of a value of that lineage.

@@ -112,7 +112,7 @@ class Coordinator {
   Duration grace(const Peer& peer) const;
   bool silent(const Peer& peer, Time now) const;
   bool node_fault(PeerId id, Time now) const;
-  std::vector<PeerId> unroutable() const;
+  std::vector<PeerId> unroutable(View left) const;
   Time watch_members(Time now);
   Time watch_all_gone(Time now);
   Time watch_seal(Time now);
@@ -122,7 +122,7 @@ class Coordinator {
   // coordinator_views.cc: views and resolutions
   void maybe_first_view(Time now);
   void new_view(Time now, std::vector<MemberInfo> members, std::string cause);
-  void remove(Time now, const std::vector<PeerId>& ids, const std::string& cause);
+  void remove(Time now, std::vector<PeerId> ids, std::string cause);
   void close_run();
   void sealed(Time now, Peer& peer, const SealedMessage& message);
   void maybe_resolve(Time now);

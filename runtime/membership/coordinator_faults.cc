@@ -55,8 +55,7 @@ std::vector<std::pair<Rank, Rank>> Coordinator::broken_edges(const View& view) c
 }
 
 // No ring avoids the broken edges: the member with most of them goes; of equals the one in the higher slot.
-std::vector<PeerId> Coordinator::unroutable() const {
-  View left = view_;
+std::vector<PeerId> Coordinator::unroutable(View left) const {
   std::vector<PeerId> out;
   while (left.size() > 1 && make_ring(left.size(), broken_edges(left)).empty()) {
     std::vector<uint32_t> count(left.size(), 0);
@@ -97,9 +96,7 @@ void Coordinator::judge(Time now) {
     return remove(now, dead, cause);
   }
   if (!rerouted) return;
-  if (const auto out = unroutable(); !out.empty())
-    return remove(now, out, "unreachable by the others: slot " +
-                                std::to_string(peers_.at(out[0]).info.slot.value));
+  if (!unroutable(view_).empty()) return remove(now, {}, "");
   new_view(now, view_.members, "rerouted around a broken edge");
 }
 

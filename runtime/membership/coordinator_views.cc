@@ -51,13 +51,21 @@ void Coordinator::new_view(Time now, std::vector<MemberInfo> members, std::strin
   while (history_.size() > kMaxHistory) history_.erase(history_.begin());
 }
 
-void Coordinator::remove(Time now, const std::vector<PeerId>& ids, const std::string& cause) {
-  std::vector<MemberInfo> members;
-  for (const MemberInfo& member : view_.members)
-    if (std::find(ids.begin(), ids.end(), member.id) == ids.end()) members.push_back(member);
+// And whoever cannot be reached any more without them: the ring that avoids a broken edge may have led through one of these.
+void Coordinator::remove(Time now, std::vector<PeerId> ids, std::string cause) {
+  View left = view_;
+  auto drop = [&](PeerId id) {
+    std::erase_if(left.members, [&](const MemberInfo& member) { return member.id == id; });
+  };
+  for (PeerId id : ids) drop(id);
+  for (PeerId id : unroutable(left)) {
+    drop(id);
+    ids.push_back(id);
+    cause += (cause.empty() ? "" : "; ") + ("unreachable by the others: slot " + std::to_string(peers_.at(id).info.slot.value));
+  }
   for (PeerId id : ids)
     if (!peers_.at(id).leaving) evidence_at_ = std::min(evidence_at_, now);
-  new_view(now, std::move(members), cause);
+  new_view(now, std::move(left.members), cause);
   for (PeerId id : ids) {
     const Peer& peer = peers_.at(id);
     if (peer.session != 0) {
@@ -111,7 +119,9 @@ void Coordinator::maybe_resolve(Time now) {
                              : admit_open_            ? admit_op_.next()
                                                       : OpSeq(0));
   }
-  input.ring = make_ring(view_.size(), broken_edges(view_));
+  const auto broken = broken_edges(view_);
+  input.relayed = !broken.empty();
+  input.ring = make_ring(view_.size(), broken);
   if (input.ring.empty()) input.ring = make_ring(view_.size(), {});
   input.admit_ended = admit_open_ ? admit_op_ : kNoOp;
   input.aborts = aborts_;

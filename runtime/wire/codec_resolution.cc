@@ -55,6 +55,7 @@ void write_group(Writing& out, schema::GroupResolution::Builder to, const GroupR
   to.setGroup(from.group.value);
   write_numbers(to.initRing(out.count(from.ring.size(), kMaxPeers)), from.ring);
   write_numbers(to.initFirstOp(out.count(from.first_op.size(), kMaxPeers)), from.first_op);
+  to.setRelayed(from.relayed);
   to.setAdmitEnded(from.admit_ended.value);
   write_list(out, to.initOps(out.count(from.ops.size(), kMaxOps)), from.ops, write_decision);
   write_list(out, to.initAnswered(out.count(from.answered.size(), kMaxOps)), from.answered,
@@ -66,6 +67,7 @@ GroupResolution read_group(Reading& in, schema::GroupResolution::Reader from) {
   to.group = GroupId(from.getGroup());
   to.ring = read_numbers<Rank>(in, from.getRing(), kMaxPeers, "ring");
   to.first_op = read_numbers<OpSeq>(in, from.getFirstOp(), kMaxPeers, "first ops");
+  to.relayed = from.getRelayed();
   to.admit_ended = OpSeq(from.getAdmitEnded());
   to.ops = read_list(in, from.getOps(), kMaxOps, "ops", read_decision);
   to.answered = read_list(in, from.getAnswered(), kMaxOps, "answered fails", read_answered);

@@ -89,6 +89,7 @@ struct GroupResolution {
   admitEnded @3 :UInt64;            # the admit op that this resolution ends, or noOp
   ops @4 :List(OpDecision);         # rising
   answered @5 :List(AnsweredFail);
+  relayed @6 :Bool;                 # some pair of members has no edge: DONE travels on the ring
 }
 
 struct Resolution {

@@ -27,7 +27,7 @@ enum class Kind : uint8_t {
   kHelloAck = 2,   // answer; lane_seq: highest frame consumed on this lane, payload: Refusal or empty
   kPartial = 3,    // a sum on its way to the chunk's owner
   kResult = 4,     // a final value on its way round
-  kDone = 5,       // op_seq, and all ops < full_upto, are full at the sender in this epoch
+  kDone = 5,       // op_seq, and all ops < full_upto, are full at rank `chunk` in this epoch
   kGrant = 6,      // the receiver has begun the op: bulk may flow
   kCredit = 7,     // lane_seq: highest frame consumed; against the direction of the lane
   kVoid = 8,       // takes the place of a frame whose op has ended; length 0
@@ -51,7 +51,7 @@ struct FrameHeader {
   SegmentIndex segment;
   uint32_t key_id = 0;     // 0: not sealed
   uint64_t lane_seq = 0;   // number of the frame in its lane, dense from 1; 0: not numbered
-  uint64_t full_upto = 0;  // leading ops of the group that are full or ended at the sender
+  uint64_t full_upto = 0;  // leading ops of the group that are full or ended at the sender; DONE: at rank `chunk`
   uint64_t signature = 0;  // of the op (collectives/op.h); 0: none
   std::array<std::byte, 16> tag{};  // authentication tag, zero while key_id is 0
 

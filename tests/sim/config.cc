@@ -20,6 +20,7 @@ constexpr Kind kKinds[kFaults] = {
     {"partition", true, 0.3, 10},
     {"one-way", true, 0.3, 10},
     {"edge", true, 0.3, 10},
+    {"break", true, 0.3, 3},
     {"isolate", true, 0.3, 10},
     {"join", true, 1, 40},
     {"leave", true, 0.5, 20},

@@ -20,6 +20,7 @@ enum class Fault : uint8_t {
   kPartition,  // of two sides, symmetric
   kOneWay,     // as kPartition, in one direction
   kEdge,       // between two peers
+  kBreak,      // as kEdge, and nothing ever mends it
   kIsolate,    // one peer from everybody
   kJoin,
   kLeave,

@@ -27,6 +27,7 @@ void Cluster::strike(Fault fault) {
     case Fault::kPartition:
     case Fault::kOneWay:
     case Fault::kEdge:
+    case Fault::kBreak:
     case Fault::kIsolate: struck = strike_network(fault); break;
     case Fault::kCoordinatorCrash:
     case Fault::kCoordinatorPause:
@@ -125,7 +126,7 @@ bool Cluster::strike_network(Fault fault) {
     pairs.emplace_back(a, b);
     if (both) pairs.emplace_back(b, a);
   };
-  if (fault == Fault::kEdge) {
+  if (fault == Fault::kEdge || fault == Fault::kBreak) {
     const size_t a = world_.faults.below(all.size()), b = world_.faults.below(all.size());
     if (a == b) return false;
     cut(all[a], all[b]);
@@ -144,6 +145,8 @@ bool Cluster::strike_network(Fault fault) {
   }
   world_.trace(fault_name(fault), static_cast<int>(pairs.front().first), pairs.front().second,
                pairs.size());
+  if (fault == Fault::kBreak)
+    for (auto [from, to] : pairs) network_.sever(from, to);
   const Duration suspicion = milliseconds(config_.run.suspicion_ms);
   cut_for(pairs, World::between(world_.faults, milliseconds(5), 5 * suspicion));
   return true;

@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -37,10 +38,13 @@ class Network {
   void carry(const StreamRef& stream, Action deliver);
   Duration latency(NodeIndex from, NodeIndex to);
 
-  bool is_cut(NodeIndex from, NodeIndex to) const { return cuts_.contains({from, to}); }
+  bool is_cut(NodeIndex from, NodeIndex to) const {
+    return cuts_.contains({from, to}) || severed_.contains({from, to});
+  }
   void cut(NodeIndex from, NodeIndex to) { ++cuts_[{from, to}]; }
   void mend(NodeIndex from, NodeIndex to);
-  void mend_all();
+  void sever(NodeIndex from, NodeIndex to) { severed_.insert({from, to}); }  // for good
+  void mend_all();  // but what is severed
   // Everything to and from this process takes so many times as long.
   void slow(NodeIndex who, double factor) { slow_[who] = factor; }
 
@@ -51,6 +55,7 @@ class Network {
   World& world_;
   const Config& config_;
   std::map<std::pair<NodeIndex, NodeIndex>, uint32_t> cuts_;
+  std::set<std::pair<NodeIndex, NodeIndex>> severed_;
   std::map<NodeIndex, double> slow_;
   std::vector<StreamRef> held_;
 };

@@ -109,6 +109,7 @@ void SimTransport::leave(PeerId to, LaneClass lane_class) {
         there->arrive(directory.id_of(from_index), lane_class, std::move(*in));
     });
   });
+  if (network_.is_cut(self_, target)) watch_cut(to);
   if (lane.queue.empty()) return;
   lane.leaving = true;
   const Duration delay =
@@ -251,6 +252,20 @@ void SimTransport::said_goodbye(PeerId id) {
   Peer& sender = peer(id);
   sender.said_goodbye = true;
   if (sender.named && events_) events_->on_goodbye(id);
+}
+
+// Something was sent that a cut holds up: the connection breaks, is not made, or stalls.
+void SimTransport::watch_cut(PeerId id) {
+  if (std::exchange(peer(id).watched, true)) return;
+  const Duration suspicion = milliseconds(config_.run.suspicion_ms);
+  const auto evidence = static_cast<Evidence>(2 + world_.latency.below(3));
+  const Duration delay = World::between(world_.latency, suspicion / 2, 3 * suspicion);
+  world_.after(delay, [this, self = self_, &directory = directory_, id, evidence] {
+    directory.run(self, [this, id, evidence] {
+      peer(id).watched = false;
+      if (network_.is_cut(self_, index_of(id))) lost(id, evidence);
+    });
+  });
 }
 
 // Whoever names a process that is gone finds out: at once when it can be reached, else when the

@@ -59,6 +59,7 @@ class SimTransport final : public Transport {
   struct Peer {
     PeerId id;
     bool named = false, told_down = false, said_goodbye = false;
+    bool watched = false;  // whether what it was sent gets through
     Lane lanes[2];
   };
 
@@ -68,6 +69,7 @@ class SimTransport final : public Transport {
   void offer(PeerId from, LaneClass lane);
   void offer_later(PeerId from, LaneClass lane, Duration delay);
   void land(PeerId from, LaneClass lane);
+  void watch_cut(PeerId id);
   static bool is_op_frame(wire::Kind kind);
   static bool reads_caller_memory(const Out& out) {
     return !out.copied && !out.frame.keep && !out.frame.payload.empty();

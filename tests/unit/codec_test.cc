@@ -53,7 +53,8 @@ Resolution resolution() {
                        {OpSeq(0), OpSeq(4), OpSeq(1ull << 40)},
                        kNoOp,
                        decisions(),
-                       {{{1, 2}, OpSeq(11)}, {{3, 4}, OpSeq(12)}}};
+                       {{{1, 2}, OpSeq(11)}, {{3, 4}, OpSeq(12)}},
+                       true};
   GroupResolution other{GroupId(9), {Rank(1)}, {OpSeq(3)}, OpSeq(17), {}, {}};
   return {Epoch(7), {root, other}};
 }

@@ -116,6 +116,25 @@ TEST(Coordinator, DoesNotEvictOnOneSoftAccusationOfAPeerThatItHears) {
   EXPECT_EQ(office.core.view().size(), 4u);
 }
 
+// The ring 0 1 2 3 becomes one that avoids the edge; without rank 3 there is none.
+TEST(Coordinator, AvoidsABrokenEdgeAndRemovesWhoeverIsBehindItWhenNoRingDoesAnyMore) {
+  Office office(config_of(4));
+  office.found(4);
+  office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(1), 2, false});
+  office.advance(milliseconds(150));
+  EXPECT_EQ(office.core.view().size(), 4u);
+  for (uint32_t n = 0; n < 4; ++n) office.seal(n);
+  const auto* resolve = std::get_if<ResolveRecord>(&office.log.back().record);
+  ASSERT_TRUE(resolve);
+  EXPECT_TRUE(resolve->resolution.groups[0].relayed);
+  EXPECT_EQ(resolve->resolution.groups[0].ring, (std::vector<Rank>{Rank(0), Rank(2), Rank(1), Rank(3)}));
+  office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(3), 1, false});
+  office.core.disconnected(office.now, 4);
+  office.advance(milliseconds(4));
+  EXPECT_EQ(office.core.view().size(), 2u);
+  EXPECT_TRUE(office.core.view().contains(Office::id(2)));
+}
+
 TEST(Coordinator, IgnoresAccusationsOfAnOlderEpoch) {
   Office office(config_of(2));
   office.found(2);

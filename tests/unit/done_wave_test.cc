@@ -1,0 +1,132 @@
+// Communicators of four ranks, wired in memory, two of which cannot reach each other: docs/protocol.md, "Release".
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <deque>
+
+#include "collectives/communicator.h"
+
+namespace rhz {
+namespace {
+
+constexpr uint32_t kWorld = 4;
+
+PeerId id_of(uint32_t rank) { return {7, rank + 1}; }
+
+struct Sent {
+  uint32_t from, to;
+  wire::FrameHeader header;
+  std::vector<std::byte> bytes;
+};
+
+struct Port final : Transport {
+  Port(std::deque<Sent>& wire, uint32_t self) : wire(wire), self(self) {}
+  void send(PeerId to, LaneClass, OutFrame frame) override {
+    frame.header.length = static_cast<uint32_t>(frame.payload.size());
+    wire.push_back({self, static_cast<uint32_t>(to.low - 1), frame.header,
+                    {frame.payload.begin(), frame.payload.end()}});
+  }
+  void set_events(TransportEvents*) override {}
+  std::vector<std::string> endpoints() const override { return {}; }
+  void set_peers(std::span<const PeerAddress>, std::span<const PeerId>) override {}
+  bool quiesce() override { return true; }
+  void release_op(GroupId, OpSeq) override {}
+  void resume() override {}
+  void close(Time, std::function<void()>) override {}
+  Time tick(Time) override { return kNever; }
+  TransportCounters counters() const override { return {}; }
+  std::deque<Sent>& wire;
+  uint32_t self;
+};
+
+struct Ended final : OpCompletion {
+  void released(const OpOutcome& outcome) override { ok = outcome.status.is_ok(); }
+  void finalised(const Status&) override { final = true; }
+  bool ok = false, final = false;
+};
+
+// One op of rule a on every rank, in a view whose ring avoids the edge between ranks 0 and 2.
+struct World {
+  explicit World(bool relayed) {
+    RunConfig config;
+    config.world = kWorld;
+    config.retain_bytes = 0;
+    View view;
+    view.epoch = Epoch(1);
+    Resolution resolution;
+    resolution.epoch = Epoch(1);
+    GroupResolution root;
+    root.relayed = relayed;
+    for (uint32_t r = 0; r < kWorld; ++r) {
+      view.members.push_back({id_of(r), Slot(r), 0, {}});
+      root.ring.push_back(Rank(r));
+      root.first_op.push_back(OpSeq(0));
+    }
+    resolution.groups.push_back(root);
+    for (uint32_t r = 0; r < kWorld; ++r) {
+      ports.push_back(std::make_unique<Port>(wire, r));
+      ranks.push_back(std::make_unique<Communicator>(id_of(r), *ports[r], pool));
+      ranks[r]->set_config(config);
+      ranks[r]->install(Time{}, view, resolution);
+    }
+    for (uint32_t r = 0; r < kWorld; ++r) {
+      OpSpec spec;
+      spec.dtype = reduce::Dtype::u64;
+      spec.count = 1;
+      spec.send = reinterpret_cast<const std::byte*>(&input[r]);
+      spec.recv = reinterpret_cast<std::byte*>(&output[r]);
+      ranks[r]->submit(Time{}, spec, &ended[r]);
+    }
+    while (!wire.empty()) deliver();
+  }
+  void deliver() {
+    const Sent sent = std::move(wire.front());
+    wire.pop_front();
+    done_frames += sent.header.kind == wire::Kind::kDone;
+    if (sent.from + sent.to == 2 && sent.from != sent.to) return;  // 0 and 2: broken
+    Communicator& to = *ranks[sent.to];
+    Landing landing = to.on_header(Rank(sent.from), sent.header);
+    if (landing.verdict != Landing::Verdict::kInto) return;
+    if (!sent.bytes.empty()) std::memcpy(landing.into, sent.bytes.data(), sent.bytes.size());
+    to.on_frame(Time{}, Rank(sent.from), sent.header, std::move(landing));
+  }
+
+  BufferPool pool;
+  std::deque<Sent> wire;
+  std::vector<std::unique_ptr<Port>> ports;
+  std::vector<std::unique_ptr<Communicator>> ranks;
+  uint64_t input[kWorld] = {1, 10, 100, 1000}, output[kWorld] = {};
+  Ended ended[kWorld];
+  uint32_t done_frames = 0;
+};
+
+TEST(DoneWave, GoesRoundTheRingWhenTwoMembersCannotReachEachOther) {
+  World world(/*relayed=*/true);
+  for (uint32_t r = 0; r < kWorld; ++r) {
+    EXPECT_TRUE(world.ended[r].ok && world.ended[r].final) << r;
+    EXPECT_EQ(world.output[r], 1111u);
+    EXPECT_TRUE(world.ranks[r]->idle());
+  }
+  EXPECT_EQ(world.done_frames, kWorld * (kWorld - 1)) << "as many frames as when everybody tells everybody";
+}
+
+TEST(DoneWave, IsNotKnownToTheEndsOfABrokenEdgeThatNobodyRoutedAround) {
+  World world(/*relayed=*/false);
+  EXPECT_FALSE(world.ended[0].ok);
+  EXPECT_TRUE(world.ended[1].ok);
+  EXPECT_FALSE(world.ended[2].ok);
+}
+
+TEST(DoneWave, IgnoresADoneAboutARankThatIsNotThere) {
+  World world(/*relayed=*/true);
+  wire::FrameHeader header;
+  header.kind = wire::Kind::kDone;
+  header.epoch = Epoch(1);
+  header.chunk = ChunkIndex(kWorld);
+  header.full_upto = 99;
+  world.ranks[0]->on_frame(Time{}, Rank(1), header, world.ranks[0]->on_header(Rank(1), header));
+  EXPECT_TRUE(world.wire.empty());
+}
+
+}  // namespace
+}  // namespace rhz
