@@ -1,4 +1,5 @@
-// Communicators of four ranks, wired in memory, two of which cannot reach each other: docs/protocol.md, "Release".
+// Communicators of four ranks, wired in memory, two of which cannot reach each other:
+// docs/protocol.md, "Release".
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -23,7 +24,9 @@ struct Port final : Transport {
   Port(std::deque<Sent>& wire, uint32_t self) : wire(wire), self(self) {}
   void send(PeerId to, LaneClass, OutFrame frame) override {
     frame.header.length = static_cast<uint32_t>(frame.payload.size());
-    wire.push_back({self, static_cast<uint32_t>(to.low - 1), frame.header,
+    wire.push_back({self,
+                    static_cast<uint32_t>(to.low - 1),
+                    frame.header,
                     {frame.payload.begin(), frame.payload.end()}});
   }
   void set_events(TransportEvents*) override {}
@@ -107,7 +110,8 @@ TEST(DoneWave, GoesRoundTheRingWhenTwoMembersCannotReachEachOther) {
     EXPECT_EQ(world.output[r], 1111u);
     EXPECT_TRUE(world.ranks[r]->idle());
   }
-  EXPECT_EQ(world.done_frames, kWorld * (kWorld - 1)) << "as many frames as when everybody tells everybody";
+  EXPECT_EQ(world.done_frames, kWorld * (kWorld - 1))
+      << "as many frames as when everybody tells everybody";
 }
 
 TEST(DoneWave, IsNotKnownToTheEndsOfABrokenEdgeThatNobodyRoutedAround) {
