@@ -27,6 +27,7 @@ struct CommunicatorNews {
     Status status;
   };
   std::vector<Failed> failed;      // FAIL(op) raised here
+  std::vector<OpSeq> withdrawn;    // released after all: their FAIL is not to be repeated
   std::vector<OpSeq> ended;        // ops that are over here
   OpSeq admit_begun = kNoOp;       // this member stands at its admit op
 };

@@ -125,6 +125,7 @@ void Communicator::release(Time now, Op& op) {
   RHZ_ASSERT("O4", !op.released);
   op.executor->deliver();
   op.released = true;
+  if (!op.fail.is_ok()) news_.withdrawn.push_back(op.seq);
   op.fail = Status::ok();
   op.outcome.status = Status::ok();
   op.outcome.last_epoch = epoch_;

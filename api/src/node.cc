@@ -95,6 +95,7 @@ void Node::settle(Time now) {
 bool Node::heed_news(Time now) {
   CommunicatorNews news = comm_.take_news();
   for (auto& failed : news.failed) member_.fail(now, kRootGroup, failed.seq, failed.status);
+  for (OpSeq seq : news.withdrawn) member_.op_ended(kRootGroup, seq);
   for (OpSeq seq : news.ended) {
     member_.op_ended(kRootGroup, seq);
     if (seq != admit_op_) continue;

@@ -14,5 +14,15 @@ void set_assert_hook(AssertHook hook, void* context);
 
 }  // namespace rhz
 
+#if defined(RHZ_CANARY)
+namespace rhz {
+// A bug is planted, and an oracle of the simulator has to find it, not the cores themselves.
+bool assertions_pass();
+}  // namespace rhz
+#define RHZ_ASSERT(invariant, condition)          \
+  ((condition) || ::rhz::assertions_pass() ? void(0) \
+                                           : ::rhz::assert_failed(invariant, #condition, __FILE__, __LINE__))
+#else
 #define RHZ_ASSERT(invariant, condition) \
   ((condition) ? void(0) : ::rhz::assert_failed(invariant, #condition, __FILE__, __LINE__))
+#endif

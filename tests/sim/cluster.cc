@@ -72,7 +72,7 @@ void Cluster::look() {
 bool Cluster::settled() const {
   for (NodeIndex who : living()) {
     const Process& process = *processes_[who];
-    if (process.ended() || !process.joined()) continue;
+    if (process.ended() || !process.joined() || stuck_.contains(who)) continue;
     if (const_cast<Process&>(process).trainer().leaving()) return false;
     if (!const_cast<Process&>(process).trainer().done() || !process.node().idle()) return false;
   }
@@ -118,11 +118,15 @@ Outcome Cluster::run() {
   outcome_.aborted = oracles_.aborts();
   outcome_.steps = last;
   outcome_.views = oracles_.newest().epoch.value;
-  outcome_.churn += coordinator_.crashes_at_appends();
-  outcome_.entered = oracles_.entries();
+  outcome_.entered = oracles_.entered_count();
+  outcome_.removed = oracles_.removed_count();
+  outcome_.rerouted = oracles_.rerouted_count();
+  outcome_.restarts = coordinator_.restarts();
+  outcome_.churn = outcome_.entered + outcome_.removed + outcome_.rerouted + outcome_.restarts;
   outcome_.members = oracles_.members_seen();
   outcome_.deserted = std::none_of(processes_.begin(), processes_.end(), [this](const auto& p) {
-    return p->alive() && !p->ended() && oracles_.is_member(p->self());
+    return p->alive() && !p->ended() && oracles_.is_member(p->self()) &&
+           !stuck_.contains(p->self());
   });
   return outcome_;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,9 +15,12 @@ struct Outcome {
   std::string violation;  // empty: none
   uint64_t hash = 0, events = 0, churn = 0;
   uint64_t released = 0, rebuilt = 0, aborted = 0, steps = 0, views = 0;
-  uint64_t entered = 0, members = 0,
-           deserted = 0;  // joins completed; sum over views; 1: nobody was left
+  uint64_t members = 0, deserted = 0;  // sum over views; 1: nobody was left
+  // Churn: members that entered and that went, rings that were laid around an edge, coordinators
+  // that began anew.
+  uint64_t entered = 0, removed = 0, rerouted = 0, restarts = 0;
   uint64_t faults[kFaults] = {};
+  std::vector<std::pair<Fault, uint32_t>> blows;  // that fell, by kind and number
 };
 
 class Cluster final : public Directory {
@@ -43,15 +47,23 @@ class Cluster final : public Directory {
 
   // faults.cc
   void arm_faults();
-  void arm(Fault fault);
+  void arm(Fault fault, std::shared_ptr<Prng> when);
   void strike(Fault fault);
-  bool strike_peer(Fault fault);
-  bool strike_network(Fault fault);
-  bool strike_coordinator(Fault fault);
-  void cut_for(const std::vector<std::pair<NodeIndex, NodeIndex>>& pairs, Duration time);
-  void heal();
-  NodeIndex victim();
+  bool strike_peer(Fault fault, Prng& dice);
+  bool strike_coordinator(Fault fault, Prng& dice);
+  void pause_for(NodeIndex who, Duration time);
+  std::vector<NodeIndex> hale() const;
+  NodeIndex victim(Prng& dice) const;
+  NodeIndex caller(Prng& dice) const;
   void replenish();
+
+  // faults_network.cc
+  bool strike_network(Fault fault, Prng& dice);
+  void cut_for(const std::vector<std::pair<NodeIndex, NodeIndex>>& pairs, Duration time,
+               Prng& dice);
+  void stun(NodeIndex who, Prng& dice);
+  void break_late(const std::vector<NodeIndex>& core, Prng& dice);
+  void heal();
 
   const Config config_;
   World world_;
@@ -60,6 +72,8 @@ class Cluster final : public Directory {
   CoordinatorHost coordinator_;
   std::vector<std::unique_ptr<Process>> processes_;  // by NodeIndex; the gone ones too
   bool healing_ = false;
+  std::set<NodeIndex> stuck_;  // stand still for good
+  uint32_t blows_[kFaults] = {};
   Outcome outcome_;
 };
 

@@ -9,28 +9,17 @@ namespace {
 
 struct Kind {
   const char* name;
-  bool churn;
   double low, high;  // per second of virtual time
 };
 // Rates reach from "once in a while" to "again before the last one is healed".
 constexpr Kind kKinds[kFaults] = {
-    {"crash", true, 0.5, 40},
-    {"pause", false, 0.5, 40},
-    {"long-pause", true, 0.5, 20},
-    {"partition", true, 0.3, 10},
-    {"one-way", true, 0.3, 10},
-    {"edge", true, 0.3, 10},
-    {"break", true, 0.3, 3},
-    {"isolate", true, 0.3, 10},
-    {"join", true, 1, 40},
-    {"leave", true, 0.5, 20},
-    {"coordinator", true, 0.5, 40},
-    {"coordinator-pause", false, 0.3, 10},
-    {"accuse", false, 0.5, 20},
-    {"slow", false, 0.3, 10},
-    {"control-reset", false, 0.5, 20},
-    {"cancel", false, 0.5, 40},
-    {"cut-log", false, 0.5, 20},
+    {"crash", 0.5, 40},         {"pause", 0.5, 40},       {"long-pause", 0.5, 20},
+    {"partition", 0.3, 10},     {"one-way", 0.3, 10},     {"edge", 0.3, 10},
+    {"break", 0.3, 3},          {"isolate", 0.3, 10},     {"join", 1, 40},
+    {"leave", 0.5, 20},         {"coordinator", 0.5, 40}, {"coordinator-pause", 0.3, 10},
+    {"zombie", 0.3, 5},         {"accuse", 0.5, 20},      {"slow", 0.3, 10},
+    {"control-reset", 0.5, 20}, {"reset", 0.5, 40},       {"cancel", 0.5, 40},
+    {"cut-log", 0.5, 20},
 };
 
 template <class T, size_t N>
@@ -41,15 +30,14 @@ T pick(Prng& random, const T (&values)[N]) {
 }  // namespace
 
 const char* fault_name(Fault fault) { return kKinds[static_cast<size_t>(fault)].name; }
-bool is_churn(Fault fault) { return kKinds[static_cast<size_t>(fault)].churn; }
 
 Config make_config(uint64_t seed) {
   Prng random(mix64(seed) ^ 0xc0f1);
   Config c;
   c.seed = seed;
   c.run.run_id = "sim";
-  c.run.world = random.chance(0.1) ? 1 : 2 + static_cast<uint32_t>(random.below(5));
-  c.run.max_world = std::max(c.run.world + static_cast<uint32_t>(random.below(3)), 3u);
+  c.run.world = 2 + static_cast<uint32_t>(random.below(7));
+  c.run.max_world = std::max(c.run.world + static_cast<uint32_t>(random.below(3)), 4u);
   c.run.min_world = random.chance(0.15) ? 2 : 1;
   c.processes = c.run.max_world;
   // 4 KiB chunks divide bulk ops (> 16 KiB), small ones the others.
@@ -66,21 +54,26 @@ Config make_config(uint64_t seed) {
   c.limits.window_bytes = pick(random, {uint64_t{1}, uint64_t{512}, uint64_t{1} << 20});
   c.limits.retained_ops = pick(random, {1u, 4u, 32u});
   c.limits.done_delay = pick(random, {microseconds(0), microseconds(100), microseconds(1000)});
-  c.base_latency = Duration(static_cast<int64_t>(World::log_uniform(random, 5e4, 2e6)));
+  c.base_latency = Duration(static_cast<int64_t>(World::log_uniform(random, 2e5, 5e6)));
   c.spike = random.chance(0.5) ? 0.02 : 0;
   c.calm = milliseconds(5);
-  c.chaos = milliseconds(1500);
+  c.chaos = milliseconds(2500);
   c.patience = milliseconds(20000);
   c.codec = random.chance(0.125);
   c.drift = random.chance(0.5) ? 0.02 : 1e-5;
   c.bulk = random.chance(0.4) ? 0.3 : 0;
   c.in_place = random.unit();
   c.ops_per_step = 1 + static_cast<uint32_t>(random.below(5));
+  c.core_only = random.chance(0.5);
+  c.late_break = random.chance(0.4);
+  c.floats = random.chance(0.25);
+  c.odd = random.chance(0.2) ? 0.002 : 0;
+  c.hasty = random.chance(0.2) ? 0.05 : 0;
   c.admit_every = 1 + static_cast<uint32_t>(random.below(4));
-  c.big_state = random.chance(0.02);
+  c.big_state = random.chance(0.1);
   for (size_t k = 0; k < kFaults; ++k) {
     const double rate = World::log_uniform(random, kKinds[k].low, kKinds[k].high);
-    if (random.chance(0.5)) c.per_second[k] = rate;
+    if (random.chance(k == static_cast<size_t>(Fault::kJoin) ? 0.9 : 0.5)) c.per_second[k] = rate;
   }
   if (random.chance(0.25)) c.append_crash = World::log_uniform(random, 0.0005, 0.01);
   return c;
@@ -101,11 +94,11 @@ std::string Config::text() const {
       line, sizeof line,
       "world=%u max_world=%u min_world=%u chunk=%u segment=%u retain=%u suspicion_ms=%u "
       "open_ops=%u window=%llu latency_us=%.0f codec=%d append_crash=%.4f bulk=%.1f ops=%u "
-      "admit_every=%u",
+      "admit_every=%u core_only=%d late_break=%d floats=%d odd=%g hasty=%g",
       run.world, run.max_world, run.min_world, run.chunk_bytes, run.segment_bytes, run.retain_bytes,
       run.suspicion_ms, limits.open_ops, static_cast<unsigned long long>(limits.window_bytes),
       static_cast<double>(base_latency.count()) / 1e3, codec, append_crash, bulk, ops_per_step,
-      admit_every);
+      admit_every, core_only, late_break, floats, odd, hasty);
   std::string text = line;
   for (size_t k = 0; k < kFaults; ++k) {
     if (per_second[k] == 0) continue;

@@ -3,7 +3,9 @@
 
 #include <array>
 #include <cstdint>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "collectives/communicator.h"
 #include "runtime/agreement/view.h"
@@ -26,17 +28,17 @@ enum class Fault : uint8_t {
   kLeave,
   kCoordinatorCrash,
   kCoordinatorPause,
+  kZombie,  // a new coordinator is started while the old one stands still, which then comes back
   kAccuse,  // false evidence against a live peer
   kSlow,
   kControlReset,  // of one control connection
+  kReset,         // of one data connection, wherever it is in a frame; the lane is resumed
   kCancel,
   kCutLog,
   kCount,
 };
 inline constexpr size_t kFaults = static_cast<size_t>(Fault::kCount);
 const char* fault_name(Fault fault);
-// Counts towards the figure "churn events" of docs/testing.md.
-bool is_churn(Fault fault);
 
 struct Config {
   uint64_t seed = 0;
@@ -54,12 +56,18 @@ struct Config {
   double append_crash = 0;   // chance per action that the coordinator dies right there
   double drift = 0;          // largest relative error of a clock
 
+  bool core_only = false;   // the healing is that of a random core; the rest stays broken for good
+  bool late_break = false;  // an edge of it breaks for good in the last moment
+
   double bulk = 0, in_place = 0;  // shares of ops
+  double odd = 0, hasty = 0;      // … that one rank gets wrong, and that have a time-out
+  bool floats = false;            // f32, whose bits tell the order of the sums
   uint32_t ops_per_step = 1;
   uint32_t admit_every = 1;  // steps
   bool big_state = false;
 
-  std::array<double, kFaults> per_second{};  // 0: off
+  std::array<double, kFaults> per_second{};     // 0: off
+  std::set<std::pair<Fault, uint32_t>> spared;  // single blows that do not fall, by kind and number
 
   std::string text() const;
 };

@@ -2,6 +2,7 @@
 
 #include "runtime/base/assert.h"
 #include "runtime/wire/codec.h"
+#include "tests/sim/disk.h"
 
 namespace rhz::sim {
 
@@ -14,158 +15,183 @@ ControlMessage through_codec(const Config& config, ControlMessage message) {
 
 CoordinatorHost::CoordinatorHost(World& world, Network& network, Directory& directory,
                                  Oracles& oracles, const Config& config)
-    : world_(world), network_(network), directory_(directory), oracles_(oracles), config_(config) {
-  gate_.alive = false;
-}
+    : world_(world), network_(network), directory_(directory), oracles_(oracles), config_(config) {}
 
 void CoordinatorHost::start() {
-  if (gate_.alive) return;
-  gate_ = Gate{};
-  ++incarnation_;
-  restarts_ += incarnation_ > 1;
-  armed_ = kNever;
+  if (up()) return;
+  ++incarnations_;
   world_.trace("coordinator up", -1, log_.size());
-  core_ = std::make_unique<Coordinator>(config_.run, log_, world_.now(), config_.coordinator);
-  settle();
+  now_ = std::make_shared<Incarnation>();
+  now_->core = std::make_unique<Coordinator>(config_.run, log_, world_.now(), config_.coordinator);
+  settle(now_);
+}
+
+void CoordinatorHost::crash() {
+  if (up()) die(now_);
 }
 
 // Its sockets end behind what it wrote; what it was about to do is lost.
-void CoordinatorHost::crash() {
-  if (!gate_.alive) return;
-  world_.trace("coordinator down", -1, log_.size());
-  gate_.alive = false;
-  gate_.waiting.clear();
-  core_.reset();
-  auto sessions = std::exchange(sessions_, {});
-  for (auto& [id, connection] : sessions) {
+void CoordinatorHost::die(Ref who) {
+  if (!std::exchange(who->gate.alive, false)) return;
+  world_.trace("coordinator down", -1, log_.size(), who->zombie);
+  who->gate.waiting.clear();
+  for (auto& [id, connection] : std::exchange(who->sessions, {})) {
     connection->up->closed = true;
-    network_.carry(connection->down, [this, connection = connection] {
-      directory_.run(connection->peer, [this, connection] {
-        if (ControlClient* client = directory_.control(connection->peer))
-          client->control_closed(connection);
-      });
-    });
+    close(connection);
   }
 }
 
 void CoordinatorHost::pause() {
-  if (gate_.alive) gate_.paused = true;
+  if (up()) now_->gate.paused = true;
 }
 
 void CoordinatorHost::unpause() {
-  if (!std::exchange(gate_.paused, false)) return;
-  auto waiting = std::exchange(gate_.waiting, {});
-  for (Action& action : waiting) run(std::move(action));
+  if (now_) wake(now_);
+}
+
+void CoordinatorHost::wake(Ref who) {
+  if (!std::exchange(who->gate.paused, false)) return;
+  auto waiting = std::exchange(who->gate.waiting, {});
+  for (Action& action : waiting) run(who, std::move(action));
 }
 
 void CoordinatorHost::cut_log() {
-  run([this] { core_->cut_log(); });
+  if (now_) run(now_, [who = now_] { who->core->cut_log(); });
 }
 
-void CoordinatorHost::run(Action action) {
-  if (!gate_.pass(action)) return;
+bool CoordinatorHost::usurp(Duration delay, Duration later) {
+  if (!up() || zombies_.size() > 3) return false;
+  world_.trace("zombie", -1, log_.size());
+  const IncarnationRef old = std::exchange(now_, nullptr);
+  old->gate.paused = old->zombie = true;
+  zombies_.push_back(old);
+  world_.after(delay, [this] { start(); });
+  world_.after(delay + later, [this, old] { wake(old); });
+  return true;
+}
+
+void CoordinatorHost::end_zombies() {
+  for (const IncarnationRef& zombie : std::exchange(zombies_, {})) die(zombie);
+}
+
+void CoordinatorHost::run(Ref who, Action action) {
+  const IncarnationRef keep = who;
+  if (!keep->gate.pass(action)) return;
   action();
-  settle();
+  settle(keep);
 }
 
 ConnectionRef CoordinatorHost::accept(NodeIndex peer) {
-  if (!gate_.alive) return nullptr;
+  IncarnationRef host = now_;
+  for (const IncarnationRef& zombie : zombies_)
+    if (zombie->gate.alive && world_.scheduling.chance(0.3)) host = zombie;
+  if (!host || !host->gate.alive) return nullptr;
   auto connection = std::make_shared<Connection>();
   connection->session = next_session_++;
   connection->peer = peer;
   connection->up = network_.open(peer, kCoordinator);
   connection->down = network_.open(kCoordinator, peer);
-  sessions_[connection->session] = connection;
+  connection->host = host;
+  host->sessions[connection->session] = connection;
   return connection;
 }
 
 void CoordinatorHost::send(const ConnectionRef& connection, ControlMessage message) {
-  network_.carry(
-      connection->up,
-      [this, connection,
-       m = std::make_shared<ControlMessage>(through_codec(config_, std::move(message)))] {
-        run([this, connection, m] {
-          if (sessions_.contains(connection->session))
-            core_->receive(world_.now(), connection->session, *m);
-        });
-      });
-}
-
-void CoordinatorHost::hang_up(const ConnectionRef& connection) {
-  network_.carry(connection->up, [this, connection] {
-    run([this, connection] {
-      if (sessions_.erase(connection->session) > 0)
-        core_->disconnected(world_.now(), connection->session);
+  auto m = std::make_shared<ControlMessage>(through_codec(config_, std::move(message)));
+  network_.carry(connection->up, [this, connection, m] {
+    const IncarnationRef host = connection->host.lock();
+    if (!host) return;
+    run(host, [this, host, connection, m] {
+      if (host->sessions.contains(connection->session))
+        host->core->receive(world_.now(), connection->session, *m);
     });
   });
 }
 
-void CoordinatorHost::settle() {
-  if (!gate_.alive) return;
-  tick_at(core_->tick(world_.now()));
-  const uint64_t incarnation = incarnation_;
-  for (auto actions = core_->take_actions(); !actions.empty(); actions = core_->take_actions()) {
-    for (CoordinatorAction& action : actions) {
-      if (!carry_out(std::move(action)) || incarnation != incarnation_) return;
-    }
-  }
+void CoordinatorHost::hang_up(const ConnectionRef& connection) {
+  network_.carry(connection->up, [this, connection] {
+    const IncarnationRef host = connection->host.lock();
+    if (!host) return;
+    run(host, [this, host, connection] {
+      if (host->sessions.erase(connection->session) > 0)
+        host->core->disconnected(world_.now(), connection->session);
+    });
+  });
+}
+
+void CoordinatorHost::settle(Ref who) {
+  if (!who->gate.alive) return;
+  tick_at(who, who->core->tick(world_.now()));
+  for (auto actions = who->core->take_actions(); !actions.empty();
+       actions = who->core->take_actions())
+    for (CoordinatorAction& action : actions)
+      if (!carry_out(who, std::move(action)) || !who->gate.alive) return;
+}
+
+void CoordinatorHost::tell(const ConnectionRef& connection, ControlMessage message) {
+  auto m = std::make_shared<ControlMessage>(through_codec(config_, std::move(message)));
+  network_.carry(connection->down, [this, connection, m] {
+    directory_.run(connection->peer, [this, connection, m] {
+      if (ControlClient* client = directory_.control(connection->peer))
+        client->control_message(connection, *m);
+    });
+  });
+}
+
+void CoordinatorHost::close(const ConnectionRef& connection) {
+  network_.carry(connection->down, [this, connection] {
+    directory_.run(connection->peer, [this, connection] {
+      if (ControlClient* client = directory_.control(connection->peer))
+        client->control_closed(connection);
+    });
+  });
 }
 
 // False: it died in the middle.
-bool CoordinatorHost::carry_out(CoordinatorAction&& action) {
+bool CoordinatorHost::carry_out(Ref who, CoordinatorAction&& action) {
   const bool fatal = config_.append_crash > 0 && world_.faults.chance(config_.append_crash);
-  const bool written = !fatal || world_.faults.chance(0.5);  // an append whose outcome nobody heard
-  if (auto* a = std::get_if<AppendAction>(&action); a && written) {
-    RHZ_ASSERT("sim", log_.empty() || a->entry.index == log_.back().index.next());
-    log_.push_back(a->entry);
-    oracles_.appended(a->entry);
-    if (const auto* view = std::get_if<ViewRecord>(&a->entry.record))
-      world_.trace("VIEW", -1, view->view.epoch.value, view->view.size(), view->view.cause.c_str());
-    else if (const auto* resolve = std::get_if<ResolveRecord>(&a->entry.record))
-      world_.trace("RESOLVE", -1, resolve->resolution.epoch.value,
-                   resolve->resolution.groups.front().ops.size());
-    else if (const auto* admit = std::get_if<AdmitRecord>(&a->entry.record))
-      world_.trace("ADMIT", -1, admit->op.value, admit->joiners.size());
-  } else if (auto* c = std::get_if<CutAction>(&action); c && written) {
-    log_ = {c->snapshot};
-    oracles_.cut(c->snapshot);
+  const bool disk =
+      std::holds_alternative<AppendAction>(action) || std::holds_alternative<CutAction>(action);
+  if (disk && who->zombie) {  // the log is another's: the append fails, and the driver stops there
+    die(who);
+    return false;
+  }
+  if (auto* a = std::get_if<AppendAction>(&action)) {
+    if (!fatal)
+      log_.push_back(a->entry);
+    else
+      log_ = after_crash(config_.run.run_id, log_, a->entry, world_.faults);
+    if (!log_.empty() && log_.back().index == a->entry.index) oracles_.appended(a->entry);
+  } else if (auto* c = std::get_if<CutAction>(&action)) {
+    if (!fatal || world_.faults.chance(0.5)) {
+      log_ = {c->snapshot};
+      oracles_.cut(c->snapshot);
+    }
   } else if (auto* s = std::get_if<CoordinatorSend>(&action); s && !fatal) {
     oracles_.told(s->message);
-    if (auto at = sessions_.find(s->session); at != sessions_.end()) {
-      auto m = std::make_shared<ControlMessage>(through_codec(config_, std::move(s->message)));
-      network_.carry(at->second->down, [this, connection = at->second, m] {
-        directory_.run(connection->peer, [this, connection, m] {
-          if (ControlClient* client = directory_.control(connection->peer))
-            client->control_message(connection, *m);
-        });
-      });
-    }
+    if (auto at = who->sessions.find(s->session); at != who->sessions.end())
+      tell(at->second, std::move(s->message));
   } else if (auto* e = std::get_if<CloseSession>(&action); e && !fatal) {
-    if (auto at = sessions_.find(e->session); at != sessions_.end()) {
-      network_.carry(at->second->down, [this, connection = at->second] {
-        directory_.run(connection->peer, [this, connection] {
-          if (ControlClient* client = directory_.control(connection->peer))
-            client->control_closed(connection);
-        });
-      });
-      sessions_.erase(at);
+    if (auto at = who->sessions.find(e->session); at != who->sessions.end()) {
+      close(at->second);
+      who->sessions.erase(at);
     }
   }
   if (!fatal) return true;
-  ++crashes_at_appends_;
-  crash();
-  world_.after(World::between(world_.faults, milliseconds(1), milliseconds(300)),
-               [this] { start(); });
+  die(who);
+  if (!who->zombie)
+    world_.after(World::between(world_.faults, milliseconds(1), milliseconds(300)),
+                 [this] { start(); });
   return false;
 }
 
-void CoordinatorHost::tick_at(Time when) {
-  if (when >= armed_) return;
-  armed_ = std::max(when, world_.now() + microseconds(1));
-  world_.at(armed_, [this, incarnation = incarnation_, at = armed_] {
-    if (incarnation != incarnation_ || at != armed_) return;
-    armed_ = kNever;
-    run([] {});
+void CoordinatorHost::tick_at(Ref who, Time when) {
+  if (when >= who->armed) return;
+  who->armed = std::max(when, world_.now() + microseconds(1));
+  world_.at(who->armed, [this, who = IncarnationRef(who), at = who->armed] {
+    if (at != who->armed) return;
+    who->armed = kNever;
+    run(who, [] {});
   });
 }
 

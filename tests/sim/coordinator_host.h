@@ -1,4 +1,6 @@
-// The coordinator's process: the real Coordinator, its log in memory, and control connections.
+// The coordinator's process: the real Coordinator, its log on a simulated disk, and control
+// connections.  A *zombie* is an older one that still runs and talks to whoever is connected to it,
+// but has lost the log.
 #pragma once
 
 #include <map>
@@ -12,13 +14,25 @@
 
 namespace rhz::sim {
 
+struct Incarnation;
+
 // A control connection, as both ends share it.
 struct Connection {
   SessionId session = 0;
   NodeIndex peer = 0;
   StreamRef up, down;  // peer → coordinator, and back
+  std::weak_ptr<Incarnation> host;
 };
 using ConnectionRef = std::shared_ptr<Connection>;
+
+struct Incarnation {  // one process
+  Gate gate;
+  std::unique_ptr<Coordinator> core;
+  std::map<SessionId, ConnectionRef> sessions;
+  Time armed = kNever;
+  bool zombie = false;
+};
+using IncarnationRef = std::shared_ptr<Incarnation>;
 
 class ControlClient {  // a peer's end
  public:
@@ -32,8 +46,8 @@ class CoordinatorHost {
   CoordinatorHost(World& world, Network& network, Directory& directory, Oracles& oracles,
                   const Config& config);
 
-  bool up() const { return gate_.alive; }
-  // Null when nobody listens.
+  bool up() const { return now_ && now_->gate.alive; }
+  // Null when nobody listens.  A zombie still listens to some.
   ConnectionRef accept(NodeIndex peer);
   void send(const ConnectionRef& connection, ControlMessage message);  // the peer's
   void hang_up(const ConnectionRef& connection);  // the peer's, behind all it sent
@@ -43,29 +57,35 @@ class CoordinatorHost {
   void pause();
   void unpause();
   void cut_log();
-  const Coordinator* core() const { return core_.get(); }
-  uint64_t crashes_at_appends() const { return crashes_at_appends_; }
-  uint64_t restarts() const { return restarts_; }
+  // The present one stands still, another one begins from the log after `delay`; `later` still the
+  // old one wakes up.
+  bool usurp(Duration delay, Duration later);
+  void end_zombies();
+  const Coordinator* core() const { return up() ? now_->core.get() : nullptr; }
+  uint64_t restarts() const { return incarnations_ > 0 ? incarnations_ - 1 : 0; }
 
  private:
-  void run(Action action);
-  void settle();
-  bool carry_out(CoordinatorAction&& action);
-  void tick_at(Time when);
+  using Ref = const IncarnationRef&;
+  void run(Ref who, Action action);
+  void settle(Ref who);
+  bool carry_out(Ref who, CoordinatorAction&& action);
+  bool append(Ref who, const LogEntry& entry);
+  void tell(const ConnectionRef& connection, ControlMessage message);
+  void close(const ConnectionRef& connection);
+  void die(Ref who);
+  void wake(Ref who);
+  void tick_at(Ref who, Time when);
 
   World& world_;
   Network& network_;
   Directory& directory_;
   Oracles& oracles_;
   const Config& config_;
-  Gate gate_;
-  std::unique_ptr<Coordinator> core_;
+  IncarnationRef now_;
+  std::vector<IncarnationRef> zombies_;
   std::vector<LogEntry> log_;
-  std::map<SessionId, ConnectionRef> sessions_;
   SessionId next_session_ = 1;
-  Time armed_ = kNever;
-  uint64_t incarnation_ = 0;
-  uint64_t crashes_at_appends_ = 0, restarts_ = 0;
+  uint64_t incarnations_ = 0;
 };
 
 // As it comes out of the codec at the far end (every message of some seeds takes that way).

@@ -1,65 +1,115 @@
-// What goes wrong, when, and for how long.
+// What goes wrong, and when; faults_network.cc has what lies between processes.
 #include <algorithm>
 #include <cmath>
 
 #include "tests/sim/cluster.h"
 
 namespace rhz::sim {
+namespace {
+// Of one kind of fault: independent of all others, so that taking one away does not move them.
+Prng stream_of(uint64_t seed, Fault fault, uint64_t number) {
+  return Prng(mix64(seed ^ mix64(static_cast<uint64_t>(fault) + 0xfa17)) ^ mix64(number));
+}
+constexpr uint64_t kWhen = ~uint64_t{0};
+
+// A run whose last member is gone is over, and proves nothing more: few of them are enough.
+bool takes_members(Fault fault) {
+  switch (fault) {
+    case Fault::kJoin:
+    case Fault::kPause:
+    case Fault::kSlow:
+    case Fault::kControlReset:
+    case Fault::kReset:
+    case Fault::kCancel:
+    case Fault::kCutLog: return false;
+    default: return true;
+  }
+}
+}  // namespace
 
 void Cluster::arm_faults() {
-  for (size_t k = 0; k < kFaults; ++k) arm(static_cast<Fault>(k));
+  for (size_t k = 0; k < kFaults; ++k) {
+    const auto fault = static_cast<Fault>(k);
+    arm(fault, std::make_shared<Prng>(stream_of(config_.seed, fault, kWhen)));
+  }
 }
 
-void Cluster::arm(Fault fault) {
+void Cluster::arm(Fault fault, std::shared_ptr<Prng> when) {
   const double rate = config_.per_second[static_cast<size_t>(fault)];
   if (rate == 0) return;
-  const double seconds = -std::log(1 - world_.faults.unit()) / rate;
-  world_.after(Duration(static_cast<int64_t>(seconds * 1e9)), [this, fault] {
+  const double seconds = -std::log(1 - when->unit()) / rate;
+  world_.after(Duration(static_cast<int64_t>(seconds * 1e9)), [this, fault, when] {
     if (healing_) return;
     strike(fault);
-    arm(fault);
+    arm(fault, when);
   });
 }
 
 void Cluster::strike(Fault fault) {
+  const auto k = static_cast<size_t>(fault);
+  const uint32_t number = blows_[k]++;
+  if (config_.spared.contains({fault, number})) return;
+  Prng dice = stream_of(config_.seed, fault, number);
+  if (takes_members(fault) && hale().size() <= 3 && dice.chance(0.97)) return;
   bool struck = false;
   switch (fault) {
     case Fault::kPartition:
     case Fault::kOneWay:
     case Fault::kEdge:
     case Fault::kBreak:
-    case Fault::kIsolate: struck = strike_network(fault); break;
+    case Fault::kIsolate: struck = strike_network(fault, dice); break;
     case Fault::kCoordinatorCrash:
     case Fault::kCoordinatorPause:
-    case Fault::kCutLog: struck = strike_coordinator(fault); break;
-    default: struck = strike_peer(fault);
+    case Fault::kZombie:
+    case Fault::kCutLog: struck = strike_coordinator(fault, dice); break;
+    default: struck = strike_peer(fault, dice);
   }
   if (!struck) return;
-  ++outcome_.faults[static_cast<size_t>(fault)];
-  outcome_.churn += is_churn(fault);
+  ++outcome_.faults[k];
+  outcome_.blows.emplace_back(fault, number);
 }
 
-// Somebody who lives; ~0 when a blow would leave nobody to go on (a run without members is over,
-// and proves nothing).
-NodeIndex Cluster::victim() {
-  std::vector<NodeIndex> members, all = living();
+// Members that are at work.
+std::vector<NodeIndex> Cluster::hale() const {
+  std::vector<NodeIndex> members = living();
+  std::erase_if(members, [this](NodeIndex who) {
+    Process& process = *processes_[who];
+    return !oracles_.is_member(who) || !process.joined() || process.ended() || process.paused() ||
+           process.trainer().leaving() || network_.is_cut(who, kCoordinator) ||
+           network_.is_cut(kCoordinator, who);
+  });
+  return members;
+}
+
+// Somebody who lives; kCoordinator: nobody.
+NodeIndex Cluster::victim(Prng& dice) const {
+  const std::vector<NodeIndex> all = living();
+  return all.empty() ? kCoordinator : all[dice.below(all.size())];
+}
+
+// A joiner before a member, so that what happens while it enters is hit as well.
+NodeIndex Cluster::caller(Prng& dice) const {
+  std::vector<NodeIndex> all = living(), entering;
   for (NodeIndex who : all)
-    if (oracles_.is_member(who) && !processes_[who]->paused() && !processes_[who]->ended())
-      members.push_back(who);
-  if (all.empty()) return kCoordinator;
-  const NodeIndex who = all[world_.faults.below(all.size())];
-  const bool last = members.size() <= 2 && oracles_.is_member(who);
-  if (last && (members.size() <= 1 || world_.faults.chance(0.9))) return kCoordinator;
-  return who;
+    if (!processes_[who]->joined() || !oracles_.is_member(who)) entering.push_back(who);
+  if (!entering.empty() && dice.chance(0.7)) all = entering;
+  return all.empty() ? kCoordinator : all[dice.below(all.size())];
 }
 
-bool Cluster::strike_peer(Fault fault) {
+void Cluster::pause_for(NodeIndex who, Duration time) {
+  processes_[who]->pause();
+  world_.after(time, [this, who] {
+    if (!stuck_.contains(who)) processes_[who]->unpause();
+  });
+}
+
+bool Cluster::strike_peer(Fault fault, Prng& dice) {
   if (fault == Fault::kJoin) {
     if (living().size() > config_.processes) return false;
     begin_process();
     return true;
   }
-  const NodeIndex who = victim();
+  const NodeIndex who = fault == Fault::kControlReset ? caller(dice) : victim(dice);
   if (who == kCoordinator) return false;
   Process& process = *processes_[who];
   const Duration suspicion = milliseconds(config_.run.suspicion_ms);
@@ -69,125 +119,67 @@ bool Cluster::strike_peer(Fault fault) {
     case Fault::kPause:
     case Fault::kLongPause: {
       if (process.paused()) return false;
-      process.pause();
-      const Duration time = fault == Fault::kPause
-                                ? World::between(world_.faults, milliseconds(1), suspicion / 2)
-                                : World::between(world_.faults, suspicion, 6 * suspicion);
-      world_.after(time, [this, who] { processes_[who]->unpause(); });
+      const bool brief = fault == Fault::kPause;
+      pause_for(who, brief ? World::between(dice, milliseconds(1), suspicion)
+                           : World::between(dice, suspicion, 6 * suspicion));
       return true;
     }
     case Fault::kLeave: run(who, [&process] { process.trainer().leave_when_idle(); }); return true;
     case Fault::kAccuse: {
       const auto others = living();
-      const NodeIndex target = others[world_.faults.below(others.size())];
-      const auto evidence = static_cast<Evidence>(1 + world_.faults.below(4));
+      const NodeIndex target = others[dice.below(others.size())];
+      const auto evidence = static_cast<Evidence>(1 + dice.below(4));
       run(who, [this, &process, target, evidence] {
         if (target != process.self()) process.transport().lost(id_of(target), evidence);
       });
       return true;
     }
     case Fault::kSlow:
-      network_.slow(who, world_.faults.chance(0.3) ? 1 : World::log_uniform(world_.faults, 2, 50));
+      network_.slow(who, dice.chance(0.3) ? 1 : World::log_uniform(dice, 2, 50));
       return true;
     case Fault::kControlReset: run(who, [&process] { process.drop_control(); }); return true;
+    case Fault::kReset: {
+      const auto others = living();
+      const NodeIndex target = others[dice.below(others.size())];
+      if (target == who) return false;
+      process.transport().reset(id_of(target),
+                                dice.chance(0.3) ? LaneClass::kExpress : LaneClass::kBulk);
+      return true;
+    }
     case Fault::kCancel:
-      run(who,
-          [&process, which = world_.faults.next()] { process.trainer().cancel_something(which); });
+      run(who, [&process, which = dice.next()] { process.trainer().cancel_something(which); });
       return true;
     default: return false;
   }
 }
 
-bool Cluster::strike_coordinator(Fault fault) {
+bool Cluster::strike_coordinator(Fault fault, Prng& dice) {
+  const Duration suspicion = milliseconds(config_.run.suspicion_ms);
   switch (fault) {
     case Fault::kCoordinatorCrash:
       if (!coordinator_.up()) return false;
       coordinator_.crash();
-      world_.after(World::between(world_.faults, milliseconds(1), milliseconds(300)),
+      world_.after(World::between(dice, milliseconds(1), milliseconds(300)),
                    [this] { coordinator_.start(); });
       return true;
     case Fault::kCoordinatorPause:
       coordinator_.pause();
-      world_.after(World::between(world_.faults, milliseconds(1),
-                                  4 * milliseconds(config_.run.suspicion_ms)),
+      world_.after(World::between(dice, milliseconds(1), 4 * suspicion),
                    [this] { coordinator_.unpause(); });
       return true;
+    case Fault::kZombie:
+      return coordinator_.usurp(World::between(dice, milliseconds(1), 2 * suspicion),
+                                World::between(dice, milliseconds(1), 3 * suspicion));
     case Fault::kCutLog: coordinator_.cut_log(); return true;
     default: return false;
   }
 }
 
-bool Cluster::strike_network(Fault fault) {
-  std::vector<NodeIndex> all = living();
-  if (all.size() < 2) return false;
-  std::vector<std::pair<NodeIndex, NodeIndex>> pairs;
-  const bool both = world_.faults.chance(fault == Fault::kOneWay ? 0 : 0.8);
-  auto cut = [&](NodeIndex a, NodeIndex b) {
-    pairs.emplace_back(a, b);
-    if (both) pairs.emplace_back(b, a);
-  };
-  if (fault == Fault::kEdge || fault == Fault::kBreak) {
-    const size_t a = world_.faults.below(all.size()), b = world_.faults.below(all.size());
-    if (a == b) return false;
-    cut(all[a], all[b]);
-  } else if (fault == Fault::kIsolate) {
-    const NodeIndex one = all[world_.faults.below(all.size())];
-    for (NodeIndex other : all)
-      if (other != one) cut(one, other);
-    if (world_.faults.chance(0.7)) cut(one, kCoordinator);
-  } else {
-    all.push_back(kCoordinator);
-    std::vector<NodeIndex> left, right;
-    for (NodeIndex who : all) (world_.faults.chance(0.5) ? left : right).push_back(who);
-    for (NodeIndex a : left)
-      for (NodeIndex b : right) cut(a, b);
-    if (pairs.empty()) return false;
-  }
-  world_.trace(fault_name(fault), static_cast<int>(pairs.front().first), pairs.front().second,
-               pairs.size());
-  if (fault == Fault::kBreak)
-    for (auto [from, to] : pairs) network_.sever(from, to);
-  const Duration suspicion = milliseconds(config_.run.suspicion_ms);
-  cut_for(pairs, World::between(world_.faults, milliseconds(5), 5 * suspicion));
-  return true;
-}
-
-void Cluster::cut_for(const std::vector<std::pair<NodeIndex, NodeIndex>>& pairs, Duration time) {
-  const Duration suspicion = milliseconds(config_.run.suspicion_ms);
-  for (auto [from, to] : pairs) {
-    network_.cut(from, to);
-    if (from == kCoordinator || to == kCoordinator) continue;
-    // A transport notices that nothing gets through, or its connection breaks: at either end.
-    for (auto [observer, target] : {std::pair{from, to}, std::pair{to, from}}) {
-      const auto evidence = static_cast<Evidence>(2 + world_.faults.below(3));
-      const Duration delay = World::between(world_.faults, suspicion / 2, 2 * suspicion);
-      world_.after(delay, [this, observer = observer, target = target, evidence] {
-        if (!network_.is_cut(observer, target) && !network_.is_cut(target, observer)) return;
-        run(observer, [this, observer, target, evidence] {
-          processes_[observer]->transport().lost(id_of(target), evidence);
-        });
-      });
-    }
-  }
-  world_.after(time, [this, pairs] {
-    for (auto [from, to] : pairs) network_.mend(from, to);
-  });
-}
-
 void Cluster::replenish() {
   if (healing_ || config_.per_second[static_cast<size_t>(Fault::kJoin)] == 0) return;
-  world_.after(World::between(world_.faults, milliseconds(1), milliseconds(200)), [this] {
+  world_.after(World::between(world_.topology, milliseconds(1), milliseconds(200)), [this] {
     if (!healing_ && living().size() < config_.processes) strike(Fault::kJoin);
   });
-}
-
-void Cluster::heal() {
-  healing_ = true;
-  world_.trace("heal", -1);
-  network_.mend_all();
-  coordinator_.unpause();
-  coordinator_.start();
-  for (const auto& process : processes_) process->unpause();
 }
 
 }  // namespace rhz::sim

@@ -1,8 +1,9 @@
 // rhizome-sim: runs seeds.  Exit status 0: no violation.
 //
 //   rhizome-sim --seed N [--steps] [--only crash,join]      one seed, with a timeline
-//   rhizome-sim --scenarios FILE                            seeds that found a bug once, one per
-//   line rhizome-sim --seeds A..B [--churn-target N] [--jobs J] [--twice-every N]
+//   rhizome-sim --seed N --shrink                           less and less of it, while it fails
+//   rhizome-sim --scenarios FILE                            seeds that found a bug once, one a line
+//   rhizome-sim --seeds A..B [--churn-target N] [--jobs J] [--twice-every N] [--ledger FILE]
 //
 // A seed runs twice, and both runs have to be the same event for event; with --twice-every N every
 // N-th does (0: none).
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -21,6 +23,7 @@
 
 #include "runtime/base/assert.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/shrink.h"
 
 namespace {
 
@@ -30,13 +33,14 @@ struct Options {
   uint64_t first = 1, last = 1, churn_target = 0;
   uint32_t jobs = 1;
   uint64_t twice_every = 1;
-  bool steps = false, keep_going = false;
-  std::string only, scenarios;
+  bool steps = false, keep_going = false, shrink = false;
+  std::string only, scenarios, ledger;
 };
 
 struct Totals {
   uint64_t seeds = 0, events = 0, churn = 0, released = 0, rebuilt = 0, aborted = 0, views = 0;
-  uint64_t entered = 0, members = 0, deserted = 0;
+  uint64_t members = 0, deserted = 0;
+  uint64_t entered = 0, removed = 0, rerouted = 0, restarts = 0;
   uint64_t violations = 0;
   uint64_t faults[kFaults] = {};
 };
@@ -49,6 +53,25 @@ Config config_of(const Options& options, uint64_t seed) {
 
 std::string running;  // what to print when an assertion fails
 
+// A seed in which nobody was left checks no liveness, and counts for nothing but its violations.
+void add(Totals& totals, const Outcome& outcome) {
+  ++totals.seeds;
+  totals.deserted += outcome.deserted;
+  if (outcome.deserted) return;
+  totals.events += outcome.events;
+  totals.churn += outcome.churn;
+  totals.entered += outcome.entered;
+  totals.removed += outcome.removed;
+  totals.rerouted += outcome.rerouted;
+  totals.restarts += outcome.restarts;
+  totals.released += outcome.released;
+  totals.rebuilt += outcome.rebuilt;
+  totals.aborted += outcome.aborted;
+  totals.views += outcome.views;
+  totals.members += outcome.members;
+  for (size_t k = 0; k < kFaults; ++k) totals.faults[k] += outcome.faults[k];
+}
+
 bool run_seed(const Options& options, uint64_t seed, Totals& totals) {
   const Config config = config_of(options, seed);
   running = "seed " + std::to_string(seed) + ": " + config.text();
@@ -59,24 +82,13 @@ bool run_seed(const Options& options, uint64_t seed, Totals& totals) {
     if (again.hash != outcome.hash || again.events != outcome.events)
       violation = "not deterministic: the second run of this seed went another way";
   }
-  ++totals.seeds;
-  totals.events += outcome.events;
-  totals.churn += outcome.churn;
-  totals.released += outcome.released;
-  totals.rebuilt += outcome.rebuilt;
-  totals.aborted += outcome.aborted;
-  totals.views += outcome.views;
-  totals.entered += outcome.entered;
-  totals.members += outcome.members;
-  totals.deserted += outcome.deserted;
-  for (size_t k = 0; k < kFaults; ++k) totals.faults[k] += outcome.faults[k];
+  add(totals, outcome);
   if (violation.empty()) return true;
   ++totals.violations;
   std::printf("VIOLATION %s\n  %s\n", violation.c_str(), running.c_str());
   std::fflush(stdout);
   return false;
 }
-
 Totals run_share(const Options& options, uint32_t job) {
   Totals totals;
   for (uint64_t seed = options.first + job; seed <= options.last; seed += options.jobs) {
@@ -142,6 +154,10 @@ Options parse(int argc, char** argv) {
     const char* value = i + 1 < argc ? argv[i + 1] : "";
     if (flag == "--steps")
       options.steps = true;
+    else if (flag == "--shrink")
+      options.shrink = true;
+    else if (flag == "--ledger")
+      options.ledger = value, ++i;
     else if (flag == "--keep-going")
       options.keep_going = true;
     else if (flag == "--seed")
@@ -169,21 +185,43 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
+// A line per run: what was tried, at which commit, and what came of it.
+bool write_ledger(const Options& options, const Totals& t) {
+  char date[16] = "", commit[64] = "unknown";
+  const std::time_t now = std::time(nullptr);
+  std::strftime(date, sizeof date, "%Y-%m-%d", std::gmtime(&now));
+  if (FILE* git = popen("git describe --always --dirty 2>/dev/null", "r")) {
+    if (std::fscanf(git, "%63s", commit) != 1) std::strcpy(commit, "unknown");
+    pclose(git);
+  }
+  std::ofstream file(options.ledger, std::ios::app);
+  file << date << "," << commit << "," << options.first << ".." << options.first + t.seeds - 1
+       << "," << t.seeds << "," << t.events << "," << t.churn << "," << t.violations << "\n";
+  return file.good();
+}
+
 void print(const Totals& t, double seconds) {
-  std::printf(
-      "seeds=%llu events=%llu events_per_s=%.0f churn=%llu views=%llu ops_ended=%llu "
-      "ops_rebuilt=%llu ops_aborted=%llu joiners_entered=%llu mean_world=%.1f deserted=%llu "
-      "violations=%llu seconds=%.1f\n",
-      static_cast<unsigned long long>(t.seeds), static_cast<unsigned long long>(t.events),
-      static_cast<double>(t.events) / seconds, static_cast<unsigned long long>(t.churn),
-      static_cast<unsigned long long>(t.views), static_cast<unsigned long long>(t.released),
-      static_cast<unsigned long long>(t.rebuilt), static_cast<unsigned long long>(t.aborted),
-      static_cast<unsigned long long>(t.entered),
-      static_cast<double>(t.members) / static_cast<double>(t.views),
-      static_cast<unsigned long long>(t.deserted), static_cast<unsigned long long>(t.violations),
-      seconds);
+  auto show = [](const char* name, uint64_t value) {
+    std::printf("%s=%llu ", name, static_cast<unsigned long long>(value));
+  };
+  show("seeds", t.seeds);
+  show("deserted", t.deserted);
+  show("events", t.events);
+  show("churn", t.churn);
+  show("entered", t.entered);
+  show("removed", t.removed);
+  show("rerouted", t.rerouted);
+  show("coordinator_restarts", t.restarts);
+  show("views", t.views);
+  std::printf("mean_world=%.1f ",
+              static_cast<double>(t.members) / static_cast<double>(std::max<uint64_t>(t.views, 1)));
+  show("ops_ended", t.released);
+  show("ops_rebuilt", t.rebuilt);
+  show("ops_aborted", t.aborted);
+  show("violations", t.violations);
+  std::printf("seconds=%.1f\nfaults", seconds);
   for (size_t k = 0; k < kFaults; ++k)
-    std::printf("%s%s=%llu", k ? " " : "faults ", fault_name(static_cast<Fault>(k)),
+    std::printf(" %s=%llu", fault_name(static_cast<Fault>(k)),
                 static_cast<unsigned long long>(t.faults[k]));
   std::printf("\n");
 }
@@ -195,6 +233,7 @@ int main(int argc, char** argv) {
   rhz::set_assert_hook(
       [](void*) { std::printf("ASSERTION in %s\n", running.c_str()), std::fflush(stdout); },
       nullptr);
+  if (options.shrink) return shrink(config_of(options, options.first)) ? 1 : 0;
   const auto begin = std::chrono::steady_clock::now();
   Totals totals;
   if (!options.scenarios.empty()) {
@@ -207,5 +246,6 @@ int main(int argc, char** argv) {
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   print(totals, took.count());
+  if (!options.ledger.empty() && !write_ledger(options, totals)) return 2;
   return totals.violations == 0 ? 0 : 1;
 }

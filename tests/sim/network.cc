@@ -45,9 +45,11 @@ void Network::mend(NodeIndex from, NodeIndex to) {
   release_held();
 }
 
-void Network::mend_all() {
+void Network::mend_within(const std::set<NodeIndex>& core) {
+  for (const auto& [pair, count] : cuts_)
+    if (!core.contains(pair.first) || !core.contains(pair.second)) severed_.insert(pair);
   cuts_.clear();
-  slow_.clear();
+  std::erase_if(slow_, [&](const auto& slow) { return core.contains(slow.first); });
   release_held();
 }
 

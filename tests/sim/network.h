@@ -44,7 +44,8 @@ class Network {
   void cut(NodeIndex from, NodeIndex to) { ++cuts_[{from, to}]; }
   void mend(NodeIndex from, NodeIndex to);
   void sever(NodeIndex from, NodeIndex to) { severed_.insert({from, to}); }  // for good
-  void mend_all();  // but what is severed
+  // All is well between these, but what is severed; what else is cut is severed now.
+  void mend_within(const std::set<NodeIndex>& core);
   // Everything to and from this process takes so many times as long.
   void slow(NodeIndex who, double factor) { slow_[who] = factor; }
 

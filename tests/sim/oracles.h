@@ -61,16 +61,21 @@ class Oracles {
   uint64_t releases() const { return releases_count_; }
   uint64_t rebuilt() const { return rebuilt_; }
   uint64_t aborts() const { return aborts_; }
-  uint64_t entries() const { return entries_; }
+  uint64_t entered_count() const { return entered_count_; }  // behind the founders
+  uint64_t removed_count() const { return removed_count_; }
+  uint64_t rerouted_count() const { return rerouted_count_; }
   uint64_t members_seen() const { return members_seen_; }
 
  private:
   struct Past {
     View view;
     std::vector<OpSeq> first_op;
+    std::vector<Rank> ring;
     bool resolved = false;
   };
   std::vector<NodeIndex> contributors(Epoch lineage, OpSeq seq) const;
+  std::vector<NodeIndex> order(const Workload& workload, Epoch lineage, OpSeq seq,
+                               uint32_t chunk) const;
   void check_value(const Release& release, OpSeq seq, const Layout& layout,
                    const std::byte* result);
   void check_contributors(const Release& release, OpSeq seq, const View& installed,
@@ -82,6 +87,7 @@ class Oracles {
   World& world_;
   std::string violation_;
   std::map<LogIndex, LogEntry> log_;
+  std::vector<AdmitRecord> admits_;  // ever logged
   View view_;
   std::set<NodeIndex> members_, once_members_;
   std::map<Epoch, Past> past_;
@@ -90,7 +96,8 @@ class Oracles {
   std::map<OpSeq, std::vector<Release>> releases_;
   std::map<std::pair<OpKey, uint32_t>, std::map<std::vector<NodeIndex>, uint64_t>> right_;
   std::map<uint64_t, std::vector<std::pair<NodeIndex, uint64_t>>> states_;
-  uint64_t releases_count_ = 0, rebuilt_ = 0, aborts_ = 0, entries_ = 0, members_seen_ = 0;
+  uint64_t releases_count_ = 0, rebuilt_ = 0, aborts_ = 0, members_seen_ = 0;
+  uint64_t entered_count_ = 0, removed_count_ = 0, rerouted_count_ = 0;
   const uint64_t seed_;
 };
 

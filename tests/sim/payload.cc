@@ -1,18 +1,25 @@
 #include "tests/sim/payload.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "runtime/base/bytes.h"
 #include "runtime/digest/digest.h"
 
 namespace rhz::sim {
 
-Workload workload_of(const Config& config, OpKey op) {
+Workload workload_of(const Config& config, OpKey op, NodeIndex who) {
   Prng random(mix64(config.seed ^ 0x77) ^ mix64(op.step * 1000003 + op.index));
   Workload w;
-  if (random.chance(0.05)) {
-    w.kind = OpKind::kBarrier;
+  if (random.chance(config.hasty))
+    w.timeout = World::between(random, milliseconds(1), milliseconds(40));
+  if (random.chance(0.08)) {
+    w.kind = random.chance(0.6) ? OpKind::kBarrier : OpKind::kVerify;
     w.mode = random.chance(0.5) ? RebuildMode::kStrict : RebuildMode::kKeep;
+    if (w.kind == OpKind::kVerify) w.count = 4;
     return w;
   }
+  w.floats = config.floats;
   const double mode = random.unit();
   w.mode = mode < 0.45  ? RebuildMode::kStrict
            : mode < 0.9 ? RebuildMode::kKeep
@@ -24,6 +31,8 @@ Workload workload_of(const Config& config, OpKey op) {
   } else {
     w.count = random.chance(0.2) ? random.below(3) : 1 + random.below(120);
   }
+  Prng own(random.next() ^ mix64(who));
+  if (own.chance(config.odd)) ++w.count;
   return w;
 }
 
@@ -32,8 +41,43 @@ uint64_t input_of(uint64_t seed, OpKey op, NodeIndex who, uint64_t element) {
   return mix64(key + element * 0x9e3779b97f4a7c15ull);
 }
 
-void fill_input(const Config& config, OpKey op, NodeIndex who, uint64_t count, uint64_t* out) {
-  for (uint64_t e = 0; e < count; ++e) out[e] = input_of(config.seed, op, who, e);
+namespace {
+
+// Of many magnitudes, so that another order of the sum has other bits.
+float float_of(uint64_t word) {
+  const auto mantissa = static_cast<float>(static_cast<int32_t>(word & 0xffffff) - 0x800000);
+  return std::ldexp(mantissa, static_cast<int>((word >> 32) % 24) - 30);
+}
+
+template <class T, class Of>
+std::vector<std::byte> fold(const std::vector<NodeIndex>& who, bool average, uint64_t count,
+                            Of of) {
+  std::vector<std::byte> out(count * sizeof(T));
+  for (uint64_t e = 0; e < count; ++e) {
+    T value{};
+    for (size_t i = 0; i < who.size(); ++i)
+      value = i == 0 ? of(who[i], e) : static_cast<T>(value + of(who[i], e));
+    if (average && !who.empty()) value /= static_cast<T>(who.size());
+    store(out.data() + e * sizeof(T), value);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::byte> result_of(uint64_t seed, OpKey op, const Workload& workload,
+                                 const std::vector<NodeIndex>& who, uint64_t first,
+                                 uint64_t count) {
+  auto word = [&](NodeIndex p, uint64_t e) { return input_of(seed, op, p, first + e); };
+  if (!workload.floats) return fold<uint64_t>(who, workload.average, count, word);
+  return fold<float>(who, workload.average, count,
+                     [&](NodeIndex p, uint64_t e) { return float_of(word(p, e)); });
+}
+
+void fill_input(const Config& config, OpKey op, NodeIndex who, const Workload& workload,
+                uint64_t* out) {
+  const auto bytes = result_of(config.seed, op, workload, {who}, 0, workload.count);
+  std::copy(bytes.begin(), bytes.end(), reinterpret_cast<std::byte*>(out));
 }
 
 uint64_t hash_bytes(const std::byte* data, size_t size, uint64_t basis) {

@@ -26,12 +26,23 @@ struct Workload {
   RebuildMode mode = RebuildMode::kStrict;
   Algorithm algorithm = Algorithm::kAuto;
   bool average = false;
-  uint64_t count = 0;  // of u64
+  bool floats = false;  // f32, else u64
+  uint64_t count = 0;
+  Duration timeout = Duration::zero();
+  // The order of the sum, which shows in the bits of floats, is known of the ring alone.
+  bool has_known_order() const { return !floats || algorithm == Algorithm::kRing; }
+  size_t element() const { return floats ? 4 : 8; }
+  size_t words() const { return (count * element() + 7) / 8; }  // of a buffer
 };
 
-Workload workload_of(const Config& config, OpKey op);
-void fill_input(const Config& config, OpKey op, NodeIndex who, uint64_t count, uint64_t* out);
+// As that process has it: now and then one gets an op wrong.
+Workload workload_of(const Config& config, OpKey op, NodeIndex who);
+void fill_input(const Config& config, OpKey op, NodeIndex who, const Workload& workload,
+                uint64_t* out);
 uint64_t input_of(uint64_t seed, OpKey op, NodeIndex who, uint64_t element);
+// Elements [first, first + count) of the result, summed in the order of `who`.
+std::vector<std::byte> result_of(uint64_t seed, OpKey op, const Workload& workload,
+                                 const std::vector<NodeIndex>& who, uint64_t first, uint64_t count);
 uint64_t hash_bytes(const std::byte* data, size_t size, uint64_t basis = 0);
 
 }  // namespace rhz::sim

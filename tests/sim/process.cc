@@ -70,6 +70,7 @@ void Process::settle() {
     world_.trace("installed", static_cast<int>(self_), epoch.value, node_->view().size());
     oracles_.installed(self_, node_->view());
   }
+  if (node_->synced() && !noted_sync_) stumble();
   if (node_->ended() && !noted_end_) {
     noted_end_ = true;
     world_.trace("ended", static_cast<int>(self_), 0, 0, node_->end_status().text().c_str());
@@ -85,10 +86,22 @@ void Process::settle() {
   });
 }
 
+// A joiner loses its control connection just when it has the state: it is told of it again, and
+// perhaps becomes a member meanwhile.
+void Process::stumble() {
+  noted_sync_ = true;
+  const bool off = config_.per_second[static_cast<size_t>(Fault::kControlReset)] == 0;
+  if (off || !world_.topology.chance(0.4)) return;
+  world_.after(World::between(world_.topology, Duration(0), 4 * config_.base_latency),
+               [self = self_, &directory = directory_, this] {
+                 directory.run(self, [this] { drop_control(); });
+               });
+}
+
 // The program sees that its peer is over, and ends; it may say goodbye.
 void Process::exit_later() {
-  const bool polite = world_.faults.chance(0.5);
-  world_.after(World::between(world_.faults, Duration(0), milliseconds(20)),
+  const bool polite = world_.topology.chance(0.5);
+  world_.after(World::between(world_.topology, Duration(0), milliseconds(20)),
                [self = self_, &directory = directory_, polite, this] {
                  if (polite) directory.run(self, [this] { transport_->close(Time{}, [] {}); });
                  directory.gone(self);

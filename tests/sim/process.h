@@ -45,6 +45,7 @@ class Process final : public ControlClient {
   void settle();
   void dial(Duration delay);
   void watch_control();
+  void stumble();
   void exit_later();
 
   World& world_;
@@ -70,7 +71,7 @@ class Process final : public ControlClient {
   uint32_t dials_ = 0;
   Time armed_ = kNever;
   Epoch noted_epoch_;
-  bool noted_end_ = false, settling_ = false;
+  bool noted_end_ = false, noted_sync_ = false, settling_ = false;
 };
 
 }  // namespace rhz::sim

@@ -48,6 +48,7 @@ void SimTransport::set_peers(std::span<const PeerAddress> peers, std::span<const
     known->named = false;
     for (Lane& lane : known->lanes) {
       lane.queue.clear();
+      lane.sent.clear();
       lane.arrived.resize(lane.landing ? 1 : 0);
       lane.held = false;
       lane.cancelled = lane.landing;
@@ -72,19 +73,22 @@ void SimTransport::send(PeerId to, LaneClass lane_class, OutFrame frame) {
   Lane& lane = at->second->lanes[static_cast<size_t>(lane_class)];
   frame.header.run = run_hash_;
   frame.header.length = static_cast<uint32_t>(frame.payload.size());
-  Out out{std::move(frame), {}, false};
+  Out out{std::move(frame), {}, false, 0};
   if (lane_class == LaneClass::kExpress) {
     out.copy.assign(out.frame.payload.begin(), out.frame.payload.end());
     out.copied = true;
     out.frame.keep.reset();
   }
   lane.queue.push_back(std::move(out));
-  if (lane.leaving) return;
-  lane.leaving = true;
-  const Duration delay =
-      lane_class == LaneClass::kExpress
-          ? Duration::zero()
-          : World::between(world_.scheduling, Duration::zero(), config_.base_latency);
+  leave_later(to, lane_class,
+              lane_class == LaneClass::kExpress
+                  ? Duration::zero()
+                  : World::between(world_.scheduling, Duration::zero(), config_.base_latency));
+}
+
+void SimTransport::leave_later(PeerId to, LaneClass lane_class, Duration delay) {
+  Lane& lane = peer(to).lanes[static_cast<size_t>(lane_class)];
+  if (lane.queue.empty() || std::exchange(lane.leaving, true)) return;
   world_.after(delay, [this, self = self_, &directory = directory_, to, lane_class] {
     directory.run(self, [this, to, lane_class] { leave(to, lane_class); });
   });
@@ -95,33 +99,82 @@ void SimTransport::leave(PeerId to, LaneClass lane_class) {
   Lane& lane = peer(to).lanes[static_cast<size_t>(lane_class)];
   lane.leaving = false;
   if (lane.queue.empty()) return;
-  Out out = std::move(lane.queue.front());
+  forget_consumed(to, lane_class);
+  lane.sent.push_back(std::move(lane.queue.front()));
   lane.queue.pop_front();
-  In in{out.frame.header, std::move(out.copy)};
+  Out& out = lane.sent.back();
+  if (out.number == 0) out.number = ++lane.numbers;
+  In in{out.frame.header, out.copy, out.number};
   if (!out.copied) in.payload.assign(out.frame.payload.begin(), out.frame.payload.end());
   ++counters_.sent_frames;
   counters_.sent_bytes += in.payload.size();
   const NodeIndex target = index_of(to);
   network_.carry(lane.out, [&directory = directory_, target, from_index = self_, lane_class,
-                            in = std::make_shared<In>(std::move(in))] {
-    directory.run(target, [&directory, target, from_index, lane_class, in] {
+                            stream = lane.out, in = std::make_shared<In>(std::move(in))] {
+    directory.run(target, [&directory, target, from_index, lane_class, stream, in] {
+      if (stream->closed) return;  // broke while the receiver stood still
       if (SimTransport* there = directory.transport(target))
         there->arrive(directory.id_of(from_index), lane_class, std::move(*in));
     });
   });
   if (network_.is_cut(self_, target)) watch_cut(to);
-  if (lane.queue.empty()) return;
-  lane.leaving = true;
-  const Duration delay =
-      World::between(world_.scheduling, Duration::zero(),
-                     lane_class == LaneClass::kExpress ? Duration(1000) : config_.base_latency / 4);
-  world_.after(delay, [self = self_, &directory = directory_, this, to, lane_class] {
-    directory.run(self, [this, to, lane_class] { leave(to, lane_class); });
-  });
+  leave_later(to, lane_class,
+              World::between(
+                  world_.scheduling, Duration::zero(),
+                  lane_class == LaneClass::kExpress ? Duration(1000) : config_.base_latency / 4));
+}
+
+// Credit that costs no message: the receiver's count is looked up.
+void SimTransport::forget_consumed(PeerId to, LaneClass lane_class) {
+  Lane& lane = peer(to).lanes[static_cast<size_t>(lane_class)];
+  SimTransport* there = directory_.transport(index_of(to));
+  if (!there) return lane.sent.clear();
+  const uint64_t consumed =
+      there->peer(directory_.id_of(self_)).lanes[static_cast<size_t>(lane_class)].consumed;
+  while (!lane.sent.empty() && lane.sent.front().number <= consumed) lane.sent.pop_front();
+}
+
+void SimTransport::reset(PeerId to, LaneClass lane_class) {
+  Lane& lane = peer(to).lanes[static_cast<size_t>(lane_class)];
+  SimTransport* there = directory_.transport(index_of(to));
+  if (!there || network_.is_cut(self_, index_of(to))) return;
+  lane.out->closed = true;
+  lane.out = network_.open(self_, index_of(to));
+  there->connection_lost(directory_.id_of(self_), lane_class);
+  forget_consumed(to, lane_class);
+  for (; !lane.sent.empty(); lane.sent.pop_back())
+    lane.queue.push_front(std::move(lane.sent.back()));
+  leave_later(to, lane_class, 2 * network_.latency(self_, index_of(to)));
+}
+
+void SimTransport::connection_lost(PeerId from, LaneClass lane_class) {
+  Lane& lane = peer(from).lanes[static_cast<size_t>(lane_class)];
+  lane.arrived.resize(lane.landing ? 1 : 0);
+  lane.held = false;
+  lane.lost = lane.cancelled = lane.landing;
+  lane.place = {};
+}
+
+// Frames of an op that is over, or of an epoch that is sealed.  Of one that has a number already,
+// that is all that is sent again.
+void SimTransport::drop(Lane& lane, const std::function<bool(const Out&)>& which) {
+  std::erase_if(lane.queue, [&](const Out& out) { return out.number == 0 && which(out); });
+  for (std::deque<Out>* frames : {&lane.queue, &lane.sent}) {
+    for (Out& out : *frames) {
+      if (!which(out)) continue;
+      out.frame.header.kind = Kind::kVoid;
+      out.frame.header.length = 0;
+      out.frame.payload = {};
+      out.frame.keep.reset();
+      out.copy.clear();
+    }
+  }
 }
 
 void SimTransport::arrive(PeerId from, LaneClass lane_class, In frame) {
-  peer(from).lanes[static_cast<size_t>(lane_class)].arrived.push_back(std::move(frame));
+  Lane& lane = peer(from).lanes[static_cast<size_t>(lane_class)];
+  if (frame.number <= lane.consumed) return;  // a duplicate
+  lane.arrived.push_back(std::move(frame));
   offer(from, lane_class);
 }
 
@@ -143,12 +196,18 @@ void SimTransport::offer(PeerId from, LaneClass lane_class) {
   Lane& lane = sender.lanes[static_cast<size_t>(lane_class)];
   while (sender.named && !lane.held && !lane.landing && !lane.arrived.empty() && events_) {
     In& frame = lane.arrived.front();
+    if (frame.header.kind == Kind::kVoid) {
+      lane.consumed = frame.number;
+      lane.arrived.pop_front();
+      continue;
+    }
     Landing place = events_->on_header(from, frame.header);
     if (place.verdict == Landing::Verdict::kHold) {
       lane.held = true;
       return;
     }
     if (place.verdict == Landing::Verdict::kDrop) {
+      lane.consumed = frame.number;
       lane.arrived.pop_front();
       continue;
     }
@@ -178,11 +237,15 @@ void SimTransport::land(PeerId from, LaneClass lane_class) {
   lane.landing = false;
   Landing place = std::exchange(lane.place, {});
   if (std::exchange(lane.cancelled, false)) {
-    lane.arrived.pop_front();  // quiesced meanwhile: the rest is read and forgotten
+    // Quiesced meanwhile: the rest is read and forgotten.  Or the connection is gone: it comes
+    // again.
+    if (!std::exchange(lane.lost, false)) lane.consumed = lane.arrived.front().number;
+    lane.arrived.pop_front();
     return;
   }
   In frame = std::move(lane.arrived.front());
   lane.arrived.pop_front();
+  lane.consumed = frame.number;
   if (!frame.payload.empty()) std::memcpy(place.into, frame.payload.data(), frame.payload.size());
   ++counters_.received_frames;
   counters_.received_bytes += frame.payload.size();
@@ -192,7 +255,7 @@ void SimTransport::land(PeerId from, LaneClass lane_class) {
 bool SimTransport::quiesce() {
   for (auto& [id, known] : peers_) {
     for (Lane& lane : known->lanes) {
-      std::erase_if(lane.queue, [](const Out& out) { return is_op_frame(out.frame.header.kind); });
+      drop(lane, [](const Out& out) { return is_op_frame(out.frame.header.kind); });
       // A landing of model state is of no epoch and goes on.
       if (lane.landing && is_op_frame(lane.arrived.front().header.kind)) {
         lane.cancelled = true;
@@ -206,7 +269,7 @@ bool SimTransport::quiesce() {
 void SimTransport::release_op(GroupId group, OpSeq op) {
   for (auto& [id, known] : peers_)
     for (Lane& lane : known->lanes)
-      std::erase_if(lane.queue, [&](const Out& out) {
+      drop(lane, [&](const Out& out) {
         const auto& header = out.frame.header;
         return reads_caller_memory(out) && is_op_frame(header.kind) && header.op_seq == op &&
                header.group == group;
@@ -273,7 +336,8 @@ void SimTransport::watch_cut(PeerId id) {
 void SimTransport::watch_death(PeerId id) {
   const NodeIndex target = index_of(id);
   if (directory_.transport(target)) return;
-  const Duration delay = World::between(world_.faults, microseconds(100), 4 * config_.base_latency);
+  const Duration delay =
+      World::between(world_.latency, microseconds(100), 4 * config_.base_latency);
   world_.after(delay, [this, self = self_, &directory = directory_, id, target] {
     directory.run(self, [this, id, target] {
       if (!names(id)) return;

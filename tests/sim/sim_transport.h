@@ -33,6 +33,9 @@ class SimTransport final : public Transport {
   // The simulator's side.  Evidence of a broken edge, where the peer is still named.
   void lost(PeerId peer, Evidence evidence);
   void said_goodbye(PeerId peer);
+  // The connection of that lane breaks, perhaps in the middle of a frame, and is made anew: what
+  // was not consumed is sent again.
+  void reset(PeerId to, LaneClass lane);
   bool names(PeerId peer) const;
   // The process behind a named peer may be gone: evidence follows, when the network lets it
   // through.
@@ -43,17 +46,23 @@ class SimTransport final : public Transport {
     OutFrame frame;
     std::vector<std::byte> copy;  // of the payload, where send() had to copy
     bool copied = false;
+    uint64_t number = 0;  // in its lane, from 1
   };
   struct In {
     wire::FrameHeader header;
     std::vector<std::byte> payload;
+    uint64_t number = 0;
   };
   struct Lane {
     StreamRef out;
-    std::deque<Out> queue;   // not left yet
+    std::deque<Out> queue;  // not left yet
+    std::deque<Out> sent;   // and perhaps not consumed
+    uint64_t numbers = 0;
     bool leaving = false;    // an event will send the first of it
     std::deque<In> arrived;  // not consumed
+    uint64_t consumed = 0;   // highest number
     bool held = false, landing = false, cancelled = false, scheduled = false;
+    bool lost = false;  // the connection broke during the landing
     Landing place;
   };
   struct Peer {
@@ -65,6 +74,10 @@ class SimTransport final : public Transport {
 
   Peer& peer(PeerId id);
   void leave(PeerId to, LaneClass lane);
+  void leave_later(PeerId to, LaneClass lane, Duration delay);
+  void forget_consumed(PeerId to, LaneClass lane);
+  void connection_lost(PeerId from, LaneClass lane);
+  static void drop(Lane& lane, const std::function<bool(const Out&)>& which);
   void arrive(PeerId from, LaneClass lane, In frame);
   void offer(PeerId from, LaneClass lane);
   void offer_later(PeerId from, LaneClass lane, Duration delay);

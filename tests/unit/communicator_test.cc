@@ -1,10 +1,11 @@
-// Communicators of four ranks, wired in memory, two of which cannot reach each other: docs/protocol.md, "Release".
+// Communicators of four ranks, wired in memory, two of which cannot reach each other:
+// docs/protocol.md, "Release".
+#include "collectives/communicator.h"
+
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <deque>
-
-#include "collectives/communicator.h"
 
 namespace rhz {
 namespace {
@@ -23,7 +24,9 @@ struct Port final : Transport {
   Port(std::deque<Sent>& wire, uint32_t self) : wire(wire), self(self) {}
   void send(PeerId to, LaneClass, OutFrame frame) override {
     frame.header.length = static_cast<uint32_t>(frame.payload.size());
-    wire.push_back({self, static_cast<uint32_t>(to.low - 1), frame.header,
+    wire.push_back({self,
+                    static_cast<uint32_t>(to.low - 1),
+                    frame.header,
                     {frame.payload.begin(), frame.payload.end()}});
   }
   void set_events(TransportEvents*) override {}
@@ -45,12 +48,12 @@ struct Ended final : OpCompletion {
   bool ok = false, final = false;
 };
 
-// One op of rule a on every rank, in a view whose ring avoids the edge between ranks 0 and 2.
+// One op on every rank, in a view whose ring avoids the edge between ranks 0 and 2.
 struct World {
-  explicit World(bool relayed) {
+  explicit World(bool relayed, uint32_t retain_bytes = 0) {
     RunConfig config;
     config.world = kWorld;
-    config.retain_bytes = 0;
+    config.retain_bytes = retain_bytes;
     View view;
     view.epoch = Epoch(1);
     Resolution resolution;
@@ -72,11 +75,14 @@ struct World {
     for (uint32_t r = 0; r < kWorld; ++r) {
       OpSpec spec;
       spec.dtype = reduce::Dtype::u64;
+      spec.algorithm = Algorithm::kRing;  // whose data avoids the broken edge
       spec.count = 1;
       spec.send = reinterpret_cast<const std::byte*>(&input[r]);
       spec.recv = reinterpret_cast<std::byte*>(&output[r]);
-      ranks[r]->submit(Time{}, spec, &ended[r]);
+      handle[r] = ranks[r]->submit(Time{}, spec, &ended[r]);
     }
+  }
+  void run() {
     while (!wire.empty()) deliver();
   }
   void deliver() {
@@ -96,22 +102,26 @@ struct World {
   std::vector<std::unique_ptr<Port>> ports;
   std::vector<std::unique_ptr<Communicator>> ranks;
   uint64_t input[kWorld] = {1, 10, 100, 1000}, output[kWorld] = {};
+  Communicator::Handle handle[kWorld] = {};
   Ended ended[kWorld];
   uint32_t done_frames = 0;
 };
 
 TEST(DoneWave, GoesRoundTheRingWhenTwoMembersCannotReachEachOther) {
   World world(/*relayed=*/true);
+  world.run();
   for (uint32_t r = 0; r < kWorld; ++r) {
     EXPECT_TRUE(world.ended[r].ok && world.ended[r].final) << r;
     EXPECT_EQ(world.output[r], 1111u);
     EXPECT_TRUE(world.ranks[r]->idle());
   }
-  EXPECT_EQ(world.done_frames, kWorld * (kWorld - 1)) << "as many frames as when everybody tells everybody";
+  EXPECT_EQ(world.done_frames, kWorld * (kWorld - 1))
+      << "as many frames as when everybody tells everybody";
 }
 
 TEST(DoneWave, IsNotKnownToTheEndsOfABrokenEdgeThatNobodyRoutedAround) {
   World world(/*relayed=*/false);
+  world.run();
   EXPECT_FALSE(world.ended[0].ok);
   EXPECT_TRUE(world.ended[1].ok);
   EXPECT_FALSE(world.ended[2].ok);
@@ -119,6 +129,7 @@ TEST(DoneWave, IsNotKnownToTheEndsOfABrokenEdgeThatNobodyRoutedAround) {
 
 TEST(DoneWave, IgnoresADoneAboutARankThatIsNotThere) {
   World world(/*relayed=*/true);
+  world.run();
   wire::FrameHeader header;
   header.kind = wire::Kind::kDone;
   header.epoch = Epoch(1);
@@ -126,6 +137,17 @@ TEST(DoneWave, IgnoresADoneAboutARankThatIsNotThere) {
   header.full_upto = 99;
   world.ranks[0]->on_frame(Time{}, Rank(1), header, world.ranks[0]->on_header(Rank(1), header));
   EXPECT_TRUE(world.wire.empty());
+}
+
+// Nobody else knows of it, and membership must not go on saying it.
+TEST(Fail, IsWithdrawnWhenTheOpIsReleasedAfterAll) {
+  World world(/*relayed=*/true, /*retain_bytes=*/64);
+  world.ranks[0]->cancel(Time{}, world.handle[0]);
+  ASSERT_EQ(world.ranks[0]->take_news().failed.size(), 1u);
+  world.run();
+  EXPECT_TRUE(world.ended[0].ok);
+  EXPECT_EQ(world.ranks[0]->take_news().withdrawn, std::vector<OpSeq>{OpSeq(0)});
+  EXPECT_TRUE(world.ranks[1]->take_news().withdrawn.empty());
 }
 
 }  // namespace
