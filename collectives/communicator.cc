@@ -226,7 +226,8 @@ void Communicator::pump(Time now) {
   uint32_t older = 0;
   std::vector<OpSeq> completed;  // everything that was to come had come before they were begun
   for (auto& [seq, op] : ops_) {
-    if (!op->executor || op->full) continue;
+    // Who has its own result may still owe others the beginning of theirs (reduce-scatter).
+    if (!op->executor || (op->full && op->executor->has_originated())) continue;
     const Layout& layout = op->executor->layout();
     const uint64_t chunk_bytes = std::max<uint64_t>(1, layout.chunk_elements * layout.element_bytes);
     const auto window =
@@ -234,7 +235,7 @@ void Communicator::pump(Time now) {
     if (older >= window) break;
     op->executor->originate(window - older);
     older += op->executor->outstanding();
-    if (has_all(*op)) completed.push_back(seq);
+    if (!op->full && has_all(*op)) completed.push_back(seq);
   }
   for (OpSeq seq : completed)
     if (Op* op = find(seq)) progress(now, *op);

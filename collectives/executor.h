@@ -51,6 +51,8 @@ class Executor {
   // Begins chunks whose way begins here, until `most` of them are on their way.
   void originate(uint32_t most);
   uint32_t outstanding() const { return outstanding_; }
+  // All of them.
+  bool has_originated() const { return next_origin_ == layout_.chunks; }
 
   // `to` has begun the op: bulk may flow there.
   void granted(Rank to);

@@ -11,7 +11,7 @@ namespace {
 std::set<uint32_t> slots_of(const std::string& text) {
   std::set<uint32_t> slots;
   std::istringstream words(text);
-  for (std::string word; std::getline(words, word, ',');)
+  for (std::string word; std::getline(words, word, ',') && word != "-";)
     slots.insert(static_cast<uint32_t>(std::stoul(word)));
   return slots;
 }

@@ -18,6 +18,8 @@ Rank::Rank(const Line& options) : options_(options), state_memory_(nullptr, &std
 Rank::~Rank() { rhz_comm_close(comm_); }
 
 rhz_status Rank::create(const Line& options) {
+  if (!options.text("algorithm").empty())
+    setenv("RHZ_ALGORITHM", options.text("algorithm").c_str(), 1);
   rhz_comm_params params{};
   params.struct_size = sizeof params;
   params.coordinator = options.text("coordinator").c_str();
@@ -40,7 +42,8 @@ bool Rank::obey(const Line& command) {
   if (command.verb == "bye") return false;
   const std::map<std::string, std::function<void()>> verbs = {
       {"join", [&] { join(command); }},
-      {"allreduce", [&] { allreduce(command); }},
+      {"allreduce", [&] { run(command); }},
+      {"collective", [&] { run(command); }},
       {"submit", [&] { (void)submit(command); }},
       {"wait", [&] { wait(command); }},
       {"series", [&] { series(command); }},

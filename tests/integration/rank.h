@@ -1,12 +1,14 @@
 // One rank of an integration test: carries out commands, and says on standard output what came of
 // them.
 //
-//   join timeout_ms= world=             → joined status= slot= rank= epoch= world= synced=
-//   revision= text= allreduce id= count= redop= rebuild= in_place= barrier= kill_us= timeout_ms= →
-//   op … submit (as allreduce), wait id=     → op …       cancel id= series first= ops= count=
-//   kill_us=  → series status= done= wrong= digest= contributors= admit until=N or world=N →
-//   admitted status= joined= rounds= world= epoch= step, state, spoil, verify, view, barrier,
-//   leave, rejoin, prepare count=, reset_peak, bye
+//   join timeout_ms= world=  → joined status= slot= rank= epoch= world= synced= revision= text=
+//   allreduce id= count= redop= rebuild= in_place= barrier= kill_us= timeout_ms=  → op …
+//   collective kind=, then as allreduce and dtype= root= world=  → op …
+//   submit (as allreduce, or with kind= as collective), wait id=  → submitted …, op …
+//   cancel id=
+//   series first= ops= count= kill_us=  → series status= done= wrong= digest= contributors=
+//   admit until=N or world=N  → admitted status= joined= rounds= world= epoch=
+//   step, state, spoil, verify, view, barrier, leave, rejoin, prepare count=, reset_peak, bye
 #pragma once
 
 #include <cstdlib>
@@ -17,6 +19,7 @@
 #include <vector>
 
 #include "rhizome/rhizome.h"
+#include "tests/integration/collective.h"
 #include "tests/integration/process.h"
 #include "tests/integration/values.h"
 
@@ -35,6 +38,7 @@ class Rank {
  private:
   struct Open {
     rhz_op* op = nullptr;
+    std::unique_ptr<Collective> other;  // than an all-reduce, whose buffers are these
     std::vector<float> send, recv;
     bool in_place = false, average = false;
     uint32_t slot = 0;
@@ -43,8 +47,10 @@ class Rank {
 
   rhz_status create(const Line& options);
   void join(const Line& command);
-  void allreduce(const Line& command);
+  void run(const Line& command);
   bool submit(const Line& command);
+  void fill(Open& open, const Line& command);
+  rhz_status submit_allreduce(Open& open, const Line& command);
   void wait(const Line& command);
   void tell_outcome(uint64_t id, Open& open, rhz_status status);
   void series(const Line& command);

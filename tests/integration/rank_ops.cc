@@ -28,13 +28,6 @@ void arm_kill(uint64_t us) {
   timer_settime(timer, 0, &when, nullptr);
 }
 
-uint32_t rebuild_mode(const std::string& name) {
-  if (name == "strict") return RHZ_REBUILD_STRICT;
-  if (name == "keep") return RHZ_REBUILD_KEEP;
-  if (name == "fail") return RHZ_REBUILD_FAIL;
-  return RHZ_REBUILD_DEFAULT;
-}
-
 }  // namespace
 
 rhz_status Rank::barrier() {
@@ -45,7 +38,7 @@ rhz_status Rank::barrier() {
   return status;
 }
 
-void Rank::allreduce(const Line& command) {
+void Rank::run(const Line& command) {
   if (submit(command)) wait(command);
 }
 
@@ -60,24 +53,37 @@ std::vector<float> Rank::buffer(uint64_t count) {
   return std::vector<float>(count);
 }
 
-bool Rank::submit(const Line& command) {
+void Rank::fill(Open& open, const Line& command) {
+  open.slot = view_.slot;
+  if (!command.text("kind").empty()) {
+    open.other = std::make_unique<Collective>(command, open.slot);
+    return;
+  }
   const uint64_t id = command.number("id"), count = command.number("count");
-  Open& open = open_[id];
   open.in_place = command.number("in_place") != 0;
   open.average = command.text("redop") == "avg";
-  open.slot = view_.slot;
   open.recv = buffer(count);
   if (!open.in_place) open.send = buffer(count);
   fill_input(open.in_place ? open.recv : open.send, id, open.slot);
+}
+
+rhz_status Rank::submit_allreduce(Open& open, const Line& command) {
   rhz_allreduce_params params{};
   params.struct_size = sizeof params;
   params.send = open.in_place ? nullptr : open.send.data();
   params.recv = open.recv.data();
-  params.count_elems = count;
+  params.count_elems = open.recv.size();
   params.dtype = RHZ_DTYPE_F32;
   params.redop = open.average ? RHZ_REDOP_AVG : RHZ_REDOP_SUM;
   params.rebuild = rebuild_mode(command.text("rebuild"));
   params.timeout_ms = static_cast<uint32_t>(command.number("timeout_ms"));
+  return rhz_allreduce(comm_, &params, &open.op);
+}
+
+bool Rank::submit(const Line& command) {
+  const uint64_t id = command.number("id");
+  Open& open = open_[id];
+  fill(open, command);
   if (command.number("barrier")) {
     if (const rhz_status status = barrier(); status != RHZ_OK) {
       std::printf("op id=%llu status=%d text=in the barrier: %s\n",
@@ -87,7 +93,8 @@ bool Rank::submit(const Line& command) {
   }
   if (const uint64_t us = command.number("kill_us")) arm_kill(us);
   open.submitted = Clock::now();
-  const rhz_status status = rhz_allreduce(comm_, &params, &open.op);
+  const rhz_status status =
+      open.other ? open.other->submit(comm_, &open.op) : submit_allreduce(open, command);
   if (status != RHZ_OK) {
     std::printf("op id=%llu status=%d text=%s\n", static_cast<unsigned long long>(id), status,
                 rhz_last_error());
@@ -109,8 +116,8 @@ void Rank::wait(const Line& command) {
   tell_outcome(found->first, open, status);
   if (status == RHZ_PENDING) return;
   rhz_op_release(open.op);
-  spare_.push_back(std::move(open.recv));
-  if (!open.in_place) spare_.push_back(std::move(open.send));
+  if (!open.other) spare_.push_back(std::move(open.recv));
+  if (!open.other && !open.in_place) spare_.push_back(std::move(open.send));
   open_.erase(found);
 }
 
@@ -121,19 +128,23 @@ void Rank::tell_outcome(uint64_t id, Open& open, rhz_status status) {
   if (rhz_op_info_get(open.op, &info) != RHZ_OK) std::abort();
   Verdict verdict;
   uint64_t changed = 0, digest = 0;
-  if (status == RHZ_OK) {
+  if (status == RHZ_OK && open.other) {
+    verdict = open.other->check(open.op);
+    changed = open.other->changed();
+  } else if (status == RHZ_OK) {
     verdict = check_result(open.op, open.recv, id, open.average);
     digest = digest_of(open.recv);
     if (!open.in_place) changed = count_changed(open.send, id, open.slot);
   }
   std::printf(
       "op id=%llu status=%d wrong=%llu first_wrong=%llu changed=%llu digest=%016llx "
-      "contributors=%s seq=%llu first_epoch=%llu epoch=%llu rebuilds=%u held=%llu "
+      "contributors=%s empty=%s algorithm=%s seq=%llu first_epoch=%llu epoch=%llu rebuilds=%u held=%llu "
       "redone=%llu us=%llu culprit=%d text=%s%s\n",
       static_cast<unsigned long long>(id), status, static_cast<unsigned long long>(verdict.wrong),
       static_cast<unsigned long long>(verdict.first_wrong),
       static_cast<unsigned long long>(changed), static_cast<unsigned long long>(digest),
-      verdict.contributors.c_str(), static_cast<unsigned long long>(info.op_seq),
+      verdict.contributors.c_str(), verdict.empty.c_str(), info.algorithm,
+      static_cast<unsigned long long>(info.op_seq),
       static_cast<unsigned long long>(info.first_epoch),
       static_cast<unsigned long long>(info.last_epoch), info.rebuilds,
       static_cast<unsigned long long>(info.held_bytes),

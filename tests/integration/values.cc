@@ -9,10 +9,6 @@ namespace {
 
 constexpr uint64_t kBlock = 64;  // elements; smaller than any chunk of these tests
 
-float pattern(uint64_t op, uint64_t i) {
-  return static_cast<float>(((i * 2654435761u + op * 40503u) >> 7) % 61 + 1);
-}
-
 uint64_t mix(uint64_t x) {
   x ^= x >> 30;
   x *= 0xbf58476d1ce4e5b9u;
@@ -38,19 +34,16 @@ Contributors contributors_of(rhz_op* op, uint64_t element) {
   return c;
 }
 
-float weight(const Contributors& c, bool average) {
+float weight(const std::vector<uint32_t>& slots, bool average) {
   float sum = 0;
-  for (uint32_t slot : c.slots) sum += static_cast<float>(1u << slot);
-  return average ? sum / static_cast<float>(c.slots.size()) : sum;
+  for (uint32_t slot : slots) sum += static_cast<float>(1u << slot);
+  return average ? sum / static_cast<float>(slots.size()) : sum;
 }
 
 std::string text_of(const Contributors& c) {
   std::string text;
-  for (uint32_t slot : c.slots) {
-    if (!text.empty()) text += ',';
-    text += std::to_string(slot);
-  }
-  return text;
+  for (uint32_t slot : c.slots) text += (text.empty() ? "" : ",") + std::to_string(slot);
+  return text.empty() ? "-" : text;
 }
 
 void note_set(Verdict& verdict, const Contributors& c) {
@@ -63,50 +56,47 @@ void note_set(Verdict& verdict, const Contributors& c) {
   if (first || last != text) verdict.contributors += (first ? "" : "|") + text;
 }
 
-void check_range(Verdict& verdict, std::span<const float> result, uint64_t begin, uint64_t end,
-                 uint64_t id, float factor, bool average) {
-  for (uint64_t i = begin; i < end; ++i) {
-    const float expected = factor * pattern(id, i);
-    const bool right =
-        average ? std::fabs(result[i] - expected) <= 1e-6f * expected : result[i] == expected;
-    if (!right && verdict.wrong++ == 0) verdict.first_wrong = i;
-  }
-}
-
 }  // namespace
 
 void fill_input(std::span<float> input, uint64_t op, uint32_t slot) {
   const auto factor = static_cast<float>(1u << slot);
-  for (uint64_t i = 0; i < input.size(); ++i) input[i] = factor * pattern(op, i);
+  for (uint64_t i = 0; i < input.size(); ++i) input[i] = factor * static_cast<float>(pattern(op, i));
+}
+
+void for_each_stretch(rhz_op* op, uint64_t begin, uint64_t end, Verdict& verdict,
+                      const CheckStretch& check) {
+  for (uint64_t at = begin; at < end; at += kBlock) {
+    const uint64_t next = std::min(at + kBlock, end);
+    // Equal at both ends of a block that is smaller than a chunk: equal in all of it.
+    const Contributors first = contributors_of(op, at), last = contributors_of(op, next - 1);
+    note_set(verdict, first);
+    note_set(verdict, last);
+    if (first == last) {
+      check(at, next, first.slots);
+    } else {
+      for (uint64_t i = at; i < next; ++i) check(i, i + 1, contributors_of(op, i).slots);
+    }
+  }
 }
 
 Verdict check_result(rhz_op* op, std::span<const float> result, uint64_t id, bool average) {
   Verdict verdict;
-  if (result.empty()) return verdict;
-  Contributors begin = contributors_of(op, 0);
-  note_set(verdict, begin);
-  for (uint64_t at = 0; at < result.size(); at += kBlock) {
-    const uint64_t end = std::min<uint64_t>(at + kBlock, result.size());
-    // Equal at both ends of a block that is smaller than a chunk: equal in all of it.
-    const Contributors last = contributors_of(op, end - 1);
-    if (begin == last) {
-      check_range(verdict, result, at, end, id, weight(begin, average), average);
-    } else {
-      for (uint64_t i = at; i < end; ++i)
-        check_range(verdict, result, i, i + 1, id, weight(contributors_of(op, i), average),
-                    average);
-      note_set(verdict, last);
+  for_each_stretch(op, 0, result.size(), verdict, [&](uint64_t begin, uint64_t end, auto& slots) {
+    const float factor = weight(slots, average);
+    for (uint64_t i = begin; i < end; ++i) {
+      const float expected = factor * static_cast<float>(pattern(id, i));
+      const bool right =
+          average ? std::fabs(result[i] - expected) <= 1e-6f * expected : result[i] == expected;
+      if (!right && verdict.wrong++ == 0) verdict.first_wrong = i;
     }
-    begin = end < result.size() ? contributors_of(op, end) : last;
-    if (!(begin == last)) note_set(verdict, begin);
-  }
+  });
   return verdict;
 }
 
 uint64_t count_changed(std::span<const float> input, uint64_t op, uint32_t slot) {
   const auto factor = static_cast<float>(1u << slot);
   uint64_t changed = 0;
-  for (uint64_t i = 0; i < input.size(); ++i) changed += input[i] != factor * pattern(op, i);
+  for (uint64_t i = 0; i < input.size(); ++i) changed += input[i] != factor * static_cast<float>(pattern(op, i));
   return changed;
 }
 
