@@ -368,8 +368,11 @@ Time Communicator::tick(Time now) {
 std::vector<Communicator::OpState> Communicator::open_ops() const {
   std::vector<OpState> states;
   for (const auto& [seq, op] : ops_) {
-    states.push_back({seq, op->spec.kind, op->released, {}, op->full});
-    if (op->executor) states.back().held = op->executor->held_runs();
+    states.push_back({seq, op->spec.kind, op->released, {}, op->full, {}, {}});
+    if (!op->executor) continue;
+    states.back().held = op->executor->held_runs();
+    states.back().blocks = op->executor->blocks();
+    states.back().layout = op->executor->layout();
   }
   return states;
 }

@@ -82,6 +82,8 @@ class Communicator final : private Outbox {
     bool released;
     std::vector<HeldRun> held;
     bool full;
+    Blocks blocks;
+    Layout layout;
   };
   std::vector<OpState> open_ops() const;
 

@@ -75,8 +75,9 @@ const std::byte* Executor::input(const Place& at) const {
   return chunk.original.data() + uint64_t{at.segment} * layout_.segment_elements * layout_.element_bytes;
 }
 
-// Of a chunk that is held here.
-const std::byte* Executor::held_value(const Place& at) const { return is_source(at.chunk) ? at.send : at.recv; }
+// Of a chunk that is held here.  A source that gets its own block as well serves from there: that may be a copy of the runtime's,
+// and outlive the caller's input (Q4).
+const std::byte* Executor::held_value(const Place& at) const { return needs(at.chunk) ? at.recv : at.send; }
 
 bool Executor::overwrites_input(uint32_t chunk) const {
   if (!has_many_sources(blocks_.kind) || !needs(chunk)) return false;

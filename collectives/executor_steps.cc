@@ -163,7 +163,7 @@ void Executor::send_final(const Place& at, Rank to) {
   if (chunk.staged) return emit(to, Kind::kResult, at, staged(at), chunk.staged);
   if (!needs(at.chunk) && !is_source(at.chunk))
     return emit(to, Kind::kResult, at, segment.value, segment.keep);
-  emit(to, Kind::kResult, at, held_value(at), is_source(at.chunk) ? Buffer() : retained_);
+  emit(to, Kind::kResult, at, held_value(at), retained_);
 }
 
 void Executor::emit(Rank to, Kind kind, const Place& at, const std::byte* data, Buffer keep) {

@@ -210,7 +210,7 @@ void Oracles::released(NodeIndex who, const OpKey& op, const Workload& workload,
   ++releases_count_;
   rebuilt_ += outcome.rebuilds > 0;
   aborts_ += code != Code::kOk;
-  Release release{who, op, workload, code, layout.bytes() > retain_bytes, held, {}};
+  Release release{who, op, workload, code, layout.bytes() > retain_bytes, held, {}, {}};
   if (code == Code::kOk) {
     uint32_t chunks = 0;
     for (const HeldRun& run : held) chunks += run.count;
@@ -240,12 +240,17 @@ void Oracles::compare(const Release& a, const Release& b, OpSeq seq) {
   if (a.code != Code::kOk) return;
   if (a.held != b.held) return fail("O1", "released with two lineages:" + which);
   if (a.chunk_hashes != b.chunk_hashes) return fail("O1", "released with other bits:" + which);
+  for (const auto& [chunk, piece] : a.pieces) {
+    const auto other = b.pieces.find(chunk);
+    if (other != b.pieces.end() && other->second != piece)
+      return fail("O1", "chunk " + number(chunk) + " was released with two lineages:" + which);
+  }
 }
 
 void Oracles::left_boundary(NodeIndex who, const OpKey& op, const OpOutcome& outcome) {
   const Code code = outcome.status.code();
   if (code == Code::kEvicted || code == Code::kIsolated || code == Code::kClosed) return;
-  Release release{who, op, {}, code, false, {}, {outcome.joined}};
+  Release release{who, op, {}, code, false, {}, {outcome.joined}, {}};
   auto& others = releases_[outcome.seq];
   for (const Release& other : others) compare(other, release, outcome.seq);
   others.push_back(std::move(release));

@@ -39,10 +39,21 @@ class Oracles {
     bool rule_a = false;
     std::vector<HeldRun> held;
     std::vector<uint64_t> chunk_hashes;
+    // Of collectives with blocks: lineage of each chunk that this process got, and whether zeros stand for it.
+    std::map<uint32_t, std::pair<Epoch, bool>> pieces;
   };
   void released(NodeIndex who, const OpKey& op, const Workload& workload, const OpOutcome& outcome,
                 const std::vector<HeldRun>& held, const Layout& layout, const std::byte* result,
                 const View& installed, uint32_t retain_bytes);
+  // The same for collectives with blocks.
+  struct BlockRelease {
+    const Communicator::OpState* state = nullptr;
+    const std::byte* result = nullptr;
+    const View* installed = nullptr;
+    bool retained = false;
+  };
+  void released_blocks(NodeIndex who, const OpKey& op, const Workload& workload,
+                       const OpOutcome& outcome, const BlockRelease& of);
   // O1 for admit ops: over in the same way for everybody.
   void left_boundary(NodeIndex who, const OpKey& op, const OpOutcome& outcome);
   void installed(NodeIndex who, const View& view);
@@ -76,6 +87,9 @@ class Oracles {
   std::vector<NodeIndex> contributors(Epoch lineage, OpSeq seq) const;
   std::vector<NodeIndex> order(const Workload& workload, Epoch lineage, OpSeq seq,
                                uint32_t chunk) const;
+  std::vector<NodeIndex> givers(const Whom& sources, Epoch lineage, OpSeq seq) const;
+  void check_piece(Release& release, const BlockRelease& of, const OpOutcome& outcome,
+                   const HeldRun& run, size_t run_number);
   void check_value(const Release& release, OpSeq seq, const Layout& layout,
                    const std::byte* result);
   void check_contributors(const Release& release, OpSeq seq, const View& installed,

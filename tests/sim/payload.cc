@@ -31,6 +31,13 @@ Workload workload_of(const Config& config, OpKey op, NodeIndex who) {
   } else {
     w.count = random.chance(0.2) ? random.below(3) : 1 + random.below(120);
   }
+  if (random.chance(0.35)) {  // one of the others
+    w.kind = static_cast<OpKind>(static_cast<uint64_t>(OpKind::kBroadcast) + random.below(7));
+    w.floats = false;
+    w.algorithm = Algorithm::kAuto;
+    if (has_root(w.kind)) w.root = Slot(static_cast<uint32_t>(random.below(random.chance(0.9) ? config.run.world : 16)));
+    if (has_layout(w.kind)) w.count /= 3;
+  }
   Prng own(random.next() ^ mix64(who));
   if (own.chance(config.odd)) ++w.count;
   return w;

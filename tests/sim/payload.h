@@ -25,6 +25,7 @@ struct Workload {
   OpKind kind = OpKind::kAllReduce;
   RebuildMode mode = RebuildMode::kStrict;
   Algorithm algorithm = Algorithm::kAuto;
+  Slot root = kAnySlot;
   bool average = false;
   bool floats = false;  // f32, else u64
   uint64_t count = 0;

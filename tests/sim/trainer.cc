@@ -21,6 +21,7 @@ struct Trainer::Op final : OpCompletion {
   OpKey key;
   Workload workload;
   bool in_place = false;
+  uint32_t ranks = 1;  // that the buffers have room for
   std::vector<uint64_t> input, output;
   Communicator::Handle handle = 0;
   bool submitted = false, returned = false, final = false;
@@ -96,14 +97,20 @@ Trainer::Op& Trainer::make_op(OpKey key, const Workload& workload) {
   op->key = key;
   op->workload = workload;
   op->in_place = world_.workload.chance(config_.in_place);
-  op->input.assign(workload.words(), kPoison);
+  op->ranks = has_layout(workload.kind) ? node_->view().size() : 1;
+  op->input.assign(workload.words() * op->ranks, kPoison);
   if (workload.kind == OpKind::kVerify) {
     const uint64_t digest = state_hash();  // and its complement, as in rhz_state_verify
     op->input = {digest, ~digest, ~digest, digest};
   } else {
-    fill_input(config_, key, self_, workload, op->input.data());
+    Workload whole = workload;
+    whole.count *= op->ranks;
+    fill_input(config_, key, self_, whole, op->input.data());
   }
-  if (!op->in_place) op->output.assign(workload.words(), kPoison);
+  // An all-gather in place has its own block in the middle of the result; that is tried elsewhere.
+  const bool may = is_uniform(workload.kind) || workload.kind == OpKind::kReduceScatter;
+  op->in_place &= may;
+  if (!op->in_place) op->output.assign(workload.words() * op->ranks, kPoison);
   ops_.push_back(std::move(op));
   return *ops_.back();
 }
@@ -138,6 +145,9 @@ void Trainer::submit_next() {
     spec.count = op.workload.count;
     spec.send = reinterpret_cast<const std::byte*>(op.input.data());
     spec.recv = reinterpret_cast<std::byte*>(op.in_place ? op.input.data() : op.output.data());
+    if (op.in_place && spec.kind == OpKind::kReduceScatter) spec.recv = nullptr;
+    spec.root = op.workload.root;
+    spec.ranks = op.ranks;
   }
   op.submitted = true;
   oracles_.submitted(self_, op.key);
@@ -156,16 +166,25 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
   if (op.key.index != kBoundary) {
     const auto* bytes =
         reinterpret_cast<const std::byte*>(op.in_place ? op.input.data() : op.output.data());
-    std::vector<HeldRun> held;
-    for (const auto& open : node_->communicator().open_ops())
-      if (open.seq == outcome.seq) held = open.held;
+    Communicator::OpState state{};
+    for (auto& open : node_->communicator().open_ops())
+      if (open.seq == outcome.seq) state = std::move(open);
     const RunConfig& run = node_->member().config();
-    oracles_.released(
-        self_, op.key, op.workload, outcome, held,
-        make_layout(op.workload.count, static_cast<uint32_t>(op.workload.element()), run), bytes,
-        node_->view(), run.retain_bytes);
-    if (outcome.status.is_ok())
-      result = hash_bytes(bytes, op.workload.count * op.workload.element(), 1);
+    const bool ok = outcome.status.is_ok();
+    if (is_uniform(op.workload.kind)) {
+      oracles_.released(self_, op.key, op.workload, outcome, state.held,
+                        make_layout(op.workload.count, static_cast<uint32_t>(op.workload.element()), run), bytes,
+                        node_->view(), run.retain_bytes);
+      if (ok) result = hash_bytes(bytes, op.workload.count * op.workload.element(), 1);
+    } else {
+      // In place the result stands where the own block did.
+      const uint64_t at = op.in_place && ok && !outcome.result_blocks.empty()
+                              ? outcome.result_blocks.front() * op.workload.count * 8 : 0;
+      const bool retained = may_retain(op.workload.kind) && outcome.bytes <= run.retain_bytes;
+      oracles_.released_blocks(self_, op.key, op.workload, outcome,
+                               {&state, bytes + at, &node_->view(), retained});
+      if (ok) result = 1000 + static_cast<uint64_t>(op.workload.kind);  // what each got is its own
+    }
   } else {
     oracles_.left_boundary(self_, op.key, outcome);
   }
