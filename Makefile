@@ -1,4 +1,4 @@
-# `make demo` and `make test` do everything on a fresh Debian 12 or Ubuntu 24.04: packages, configure, build, run.
+# `make demo` and `make test` do everything on a fresh Debian 12 or 13 or Ubuntu 24.04: packages, configure, build, run.
 BUILD ?= build/release
 JOBS ?= $(shell nproc)
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the build needs from the distribution's packages, where something is missing.  Debian 12, Ubuntu 24.04.
+# Installs what the build needs from the distribution's packages, where something is missing.  Debian 12 and 13, Ubuntu 24.04.
 set -eu
 packages="g++ cmake ninja-build pkg-config capnproto libcapnp-dev libasio-dev libxxhash-dev nlohmann-json3-dev
   libcli11-dev libgtest-dev libgmock-dev libbenchmark-dev iproute2 ccache"

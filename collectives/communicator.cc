@@ -303,9 +303,10 @@ Landing Communicator::on_header(Rank from, const FrameHeader& header) {
     if (!same_signature(*op, from, header.signature)) return landing;
     return op->executor->on_header(from, header);
   }
-  // Not begun here.  Nobody is more than open_ops ahead: older ones are freed only with our DONE.
+  // Not begun here.  Within an epoch the sender frees nothing without our DONE, so that it can mean no more than its open ops, how
+  // far ahead those ever are: what was aborted meanwhile lies between.
   const bool bounded = header.length <= wire::kEagerBytes &&
-                       header.op_seq.value < next_seq_.value + 2 * limits_.open_ops;
+                       (stash_.contains(header.op_seq) || stash_.size() < 2 * limits_.open_ops);
   if (!bounded || aborted_.contains(header.op_seq)) return landing;
   if (header.length > 0 && !(landing.keep = pool_.take(header.length))) return landing;
   landing.verdict = Landing::Verdict::kInto;
@@ -319,7 +320,7 @@ void Communicator::on_frame(Time now, Rank from, const FrameHeader& header, Land
   if (header.kind == Kind::kDone) return on_done(now, header);
   Op* op = find(header.op_seq);
   if (header.kind == Kind::kGrant) {
-    const bool bounded = header.op_seq.value < next_seq_.value + 2 * limits_.open_ops;
+    const bool bounded = early_grants_.size() < 2 * limits_.open_ops;  // of both neighbours
     if (!op && !ended(header.op_seq) && bounded) early_grants_[{header.op_seq, from}] = header.signature;
     if (op && op->executor && same_signature(*op, from, header.signature)) {
       op->executor->granted(from);

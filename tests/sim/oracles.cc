@@ -53,8 +53,12 @@ void Oracles::appended(const LogEntry& entry) {
     past.first_op = resolve->resolution.groups.front().first_op;
     past.ring = resolve->resolution.groups.front().ring;
     past.resolved = true;
+    std::vector<NodeIndex> ring;
+    for (Rank r : past.ring) ring.push_back(index_of(past.view.members[r.value].id));
+    const bool relayed = resolve->resolution.groups.front().relayed;
     world_.trace("RESOLVE", -1, past.view.epoch.value,
-                 resolve->resolution.groups.front().ops.size());
+                 resolve->resolution.groups.front().ops.size(),
+                 (list_of(ring) + (relayed ? " relayed" : "")).c_str());
   } else if (const auto* admit = std::get_if<AdmitRecord>(&entry.record)) {
     admits_.push_back(*admit);
     world_.trace("ADMIT", -1, admit->op.value, admit->joiners.size());
