@@ -1,5 +1,5 @@
-// The receiver's side of one lane, whatever carries it: checks frames, asks where payloads go, tells
-// the layer above.  It outlives its connections: a resumed one goes on behind the last frame
+// The receiver's side of one lane, whatever carries it: checks frames, asks where payloads go,
+// tells the layer above.  It outlives its connections: a resumed one goes on behind the last frame
 // consumed.  How bytes come is the business of the classes derived from this.
 // Owner: PeerLink.  Progress thread only.
 //

@@ -34,7 +34,7 @@ LaneTransport::LaneTransport(AsioLoop& loop, BufferPool& pool, const TcpOptions&
 LaneTransport::~LaneTransport() = default;
 
 void LaneTransport::set_peers(std::span<const PeerAddress> peers,
-                             std::span<const PeerId> likely_next) {
+                              std::span<const PeerId> likely_next) {
   RHZ_ASSERT("events before peers", shared_.events != nullptr);
   if (closing_) return;
   std::erase_if(links_, [&](const auto& entry) {

@@ -1,6 +1,6 @@
-// The sender's side of one lane, whatever carries it: its queue, its connection, and how that is won
-// back.  How frames travel over a connection that stands is the business of the classes derived from
-// this.  Owner: PeerLink.  Progress thread only.
+// The sender's side of one lane, whatever carries it: its queue, its connection, and how that is
+// won back.  How frames travel over a connection that stands is the business of the classes derived
+// from this.  Owner: PeerLink.  Progress thread only.
 //
 //   idle ──open──▶ dialing ──answered──▶ up          up ──lost──▶ dialing, at once
 //                  dialing ──failed, refused──▶ waiting ──time──▶ dialing

@@ -27,6 +27,13 @@ std::shared_ptr<PeerAddresses> PeerAddresses::make(Shared& shared,
   return self;
 }
 
+std::shared_ptr<PeerAddresses> PeerAddresses::of(Shared& shared, std::vector<std::string> endpoints,
+                                                 std::vector<SocketAddress> addresses) {
+  std::shared_ptr<PeerAddresses> self(new PeerAddresses(shared, std::move(endpoints)));
+  self->addresses_ = std::move(addresses);
+  return self;
+}
+
 void PeerAddresses::prefer(size_t index) {
   if (index > 0 && index < addresses_.size())
     std::rotate(addresses_.begin(), addresses_.begin() + static_cast<ptrdiff_t>(index),
