@@ -12,6 +12,7 @@
 #include "runtime/loop/asio_loop.h"
 #include "runtime/memory/pool.h"
 #include "runtime/observe/recorder.h"
+#include "runtime/transport/open.h"
 #include "runtime/transport/tcp/control_client.h"
 
 namespace rhz {
@@ -28,6 +29,7 @@ struct PeerOptions {
   uint32_t bulk_lanes = 1;
   uint32_t socket_buffer_bytes = 4u << 20;
   std::string congestion;
+  TransportChoice transport = TransportChoice::kAuto;
 };
 
 class PeerDriver {
@@ -66,6 +68,7 @@ class PeerDriver {
   PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coordinator);
   Status open();
   void turn(Time until);
+  bool poll();
   void watch_control(Time now);
   void flush_control();
   void note_changes();

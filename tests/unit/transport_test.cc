@@ -30,7 +30,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Way{"tcp", Carrier::kTcp, false}, Way{"shm", Carrier::kShm, false},
                     Way{"shm_polled", Carrier::kShm, true},
                     Way{"shm_through_ring", Carrier::kShmThroughRing, false},
-                    Way{"shm_through_ring_polled", Carrier::kShmThroughRing, true}),
+                    Way{"shm_through_ring_polled", Carrier::kShmThroughRing, true},
+                    Way{"auto", Carrier::kAuto, false}, Way{"auto_polled", Carrier::kAuto, true}),
     testing::PrintToStringParamName());
 
 TcpOptions impatient() {

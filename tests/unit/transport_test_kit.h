@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "runtime/base/prng.h"
+#include "runtime/transport/open.h"
 #include "runtime/transport/shm/shm_options.h"
 #include "runtime/transport/tcp/tcp_options.h"
 
@@ -19,12 +20,14 @@ namespace rhz::test {
 inline constexpr uint64_t kRun = 77;
 
 // What carries the frames of a test.
-enum class Carrier : uint8_t { kTcp, kShm, kShmThroughRing };
+enum class Carrier : uint8_t { kTcp, kShm, kShmThroughRing, kAuto };
 
 inline Result<std::unique_ptr<Transport>> open_carrier(Carrier carrier, AsioLoop& loop,
                                                        BufferPool& pool,
                                                        const TcpOptions& options) {
   if (carrier == Carrier::kTcp) return open_tcp(loop, pool, options);
+  if (carrier == Carrier::kAuto)
+    return open_transport(loop, pool, {TransportChoice::kAuto, options});
   ShmOptions shm;
   shm.self = options.self;
   shm.run_hash = options.run_hash;
@@ -130,6 +133,11 @@ class Stage {
     std::vector<PeerAddress> all;
     for (const auto& node : nodes_) all.push_back(node->address());
     for (const auto& node : nodes_) node->know(all);
+  }
+  // With another transport than the others.
+  Node& add_with(Carrier carrier, TcpOptions options = {}) {
+    nodes_.push_back(std::make_unique<Node>(carrier, loop, std::move(options), "127.0.0.1:0"));
+    return *nodes_.back();
   }
   void remove(Node& node) {
     std::erase_if(nodes_, [&](const auto& held) { return held.get() == &node; });

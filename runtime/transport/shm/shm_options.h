@@ -32,6 +32,9 @@ struct ShmOptions {
 [[nodiscard]] Result<std::unique_ptr<Transport>> open_shm(AsioLoop& loop, BufferPool& pool,
                                                           const ShmOptions& options);
 
+// The system has what it takes: memory that can be shared and sealed.
+bool shm_works();
+
 // A process of the same user listens there, in this kernel and network namespace.  One connect();
 // does not block.
 bool shm_answers(std::string_view endpoint);
