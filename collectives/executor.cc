@@ -178,7 +178,13 @@ Landing Executor::on_header(Rank from, const FrameHeader& header) {
     return {};
   }
   landing.into = landing.keep.data();
+  landing.may_look = partial && !loses_input(*step, at);
   return landing;
+}
+
+// A partial that is finished straight into the only copy of the input cannot be taken back.
+bool Executor::loses_input(const Step& step, const Place& at) const {
+  return step.move == Move::kFinish && overwrites_input() && !keeps_originals() && !stages(at);
 }
 
 // Where a final segment may land directly; null: it goes through a buffer first.
@@ -219,15 +225,17 @@ void Executor::on_frame(Rank, const FrameHeader& header, const Landing& landing)
 void Executor::consume_partial(const Step& step, const Place& at, const Landing& landing) {
   Chunk& chunk = chunks_[at.chunk];
   RHZ_ASSERT("D2", chunk.partials < layout_.segments(at.chunk));
-  ++chunk.partials;
   if (step.move == Move::kCombine) {
-    kernels_.combine(landing.into, landing.into, input(at), at.count, divisor_);
-    return emit(step.to, Kind::kPartial, at, landing.into, landing.keep);
+    // The payload may lie in the sender's memory: what is made of it lies here.
+    std::byte* const sum = landing.keep ? landing.keep.data() : landing.into;
+    kernels_.combine(sum, landing.into, input(at), at.count, divisor_);
+    if (!landing.still_there()) return;
+    ++chunk.partials;
+    return emit(step.to, Kind::kPartial, at, sum, landing.keep);
   }
   // The owner.  In place and in several segments, the value is staged until all of it is there.
   std::byte* out = result(at);
-  const bool stage =
-      overwrites_input() && !keeps_originals() && layout_.segments(at.chunk) > 1;
+  const bool stage = stages(at);
   if (stage) {
     if (!chunk.staged) chunk.staged = pool_.take(layout_.chunk_bytes(at.chunk));
     out = chunk.staged.data() + at.segment * layout_.segment_elements * layout_.element_bytes;
@@ -235,6 +243,8 @@ void Executor::consume_partial(const Step& step, const Place& at, const Landing&
     save_original(at.chunk);
   }
   kernels_.finish(out, landing.into, input(at), at.count, divisor_);
+  if (!landing.still_there()) return;
+  ++chunk.partials;
   if (step.to != kNoRank) {
     if (stage) emit(step.to, Kind::kResult, at, out, chunk.staged);
     else send_final(step.to, at, {});

@@ -86,6 +86,10 @@ class Executor {
   bool keeps_originals() const {
     return overwrites_input() && spec_.rebuild == RebuildMode::kStrict;
   }
+  bool stages(const Place& at) const {
+    return overwrites_input() && !keeps_originals() && layout_.segments(at.chunk) > 1;
+  }
+  bool loses_input(const Step& step, const Place& at) const;
   void save_original(uint32_t chunk);
   std::byte* final_landing(const Place& at);
   void consume_partial(const Step& step, const Place& at, const Landing& landing);

@@ -94,6 +94,7 @@ Result<std::shared_ptr<PeerDriver>> PeerDriver::create(const PeerOptions& option
 Status PeerDriver::open() {
   TransportOptions transport_options;
   transport_options.choice = options_.transport;
+  transport_options.memory = &shared_memory_;
   TcpOptions& tcp_options = transport_options.tcp;
   tcp_options.self = id_;
   tcp_options.run_hash = wire::run_hash(options_.run_id);
@@ -304,6 +305,20 @@ Status PeerDriver::publish(const std::string& name, double value) {
     if (!closed_) room = node_->publish(name, value);
   });
   return room ? Status::ok() : Status(Code::kArgument, "8 other names are published already");
+}
+
+Result<std::byte*> PeerDriver::allocate(size_t bytes) {
+  Result<std::byte*> memory = kClosedStatus;
+  progress_.with([&] {
+    if (!closed_) memory = shared_memory_.allocate(bytes);
+  });
+  return memory;
+}
+
+Status PeerDriver::free(std::byte* begin) {
+  bool known = false;
+  progress_.with([&] { known = shared_memory_.free(begin); });
+  return known ? Status::ok() : Status(Code::kArgument, "no memory that this communicator gave out");
 }
 
 PeerDriver::Membership PeerDriver::membership() {

@@ -11,6 +11,7 @@
 #include "recovery/state/state.h"
 #include "runtime/loop/asio_loop.h"
 #include "runtime/memory/pool.h"
+#include "runtime/memory/shared_memory.h"
 #include "runtime/observe/recorder.h"
 #include "runtime/transport/open.h"
 #include "runtime/transport/tcp/control_client.h"
@@ -60,6 +61,10 @@ class PeerDriver {
     uint64_t revision = 0;
   };
   Membership membership();
+  // Memory that peers of this host may map, so that they reduce from it without a copy; it goes with the driver.
+  Result<std::byte*> allocate(size_t bytes);
+  // kArgument: allocate() did not give it out.  No open op may use it.
+  Status free(std::byte* begin);
   Status add_tensor(recovery::Tensor tensor);
   Status commit(uint64_t revision);
   Digest digest();
@@ -78,6 +83,7 @@ class PeerDriver {
   const PeerOptions options_;
   const PeerId id_;
   BufferPool pool_;
+  SharedMemory shared_memory_;
   AsioLoop loop_;
   recovery::State state_;
   Recorder recorder_;

@@ -9,8 +9,10 @@
 namespace rhz {
 namespace {
 
-ShmOptions shm_options(const TcpOptions& tcp) {
+ShmOptions shm_options(const TransportOptions& from) {
+  const TcpOptions& tcp = from.tcp;
   ShmOptions options;
+  options.memory = from.memory;
   options.self = tcp.self;
   options.run_hash = tcp.run_hash;
   options.connect_ms = tcp.connect_ms;
@@ -37,14 +39,14 @@ Result<TransportChoice> parse_transport(std::string_view text) {
 Result<std::unique_ptr<Transport>> open_transport(AsioLoop& loop, BufferPool& pool,
                                                   const TransportOptions& options) {
   if (options.choice == TransportChoice::kShm) {
-    auto shm = open_shm(loop, pool, shm_options(options.tcp));
+    auto shm = open_shm(loop, pool, shm_options(options));
     if (shm) return shm;
     return Status(shm.status().code(),
                   "RHZ_TRANSPORT=shm, but there is no shared memory here: " + shm.status().text());
   }
   auto tcp = open_tcp(loop, pool, options.tcp);
   if (!tcp || options.choice == TransportChoice::kTcp) return tcp;
-  auto shm = open_shm(loop, pool, shm_options(options.tcp));
+  auto shm = open_shm(loop, pool, shm_options(options));
   if (!shm) return tcp;  // it is the faster way, not the only one
   std::vector<MultiTransport::Way> ways;
   ways.push_back({std::move(shm).value(), reached_by_shm});

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "runtime/base/status.h"
+#include "runtime/memory/shared_memory.h"
 #include "runtime/transport/tcp/tcp_options.h"
 #include "runtime/transport/transport.h"
 
@@ -21,7 +22,8 @@ enum class TransportChoice : uint8_t {
 
 struct TransportOptions {
   TransportChoice choice = TransportChoice::kAuto;
-  TcpOptions tcp;  // peer id, run and time-outs count for all transports
+  const SharedMemory* memory = nullptr;  // as in ShmOptions
+  TcpOptions tcp;                        // peer id, run and time-outs count for all transports
 };
 
 // kIo: shared memory is forced, and the system lacks something; otherwise as open_tcp.

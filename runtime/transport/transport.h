@@ -5,6 +5,7 @@
 // reset the same lane is resumed behind the highest frame consumed, within the same epoch.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <span>
 #include <string>
@@ -61,6 +62,19 @@ struct Landing {
   std::byte* into = nullptr;
   Buffer keep;  // what `into` points to, where that is the runtime's own
   uint32_t note = 0;  // the receiver's own, handed back with the frame
+
+  // Set in on_header: the payload is only looked at, inside on_frame, and nothing made of it counts before still_there() has
+  // been asked behind its use.  Then `into` may come back as the sender's own memory, not to be written to.
+  bool may_look = false;
+  // False: the sender has taken the payload back meanwhile.  The frame counts as a VOID.
+  bool still_there() const {
+    if (!word) return true;
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    return word->load(std::memory_order_acquire) == number;
+  }
+  // The transport's: where the sender says that it may be looked at.
+  const std::atomic<uint64_t>* word = nullptr;
+  uint64_t number = 0;
 };
 
 class TransportEvents {

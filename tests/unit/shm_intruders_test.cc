@@ -51,7 +51,7 @@ class ShmIntruders : public testing::Test {
   // … and whose memory is as it should be.
   void call_with_memory() {
     call();
-    memory = LaneMemory(shm::Region::create(LaneMemory::bytes(kBulkLane)).value());
+    memory = LaneMemory(SharedRegion::create(LaneMemory::bytes(kBulkLane)).value());
     fill_control();
     ASSERT_TRUE(shm::send_memory(fd, memory.region().fd()));
     ASSERT_TRUE(stage.until([&] { return memory.control().bulk.load() != 0; }));
@@ -125,7 +125,7 @@ TEST_F(ShmIntruders, MustSendAsMuchAsWasAgreed) {
   for (const size_t size :
        {size_t{4096}, LaneMemory::bytes(kBulkLane) - 4096, LaneMemory::bytes(kBulkLane) + 4096}) {
     call();
-    const auto region = shm::Region::create(size);
+    const auto region = SharedRegion::create(size);
     ASSERT_TRUE(shm::send_memory(fd, region.value().fd()));
     ASSERT_TRUE(stage.until([&] { return ended(); }));
   }
@@ -142,12 +142,12 @@ TEST_F(ShmIntruders, MustSendMemory) {
 
 TEST_F(ShmIntruders, MustSayWhatTheMemoryIs) {
   call();
-  const auto region = shm::Region::create(LaneMemory::bytes(kBulkLane));
+  const auto region = SharedRegion::create(LaneMemory::bytes(kBulkLane));
   ASSERT_TRUE(shm::send_memory(fd, region.value().fd()));
   expect_ended();
 }
 
-TEST_F(ShmIntruders, SendMemoryOnce) {
+TEST_F(ShmIntruders, SendTheLanesMemoryOnce) {
   call_with_memory();
   ASSERT_TRUE(shm::send_memory(fd, memory.region().fd()));
   expect_ended();
@@ -208,7 +208,7 @@ TEST_F(ShmIntruders, CannotNameAddressesThatAreNotThere) {
 TEST_F(ShmIntruders, AreReadInTheirOwnMemoryOnly) {
   token = 1;
   call();
-  memory = LaneMemory(shm::Region::create(LaneMemory::bytes(kBulkLane)).value());
+  memory = LaneMemory(SharedRegion::create(LaneMemory::bytes(kBulkLane)).value());
   fill_control();
   memory.control().token = 2;  // another process than the one that called
   ASSERT_TRUE(shm::send_memory(fd, memory.region().fd()));
@@ -247,16 +247,23 @@ TEST_F(ShmIntruders, CannotHaveConsumedWhatWasNotSent) {
       continue;
     const std::string welcome = tcp::encode_welcome(0, kRun);
     ASSERT_GT(::send(lane, welcome.data(), welcome.size(), MSG_NOSIGNAL), 0);
-    shm::Heard heard;
-    ASSERT_TRUE(stage.until([&] { return (heard = shm::listen_to(lane)).memory >= 0; }));
-    LaneMemory theirs(shm::Region::map(heard.memory, LaneMemory::bytes(0)).value());
+    int memory_fd = -1;
+    const auto take = [&](int descriptor) {
+      memory_fd = descriptor;
+      return true;
+    };
+    ASSERT_TRUE(stage.until([&] {
+      (void)shm::listen_to(lane, take);
+      return memory_fd >= 0;
+    }));
+    LaneMemory theirs(SharedRegion::map(memory_fd, LaneMemory::bytes(0)).value());
     if (answered++ == 0)
       theirs.control().consumed.store(77);
     else
       theirs.control().taken.store(~uint64_t{0} / 2);
     a.send(liar, LaneClass::kExpress, 1, {});
     shm::say(lane, Word::kWake);
-    ASSERT_TRUE(stage.until([&] { return shm::listen_to(lane).ended; }));
+    ASSERT_TRUE(stage.until([&] { return shm::listen_to(lane, take).ended; }));
     EXPECT_GE(a.transport->counters().refused_frames, uint64_t(answered));
   }
   EXPECT_GE(answered, 1);

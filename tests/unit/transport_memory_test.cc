@@ -20,6 +20,7 @@ struct Way {
   const char* name;
   Carrier carrier;
   bool polls;
+  bool looks = false;  // memory that the receiver maps
 };
 std::ostream& operator<<(std::ostream& out, const Way& way) { return out << way.name; }
 
@@ -41,6 +42,7 @@ bool all_are(ConstBytes bytes, std::byte value) {
   for (const std::string& endpoint : receiver.address().endpoints)
     if (::write(report_to, (endpoint + "\n").data(), endpoint.size() + 1) < 0) _exit(1);
   ::close(report_to);
+  receiver.looks = way.looks;
   receiver.know({sender});
   int verdict = kNothingCame;
   bool over = false;
@@ -80,7 +82,15 @@ class TransportMemory : public testing::TestWithParam<Way> {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
+  // As the tested way has it, filled with 0.
+  std::span<std::byte> memory_of(Node& sender) {
+    if (GetParam().looks) return {sender.memory.allocate(kSize).value(), kSize};
+    ordinary.resize(kSize);
+    return ordinary;
+  }
+
   Stage stage{GetParam().carrier, GetParam().polls};
+  std::vector<std::byte> ordinary;
   pid_t child = -1;
   PeerAddress receiver;
 };
@@ -90,13 +100,14 @@ INSTANTIATE_TEST_SUITE_P(Ways, TransportMemory,
                                          Way{"shm", Carrier::kShm, false},
                                          Way{"shm_polled", Carrier::kShm, true},
                                          Way{"shm_through_ring", Carrier::kShmThroughRing, true},
-                                         Way{"auto", Carrier::kAuto, true}),
+                                         Way{"shm_looking", Carrier::kShm, true, true},
+                                         Way{"auto", Carrier::kAuto, true},
+                                         Way{"auto_looking", Carrier::kAuto, false, true}),
                          testing::PrintToStringParamName());
 
 // `take_back`: how the caller gets its memory.
 void send_rounds(Stage& stage, Node& sender, const PeerAddress& receiver, pid_t child,
-                 const std::function<void(OpSeq)>& take_back) {
-  std::vector<std::byte> memory(kSize);
+                 std::span<std::byte> memory, const std::function<void(OpSeq)>& take_back) {
   Prng prng(11);
   for (uint64_t op = 0; op < 120; ++op) {
     std::fill(memory.begin(), memory.end(), filling(op));
@@ -115,7 +126,7 @@ void send_rounds(Stage& stage, Node& sender, const PeerAddress& receiver, pid_t 
 TEST_P(TransportMemory, MayBeReusedOnceTheTransportIsQuiet) {
   Node& sender = stage.add();
   start_receiver(sender);
-  send_rounds(stage, sender, receiver, child, [&](OpSeq) {
+  send_rounds(stage, sender, receiver, child, memory_of(sender), [&](OpSeq) {
     ASSERT_TRUE(sender.transport->quiesce());
     sender.transport->resume();
   });
@@ -127,7 +138,7 @@ TEST_P(TransportMemory, MayBeReusedOnceTheTransportIsQuiet) {
 TEST_P(TransportMemory, MayBeReusedOnceItsOpIsReleased) {
   Node& sender = stage.add();
   start_receiver(sender);
-  send_rounds(stage, sender, receiver, child,
+  send_rounds(stage, sender, receiver, child, memory_of(sender),
               [&](OpSeq op) { sender.transport->release_op(kRootGroup, op); });
   stage.run_for(milliseconds(200));
   EXPECT_EQ(verdict(), kFine);
@@ -136,7 +147,8 @@ TEST_P(TransportMemory, MayBeReusedOnceItsOpIsReleased) {
 TEST_P(TransportMemory, OfAStoppedReceiverIsNoReasonToWait) {
   Node& sender = stage.add();
   start_receiver(sender);
-  std::vector<std::byte> memory(kSize, filling(1));
+  const std::span<std::byte> memory = memory_of(sender);
+  std::fill(memory.begin(), memory.end(), filling(1));
   sender.send(receiver.id, LaneClass::kBulk, 1, memory);
   stage.run_for(milliseconds(50));
   ::kill(child, SIGSTOP);

@@ -23,17 +23,18 @@ inline constexpr uint64_t kRun = 77;
 enum class Carrier : uint8_t { kTcp, kShm, kShmThroughRing, kAuto };
 
 inline Result<std::unique_ptr<Transport>> open_carrier(Carrier carrier, AsioLoop& loop,
-                                                       BufferPool& pool,
+                                                       BufferPool& pool, const SharedMemory* memory,
                                                        const TcpOptions& options) {
   if (carrier == Carrier::kTcp) return open_tcp(loop, pool, options);
   if (carrier == Carrier::kAuto)
-    return open_transport(loop, pool, {TransportChoice::kAuto, options});
+    return open_transport(loop, pool, {TransportChoice::kAuto, memory, options});
   ShmOptions shm;
   shm.self = options.self;
   shm.run_hash = options.run_hash;
   shm.connect_ms = options.connect_ms;
   shm.reconnect_ms = options.reconnect_ms;
   shm.stall_ms = options.stall_ms;
+  shm.memory = memory;
   shm.direct = carrier != Carrier::kShmThroughRing;
   return open_shm(loop, pool, shm);
 }
@@ -52,7 +53,7 @@ class Node final : public TransportEvents {
     id = options.self;
     if (options.run_hash == 0) options.run_hash = kRun;
     options.listen = listen;
-    auto opened = open_carrier(carrier, loop, pool, options);
+    auto opened = open_carrier(carrier, loop, pool, &memory, options);
     EXPECT_TRUE(opened.is_ok()) << opened.status().text();
     if (!opened) return;
     transport = std::move(opened).value();
@@ -85,11 +86,14 @@ class Node final : public TransportEvents {
     landing.verdict = Landing::Verdict::kInto;
     landing.keep = pool.take(header.length);
     landing.into = landing.keep.data();
+    landing.may_look = looks;
     return landing;
   }
   void on_frame(PeerId from, const wire::FrameHeader& header, Landing&& landing) override {
     Received frame{from, header, {}};
     if (keep_bytes) frame.bytes.assign(landing.into, landing.into + header.length);
+    if (!landing.still_there()) return;
+    looked_at += landing.word != nullptr;
     received.push_back(std::move(frame));
     if (on_received) on_received(received.back());
   }
@@ -103,11 +107,14 @@ class Node final : public TransportEvents {
   }
 
   PeerId id;
-  BufferPool pool;  // outlives the transport
+  BufferPool pool;      // outlives the transport
+  SharedMemory memory;  // likewise; where a test takes it, peers may map it
   std::unique_ptr<Transport> transport;
   std::function<Landing(PeerId, const wire::FrameHeader&)> place;
   std::function<void(const Received&)> on_received;
   bool keep_bytes = true;
+  bool looks = false;    // uses payloads where they lie, if the transport can show them
+  size_t looked_at = 0;  // frames
   std::vector<Received> received;
   size_t headers = 0;
   std::map<PeerId, std::vector<Evidence>> down;

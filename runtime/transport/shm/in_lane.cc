@@ -1,9 +1,9 @@
 #include "runtime/transport/shm/in_lane.h"
 
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "runtime/transport/shm/sockets.h"
 #include "runtime/transport/tcp/handshake.h"
@@ -42,6 +42,7 @@ void InLane::drop_connection() {
   let_go();
   Incoming::drop_connection();
   far_closed_ = payload_is_remote_ = false;
+  blocks_.clear();
 }
 
 void InLane::let_go() {
@@ -52,15 +53,8 @@ void InLane::let_go() {
 
 void InLane::hear() {
   const auto self = shared_from_this();
-  const Heard heard = listen_to(connection_.fd());
-  if (heard.nonsense || heard.goodbye) {
-    if (heard.memory >= 0) ::close(heard.memory);
-    (void)refuse();
-    return;
-  }
-  if (heard.memory >= 0 && !take_memory(heard.memory)) return;
+  if (!listen()) return;
   const uint64_t connection = connection_count_;
-  far_closed_ = heard.ended;
   if (!memory_) {
     if (far_closed_)
       far_end_closed();
@@ -73,16 +67,24 @@ void InLane::hear() {
   after_event();
 }
 
+// What has come on the socket.  False: the connection is gone.
+bool InLane::listen() {
+  const Heard heard = listen_to(connection_.fd(), [this](int memory) {
+    return memory_ ? blocks_.add(memory) : take_memory(memory);
+  });
+  if (heard.nonsense || heard.goodbye) return refuse();
+  far_closed_ |= heard.ended;
+  return true;
+}
+
 bool InLane::take_memory(int fd) {
-  auto region = memory_ ? Result<Region>(Status(Code::kCorrupt, "a second one"))
-                        : Region::map(fd, LaneMemory::bytes(number_));
-  if (memory_) ::close(fd);
-  if (!region) return refuse();
+  auto region = SharedRegion::map(fd, LaneMemory::bytes(number_));
+  if (!region) return false;
   memory_ = LaneMemory(std::move(region).value());
   Control& control = memory_.control();
   if (control.magic != kLaneMagic || control.ring_bytes != memory_.ring().size()) {
     memory_.reset();
-    return refuse();
+    return false;
   }
   ring_ = RingReader(memory_);
   const auto sender = credentials_of(connection_.fd());
@@ -130,6 +132,10 @@ bool InLane::next_frame() {
     // Header and descriptor are published together.
     if (ring_.available() < sizeof where_) return refuse();
     ring_.take(&where_, sizeof where_);
+    // A block is sent before it is named, but on the other way.
+    if (where_.block > blocks_.count() && !listen()) return false;
+    mapped_ = blocks_.find(where_.block, where_.address, header.value().length);
+    if (where_.block != 0 && !mapped_) return refuse();
   }
   shared_.counters.received_bytes += bytes.size();
   return begin(header.value());
@@ -143,6 +149,7 @@ bool InLane::move_payload(size_t& budget) {
       arrival_.got = arrival_.header.length;
       return true;
     }
+    if (mapped_ && arrival_.landing.may_look) return look();
     size = std::min(size, kBytesPerRead);
     if (!read_remote(size)) return false;
     if (arrival_.landing.verdict != Landing::Verdict::kInto) return true;
@@ -159,25 +166,43 @@ bool InLane::move_payload(size_t& budget) {
   return true;
 }
 
-// Reads a piece of the payload.  What the sender takes back meanwhile counts as a VOID.
+// The payload is used where it lies.
+bool InLane::look() {
+  arrival_.landing.into = const_cast<std::byte*>(mapped_);
+  arrival_.landing.number = arrival_.header.lane_seq;
+  arrival_.landing.word = &memory_.word(arrival_.landing.number);
+  if (!arrival_.landing.still_there()) take_back();
+  arrival_.got = arrival_.header.length;
+  return true;
+}
+
+// Reads a piece of the payload.
 bool InLane::read_remote(size_t size) {
   using Outcome = RemoteMemory::Outcome;
-  const auto outcome = may_read() ? remote_.read(arrival_.landing.into + arrival_.got,
-                                                 where_.address + arrival_.got, size)
-                                  : Outcome::kRead;
+  std::byte* const into = arrival_.landing.into + arrival_.got;
+  auto outcome = Outcome::kRead;
+  if (mapped_)
+    std::memcpy(into, mapped_ + arrival_.got, size);
+  else if (may_read())
+    outcome = remote_.read(into, where_.address + arrival_.got, size);
   // Behind the copy and before its use: bytes that were the sender's own business by then do not
   // count.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (!may_read()) {
-    arrival_.landing = {};
-    arrival_.silent = true;
-    arrival_.got = arrival_.header.length;
+    take_back();
     return true;
   }
   if (outcome == Outcome::kRead) return true;
   if (outcome == Outcome::kBadAddress) return refuse();
   far_end_closed();
   return false;
+}
+
+// The sender wants its memory for something else: the frame counts as a VOID.
+void InLane::take_back() {
+  arrival_.landing = {};
+  arrival_.silent = true;
+  arrival_.got = arrival_.header.length;
 }
 
 bool InLane::may_read() const {

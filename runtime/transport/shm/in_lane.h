@@ -2,6 +2,7 @@
 // memory of their sender.  Owner: PeerLink.  Progress thread only.
 #pragma once
 
+#include "runtime/transport/shm/foreign_blocks.h"
 #include "runtime/transport/shm/lane_memory.h"
 #include "runtime/transport/shm/remote_memory.h"
 #include "runtime/transport/shm/watch.h"
@@ -19,11 +20,14 @@ class InLane final : public tcp::Incoming, private Watched {
 
  private:
   void hear();
+  bool listen();
   bool take_memory(int fd);
   bool pump();
   bool next_frame();
   bool move_payload(size_t& budget);
+  bool look();
   bool read_remote(size_t size);
+  void take_back();
   bool may_read() const;
   void far_end_closed();
   void after_event();
@@ -48,6 +52,8 @@ class InLane final : public tcp::Incoming, private Watched {
   bool far_closed_ = false;         // only what is in the ring still comes
   bool payload_is_remote_ = false;  // of the frame that is arriving
   Descriptor where_;
+  const std::byte* mapped_ = nullptr;  // … and whose payload lies in a block
+  ForeignBlocks blocks_;
 };
 
 }  // namespace rhz::shm

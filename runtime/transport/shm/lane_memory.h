@@ -11,7 +11,7 @@
 #include <cstring>
 #include <span>
 
-#include "runtime/transport/shm/region.h"
+#include "runtime/memory/shared_region.h"
 
 namespace rhz::shm {
 
@@ -50,14 +50,14 @@ inline constexpr size_t kBulkRingBytes = size_t{1} << 20;
 inline constexpr size_t kInlineBytes = size_t{16} << 10;
 
 struct Descriptor {  // behind the header of a frame whose payload is read from the sender's memory
-  uint64_t address = 0;
-  uint64_t reserved = 0;
+  uint64_t address = 0;  // in the sender's memory, or from the start of the block
+  uint64_t block = 0;    // 0: none; else the number of a block that was sent on this connection
 };
 
 class LaneMemory {
  public:
   LaneMemory() = default;
-  explicit LaneMemory(Region&& region) : region_(std::move(region)) {}
+  explicit LaneMemory(SharedRegion&& region) : region_(std::move(region)) {}
   static constexpr size_t ring_bytes(uint32_t lane) {
     return lane == 0 ? kExpressRingBytes : kBulkRingBytes;
   }
@@ -66,7 +66,7 @@ class LaneMemory {
   }
 
   explicit operator bool() const { return static_cast<bool>(region_); }
-  Region& region() { return region_; }
+  SharedRegion& region() { return region_; }
   Control& control() const { return *reinterpret_cast<Control*>(region_.data()); }
   // Holds `number` while the payload of that frame may be read.
   std::atomic<uint64_t>& word(uint64_t number) const {
@@ -80,7 +80,7 @@ class LaneMemory {
   void reset() { region_.reset(); }
 
  private:
-  Region region_;
+  SharedRegion region_;
 };
 static_assert(sizeof(Control) <= kControlBytes);
 

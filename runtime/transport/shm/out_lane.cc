@@ -1,8 +1,11 @@
 #include "runtime/transport/shm/out_lane.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "runtime/base/prng.h"
+#include "runtime/transport/shm/foreign_blocks.h"
 #include "runtime/transport/shm/sockets.h"
 
 namespace rhz::shm {
@@ -14,14 +17,18 @@ constexpr size_t kLeastPiece = size_t{64} << 10;
 }  // namespace
 
 OutLane::OutLane(tcp::Shared& shared, tcp::Edge& edge,
-                 std::shared_ptr<tcp::PeerAddresses> addresses, uint32_t number, Watch& watch)
-    : Outgoing(shared, edge, std::move(addresses), number), watch_(watch), token_(random_u64()) {}
+                 std::shared_ptr<tcp::PeerAddresses> addresses, uint32_t number, Watch& watch,
+                 const SharedMemory* blocks)
+    : Outgoing(shared, edge, std::move(addresses), number),
+      watch_(watch),
+      blocks_(blocks),
+      token_(random_u64()) {}
 
 // A connection stands: its memory is made, and handed over.
 void OutLane::begin() {
   connection_.on_ready([this] { hear(); }, [] {});
   connection_.want_read();
-  auto region = Region::create(LaneMemory::bytes(number_));
+  auto region = SharedRegion::create(LaneMemory::bytes(number_));
   if (!region) return lost();
   memory_ = LaneMemory(std::move(region).value());
   Control& control = memory_.control();
@@ -47,6 +54,7 @@ void OutLane::let_go() {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   watch_.remove(*this);
   memory_.reset();
+  sent_blocks_.clear();
 }
 
 bool OutLane::copies(const OutFrame& frame) const {
@@ -87,7 +95,7 @@ bool OutLane::put_frame(const iovec& header, const iovec& payload) {
   ring_.put(header.iov_base, header.iov_len);
   if (direct) {
     memory_.word(number).store(number, std::memory_order_relaxed);
-    const Descriptor where{reinterpret_cast<uint64_t>(payload.iov_base), 0};
+    const Descriptor where = describe(payload);
     ring_.put(&where, sizeof where);
   } else if (!large) {
     ring_.put(payload.iov_base, payload.iov_len);
@@ -95,6 +103,21 @@ bool OutLane::put_frame(const iovec& header, const iovec& payload) {
   ring_.publish();
   wrote(header.iov_len + (direct || !large ? payload.iov_len : 0));
   return true;
+}
+
+// Where the receiver finds the payload; a block is handed over when it is named first.
+Descriptor OutLane::describe(const iovec& payload) {
+  const auto* begin = static_cast<const std::byte*>(payload.iov_base);
+  const Descriptor by_address{reinterpret_cast<uint64_t>(begin), 0};
+  const auto* block = blocks_ ? blocks_->find(begin, payload.iov_len) : nullptr;
+  if (!block) return by_address;
+  auto at = sent_blocks_.find(block->id);
+  if (at == sent_blocks_.end()) {
+    if (sent_blocks_.size() == ForeignBlocks::kMost) return by_address;
+    if (!send_memory(connection_.fd(), block->region.fd())) return by_address;
+    at = sent_blocks_.emplace(block->id, sent_blocks_.size() + 1).first;
+  }
+  return {static_cast<uint64_t>(begin - block->region.data()), at->second};
 }
 
 bool OutLane::put_rest(const iovec& rest) {
@@ -190,8 +213,11 @@ void OutLane::break_off() {
 }
 
 void OutLane::hear() {
-  const Heard heard = listen_to(connection_.fd());
-  if (heard.memory >= 0 || heard.nonsense) return break_off();
+  const Heard heard = listen_to(connection_.fd(), [](int memory) {
+    ::close(memory);
+    return false;
+  });
+  if (heard.nonsense) return break_off();
   if (memory_) (void)poll();
   if (!up()) return;
   if (heard.goodbye) {

@@ -5,6 +5,9 @@
 // by piece. Owner: PeerLink.  Progress thread only.
 #pragma once
 
+#include <unordered_map>
+
+#include "runtime/memory/shared_memory.h"
 #include "runtime/transport/shm/lane_memory.h"
 #include "runtime/transport/shm/watch.h"
 #include "runtime/transport/tcp/outgoing.h"
@@ -14,7 +17,7 @@ namespace rhz::shm {
 class OutLane final : public tcp::Outgoing, private Watched {
  public:
   OutLane(tcp::Shared& shared, tcp::Edge& edge, std::shared_ptr<tcp::PeerAddresses> addresses,
-          uint32_t number, Watch& watch);
+          uint32_t number, Watch& watch, const SharedMemory* blocks);
   ~OutLane() override { let_go(); }
 
   void quiesce() override;
@@ -36,6 +39,7 @@ class OutLane final : public tcp::Outgoing, private Watched {
   bool room();
   bool put_next();
   bool put_frame(const iovec& header, const iovec& payload);
+  Descriptor describe(const iovec& payload);
   bool put_rest(const iovec& rest);
   enum class Want : uint8_t { kAnswer, kCredit, kSpace };
   bool wait_for(Want want, uint64_t how_much);
@@ -48,6 +52,8 @@ class OutLane final : public tcp::Outgoing, private Watched {
   Watch& watch_;
   LaneMemory memory_;
   RingWriter ring_;
+  const SharedMemory* const blocks_;                    // may be null
+  std::unordered_map<uint64_t, uint64_t> sent_blocks_;  // on this connection: id → number there
   Bulk bulk_ = Bulk::kUnknown;
   Want want_ = Want::kSpace;  // while blocked: what for, and how much of it
   uint64_t wanted_ = 0;

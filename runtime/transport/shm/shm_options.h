@@ -10,6 +10,7 @@
 #include "runtime/base/types.h"
 #include "runtime/loop/asio_loop.h"
 #include "runtime/memory/pool.h"
+#include "runtime/memory/shared_memory.h"
 #include "runtime/transport/transport.h"
 
 namespace rhz {
@@ -25,6 +26,9 @@ struct ShmOptions {
   // Performance.  Large payloads are read from the sender's memory where the system permits it;
   // false: they always pass through the ring, at the price of a second copy.
   bool direct = true;
+  // What peers may map: payloads from there are not even copied where the receiver only reduces
+  // them. Null: nothing.  Outlives the transport.
+  const SharedMemory* memory = nullptr;
 };
 
 // Listens at once, under a name that nobody else has.  `loop` and `pool` outlive the transport.

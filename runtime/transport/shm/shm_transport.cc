@@ -12,7 +12,7 @@ namespace {
 
 class ShmLanes final : public tcp::LaneKinds {
  public:
-  explicit ShmLanes(bool direct) : direct_(direct) {}
+  ShmLanes(bool direct, const SharedMemory* blocks) : direct_(direct), blocks_(blocks) {}
 
   std::shared_ptr<tcp::PeerAddresses> addresses(
       tcp::Shared& shared, const std::vector<std::string>& endpoints) override {
@@ -24,7 +24,7 @@ class ShmLanes final : public tcp::LaneKinds {
   std::unique_ptr<tcp::Outgoing> outgoing(tcp::Shared& shared, tcp::Edge& edge,
                                           std::shared_ptr<tcp::PeerAddresses> addresses,
                                           uint32_t number) override {
-    return std::make_unique<OutLane>(shared, edge, std::move(addresses), number, watch_);
+    return std::make_unique<OutLane>(shared, edge, std::move(addresses), number, watch_, blocks_);
   }
   std::shared_ptr<tcp::Incoming> incoming(tcp::Shared& shared, tcp::Edge& edge, uint32_t number,
                                           uint64_t generation,
@@ -38,6 +38,7 @@ class ShmLanes final : public tcp::LaneKinds {
  private:
   Watch watch_;
   const bool direct_;
+  const SharedMemory* const blocks_;
 };
 
 }  // namespace
@@ -49,7 +50,7 @@ Result<std::unique_ptr<Transport>> open_shm(AsioLoop& loop, BufferPool& pool,
                                             const ShmOptions& options) {
   if (!options.self.valid()) return Status(Code::kArgument, "a transport needs a peer id");
   // What the lanes need is there: better to know now.
-  if (auto probe = shm::Region::create(4096); !probe) return probe.status();
+  if (auto probe = SharedRegion::create(4096); !probe) return probe.status();
   const std::string endpoint = shm::endpoint_of(options.run_hash, options.self);
   const auto listener = shm::listen_at(endpoint);
   if (!listener) return listener.status();
@@ -62,11 +63,11 @@ Result<std::unique_ptr<Transport>> open_shm(AsioLoop& loop, BufferPool& pool,
   lanes.stall_ms = options.stall_ms;
   lanes.socket_buffer_bytes = 0;
   return std::unique_ptr<Transport>(std::make_unique<tcp::LaneTransport>(
-      loop, pool, lanes, std::make_unique<shm::ShmLanes>(options.direct), listener.value(),
-      std::vector<std::string>{endpoint}));
+      loop, pool, lanes, std::make_unique<shm::ShmLanes>(options.direct, options.memory),
+      listener.value(), std::vector<std::string>{endpoint}));
 }
 
-bool shm_works() { return shm::Region::create(4096).is_ok(); }
+bool shm_works() { return SharedRegion::create(4096).is_ok(); }
 
 bool shm_answers(std::string_view endpoint) {
   const auto address = shm::address_of(endpoint);

@@ -109,7 +109,7 @@ bool send_memory(int fd, int memory) {
   return sent == 1;
 }
 
-Heard listen_to(int fd) {
+Heard listen_to(int fd, const std::function<bool(int)>& memory) {
   Heard heard;
   for (;;) {
     char bytes[64];
@@ -127,14 +127,13 @@ Heard listen_to(int fd) {
       heard.ended = true;
       return heard;
     }
-    const int memory = descriptor_in(message);
+    const int descriptor = descriptor_in(message);
     const bool announced =
         std::memchr(bytes, static_cast<char>(Word::kMemory), static_cast<size_t>(got)) != nullptr;
-    if (memory >= 0 && announced && heard.memory < 0) {
-      heard.memory = memory;
-    } else if (memory >= 0 || announced) {
-      if (memory >= 0) ::close(memory);
+    if (descriptor >= 0 && !announced) ::close(descriptor);
+    if (announced != (descriptor >= 0) || (announced && !memory(descriptor))) {
       heard.nonsense = true;
+      return heard;
     }
     for (ssize_t i = 0; i < got; ++i) {
       const auto word = static_cast<Word>(bytes[i]);

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,7 +16,8 @@ namespace rhz::shm {
 
 // What the connection of a lane carries behind the handshake: one byte each.
 enum class Word : char {
-  kMemory = 'M',   // sender → receiver, once, with the descriptor of the lane's memory
+  kMemory =
+      'M',  // sender → receiver, with a descriptor: first of the lane's memory, then of blocks
   kWake = 'W',     // both ways: the other one slept
   kGoodbye = 'G',  // receiver → sender
 };
@@ -42,9 +44,8 @@ struct Heard {
   bool ended = false;  // EOF or an error
   bool goodbye = false;
   bool nonsense = false;
-  int memory = -1;  // the caller's to close
 };
-// All that has come.
-Heard listen_to(int fd);
+// All that has come.  `memory` takes each descriptor; false ends the listening as nonsense.
+Heard listen_to(int fd, const std::function<bool(int)>& memory);
 
 }  // namespace rhz::shm

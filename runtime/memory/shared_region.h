@@ -7,23 +7,26 @@
 
 #include "runtime/base/status.h"
 
-namespace rhz::shm {
+namespace rhz {
 
-class Region {
+class SharedRegion {
  public:
-  Region() = default;
-  Region(Region&& other) noexcept
+  SharedRegion() = default;
+  SharedRegion(SharedRegion&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)),
         size_(other.size_),
         fd_(std::exchange(other.fd_, -1)) {}
-  Region& operator=(Region&& other) noexcept;
-  ~Region() { reset(); }
+  SharedRegion& operator=(SharedRegion&& other) noexcept;
+  ~SharedRegion() { reset(); }
 
   // Of zeros; all of it is there, so that no later access can fail for want of memory.
-  [[nodiscard]] static Result<Region> create(size_t size);
+  [[nodiscard]] static Result<SharedRegion> create(size_t size);
   // What another process has created.  Takes the descriptor, and closes it.  kCorrupt: it is no
   // sealed memory of exactly this size.
-  [[nodiscard]] static Result<Region> map(int fd, size_t size);
+  [[nodiscard]] static Result<SharedRegion> map(int fd, size_t size);
+
+  // Of whatever size, to be read only.  Takes the descriptor, and closes it.
+  [[nodiscard]] static Result<SharedRegion> map_to_read(int fd);
 
   explicit operator bool() const { return data_ != nullptr; }
   std::byte* data() const { return data_; }
@@ -33,11 +36,11 @@ class Region {
   void reset();
 
  private:
-  Region(std::byte* data, size_t size, int fd) : data_(data), size_(size), fd_(fd) {}
+  SharedRegion(std::byte* data, size_t size, int fd) : data_(data), size_(size), fd_(fd) {}
 
   std::byte* data_ = nullptr;
   size_t size_ = 0;
   int fd_ = -1;
 };
 
-}  // namespace rhz::shm
+}  // namespace rhz
