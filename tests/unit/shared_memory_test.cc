@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstring>
 
 #include "tests/unit/transport_test_kit.h"
@@ -100,6 +101,33 @@ TEST(SharedMemory, OfAFreedBlockIsUsedAnew) {
     ASSERT_TRUE(a.memory.free(block));
   }
   EXPECT_EQ(b.looked_at, SharedMemory::kMaxBlocks);
+}
+
+size_t mappings_of_memfds() {
+  std::FILE* const maps = std::fopen("/proc/self/maps", "re");
+  size_t count = 0;
+  char line[512];
+  while (maps && std::fgets(line, sizeof line, maps))
+    count += std::strstr(line, "/memfd:rhizome") != nullptr;
+  if (maps) std::fclose(maps);
+  return count;
+}
+
+TEST(SharedMemory, IsLetGoOfByPeersOnceItIsFreed) {
+  Stage stage(Carrier::kShm);
+  Node& a = stage.add();
+  Node& b = stage.add();
+  b.looks = true;
+  stage.introduce();
+  a.send(b.id, LaneClass::kBulk, 0, {});
+  ASSERT_TRUE(stage.until([&] { return b.received.size() == 1; }));
+  const size_t before = mappings_of_memfds();
+  std::byte* const block = a.memory.allocate(100000).value();
+  a.send(b.id, LaneClass::kBulk, 1, {block, 100000});
+  ASSERT_TRUE(stage.until([&] { return b.received.size() == 2; }));
+  EXPECT_EQ(mappings_of_memfds(), before + 2);
+  ASSERT_TRUE(a.memory.free(block));
+  EXPECT_TRUE(stage.until([&] { return mappings_of_memfds() == before; }, milliseconds(2000)));
 }
 
 // The sender takes back what the receiver is looking at.

@@ -16,7 +16,6 @@ class ForeignBlocks {
   size_t count() const { return blocks_.size(); }
   // Takes the descriptor.  False: it is no such block.
   [[nodiscard]] bool add(int fd) {
-    let_go_of_freed();
     auto region = SharedRegion::map_to_read(fd);
     if (!region || region.value().size() <= SharedMemory::kControlBytes || count() >= kMost)
       return false;
@@ -31,7 +30,8 @@ class ForeignBlocks {
     return block.data() + offset;
   }
   void clear() { blocks_.clear(); }
-  // What the peer's program has given back is only held by being mapped here.
+  // What the peer's program has given back is only held by being mapped here.  Not while a payload
+  // is being copied from one.
   void let_go_of_freed() {
     for (SharedRegion& block : blocks_)
       if (block && control(block).freed.load(std::memory_order_acquire) != 0) block.reset();

@@ -45,6 +45,11 @@ void InLane::drop_connection() {
   blocks_.clear();
 }
 
+Time InLane::tick(Time) {
+  if (!arriving_) blocks_.let_go_of_freed();
+  return kNever;
+}
+
 void InLane::let_go() {
   if (!memory_) return;
   watch_.remove(*this);

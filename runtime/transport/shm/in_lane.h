@@ -17,6 +17,7 @@ class InLane final : public tcp::Incoming, private Watched {
   ~InLane() override { let_go(); }
 
   void attach(tcp::Connection&& connection) override;
+  Time tick(Time now) override;
 
  private:
   void hear();
