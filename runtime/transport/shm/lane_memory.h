@@ -100,6 +100,7 @@ class RingWriter {
   bool corrupt() const { return corrupt_; }
   // At most space() bytes.
   void put(const void* from, size_t size) {
+    if (size == 0) return;
     const size_t at = written_ % ring_.size(), first = std::min(size, ring_.size() - at);
     std::memcpy(ring_.data() + at, from, first);
     std::memcpy(ring_.data(), static_cast<const std::byte*>(from) + first, size - first);
@@ -129,6 +130,7 @@ class RingReader {
   bool corrupt() const { return corrupt_; }
   // At most available() bytes.
   void take(void* into, size_t size) {
+    if (size == 0) return;
     const size_t at = taken_ % ring_.size(), first = std::min(size, ring_.size() - at);
     std::memcpy(into, ring_.data() + at, first);
     std::memcpy(static_cast<std::byte*>(into) + first, ring_.data(), size - first);
