@@ -51,6 +51,21 @@ void Executor::advance(const Place& at) {
   }
 }
 
+void Executor::partial_arrived(Rank from, const Place& at, const Landing& landing) {
+  const Program& steps = program(at.chunk);
+  Progress& segment = progress(at);
+  if (!chunks_[at.chunk].begun || steps[segment.step] != Step{Move::kFold, from}) {
+    early_.push_back({at.chunk, at.segment, from, landing});
+    return;
+  }
+  const Progress before = segment;
+  fold(at, landing.into, landing.keep);
+  for (++segment.step; steps[segment.step].move == Move::kOwn; ++segment.step) fold(at, input(at), {});
+  // The bytes may have lain in the sender's memory: what was made of them counts only if it had not taken them back.
+  if (landing.still_there()) advance(at);
+  else segment = before;
+}
+
 bool Executor::take_early(Rank from, const Place& at, Landing& landing) {
   const auto found = std::find_if(early_.begin(), early_.end(), [&](const Early& e) {
     return e.from == from && e.chunk == at.chunk && e.segment == at.segment;
@@ -85,11 +100,8 @@ void Executor::fold(const Place& at, const std::byte* operand, const Buffer& kee
 // The last operand: the value is final, and goes where the result is.
 void Executor::make_final(const Place& at, const std::byte* operand) {
   Progress& segment = progress(at);
-  // In place and in several segments, it is staged until all of it is there.
-  const bool stages = overwrites_input(at.chunk) && !keeps_originals(at.chunk) &&
-                      layout_.segments(at.chunk) > 1;
-  if (!stages) save_original(at.chunk, {});
-  std::byte* out = stages ? staged(at) : at.recv;
+  if (!stages(at.chunk)) save_original(at.chunk, {});
+  std::byte* out = stages(at.chunk) ? staged(at) : at.recv;
   if (segment.has_value) kernels_.finish(out, segment.value, operand, at.count, participants_);
   else kernels_.scale(out, operand, nullptr, at.count, participants_);
   segment.keep.reset();
