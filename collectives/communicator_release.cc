@@ -41,6 +41,7 @@ bool Communicator::has_all(const Op& op) const {
   bool any = false;
   for (Rank r : ring_of(op.seq)) {
     const Slot slot = view_.members[r.value].slot;
+    if (r == rank_) continue;
     bool needs = false;
     for (uint32_t b = 0; b < blocks.count() && !needs; ++b) needs = blocks.needers(b).has(slot);
     if (needs && !wave_.knows(r, op.seq)) return false;

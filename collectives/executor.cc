@@ -30,7 +30,10 @@ Executor::Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot sel
       kernels_(reduce::kernels_for(spec.dtype, spec.redop)),
       eager_(layout.bytes() * blocks_of_a_rank(blocks) <= wire::kEagerBytes),
       chunks_(layout.chunks) {
-  for (uint32_t c = 0; c < layout_.chunks; ++c) needed_ += needs(c);
+  for (uint32_t c = 0; c < layout_.chunks; ++c) {
+    needed_ += needs(c);
+    needs_something_ |= needs(c) && !is_source(c);
+  }
 }
 
 uint64_t Executor::result_bytes() const {

@@ -65,7 +65,8 @@ class Executor {
 
   // All that this rank needs is here.  Of one that needs nothing this says nothing (Q1).
   bool full() const { return needed_held_ == needed_; }
-  bool needs_something() const { return needed_ > 0; }
+  // Of others: what it has from the beginning, as the root of a scatter its own block, proves nothing.
+  bool needs_something() const { return needs_something_; }
   // The result is also in memory of the runtime, and serves others when the caller has its own back.
   bool retains() const { return retained_ || (retain_ && result_bytes() == 0); }
   // Puts a retained result into the caller's buffer.
@@ -169,6 +170,7 @@ class Executor {
   bool eager_ = false;
   ChunkTable chunks_;
   uint32_t needed_ = 0, needed_held_ = 0;  // chunks
+  bool needs_something_ = false;
   std::vector<Program> programs_;
   std::vector<Progress> progress_;  // by chunk and segment
   std::vector<Early> early_;
