@@ -177,7 +177,7 @@ void Communicator::begin_admit(Time now, std::unique_ptr<Op> op) {
 }
 
 // (Re)starts the executor in the installed epoch.
-void Communicator::start(Time, Op& op, const OpDecision* decision) {
+void Communicator::start(Time now, Op& op, const OpDecision* decision) {
   const bool rebuilt = decision && decision->outcome == OpDecision::Outcome::kChunks;
   Executor::Stage stage{epoch_, &view_, rank_, ring_of(op.seq), !relayed_, {}};
   if (is_uniform(op.spec.kind)) {
@@ -189,11 +189,16 @@ void Communicator::start(Time, Op& op, const OpDecision* decision) {
     stage.schedule = make_allreduce(algorithm, view_, stage.ring, rank_);
   }
   op.executor->start(stage, rebuilt ? decision : nullptr);
-  if (op.executor->eager()) return;
-  for (Rank source : op.executor->sources()) {
+  op.tell_at = now + limits_.quiet;
+  if (!op.executor->eager()) grant(op, op.executor->sources());
+}
+
+// Tells them that the op has begun here, and which one it is.
+void Communicator::grant(const Op& op, const std::vector<Rank>& ranks) {
+  for (Rank rank : ranks) {
     OutFrame grant;
     grant.header.kind = Kind::kGrant;
-    emit(op.seq, source, LaneClass::kExpress, std::move(grant));
+    emit(op.seq, rank, LaneClass::kExpress, std::move(grant));
   }
 }
 
@@ -352,6 +357,11 @@ Time Communicator::tick(Time now) {
   if (over_) return kNever;
   Time next = kNever;
   for (auto& [seq, op] : ops_) {
+    if (!sealed_ && !op->full && now >= op->tell_at) {
+      op->tell_at = kNever;
+      grant(*op, op->executor->peers());
+    }
+    if (!sealed_ && !op->full) next = std::min(next, op->tell_at);
     if (op->released || op->deadline == kNever) continue;
     if (now < op->deadline) {
       next = std::min(next, op->deadline);

@@ -146,11 +146,17 @@ void Executor::granted(Rank to) {
   }
 }
 
-std::vector<Rank> Executor::sources() const {
+std::vector<Rank> Executor::sources() const { return peers_of(waits); }
+
+std::vector<Rank> Executor::peers() const {
+  return peers_of([](Move) { return true; });
+}
+
+std::vector<Rank> Executor::peers_of(bool (*wanted)(Move move)) const {
   std::vector<Rank> ranks;
   for (const Program& program : programs_)
     for (const Step& step : program)
-      if (waits(step.move) && std::find(ranks.begin(), ranks.end(), step.peer) == ranks.end())
+      if (wanted(step.move) && step.peer != kNoRank && std::find(ranks.begin(), ranks.end(), step.peer) == ranks.end())
         ranks.push_back(step.peer);
   return ranks;
 }

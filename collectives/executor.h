@@ -58,6 +58,8 @@ class Executor {
   void granted(Rank to);
   // Ranks whose bulk this op waits for: they are sent a GRANT.
   std::vector<Rank> sources() const;
+  // Ranks that this op has to do with here.
+  std::vector<Rank> peers() const;
   bool eager() const { return eager_; }
 
   Landing on_header(Rank from, const wire::FrameHeader& header);
@@ -117,6 +119,7 @@ class Executor {
   uint32_t add_program(const Program& program);
   bool is_granted(Rank to) const { return to.value < granted_.size() && granted_[to.value]; }
   bool may_send(const Program& program) const;
+  std::vector<Rank> peers_of(bool (*wanted)(Move move)) const;
   // executor_plan.cc: what becomes of each chunk in this epoch.
   void plan(const Stage& stage, const OpDecision* decision);
   void plan_chunk(const Stage& stage, uint32_t chunk, const ChunkRun& run, uint32_t program);
