@@ -154,15 +154,18 @@ Status Communicator::unfit(const Op& op) const {
   const OpKind kind = op.spec.kind;
   if (view_.size() < config_.min_world && kind != OpKind::kProbe) return too_small(view_.size());
   const Blocks& blocks = op.executor->blocks();
+  if (has_root(kind)) {
+    const std::vector<Rank> ring = ring_of(op.seq);
+    const bool there = std::any_of(ring.begin(), ring.end(), [&](Rank r) {
+      return view_.members[r.value].slot == blocks.root;
+    });
+    if (!there)
+      return Status(Code::kPeerLost, "the root, slot " + std::to_string(blocks.root.value) + ", is no member");
+  }
   if (has_layout(kind) && blocks.layout.size() != op.spec.ranks) {
     return Status(Code::kPeerLost, "the op spans " + std::to_string(blocks.layout.size()) +
                                        " ranks, its buffers are for " + std::to_string(op.spec.ranks) +
                                        ": look at the view and submit it again");
-  }
-  if (has_root(kind)) {
-    for (Rank r : ring_of(op.seq))
-      if (view_.members[r.value].slot == blocks.root) return Status::ok();
-    return Status(Code::kPeerLost, "the root, slot " + std::to_string(blocks.root.value) + ", is no member");
   }
   return Status::ok();
 }
@@ -278,11 +281,11 @@ void Communicator::emit(OpSeq seq, Rank to, LaneClass lane, OutFrame frame) {
 bool Communicator::same_signature(Op& op, Rank from, uint64_t signature) {
   if (signature == op.signature) return true;
   const MemberInfo& other = view_.members[from.value];
+  const std::string theirs = describe_signature(signature), ours = describe_signature(op.signature);
   Status status(Code::kMismatch,
-                "slot " + std::to_string(other.slot.value) + " submitted " +
-                    describe_signature(signature) + "; slot " +
-                    std::to_string(view_.members[rank_.value].slot.value) + " submitted " +
-                    describe_signature(op.signature) +
+                "slot " + std::to_string(other.slot.value) + " submitted " + theirs + "; slot " +
+                    std::to_string(view_.members[rank_.value].slot.value) + " submitted " + ours +
+                    (theirs == ours ? ", with another count, root or set of ranks" : "") +
                     "; every rank must submit the same ops in the same order");
   status.culprit = other.id;
   fail(op, std::move(status));
