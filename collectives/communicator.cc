@@ -155,15 +155,18 @@ Status Communicator::unfit(const Op& op) const {
   const OpKind kind = op.spec.kind;
   if (view_.size() < config_.min_world && kind != OpKind::kProbe) return too_small(view_.size());
   const Blocks& blocks = op.executor->blocks();
+  if (has_root(kind)) {
+    const std::vector<Rank> ring = ring_of(op.seq);
+    const bool there = std::any_of(ring.begin(), ring.end(), [&](Rank r) {
+      return view_.members[r.value].slot == blocks.root;
+    });
+    if (!there)
+      return Status(Code::kPeerLost, "the root, slot " + std::to_string(blocks.root.value) + ", is no member");
+  }
   if (has_layout(kind) && blocks.layout.size() != op.spec.ranks) {
     return Status(Code::kPeerLost, "the op spans " + std::to_string(blocks.layout.size()) +
                                        " ranks, its buffers are for " + std::to_string(op.spec.ranks) +
                                        ": look at the view and submit it again");
-  }
-  if (has_root(kind)) {
-    for (Rank r : ring_of(op.seq))
-      if (view_.members[r.value].slot == blocks.root) return Status::ok();
-    return Status(Code::kPeerLost, "the root, slot " + std::to_string(blocks.root.value) + ", is no member");
   }
   return Status::ok();
 }
@@ -178,7 +181,7 @@ void Communicator::begin_admit(Time now, std::unique_ptr<Op> op) {
 }
 
 // (Re)starts the executor in the installed epoch.
-void Communicator::start(Time, Op& op, const OpDecision* decision) {
+void Communicator::start(Time now, Op& op, const OpDecision* decision) {
   const bool rebuilt = decision && decision->outcome == OpDecision::Outcome::kChunks;
   Executor::Stage stage{epoch_, &view_, rank_, ring_of(op.seq), !relayed_, {}};
   if (is_uniform(op.spec.kind)) {
@@ -190,11 +193,16 @@ void Communicator::start(Time, Op& op, const OpDecision* decision) {
     stage.schedule = make_allreduce(algorithm, view_, stage.ring, rank_);
   }
   op.executor->start(stage, rebuilt ? decision : nullptr);
-  if (op.executor->eager()) return;
-  for (Rank source : op.executor->sources()) {
+  op.tell_at = now + limits_.quiet;
+  if (!op.executor->eager()) grant(op, op.executor->sources());
+}
+
+// Tells them that the op has begun here, and which one it is.
+void Communicator::grant(const Op& op, const std::vector<Rank>& ranks) {
+  for (Rank rank : ranks) {
     OutFrame grant;
     grant.header.kind = Kind::kGrant;
-    emit(op.seq, source, LaneClass::kExpress, std::move(grant));
+    emit(op.seq, rank, LaneClass::kExpress, std::move(grant));
   }
 }
 
@@ -274,11 +282,11 @@ void Communicator::emit(OpSeq seq, Rank to, LaneClass lane, OutFrame frame) {
 bool Communicator::same_signature(Op& op, Rank from, uint64_t signature) {
   if (signature == op.signature) return true;
   const MemberInfo& other = view_.members[from.value];
+  const std::string theirs = describe_signature(signature), ours = describe_signature(op.signature);
   Status status(Code::kMismatch,
-                "slot " + std::to_string(other.slot.value) + " submitted " +
-                    describe_signature(signature) + "; slot " +
-                    std::to_string(view_.members[rank_.value].slot.value) + " submitted " +
-                    describe_signature(op.signature) +
+                "slot " + std::to_string(other.slot.value) + " submitted " + theirs + "; slot " +
+                    std::to_string(view_.members[rank_.value].slot.value) + " submitted " + ours +
+                    (theirs == ours ? ", with another count, root or set of ranks" : "") +
                     "; every rank must submit the same ops in the same order");
   status.culprit = other.id;
   fail(op, std::move(status));
@@ -353,6 +361,11 @@ Time Communicator::tick(Time now) {
   if (over_) return kNever;
   Time next = kNever;
   for (auto& [seq, op] : ops_) {
+    if (!sealed_ && !op->full && now >= op->tell_at) {
+      op->tell_at = kNever;
+      grant(*op, op->executor->peers());
+    }
+    if (!sealed_ && !op->full) next = std::min(next, op->tell_at);
     if (op->released || op->deadline == kNever) continue;
     if (now < op->deadline) {
       next = std::min(next, op->deadline);

@@ -37,6 +37,7 @@ struct CommunicatorLimits {
   uint64_t window_bytes = 1u << 20;      // of chunks that began here and are not back yet
   uint32_t retained_ops = 32;            // released by rule b before DONE is sent at once
   Duration done_delay = milliseconds(1);  // … otherwise DONE waits for company
+  Duration quiet = milliseconds(200);    // an op that is not full after so long tells its neighbours what it is (Q6)
 };
 
 class Communicator final : private Outbox {
@@ -98,7 +99,7 @@ class Communicator final : private Outbox {
     bool released = false, full = false;
     Status fail;               // raised, not answered
     Time submitted{}, begun{}, full_at{}, frozen_at{};
-    Time deadline = kNever;
+    Time deadline = kNever, tell_at = kNever;
     OpOutcome outcome;
   };
   struct Submission {
@@ -127,6 +128,7 @@ class Communicator final : private Outbox {
   Blocks blocks_of(const OpSpec& spec, OpSeq seq) const;
   Status unfit(const Op& op) const;
   void start(Time now, Op& op, const OpDecision* decision);
+  void grant(const Op& op, const std::vector<Rank>& ranks);
   void replay_early(Time now, Op& op);
   void pump(Time now);
   void fail(Op& op, Status status);

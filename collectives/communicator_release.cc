@@ -41,6 +41,7 @@ bool Communicator::has_all(const Op& op) const {
   bool any = false;
   for (Rank r : ring_of(op.seq)) {
     const Slot slot = view_.members[r.value].slot;
+    if (r == rank_) continue;
     bool needs = false;
     for (uint32_t b = 0; b < blocks.count() && !needs; ++b) needs = blocks.needers(b).has(slot);
     if (needs && !wave_.knows(r, op.seq)) return false;
@@ -213,6 +214,7 @@ std::vector<ContributorRun> Communicator::contributors(const Op& op) const {
   const Blocks& blocks = op.executor->blocks();
   const Layout& layout = op.executor->layout();
   for (const HeldRun& held : op.executor->held_runs()) {
+    if (!blocks.needers(layout.block_of(held.first)).has(view_.members[rank_.value].slot)) continue;
     ContributorRun run{held.first, held.count, {}};
     if (auto at = past_.find(held.lineage); at != past_.end()) {
       const Whom sources = blocks.sources(layout.block_of(held.first));

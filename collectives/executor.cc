@@ -30,7 +30,10 @@ Executor::Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot sel
       kernels_(reduce::kernels_for(spec.dtype, spec.redop)),
       eager_(layout.bytes() * blocks_of_a_rank(blocks) <= wire::kEagerBytes),
       chunks_(layout.chunks) {
-  for (uint32_t c = 0; c < layout_.chunks; ++c) needed_ += needs(c);
+  for (uint32_t c = 0; c < layout_.chunks; ++c) {
+    needed_ += needs(c);
+    needs_something_ |= needs(c) && !is_source(c);
+  }
 }
 
 uint64_t Executor::result_bytes() const {
@@ -143,11 +146,17 @@ void Executor::granted(Rank to) {
   }
 }
 
-std::vector<Rank> Executor::sources() const {
+std::vector<Rank> Executor::sources() const { return peers_of(waits); }
+
+std::vector<Rank> Executor::peers() const {
+  return peers_of([](Move) { return true; });
+}
+
+std::vector<Rank> Executor::peers_of(bool (*wanted)(Move move)) const {
   std::vector<Rank> ranks;
   for (const Program& program : programs_)
     for (const Step& step : program)
-      if (waits(step.move) && std::find(ranks.begin(), ranks.end(), step.peer) == ranks.end())
+      if (wanted(step.move) && step.peer != kNoRank && std::find(ranks.begin(), ranks.end(), step.peer) == ranks.end())
         ranks.push_back(step.peer);
   return ranks;
 }

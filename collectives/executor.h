@@ -58,6 +58,8 @@ class Executor {
   void granted(Rank to);
   // Ranks whose bulk this op waits for: they are sent a GRANT.
   std::vector<Rank> sources() const;
+  // Ranks that this op has to do with here.
+  std::vector<Rank> peers() const;
   bool eager() const { return eager_; }
 
   Landing on_header(Rank from, const wire::FrameHeader& header);
@@ -65,7 +67,8 @@ class Executor {
 
   // All that this rank needs is here.  Of one that needs nothing this says nothing (Q1).
   bool full() const { return needed_held_ == needed_; }
-  bool needs_something() const { return needed_ > 0; }
+  // Of others: what it has from the beginning, as the root of a scatter its own block, proves nothing.
+  bool needs_something() const { return needs_something_; }
   // The result is also in memory of the runtime, and serves others when the caller has its own back.
   bool retains() const { return retained_ || (retain_ && result_bytes() == 0); }
   // Puts a retained result into the caller's buffer.
@@ -116,6 +119,7 @@ class Executor {
   uint32_t add_program(const Program& program);
   bool is_granted(Rank to) const { return to.value < granted_.size() && granted_[to.value]; }
   bool may_send(const Program& program) const;
+  std::vector<Rank> peers_of(bool (*wanted)(Move move)) const;
   // executor_plan.cc: what becomes of each chunk in this epoch.
   void plan(const Stage& stage, const OpDecision* decision);
   void plan_chunk(const Stage& stage, uint32_t chunk, const ChunkRun& run, uint32_t program);
@@ -175,6 +179,7 @@ class Executor {
   bool eager_ = false;
   ChunkTable chunks_;
   uint32_t needed_ = 0, needed_held_ = 0;  // chunks
+  bool needs_something_ = false;
   std::vector<Program> programs_;
   std::vector<Progress> progress_;  // by chunk and segment
   std::vector<Early> early_;

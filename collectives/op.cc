@@ -40,7 +40,6 @@ std::string describe_signature(uint64_t signature) {
   text += std::string(", rebuild ") + kModes[signature >> 50 & 3];
   if (const auto wanted = signature >> kCountBits & 15; wanted != 0 && wanted < kAlgorithms)
     text += std::string(", algorithm ") + name(static_cast<Algorithm>(wanted));
-  if (!is_uniform(kind)) text += " (count, root and set of ranks are compared too)";
   return text;
 }
 

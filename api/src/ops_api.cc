@@ -107,7 +107,7 @@ RHZ_API rhz_status rhz_op_info_get(rhz_op* op, rhz_op_info* out_info) {
       info.culprit_slot_plus_one = o.culprit == rhz::kAnySlot ? 0 : o.culprit.value + 1;
       for (const auto& run : o.contributors) {
         const auto n = static_cast<uint32_t>(run.slots.size());
-        info.contributors_min = info.contributors_min ? std::min(info.contributors_min, n) : n;
+        info.contributors_min = &run == &o.contributors.front() ? n : std::min(info.contributors_min, n);
         info.contributors_max = std::max(info.contributors_max, n);
       }
       const size_t length = std::min(status.text().size(), sizeof info.text - 1);

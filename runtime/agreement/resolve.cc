@@ -117,9 +117,10 @@ class GroupResolver {
       if (takes_part(Rank(r), seq) && whom.has(in_.view->members[r].slot)) return true;
     return false;
   }
-  static void abort_for(OpDecision& decision, Code code, const std::string& why) {
+  // A FAIL that was raised for the same reason knows more: who submitted what, or that the root never was a member.
+  static void abort_for(const OpView& op, OpDecision& decision, Code code, const std::string& why) {
     decision.outcome = Outcome::kAbort;
-    decision.reason = Status(code, why);
+    decision.reason = op.asked && op.reason.code() == code ? op.reason : Status(code, why);
     decision.runs.clear();
   }
   static std::string died(Slot slot) { return "slot " + std::to_string(slot.value) + " died, "; }
@@ -128,11 +129,11 @@ class GroupResolver {
   void end_for_the_dead(OpSeq seq, const OpView& op, OpDecision& decision) const {
     const Blocks& blocks = op.blocks;
     if (op.signatures_differ)
-      return abort_for(decision, Code::kMismatch, "ranks submitted different ops under one number");
+      return abort_for(op, decision, Code::kMismatch, "ranks submitted different ops under one number");
     const bool to_root = blocks.kind == OpKind::kReduce || blocks.kind == OpKind::kGather;
     if (to_root && !alive(blocks.root, seq)) {
       if (op.full) decision.outcome = Outcome::kFinal;  // who is full knows that the root had it all
-      else abort_for(decision, Code::kPeerLost, died(blocks.root) + "which was to get the result");
+      else abort_for(op, decision, Code::kPeerLost, died(blocks.root) + "which was to get the result");
       return;
     }
     uint32_t taking_part = 0;
@@ -140,7 +141,7 @@ class GroupResolver {
     if (op.begun.size() == taking_part) return;
     for (Slot slot : blocks.layout)
       if (!alive(slot, seq))
-        return abort_for(decision, Code::kPeerLost, died(slot) + "before every rank had begun the op with it");
+        return abort_for(op, decision, Code::kPeerLost, died(slot) + "before every rank had begun the op with it");
   }
 
   // Splits the chunks where any report changes, so that each run has one set of holders, and where blocks end.
@@ -190,7 +191,7 @@ class GroupResolver {
     } else if (!any_alive(source, seq)) {
       const bool from_root = op.blocks.kind == OpKind::kBroadcast || op.blocks.kind == OpKind::kScatter;
       if (from_root || op.mode == RebuildMode::kStrict) {
-        abort_for(decision, Code::kPeerLost, died(source.one) + "and nobody has what it was to send");
+        abort_for(op, decision, Code::kPeerLost, died(source.one) + "and nobody has what it was to send");
         return false;
       }
       run.fate = Fate::kEmpty;

@@ -79,11 +79,49 @@ static void all_reduce(rhz_comm *comm) {
   check(rhz_op_release(op), "rhz_op_release");
 }
 
+static void finish(rhz_op *op) {
+  await(op);
+  check(rhz_op_release(op), "rhz_op_release");
+}
+
+/* Over one rank, whatever goes out comes back. */
+static void others(rhz_comm *comm) {
+  static int32_t send[COUNT], recv[COUNT];
+  rhz_collective_params params = {0};
+  rhz_op *op = NULL;
+  int i;
+  for (i = 0; i < COUNT; ++i) send[i] = i - COUNT / 2;
+  params.struct_size = sizeof params;
+  params.send = send;
+  params.recv = recv;
+  params.count_elems = COUNT;
+  params.dtype = RHZ_DTYPE_I32;
+  params.world_size = 1;
+  check(rhz_allgather(comm, &params, &op), "rhz_allgather");
+  finish(op);
+  require(memcmp(send, recv, sizeof send) == 0, "the gathered block is not what was given");
+  memset(recv, 0, sizeof recv);
+  check(rhz_alltoall(comm, &params, &op), "rhz_alltoall");
+  finish(op);
+  require(memcmp(send, recv, sizeof send) == 0, "the exchanged block is not what was given");
+  params.recv = NULL;
+  params.redop = RHZ_REDOP_MAX;
+  check(rhz_reduce_scatter(comm, &params, &op), "rhz_reduce_scatter");
+  finish(op);
+  require(memcmp(send, recv, sizeof send) == 0, "the maximum over one rank is not its input");
+  params.recv = send;
+  params.send = NULL;
+  check(rhz_broadcast(comm, &params, &op), "rhz_broadcast");
+  finish(op);
+  require(memcmp(send, recv, sizeof send) == 0, "the root's own buffer changed");
+}
+
 int main(void) {
   rhz_coordinator *coordinator = start_coordinator();
   rhz_comm *comm = join(rhz_coordinator_address(coordinator));
   rhz_op *op = NULL;
   all_reduce(comm);
+  others(comm);
   check(rhz_barrier(comm, &op), "rhz_barrier");
   check(rhz_op_wait(op, 10000, RHZ_WAIT_FINAL), "rhz_op_wait");
   check(rhz_op_release(op), "rhz_op_release");

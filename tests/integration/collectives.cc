@@ -31,6 +31,18 @@ void expect_right(const Line& line) {
   EXPECT_EQ(line.number("changed"), 0u) << line.raw;
 }
 
+// What the op info says of the sets that the elements have.
+void expect_counted(const Line& line) {
+  const auto sets = sets_of(line.text("contributors"));
+  uint64_t least = sets.empty() ? 0 : ~uint64_t{0}, most = 0;
+  for (const auto& set : sets) {
+    least = std::min<uint64_t>(least, set.size());
+    most = std::max<uint64_t>(most, set.size());
+  }
+  EXPECT_EQ(line.number("least"), least) << line.raw;
+  EXPECT_EQ(line.number("most"), most) << line.raw;
+}
+
 }  // namespace
 
 std::string command_of(const CollectiveKind& kind, const Buffers& buffers, uint64_t id,
@@ -69,6 +81,7 @@ void expect_after(const Death& death, const CollectiveKind& kind, const std::vec
     const std::string& empty = line.text("empty");
     EXPECT_TRUE(empty.empty() || (may_be_empty && empty == std::to_string(death.victim)))
         << line.raw;
+    expect_counted(line);
     if (!kind.reduces) continue;
     expect_contributors(line, death.survivors, starters);
     for (const auto& set : sets_of(line.text("contributors"))) sums.insert(set);

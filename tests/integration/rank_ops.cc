@@ -138,13 +138,14 @@ void Rank::tell_outcome(uint64_t id, Open& open, rhz_status status) {
   }
   std::printf(
       "op id=%llu status=%d wrong=%llu first_wrong=%llu changed=%llu digest=%016llx "
-      "contributors=%s empty=%s algorithm=%s seq=%llu first_epoch=%llu epoch=%llu rebuilds=%u held=%llu "
+      "contributors=%s empty=%s least=%u most=%u algorithm=%s seq=%llu first_epoch=%llu epoch=%llu "
+      "rebuilds=%u held=%llu "
       "redone=%llu us=%llu culprit=%d text=%s%s\n",
       static_cast<unsigned long long>(id), status, static_cast<unsigned long long>(verdict.wrong),
       static_cast<unsigned long long>(verdict.first_wrong),
       static_cast<unsigned long long>(changed), static_cast<unsigned long long>(digest),
-      verdict.contributors.c_str(), verdict.empty.c_str(), info.algorithm,
-      static_cast<unsigned long long>(info.op_seq),
+      verdict.contributors.c_str(), verdict.empty.c_str(), info.contributors_min,
+      info.contributors_max, info.algorithm, static_cast<unsigned long long>(info.op_seq),
       static_cast<unsigned long long>(info.first_epoch),
       static_cast<unsigned long long>(info.last_epoch), info.rebuilds,
       static_cast<unsigned long long>(info.held_bytes),

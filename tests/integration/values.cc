@@ -60,7 +60,8 @@ void note_set(Verdict& verdict, const Contributors& c) {
 
 void fill_input(std::span<float> input, uint64_t op, uint32_t slot) {
   const auto factor = static_cast<float>(1u << slot);
-  for (uint64_t i = 0; i < input.size(); ++i) input[i] = factor * static_cast<float>(pattern(op, i));
+  for (uint64_t i = 0; i < input.size(); ++i)
+    input[i] = factor * static_cast<float>(pattern(op, i));
 }
 
 void for_each_stretch(rhz_op* op, uint64_t begin, uint64_t end, Verdict& verdict,
@@ -96,7 +97,8 @@ Verdict check_result(rhz_op* op, std::span<const float> result, uint64_t id, boo
 uint64_t count_changed(std::span<const float> input, uint64_t op, uint32_t slot) {
   const auto factor = static_cast<float>(1u << slot);
   uint64_t changed = 0;
-  for (uint64_t i = 0; i < input.size(); ++i) changed += input[i] != factor * static_cast<float>(pattern(op, i));
+  for (uint64_t i = 0; i < input.size(); ++i)
+    changed += input[i] != factor * static_cast<float>(pattern(op, i));
   return changed;
 }
 

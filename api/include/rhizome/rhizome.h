@@ -56,7 +56,7 @@ enum {
   RHZ_ERR_WORLD_FULL = 206,  /* all slots are taken */
   RHZ_ERR_CORRUPT = 207,     /* a decision log or a file whose contents cannot be right */
   /* 300s: this op is over; the next one may well succeed */
-  RHZ_ERR_PEER_LOST = 300, /* rebuild mode `fail`, and a participant died */
+  RHZ_ERR_PEER_LOST = 300, /* a participant died, and the op cannot go on without it (see rebuild, and each collective) */
   RHZ_ERR_TIMEOUT = 301,
   RHZ_ERR_CANCELLED = 302,
   RHZ_ERR_WORLD_TOO_SMALL = 303, /* the view is smaller than min_world */
