@@ -64,12 +64,14 @@ SealReport report() {
                 true,
                 false,
                 false,
+                true,
                 RebuildMode::kKeep,
+                {OpKind::kBroadcast, Slot(2), {}},
                 8,
                 0xdeadbeefcafef00d,
                 {{0, 3, Epoch(5)}, {4, 2, Epoch(6)}},
                 status(Code::kTimeout)};
-  OpReport admit{OpSeq(13), true, true, true, RebuildMode::kFail, 1, 2, {}, {}};
+  OpReport admit{OpSeq(13), true, true, true, false, RebuildMode::kFail, {}, 1, 2, {}, {}};
   return {
       Epoch(8),
       {{kRootGroup, OpSeq(12), OpSeq(14), {open, admit}}, {GroupId(2), OpSeq(1), OpSeq(2), {}}}};
