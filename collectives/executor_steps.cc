@@ -161,10 +161,10 @@ void Executor::send_partial(const Place& at, Rank to) {
 // A value that is held, or all of whose segments up to this one are there; or one that only comes past.
 void Executor::send_final(const Place& at, Rank to) {
   const Chunk& chunk = chunks_[at.chunk];
-  const Progress& segment = progress(at);
+  Progress& segment = progress(at);
   if (chunk.staged) return emit(to, Kind::kResult, at, staged(at), chunk.staged);
   if (!needs(at.chunk) && !is_source(at.chunk))
-    return emit(to, Kind::kResult, at, segment.value, segment.keep);
+    return emit(to, Kind::kResult, at, segment.value, std::move(segment.keep));
   emit(to, Kind::kResult, at, held_value(at), is_source(at.chunk) ? Buffer() : retained_);
 }
 
