@@ -161,20 +161,22 @@ void Executor::send_partial(const Place& at, Rank to) {
   Chunk& chunk = chunks_[at.chunk];
   const bool own = !segment.keep;
   emit(to, Kind::kPartial, at, segment.value, own ? chunk.original : segment.keep);
-  // Only where it is the last thing before the final value comes back (final_landing).
-  const bool last = program(at.chunk)[segment.step + 1].move == Move::kReceive;
-  if (keeps_originals(at.chunk) && !own && last && layout_.segments(at.chunk) == 1)
+  const Program& steps = program(at.chunk);
+  const bool ends = segment.step + 1 == steps.size();  // its final value is somebody else's
+  const bool comes_back = !ends && steps[segment.step + 1].move == Move::kReceive;
+  // The final value then has this room (final_landing).
+  if (keeps_originals(at.chunk) && !own && comes_back && layout_.segments(at.chunk) == 1)
     chunk.sent = std::move(segment.keep);
-  if (last) segment.keep.reset();
+  if (ends || comes_back) segment.keep.reset();
 }
 
 // A value that is held, or all of whose segments up to this one are there; or one that only comes past.
 void Executor::send_final(const Place& at, Rank to) {
   const Chunk& chunk = chunks_[at.chunk];
-  const Progress& segment = progress(at);
+  Progress& segment = progress(at);
   if (chunk.staged) return emit(to, Kind::kResult, at, staged(at), chunk.staged);
   if (!needs(at.chunk) && !is_source(at.chunk))
-    return emit(to, Kind::kResult, at, segment.value, segment.keep);
+    return emit(to, Kind::kResult, at, segment.value, std::move(segment.keep));
   emit(to, Kind::kResult, at, held_value(at), retained_);
 }
 
