@@ -66,11 +66,14 @@ SealReport report() {
                 false,
                 true,
                 RebuildMode::kKeep,
-                {OpKind::kScatter, Slot(3), {Slot(1), Slot(3)}},
+                {},
                 8,
                 0xdeadbeefcafef00d,
                 {{0, 3, Epoch(5)}, {4, 2, Epoch(6)}},
                 status(Code::kTimeout)};
+  open.blocks.kind = OpKind::kScatter;
+  open.blocks.root = Slot(3);
+  open.blocks.layout = {Slot(1), Slot(3)};
   OpReport admit{OpSeq(13), true, true, true, false, RebuildMode::kFail, {}, 1, 2, {}, {}};
   return {
       Epoch(8),

@@ -207,7 +207,9 @@ class World {
       }
       if (c_.mode == RebuildMode::kStrict && has_many_sources(c_.kind)) {
         const auto runs = ranks_[r]->held_runs();
-        for (const HeldRun& run : runs) EXPECT_EQ(run.lineage, runs[0].lineage) << c_.text();
+        for (const HeldRun& run : runs) {
+          EXPECT_EQ(run.lineage, runs[0].lineage) << c_.text();
+        }
       }
     }
   }
