@@ -73,6 +73,7 @@ void Communicator::begin_ready(Time now) {
     begin(now, std::move(next));
   }
   busy_ = false;
+  pump(now);  // what ended may have made room
 }
 
 void Communicator::begin(Time now, Submission&& submission) {

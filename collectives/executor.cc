@@ -180,7 +180,22 @@ Landing Executor::on_header(Rank from, const FrameHeader& header) {
     return {};
   }
   landing.into = landing.keep.data();
+  landing.may_look = partial && may_look(from, at);
   return landing;
+}
+
+// Whether a partial may be folded where the sender has it (Landing::may_look): at once, into memory that counts for nothing before it is
+// known that the bytes were still the sender's word.
+bool Executor::may_look(Rank from, const Place& at) const {
+  const Program& steps = program(at.chunk);
+  const Progress& segment = progress(at);
+  if (!chunks_[at.chunk].begun || steps[segment.step] != Step{Move::kFold, from}) return false;
+  if (!segment.has_value && steps[segment.step + 1].move != Move::kOwn) return false;
+  uint32_t next = segment.step + 1;
+  while (steps[next].move == Move::kOwn) ++next;
+  // Finished straight into the only copy of the input, it could not be taken back.
+  return steps[next].move != Move::kFinal || !overwrites_input(at.chunk) || keeps_originals(at.chunk) ||
+         stages(at.chunk);
 }
 
 // Where a final segment may land directly; null: it goes through a buffer first, or only that far.
@@ -209,15 +224,12 @@ void Executor::on_frame(Rank from, const FrameHeader& header, const Landing& lan
   // Consumed meanwhile: a frame may be offered again after a reset.
   if (chunks_.held(at.chunk) || !expects(from, partial, header.length == 0, at)) return;
   received_bytes_ += header.length;
-  if (partial) {
-    early_.push_back({at.chunk, at.segment, from, landing});
-  } else {
-    const bool word = program(at.chunk)[progress(at).step].move == Move::kHear;
-    if (word) segment_over(at.chunk);
-    else final_arrived(at, landing);
-    ++progress(at).step;
-  }
-  if (chunks_[at.chunk].begun) advance(at);
+  if (partial) return partial_arrived(from, at, landing);
+  const bool word = program(at.chunk)[progress(at).step].move == Move::kHear;
+  if (word) segment_over(at.chunk);
+  else final_arrived(at, landing);
+  ++progress(at).step;
+  advance(at);
 }
 
 void Executor::deliver() {

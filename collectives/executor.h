@@ -137,6 +137,8 @@ class Executor {
   // executor_steps.cc: along the program.
   bool expects(Rank from, bool partial, bool word, const Place& at) const;
   void advance(const Place& at);
+  bool may_look(Rank from, const Place& at) const;
+  void partial_arrived(Rank from, const Place& at, const Landing& landing);
   bool take_early(Rank from, const Place& at, Landing& landing);
   void fold(const Place& at, const std::byte* operand, const Buffer& keep);
   void make_final(const Place& at, const std::byte* operand);
@@ -152,6 +154,10 @@ class Executor {
   bool overwrites_input(uint32_t chunk) const;
   bool keeps_originals(uint32_t chunk) const {
     return overwrites_input(chunk) && spec_.rebuild == RebuildMode::kStrict;
+  }
+  // In place and in several segments, a result is staged until all of it is there.
+  bool stages(uint32_t chunk) const {
+    return overwrites_input(chunk) && !keeps_originals(chunk) && layout_.segments(chunk) > 1;
   }
   void save_original(uint32_t chunk, Buffer room);
   std::byte* staged(const Place& at);

@@ -51,6 +51,21 @@ void Executor::advance(const Place& at) {
   }
 }
 
+void Executor::partial_arrived(Rank from, const Place& at, const Landing& landing) {
+  const Program& steps = program(at.chunk);
+  Progress& segment = progress(at);
+  if (!chunks_[at.chunk].begun || steps[segment.step] != Step{Move::kFold, from}) {
+    early_.push_back({at.chunk, at.segment, from, landing});
+    return;
+  }
+  const Progress before = segment;
+  fold(at, landing.into, landing.keep);
+  for (++segment.step; steps[segment.step].move == Move::kOwn; ++segment.step) fold(at, input(at), {});
+  // The bytes may have lain in the sender's memory: what was made of them counts only if it had not taken them back.
+  if (landing.still_there()) advance(at);
+  else segment = before;
+}
+
 bool Executor::take_early(Rank from, const Place& at, Landing& landing) {
   const auto found = std::find_if(early_.begin(), early_.end(), [&](const Early& e) {
     return e.from == from && e.chunk == at.chunk && e.segment == at.segment;
@@ -85,11 +100,8 @@ void Executor::fold(const Place& at, const std::byte* operand, const Buffer& kee
 // The last operand: the value is final, and goes where the result is.
 void Executor::make_final(const Place& at, const std::byte* operand) {
   Progress& segment = progress(at);
-  // In place and in several segments, it is staged until all of it is there.
-  const bool stages = overwrites_input(at.chunk) && !keeps_originals(at.chunk) &&
-                      layout_.segments(at.chunk) > 1;
-  if (!stages) save_original(at.chunk, {});
-  std::byte* out = stages ? staged(at) : at.recv;
+  if (!stages(at.chunk)) save_original(at.chunk, {});
+  std::byte* out = stages(at.chunk) ? staged(at) : at.recv;
   if (segment.has_value) kernels_.finish(out, segment.value, operand, at.count, participants_);
   else kernels_.scale(out, operand, nullptr, at.count, participants_);
   segment.keep.reset();
@@ -149,20 +161,22 @@ void Executor::send_partial(const Place& at, Rank to) {
   Chunk& chunk = chunks_[at.chunk];
   const bool own = !segment.keep;
   emit(to, Kind::kPartial, at, segment.value, own ? chunk.original : segment.keep);
-  // Only where it is the last thing before the final value comes back (final_landing).
-  const bool last = program(at.chunk)[segment.step + 1].move == Move::kReceive;
-  if (keeps_originals(at.chunk) && !own && last && layout_.segments(at.chunk) == 1)
+  const Program& steps = program(at.chunk);
+  const bool ends = segment.step + 1 == steps.size();  // its final value is somebody else's
+  const bool comes_back = !ends && steps[segment.step + 1].move == Move::kReceive;
+  // The final value then has this room (final_landing).
+  if (keeps_originals(at.chunk) && !own && comes_back && layout_.segments(at.chunk) == 1)
     chunk.sent = std::move(segment.keep);
-  if (last) segment.keep.reset();
+  if (ends || comes_back) segment.keep.reset();
 }
 
 // A value that is held, or all of whose segments up to this one are there; or one that only comes past.
 void Executor::send_final(const Place& at, Rank to) {
   const Chunk& chunk = chunks_[at.chunk];
-  const Progress& segment = progress(at);
+  Progress& segment = progress(at);
   if (chunk.staged) return emit(to, Kind::kResult, at, staged(at), chunk.staged);
   if (!needs(at.chunk) && !is_source(at.chunk))
-    return emit(to, Kind::kResult, at, segment.value, segment.keep);
+    return emit(to, Kind::kResult, at, segment.value, std::move(segment.keep));
   emit(to, Kind::kResult, at, held_value(at), retained_);
 }
 

@@ -2,6 +2,7 @@
 
 #include "collectives/reduce/kernels.h"
 #include "rhizome/rhizome.h"
+#include "runtime/transport/open.h"
 #include "runtime/wire/frame.h"
 
 #define RHZ_TEXT_OF(x) #x
@@ -12,6 +13,7 @@ extern "C" RHZ_API const char* rhz_build_info(void) {
       "version=" RHZ_TEXT(RHZ_VERSION_MAJOR) "." RHZ_TEXT(RHZ_VERSION_MINOR) "." RHZ_TEXT(
           RHZ_VERSION_PATCH) "\nprotocol=" +
       std::to_string(rhz::wire::kProtocolVersion) + "\ncompiler=" __VERSION__ "\nkernels=" +
-      rhz::reduce::isa_name() + "\ntransports=tcp\nalgorithms=ring direct doubling halving tree hierarchical\n";
+      rhz::reduce::isa_name() + "\ntransports=" + rhz::kTransportNames +
+      "\nalgorithms=ring direct doubling halving tree hierarchical\n";
   return text.c_str();
 }

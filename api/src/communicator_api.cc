@@ -34,6 +34,11 @@ Status peer_options(const rhz_comm_params& params, rhz::PeerOptions& options) {
   options.listen = text_or_environment(params.listen, "RHZ_LISTEN", "");
   options.advertise = text_or_environment(params.advertise, "RHZ_ADVERTISE", "");
   options.congestion = text_or_environment(nullptr, "RHZ_TCP_CONGESTION", "");
+  if (auto transport = rhz::parse_transport(text_or_environment(nullptr, "RHZ_TRANSPORT", "auto"))) {
+    options.transport = transport.value();
+  } else {
+    return Status(transport.status().code(), "RHZ_TRANSPORT: " + transport.status().text());
+  }
   if (params.reserved != 0) return Status(Code::kArgument, "rhz_comm_params.reserved must be 0");
   uint64_t value = 0;
   if (params.slot_plus_one != RHZ_ANY_SLOT) {

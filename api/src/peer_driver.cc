@@ -8,7 +8,6 @@
 #include "runtime/base/assert.h"
 #include "runtime/base/prng.h"
 #include "runtime/digest/digest.h"
-#include "runtime/transport/tcp/tcp_options.h"
 
 namespace rhz {
 namespace {
@@ -37,6 +36,8 @@ uint32_t usable_cores() {
 
 // B1: submitted and not begun.  Far above what a program has in flight, far below what would hurt.
 constexpr size_t kMaxQueuedOps = 16384;
+
+constexpr int kLooksPerPoll = 16;
 
 const Status kClosedStatus(Code::kClosed, "the communicator was closed");
 
@@ -91,7 +92,10 @@ Result<std::shared_ptr<PeerDriver>> PeerDriver::create(const PeerOptions& option
 }
 
 Status PeerDriver::open() {
-  TcpOptions tcp_options;
+  TransportOptions transport_options;
+  transport_options.choice = options_.transport;
+  transport_options.memory = &shared_memory_;
+  TcpOptions& tcp_options = transport_options.tcp;
   tcp_options.self = id_;
   tcp_options.run_hash = wire::run_hash(options_.run_id);
   tcp_options.listen = options_.listen;
@@ -99,7 +103,7 @@ Status PeerDriver::open() {
   tcp_options.bulk_lanes = options_.bulk_lanes;
   tcp_options.socket_buffer_bytes = options_.socket_buffer_bytes;
   tcp_options.congestion = options_.congestion;
-  auto transport = open_tcp(loop_, pool_, tcp_options);
+  auto transport = open_transport(loop_, pool_, transport_options);
   if (!transport) return transport.status();
   transport_ = std::move(transport).value();
   NodeOptions node;
@@ -125,14 +129,21 @@ void PeerDriver::turn(Time until) {
   const Time next = std::min({node_->tick(now), transport_->tick(now), control_.tick(now), until});
   flush_control();
   note_changes();
-  bool ran = loop_.poll();
+  bool ran = poll();
   if (!ran && spin_allowed_ && !node_->idle()) {
     const Time spin_until = std::min(next, loop_.now() + options_.spin);
-    while (!ran && loop_.now() < spin_until && !progress_.wanted()) ran = loop_.poll();
+    while (!ran && loop_.now() < spin_until && !progress_.wanted()) ran = poll();
   }
-  if (!ran && !progress_.wanted()) loop_.run_until(next);
+  if (!ran && !progress_.wanted() && transport_->arm()) loop_.run_until(next);
   flush_control();
   note_changes();
+}
+
+bool PeerDriver::poll() {
+  // Shared memory is looked at for nothing; looking at the loop is a system call.
+  bool moved = false;
+  for (int i = 0; i < kLooksPerPoll && !moved; ++i) moved = transport_->poll();
+  return loop_.poll() || moved;
 }
 
 // A coordinator that is frozen, or whose host is gone, says nothing: its beats do not come.  Then the connection is as good as lost.
@@ -294,6 +305,20 @@ Status PeerDriver::publish(const std::string& name, double value) {
     if (!closed_) room = node_->publish(name, value);
   });
   return room ? Status::ok() : Status(Code::kArgument, "8 other names are published already");
+}
+
+Result<std::byte*> PeerDriver::allocate(size_t bytes) {
+  Result<std::byte*> memory = kClosedStatus;
+  progress_.with([&] {
+    if (!closed_) memory = shared_memory_.allocate(bytes);
+  });
+  return memory;
+}
+
+Status PeerDriver::free(std::byte* begin) {
+  bool known = false;
+  progress_.with([&] { known = shared_memory_.free(begin); });
+  return known ? Status::ok() : Status(Code::kArgument, "no memory that this communicator gave out");
 }
 
 PeerDriver::Membership PeerDriver::membership() {

@@ -11,7 +11,9 @@
 #include "recovery/state/state.h"
 #include "runtime/loop/asio_loop.h"
 #include "runtime/memory/pool.h"
+#include "runtime/memory/shared_memory.h"
 #include "runtime/observe/recorder.h"
+#include "runtime/transport/open.h"
 #include "runtime/transport/tcp/control_client.h"
 
 namespace rhz {
@@ -29,6 +31,7 @@ struct PeerOptions {
   uint32_t socket_buffer_bytes = 4u << 20;
   std::string congestion;
   Algorithm algorithm = Algorithm::kAuto;
+  TransportChoice transport = TransportChoice::kAuto;
 };
 
 class PeerDriver {
@@ -61,6 +64,10 @@ class PeerDriver {
   };
   Membership membership();
   Slot slot();  // kAnySlot before it has joined
+  // Memory that peers of this host may map, so that they reduce from it without a copy; it goes with the driver.
+  Result<std::byte*> allocate(size_t bytes);
+  // kArgument: allocate() did not give it out.  No open op may use it.
+  Status free(std::byte* begin);
   Status add_tensor(recovery::Tensor tensor);
   Status commit(uint64_t revision);
   Digest digest();
@@ -69,6 +76,7 @@ class PeerDriver {
   PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coordinator);
   Status open();
   void turn(Time until);
+  bool poll();
   void watch_control(Time now);
   void flush_control();
   void note_changes();
@@ -78,6 +86,7 @@ class PeerDriver {
   const PeerOptions options_;
   const PeerId id_;
   BufferPool pool_;
+  SharedMemory shared_memory_;
   AsioLoop loop_;
   recovery::State state_;
   Recorder recorder_;

@@ -87,8 +87,7 @@ bool Progress::wait(const std::function<bool()>& done, Time deadline) {
     const Time now = loop_.now();
     if (now >= deadline) return false;
     if (owned_ && !owned_by_thread_) {  // another caller does the work for both
-      waiting_.fetch_add(1, std::memory_order_seq_cst);
-      std::atomic_thread_fence(std::memory_order_seq_cst);
+      waiting_.fetch_add(1, std::memory_order_acq_rel);  // pairs with notify()
       auto ready = [&] { return !owned_ || done(); };
       if (deadline == kNever) changed_.wait(lock, ready);
       else changed_.wait_for(lock, deadline - now, ready);
@@ -111,9 +110,9 @@ bool Progress::wait(const std::function<bool()>& done, Time deadline) {
 }
 
 void Progress::notify() {
-  // Pairs with the waiters' own: what they look at was written before, whether they are there is read after.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (waiting_.load(std::memory_order_relaxed) == 0) return;
+  // A read that writes: of this and a waiter's own addition one comes first.  Either the waiter is seen here, or it sees what was
+  // written before this call.
+  if (waiting_.fetch_add(0, std::memory_order_acq_rel) == 0) return;
   std::lock_guard lock(mutex_);
   changed_.notify_all();
 }

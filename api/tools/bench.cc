@@ -9,6 +9,7 @@
 #include "api/tools/commands.h"
 #include "api/tools/text.h"
 #include "collectives/reduce/dtype.h"
+#include "runtime/transport/open.h"
 
 namespace rhz::tools {
 namespace {
@@ -38,10 +39,7 @@ Status check(const Reduction& r, uint32_t ranks, const std::string& transport,
     return {Code::kArgument, "the bitwise reduction " + r.redop + " is not defined for " + r.dtype};
   if (!rebuild_number(r.rebuild))
     return {Code::kArgument, "unknown rebuild mode \"" + r.rebuild + "\"; there are strict, keep"};
-  if (transport != "tcp" && transport != "auto") {
-    return {Code::kArgument,
-            "the transport \"" + transport + "\" is not in this build; there are tcp, auto"};
-  }
+  if (const auto choice = parse_transport(transport); !choice) return choice.status();
   if (ranks < 1 || ranks > kMostRanks)
     return {Code::kArgument, format("-n must be from 1 to %u", kMostRanks)};
   for (uint64_t bytes : sizes) {
@@ -85,7 +83,7 @@ void add_allreduce(CLI::App* bench, int& exit_status) {
       "allreduce", "Time and bandwidth of all-reduces between N processes of this host.");
   sub->add_option("-n,--ranks", o->ranks, "processes")->capture_default_str();
   sub->add_option("--bytes", *sizes, "sizes, with commas")->capture_default_str();
-  sub->add_option("--transport", o->transport, "tcp, auto")->capture_default_str();
+  sub->add_option("--transport", o->transport, "auto, tcp, shm")->capture_default_str();
   sub->add_option("--iterations", o->iterations, "per size (default: by the size)");
   sub->add_flag("--json", o->json, "one object per size");
   add_reduction(sub, o->reduction);
@@ -111,7 +109,7 @@ void add_recovery(CLI::App* bench, int& exit_status) {
       "recovery", "What the loss of a random rank at a random moment of an all-reduce costs.");
   sub->add_option("-n,--ranks", o->ranks, "processes")->capture_default_str();
   sub->add_option("--bytes", *size, "size of the op")->capture_default_str();
-  sub->add_option("--transport", o->transport, "tcp, auto")->capture_default_str();
+  sub->add_option("--transport", o->transport, "auto, tcp, shm")->capture_default_str();
   sub->add_option("--fault", o->fault, "kill: SIGKILL; stop: SIGSTOP")
       ->check(CLI::IsMember({"kill", "stop"}))
       ->capture_default_str();

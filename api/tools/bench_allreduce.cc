@@ -8,6 +8,7 @@
 #include "api/tools/bench_world.h"
 #include "api/tools/commands.h"
 #include "api/tools/text.h"
+#include "runtime/transport/open.h"
 
 namespace rhz::tools {
 namespace {
@@ -39,6 +40,7 @@ class Bench {
     world.rank.kind = "allreduce";
     world.rank.ranks = o_.ranks;
     world.rank.reduction = o_.reduction;
+    world.transport = o_.transport;
     for (uint64_t bytes : o_.bytes) {
       const uint32_t n = o_.iterations ? o_.iterations : iterations_for(bytes);
       world.rank.plan += format("%s%llu:%u", world.rank.plan.empty() ? "" : ",",
@@ -100,11 +102,13 @@ class Bench {
 
   void print_head() const {
     if (o_.json) return;
+    const bool tcp = transport_ == std::string_view("tcp");
+    const std::string how = tcp ? "tcp (" + congestion_control() + ")" : transport_;
     std::printf(
-        "all-reduce %s %s, %u ranks, tcp (%s), %s, rebuild %s; busbw = 2(N-1)/N bytes/time, "
+        "all-reduce %s %s, %u ranks, %s, %s, rebuild %s; busbw = 2(N-1)/N bytes/time, "
         "GB = 10^9 bytes\n",
         o_.reduction.dtype.c_str(), o_.reduction.redop.c_str(), o_.ranks,
-        congestion_control().c_str(), o_.reduction.in_place ? "in place" : "out of place",
+        how.c_str(), o_.reduction.in_place ? "in place" : "out of place",
         o_.reduction.rebuild.c_str());
     std::printf("%10s %12s %6s %12s %12s %12s %8s %8s %8s %10s\n", "size", "algo", "ops",
                 "median us", "min us", "p99 us", "algbw", "busbw", "cpu s/GB", "extra RSS");
@@ -135,7 +139,7 @@ class Bench {
     if (o_.json) {
       const nlohmann::ordered_json row{{"bench", "allreduce"},
                                        {"n", o_.ranks},
-                                       {"transport", "tcp"},
+                                       {"transport", transport_},
                                        {"dtype", o_.reduction.dtype},
                                        {"bytes", bytes},
                                        {"algorithm", algorithm},
@@ -162,6 +166,8 @@ class Bench {
   }
 
   const AllreduceOptions& o_;
+  const char* const transport_ =
+      transport_within_host(parse_transport(o_.transport).value());  // all ranks are here
   std::unique_ptr<BenchWorld> world_;
   std::vector<std::vector<RankRow>> rows_;  // [rank][size]
   size_t printed_ = 0;

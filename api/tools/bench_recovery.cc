@@ -9,6 +9,7 @@
 #include "api/tools/bench_recovery_rep.h"
 #include "api/tools/commands.h"
 #include "api/tools/text.h"
+#include "runtime/transport/open.h"
 
 namespace rhz::tools {
 namespace {
@@ -95,6 +96,7 @@ void print_json(const RecoveryOptions& o, const Totals& t, uint64_t seed) {
                  {"victim_gone_ms", percentiles(t.gone_ms)},
                  {"evictions", t.evictions},
                  {"misses", t.misses},
+                 {"transport", transport_within_host(parse_transport(o.transport).value())},
                  {"dtype", o.reduction.dtype},
                  {"redop", o.reduction.redop},
                  {"rebuild", o.reduction.rebuild},

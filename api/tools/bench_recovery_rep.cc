@@ -231,6 +231,7 @@ RepResult RecoveryRep::run() {
   world.rank.before = before_;
   world.rank.after = after_;
   world.rank.reduction = options_.reduction;
+  world.transport = options_.transport;
   world.log = log_;
   world.suspicion_ms = options_.suspicion_ms;
   world.log_events = true;

@@ -21,7 +21,7 @@ namespace {
 // often.
 constexpr uint64_t kLookNs = 100'000'000;
 
-Command rank_command(const RankOptions& r, bool log_events) {
+Command rank_command(const RankOptions& r, const WorldOptions& world) {
   Command command;
   command.arguments = {self_path(),     "bench-rank",
                        "--kind",        r.kind,
@@ -36,7 +36,8 @@ Command rank_command(const RankOptions& r, bool log_events) {
                        "--coordinator", r.coordinator};
   if (r.reduction.in_place) command.arguments.emplace_back("--in-place");
   if (r.reduction.huge_pages) command.arguments.emplace_back("--huge-pages");
-  command.environment = {{"RHZ_RUN_ID", "bench"}, {"RHZ_LOG", log_events ? "info" : "warn"}};
+  command.environment = {{"RHZ_RUN_ID", "bench"}, {"RHZ_LOG", world.log_events ? "info" : "warn"},
+                         {"RHZ_TRANSPORT", world.transport}};
   return command;
 }
 
@@ -58,7 +59,7 @@ Result<std::unique_ptr<BenchWorld>> BenchWorld::start(const WorldOptions& option
   RankOptions rank = options.rank;
   rank.coordinator = world->coordinator_->address();
   for (rank.slot = 0; rank.slot < rank.ranks; ++rank.slot) {
-    auto child = spawn(rank_command(rank, options.log_events));
+    auto child = spawn(rank_command(rank, options));
     if (!child) return child.status();
     world->ranks_.push_back({std::move(child).value(), true, 0, 0});
   }

@@ -17,6 +17,8 @@ constexpr EnvironmentVariable kVariables[] = {
     {"RHZ_SLOT", "slot", "any", "0 …", "the slot this peer asks for"},
     {"RHZ_CONNECT_TIMEOUT_MS", "ms", "5000", "1 … 3600000",
      "a coordinator that was never reached is an error after this"},
+    {"RHZ_TRANSPORT", "name", "auto", "auto, tcp, shm",
+     "auto: shared memory to peers of this host, TCP to others; a forced one is never replaced"},
     {"RHZ_BULK_LANES", "connections", "1", "1 … 15", "TCP connections for large frames to a neighbour"},
     {"RHZ_SOCKET_BUFFER_BYTES", "bytes", "4194304", "0 … 1073741824", "SO_SNDBUF and SO_RCVBUF"},
     {"RHZ_TCP_CONGESTION", "name", "the system's; reno instead of bbr on loopback", "",

@@ -5,9 +5,11 @@
 // reset the same lane is resumed behind the highest frame consumed, within the same epoch.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/base/bytes.h"
@@ -26,10 +28,16 @@ enum class Evidence : uint8_t {
   kSilence = 5,  // no heartbeat
 };
 
+// How an endpoint of the transport on shared memory begins.
+inline constexpr std::string_view kShmScheme = "shm:";
+
 struct PeerAddress {
   PeerId id;
   Slot slot;
-  std::vector<std::string> endpoints;  // "HOST:PORT" or "[V6]:PORT", best first
+  // "HOST:PORT" or "[V6]:PORT", best first, and what other transports are reached by ("shm:NAME").
+  std::vector<std::string> endpoints;
+  // Connections of this peer are welcome, but none is made before something is sent to it.
+  bool only_accept = false;
 };
 
 enum class LaneClass : uint8_t { kExpress, kBulk };
@@ -54,6 +62,19 @@ struct Landing {
   std::byte* into = nullptr;
   Buffer keep;  // what `into` points to, where that is the runtime's own
   uint32_t note = 0;  // the receiver's own, handed back with the frame
+
+  // Set in on_header: the payload is only looked at, inside on_frame, and nothing made of it counts before still_there() has
+  // been asked behind its use.  Then `into` may come back as the sender's own memory, not to be written to.
+  bool may_look = false;
+  // False: the sender has taken the payload back meanwhile.  The frame counts as a VOID.
+  bool still_there() const {
+    if (!word) return true;
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    return word->load(std::memory_order_acquire) == number;
+  }
+  // The transport's: where the sender says that it may be looked at.
+  const std::atomic<uint64_t>* word = nullptr;
+  uint64_t number = 0;
 };
 
 class TransportEvents {
@@ -100,6 +121,12 @@ class Transport {
   virtual void close(Time deadline, std::function<void()> closed) = 0;
   // Periodic work: reconnects, stalls, late credits.  Returns when it wants to be called next.
   virtual Time tick(Time now) = 0;
+  // For transports that hear of new bytes without a system call.  poll() moves what has come, does not block, and returns
+  // whether it did anything; who polls does not need to be woken.  arm(), called before the loop sleeps: from now on and until
+  // the next poll() whoever has something for this transport wakes the loop.  False: something is there already, poll again.
+  // A transport that is never polled is armed.
+  virtual bool poll() { return false; }
+  virtual bool arm() { return true; }
   virtual TransportCounters counters() const = 0;
 };
 

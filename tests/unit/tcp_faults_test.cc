@@ -4,7 +4,7 @@
 
 #include <numeric>
 
-#include "tests/unit/tcp_test_kit.h"
+#include "tests/unit/transport_test_kit.h"
 #include "tests/unit/tcp_test_wire.h"
 
 namespace rhz::test {
@@ -67,11 +67,11 @@ TEST(TcpFaults, ResumesAfterResetsWithoutLossOrDuplication) {
   std::iota(all.begin(), all.end(), uint64_t{0});
   EXPECT_EQ(bulk, all);
   EXPECT_EQ(express, all);
-  EXPECT_GE(net.a.tcp->counters().reconnects, 10u);
+  EXPECT_GE(net.a.transport->counters().reconnects, 10u);
   EXPECT_TRUE(net.a.down.empty());
   EXPECT_TRUE(net.b.down.empty());
   std::printf("%zu connections reset, %lu lanes resumed\n", net.wire.resets,
-              static_cast<unsigned long>(net.a.tcp->counters().reconnects));
+              static_cast<unsigned long>(net.a.transport->counters().reconnects));
 }
 
 TEST(TcpFaults, OffersAHeldFrameAgainAfterAReset) {
@@ -86,7 +86,7 @@ TEST(TcpFaults, OffersAHeldFrameAgainAfterAReset) {
   net.wire.reset_all();
   ASSERT_TRUE(net.stage.until([&] { return net.b.headers == 2; }));
   hold = false;
-  net.b.tcp->resume();
+  net.b.transport->resume();
   ASSERT_TRUE(net.stage.until([&] { return net.b.received.size() == 2; }));
   EXPECT_EQ(net.b.ops(), (std::vector<uint64_t>{0, 1}));
 }
@@ -102,8 +102,8 @@ TEST(TcpFaults, ResendsFramesOfAReleasedOpAsVoid) {
   for (int i = 0; i < 3; ++i) net.a.send(net.b.id, LaneClass::kBulk, 1, *bytes);
   net.a.send(net.b.id, LaneClass::kBulk, 2, others);
   ASSERT_TRUE(net.stage.until(
-      [&] { return net.b.headers == 1 && net.a.tcp->counters().queued_bytes == 0; }));
-  net.a.tcp->release_op(kRootGroup, OpSeq(1));
+      [&] { return net.b.headers == 1 && net.a.transport->counters().queued_bytes == 0; }));
+  net.a.transport->release_op(kRootGroup, OpSeq(1));
   bytes.reset();
   hold = false;
   net.wire.reset_all();
@@ -126,87 +126,15 @@ TEST(TcpFaults, ResendsFramesFromBeforeAQuiesceAsVoid) {
   net.a.send(net.b.id, LaneClass::kBulk, 9, state, {}, wire::Kind::kStateData);
   for (int i = 0; i < 4; ++i) net.a.send(net.b.id, LaneClass::kBulk, 1, *bytes);
   ASSERT_TRUE(net.stage.until([&] { return net.b.headers == 1; }));
-  ASSERT_TRUE(net.a.tcp->quiesce());
+  ASSERT_TRUE(net.a.transport->quiesce());
   bytes.reset();
   hold = false;
   net.wire.reset_all();
-  net.a.tcp->resume();
+  net.a.transport->resume();
   net.a.send(net.b.id, LaneClass::kBulk, 10, state);
   ASSERT_TRUE(net.stage.until([&] { return net.b.received.size() == 2; }));
   EXPECT_EQ(net.b.ops(), (std::vector<uint64_t>{9, 10}));
   for (const Received& frame : net.b.received) EXPECT_TRUE(equal(frame.bytes, state));
-}
-
-TEST(TcpFaults, CallsAPeerGoneWhenItsPortRefuses) {
-  Stage stage;
-  Node& a = stage.add();
-  Node& b = stage.add();
-  const PeerAddress gone = b.address();
-  stage.remove(b);
-  a.know({gone});
-  EXPECT_TRUE(a.down.empty());  // never from inside a call
-  ASSERT_TRUE(stage.until([&] { return !a.down.empty(); }, milliseconds(1000)));
-  EXPECT_EQ(a.down[gone.id], Evidences{Evidence::kRefused});
-  stage.run_for(milliseconds(600));
-  EXPECT_EQ(a.down[gone.id].size(), 1u);  // once
-  a.know({gone});
-  ASSERT_TRUE(stage.until([&] { return a.down[gone.id].size() == 2; }));  // named anew
-}
-
-// A peer in a process of its own: sends frames for ever, until it is killed.
-[[noreturn]] void run_victim(PeerId self, int report_to, const std::vector<PeerAddress>& others) {
-  Stage stage;
-  TcpOptions options;
-  options.self = self;
-  Node& victim = stage.add(options);
-  const auto endpoint = victim.address().endpoints[0];
-  if (::write(report_to, endpoint.data(), endpoint.size()) < 0) _exit(1);
-  victim.know(others);
-  const auto bytes = random_bytes(1 << 20, 1);
-  uint64_t sent = 0;
-  (void)stage.until(
-      [&] {
-        if (victim.tcp->counters().queued_bytes == 0)
-          for (const PeerAddress& other : others)
-            victim.send(other.id, sent % 2 ? LaneClass::kBulk : LaneClass::kExpress, sent, bytes);
-        ++sent;
-        return false;
-      },
-      milliseconds(60000));
-  _exit(0);
-}
-
-TEST(TcpFaults, FindsAKilledProcessAtOnce) {
-  std::vector<double> delays;
-  for (int round = 0; round < 10; ++round) {
-    Stage stage;
-    Node& a = stage.add();
-    Node& b = stage.add();
-    a.keep_bytes = b.keep_bytes = false;
-    const PeerId victim = random_peer_id();
-    int pipe[2];
-    ASSERT_EQ(::pipe(pipe), 0);
-    const pid_t child = fork();
-    if (child == 0) run_victim(victim, pipe[1], {a.address(), b.address()});
-    char endpoint[64]{};
-    ASSERT_GT(::read(pipe[0], endpoint, sizeof endpoint - 1), 0);
-    ::close(pipe[0]);
-    ::close(pipe[1]);
-    const PeerAddress address{victim, Slot(0), {endpoint}};
-    a.know({address, b.address()});
-    b.know({address, a.address()});
-    ASSERT_TRUE(stage.until([&] { return a.received.size() > 20 && b.received.size() > 20; }));
-    const Time killed = stage.loop.now();
-    ::kill(child, SIGKILL);
-    ASSERT_TRUE(stage.until([&] { return !a.down.empty() && !b.down.empty(); }));
-    delays.push_back(static_cast<double>((stage.loop.now() - killed).count()) * 1e-6);
-    ::waitpid(child, nullptr, 0);
-    EXPECT_EQ(a.down, (std::map<PeerId, Evidences>{{victim, {Evidence::kRefused}}}));
-    EXPECT_EQ(b.down, a.down);
-  }
-  std::sort(delays.begin(), delays.end());
-  std::printf("killed to known on both survivors: median %.2f ms, worst %.2f ms\n", delays[5],
-              delays.back());
 }
 
 TEST(TcpFaults, CallsAPeerGoneWhenAnotherProcessTookItsPort) {
@@ -218,7 +146,7 @@ TEST(TcpFaults, CallsAPeerGoneWhenAnotherProcessTookItsPort) {
   a.know({{former, Slot(0), b.address().endpoints}});
   ASSERT_TRUE(stage.until([&] { return !a.down.empty(); }, milliseconds(1000)));
   EXPECT_EQ(a.down[former], Evidences{Evidence::kRefused});
-  EXPECT_EQ(b.tcp->counters().refused_connections, 1u);
+  EXPECT_EQ(b.transport->counters().refused_connections, 1u);
 }
 
 TEST(TcpFaults, CallsAPeerGoneWhenAnotherRunTookItsPort) {
@@ -278,39 +206,6 @@ TEST(TcpFaults, SuspectsALaneThatStalls) {
   EXPECT_EQ(net.a.down[net.b.id], Evidences{Evidence::kStall});
   net.stage.run_for(milliseconds(400));
   EXPECT_EQ(net.a.down[net.b.id].size(), 1u);
-}
-
-TEST(TcpFaults, IgnoresAZombie) {
-  Stage stage;
-  Node& zombie = stage.add(impatient());
-  Node& b = stage.add(impatient());
-  stage.introduce();
-  zombie.send(b.id, LaneClass::kExpress, 1, {});
-  ASSERT_TRUE(stage.until([&] { return b.received.size() == 1; }));
-  b.know({});  // evicted, which it has not heard yet
-  zombie.send(b.id, LaneClass::kExpress, 2, {});
-  zombie.send(b.id, LaneClass::kBulk, 3, {});
-  ASSERT_TRUE(stage.until([&] { return !zombie.down.empty(); }));
-  EXPECT_EQ(zombie.down[b.id].size(), 1u);
-  EXPECT_EQ(b.received.size(), 1u);
-  EXPECT_EQ(b.headers, 1u);
-  EXPECT_TRUE(b.down.empty());
-}
-
-TEST(TcpFaults, BeginsALaneAnewWhenTheReceiverForgotIt) {
-  Stage stage;
-  Node& a = stage.add();
-  Node& b = stage.add();
-  stage.introduce();
-  for (uint64_t i = 0; i < 100; ++i) a.send(b.id, LaneClass::kExpress, i, {});
-  ASSERT_TRUE(stage.until([&] { return b.received.size() == 100; }));
-  stage.run_for(milliseconds(20));  // all credited
-  b.know({});
-  b.know({a.address()});
-  a.send(b.id, LaneClass::kExpress, 100, {});
-  ASSERT_TRUE(stage.until([&] { return b.received.size() == 101; }));
-  EXPECT_EQ(b.received[100].header.lane_seq, 1u);
-  EXPECT_TRUE(a.down.empty());
 }
 
 TEST(TcpFaults, FrameBytesSurviveAReceiverThatReadsLate) {

@@ -2,7 +2,7 @@
 // while the good links go on.
 #include "runtime/base/crc32c.h"
 #include "runtime/transport/tcp/handshake.h"
-#include "tests/unit/tcp_test_kit.h"
+#include "tests/unit/transport_test_kit.h"
 #include "tests/unit/tcp_test_wire.h"
 
 namespace rhz::test {
@@ -28,7 +28,7 @@ struct Besieged {
     fds.push_back(connect_to(port));
     return fds.back();
   }
-  uint64_t refused() const { return b.tcp->counters().refused_connections; }
+  uint64_t refused() const { return b.transport->counters().refused_connections; }
   void good_links_work() {
     const size_t before = b.received.size();
     const auto bytes = random_bytes(100000, before);
@@ -94,7 +94,7 @@ TEST(TcpIntruders, RefusesGarbage) {
       "a-long-name-so-that-a-header-is-full/1.0\r\n\r\n";
   EXPECT_GT(::send(fd, http.data(), http.size(), MSG_NOSIGNAL), 0);
   ASSERT_TRUE(net.stage.until([&] { return ended(fd); }));
-  EXPECT_GE(net.b.tcp->counters().refused_frames, 5u);
+  EXPECT_GE(net.b.transport->counters().refused_frames, 5u);
   net.good_links_work();
 }
 
@@ -182,9 +182,9 @@ TEST(TcpIntruders, LeavesNobodyOnTheDoorstepForLong) {
   EXPECT_EQ(::send(unknown, hello.data(), hello.size(), MSG_NOSIGNAL), ssize_t(hello.size()));
   net.stage.run_for(milliseconds(20));
   // Time is an argument: no need to wait for it.
-  (void)net.b.tcp->tick(net.stage.loop.now() + milliseconds(4900));
+  (void)net.b.transport->tick(net.stage.loop.now() + milliseconds(4900));
   EXPECT_EQ(net.refused(), 0u);
-  (void)net.b.tcp->tick(net.stage.loop.now() + milliseconds(5100));
+  (void)net.b.transport->tick(net.stage.loop.now() + milliseconds(5100));
   EXPECT_EQ(net.refused(), 2u);
   EXPECT_TRUE(ended(silent));
   ASSERT_TRUE(net.answered(unknown));
@@ -203,7 +203,7 @@ TEST(TcpIntruders, AnswersAHelloOnceItsSenderIsNamed) {
   EXPECT_TRUE(b.received.empty());
   b.know({a.address()});
   ASSERT_TRUE(stage.until([&] { return b.received.size() == 1; }, milliseconds(1000)));
-  EXPECT_EQ(b.tcp->counters().refused_connections, 0u);
+  EXPECT_EQ(b.transport->counters().refused_connections, 0u);
   EXPECT_TRUE(a.down.empty());
 }
 
@@ -240,7 +240,7 @@ TEST(TcpIntruders, RefusesFramesThatDoNotFitTheLane) {
     ASSERT_TRUE(net.stage.until([&] { return net.b.received.size() == 1; }));
     speak(net, fd);
     ASSERT_TRUE(net.stage.until([&] { return ended(fd); }));
-    EXPECT_EQ(net.b.tcp->counters().refused_frames, 1u);
+    EXPECT_EQ(net.b.transport->counters().refused_frames, 1u);
     EXPECT_EQ(net.b.received.size(), 1u);
     net.good_links_work();
   };
@@ -279,7 +279,7 @@ TEST(TcpIntruders, DropsDuplicatesAndReplays) {
   ASSERT_TRUE(net.stage.until([&] { return net.b.received.size() == 5; }));
   EXPECT_EQ(net.b.headers, 5u);
   EXPECT_EQ(net.b.received[4].header.lane_seq, 5u);
-  EXPECT_EQ(net.b.tcp->counters().dropped_frames, 5u);
+  EXPECT_EQ(net.b.transport->counters().dropped_frames, 5u);
 }
 
 TEST(TcpIntruders, SurvivesFlippedBits) {

@@ -59,7 +59,7 @@ bool SocketAddress::is_loopback() const {
 bool SocketAddress::same_host(const SocketAddress& other) const {
   if (family() != other.family()) return false;
   if (family() == AF_INET) return v4(*this).sin_addr.s_addr == v4(other).sin_addr.s_addr;
-  return IN6_ARE_ADDR_EQUAL(&v6(*this).sin6_addr, &v6(other).sin6_addr);
+  return family() == AF_INET6 && IN6_ARE_ADDR_EQUAL(&v6(*this).sin6_addr, &v6(other).sin6_addr);
 }
 
 std::string SocketAddress::text() const {

@@ -7,9 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "runtime/base/assert.h"
 #include "runtime/transport/tcp/handshake.h"
-#include "runtime/transport/tcp/send_queue.h"
 #include "runtime/transport/tcp/socket.h"
 
 namespace rhz::tcp {
@@ -26,19 +24,11 @@ constexpr uint32_t kCreditFrames = 64;
 constexpr uint64_t kCreditBytes = uint64_t{1} << 20;
 constexpr Duration kCreditAfter = milliseconds(5);
 
-bool may_arrive(wire::Kind kind) {
-  return takes_number(kind) || kind == wire::Kind::kHeartbeat || kind == wire::Kind::kGoodbye;
-}
-
 }  // namespace
 
 InLane::InLane(Shared& shared, Edge& edge, uint32_t number, uint64_t generation,
                std::function<void()> lost)
-    : shared_(shared),
-      edge_(edge),
-      number_(number),
-      generation_(generation),
-      lost_(std::move(lost)),
+    : Incoming(shared, edge, number, generation, std::move(lost)),
       buffer_(number == 0 ? kExpressBufferBytes : kBulkBufferBytes) {}
 
 void InLane::attach(Connection&& connection) {
@@ -53,13 +43,9 @@ void InLane::attach(Connection&& connection) {
   say(encode_welcome(consumed_, shared_.options.run_hash));
 }
 
-// A frame that was arriving or held will be sent again.
 void InLane::drop_connection() {
-  ++connection_count_;
-  connection_.close();
+  Incoming::drop_connection();
   begin_ = end_ = 0;
-  arriving_ = held_ = false;
-  arrival_ = {};
   back_.clear();
 }
 
@@ -141,41 +127,6 @@ bool InLane::digest() {
   return true;
 }
 
-// Checks a header (D1) and asks where its payload goes.
-bool InLane::begin(const wire::FrameHeader& header) {
-  const bool numbered = takes_number(header.kind);
-  if (!may_arrive(header.kind) || header.run != shared_.options.run_hash ||
-      (!numbered && (header.lane_seq != 0 || header.length != 0)))
-    return refuse();
-  if (header.kind == wire::Kind::kGoodbye) {
-    send_credit();
-    edge_.heard_goodbye();
-    return true;
-  }
-  arrival_ = {.header = header, .landing = {}, .got = 0, .silent = false};
-  arriving_ = true;
-  if (numbered && !in_sequence(header)) return false;
-  if (finishing_ || header.kind == wire::Kind::kVoid) arrival_.silent = true;
-  return arrival_.silent || offer();
-}
-
-bool InLane::in_sequence(const wire::FrameHeader& header) {
-  if (header.lane_seq > consumed_ + 1 || header.lane_seq == 0) return refuse();
-  if (header.lane_seq <= consumed_) arrival_.silent = true;  // a duplicate
-  return true;
-}
-
-bool InLane::offer() {
-  const uint64_t connection = connection_count_;
-  Landing landing = shared_.events->on_header(edge_.peer(), arrival_.header);
-  if (connection != connection_count_) return false;
-  held_ = landing.verdict == Landing::Verdict::kHold;
-  RHZ_ASSERT("a place for the payload", landing.verdict != Landing::Verdict::kInto ||
-                                            landing.into || arrival_.header.length == 0);
-  arrival_.landing = std::move(landing);
-  return true;
-}
-
 void InLane::land_buffered() {
   const size_t size = std::min<size_t>(end_ - begin_, arrival_.header.length - arrival_.got);
   if (size > 0 && arrival_.landing.verdict == Landing::Verdict::kInto)
@@ -183,25 +134,6 @@ void InLane::land_buffered() {
   arrival_.got += static_cast<uint32_t>(size);
   begin_ += size;
   if (begin_ == end_) begin_ = end_ = 0;
-}
-
-bool InLane::complete() {
-  const uint64_t connection = connection_count_;
-  const wire::FrameHeader header = arrival_.header;
-  arriving_ = false;
-  ++shared_.counters.received_frames;
-  if (arrival_.landing.verdict == Landing::Verdict::kInto) {
-    shared_.events->on_frame(edge_.peer(), header, std::move(arrival_.landing));
-  } else if (header.kind != wire::Kind::kVoid) {
-    ++shared_.counters.dropped_frames;
-  }
-  // Consumed, even if the layer above has ended this connection meanwhile.
-  const bool advances = takes_number(header.kind) && header.lane_seq == consumed_ + 1;
-  if (advances) consumed_ = header.lane_seq;
-  if (connection != connection_count_) return false;
-  arrival_.landing = {};
-  if (advances) count_consumed(header);
-  return true;
 }
 
 void InLane::count_consumed(const wire::FrameHeader& header) {
@@ -224,6 +156,21 @@ void InLane::send_credit() {
   say({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
+void InLane::say_goodbye() {
+  wire::FrameHeader goodbye;
+  goodbye.kind = wire::Kind::kGoodbye;
+  goodbye.run = shared_.options.run_hash;
+  wire::HeaderBytes bytes;
+  wire::encode_header(goodbye, bytes.data());
+  say({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+void InLane::go_on() {
+  const auto self = shared_from_this();
+  const uint64_t connection = connection_count_;
+  if (digest() && connection == connection_count_ && !held_) connection_.want_read();
+}
+
 void InLane::say(std::string_view bytes) {
   back_.append(bytes);
   write_back();
@@ -239,55 +186,6 @@ void InLane::write_back() {
     connection_.want_write();
   if (back_.empty() && uncredited_frames_ >= kCreditFrames) send_credit();
 }
-
-// A frame that no peer of this run sends: the connection ends; an honest sender resumes the lane.
-bool InLane::refuse() {
-  ++shared_.counters.refused_frames;
-  drop_connection();
-  return false;
-}
-
-void InLane::quiesce() {
-  if (!arriving_ || held_ || arrival_.landing.verdict != Landing::Verdict::kInto) return;
-  // Model state on its way to the runtime's own memory goes on.
-  const bool op_frame = is_op_frame(arrival_.header.kind);
-  if (op_frame || !arrival_.landing.keep) arrival_.landing = {};
-}
-
-void InLane::resume() {
-  if (!held_) return;
-  shared_.post(weak_from_this(), [](InLane& lane) {
-    if (!lane.held_) return;
-    const auto self = lane.shared_from_this();
-    const uint64_t connection = lane.connection_count_;
-    lane.held_ = false;
-    if (!lane.offer() || lane.held_) return;
-    if (!lane.digest() || connection != lane.connection_count_ || lane.held_) return;
-    lane.connection_.want_read();
-  });
-}
-
-void InLane::finish() {
-  if (finishing_) return;
-  finishing_ = true;
-  if (!connection_) return;
-  if (arriving_) {
-    arrival_.landing = {};
-    arrival_.silent = true;
-  }
-  wire::FrameHeader goodbye;
-  goodbye.kind = wire::Kind::kGoodbye;
-  goodbye.run = shared_.options.run_hash;
-  wire::HeaderBytes bytes;
-  wire::encode_header(goodbye, bytes.data());
-  send_credit();
-  say({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-  if (!held_) return;
-  held_ = false;
-  if (digest()) connection_.want_read();
-}
-
-void InLane::end() { drop_connection(); }
 
 Time InLane::tick(Time now) {
   if (!connection_ || uncredited_frames_ == 0) return kNever;

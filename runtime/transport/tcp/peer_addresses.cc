@@ -9,6 +9,7 @@ std::shared_ptr<PeerAddresses> PeerAddresses::make(Shared& shared,
                                                    std::vector<std::string> endpoints) {
   std::shared_ptr<PeerAddresses> self(new PeerAddresses(shared, std::move(endpoints)));
   for (const std::string& endpoint : self->endpoints_) {
+    if (endpoint.starts_with(kShmScheme)) continue;  // another transport's
     const auto where = parse_address(endpoint);
     if (!where || where.value().host.empty() || where.value().port == 0) {
       ++self->missing_;
@@ -23,6 +24,13 @@ std::shared_ptr<PeerAddresses> PeerAddresses::make(Shared& shared,
   }
   if (self->addresses_.size() > kMaxAddresses) self->addresses_.resize(kMaxAddresses);
   self->refresh();
+  return self;
+}
+
+std::shared_ptr<PeerAddresses> PeerAddresses::of(Shared& shared, std::vector<std::string> endpoints,
+                                                 std::vector<SocketAddress> addresses) {
+  std::shared_ptr<PeerAddresses> self(new PeerAddresses(shared, std::move(endpoints)));
+  self->addresses_ = std::move(addresses);
   return self;
 }
 

@@ -19,6 +19,10 @@ class PeerAddresses : public std::enable_shared_from_this<PeerAddresses> {
  public:
   static std::shared_ptr<PeerAddresses> make(Shared& shared, std::vector<std::string> endpoints);
 
+  // Where the addresses are known already.
+  static std::shared_ptr<PeerAddresses> of(Shared& shared, std::vector<std::string> endpoints,
+                                           std::vector<SocketAddress> addresses);
+
   const std::vector<std::string>& endpoints() const { return endpoints_; }
   // Best first.
   const std::vector<SocketAddress>& list() const { return addresses_; }

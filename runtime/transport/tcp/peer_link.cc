@@ -4,10 +4,11 @@
 
 namespace rhz::tcp {
 
-PeerLink::PeerLink(Shared& shared, const PeerAddress& peer)
+PeerLink::PeerLink(Shared& shared, LaneKinds& kinds, const PeerAddress& peer)
     : shared_(shared),
+      kinds_(kinds),
       edge_(std::make_shared<Edge>(shared, peer.id)),
-      addresses_(PeerAddresses::make(shared, peer.endpoints)),
+      addresses_(kinds.addresses(shared, peer.endpoints)),
       out_(1 + shared.options.bulk_lanes) {}
 
 PeerLink::~PeerLink() {
@@ -16,9 +17,9 @@ PeerLink::~PeerLink() {
   for (auto& [number, lane] : in_) lane->end();
 }
 
-OutLane& PeerLink::out_lane(uint32_t number) {
+Outgoing& PeerLink::out_lane(uint32_t number) {
   auto& lane = out_[number];
-  if (!lane) lane = std::make_unique<OutLane>(shared_, *edge_, addresses_, number);
+  if (!lane) lane = kinds_.outgoing(shared_, *edge_, addresses_, number);
   return *lane;
 }
 
@@ -26,7 +27,7 @@ void PeerLink::named_again(const PeerAddress& peer) {
   const bool moved = peer.endpoints != addresses_->endpoints();
   if (!edge_->suspected() && !moved) return;
   edge_->named_anew();
-  if (moved) addresses_ = PeerAddresses::make(shared_, peer.endpoints);
+  if (moved) addresses_ = kinds_.addresses(shared_, peer.endpoints);
   for (auto& lane : out_)
     if (lane) lane->named_anew(addresses_);
 }
@@ -54,8 +55,8 @@ void PeerLink::adopt(const LinkHello& hello, Connection&& connection) {
     if (lane) lane->end();
     // Is the process still there?  The express lane in the other direction finds out, unless it
     // knows already.
-    lane = std::make_shared<InLane>(shared_, *edge_, hello.lane, hello.generation,
-                                    [this] { open_express(); });
+    lane = kinds_.incoming(shared_, *edge_, hello.lane, hello.generation,
+                            [this] { open_express(); });
   }
   lane->attach(std::move(connection));
 }

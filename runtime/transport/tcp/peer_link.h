@@ -7,15 +7,14 @@
 
 #include "runtime/transport/tcp/edge.h"
 #include "runtime/transport/tcp/handshake.h"
-#include "runtime/transport/tcp/in_lane.h"
-#include "runtime/transport/tcp/out_lane.h"
+#include "runtime/transport/tcp/lane_kinds.h"
 #include "runtime/transport/tcp/shared.h"
 
 namespace rhz::tcp {
 
 class PeerLink {
  public:
-  PeerLink(Shared& shared, const PeerAddress& peer);
+  PeerLink(Shared& shared, LaneKinds& kinds, const PeerAddress& peer);
   ~PeerLink();
 
   void named_again(const PeerAddress& peer);
@@ -36,13 +35,14 @@ class PeerLink {
   Time tick(Time now);
 
  private:
-  OutLane& out_lane(uint32_t number);
+  Outgoing& out_lane(uint32_t number);
 
   Shared& shared_;
+  LaneKinds& kinds_;
   const std::shared_ptr<Edge> edge_;
   std::shared_ptr<PeerAddresses> addresses_;
-  std::vector<std::unique_ptr<OutLane>> out_;       // by number; made when first used
-  std::map<uint32_t, std::shared_ptr<InLane>> in_;  // by number, at most kMaxLanes
+  std::vector<std::unique_ptr<Outgoing>> out_;       // by number; made when first used
+  std::map<uint32_t, std::shared_ptr<Incoming>> in_;  // by number, at most kMaxLanes
   uint32_t next_bulk_ = 0;
 };
 

@@ -40,6 +40,17 @@ class SendQueue {
   // completed.
   size_t wrote(size_t bytes);
 
+  // For a way that takes whole headers: whether a part of the next frame is written, and its header
+  // once gather() has described it.
+  bool in_a_frame() const { return head_written_ > 0; }
+  const wire::FrameHeader& next() const { return frames_[next_].header; }
+  // The numbers of frames that were written, are not credited, and whose op has ended.
+  template <class Call>
+  void each_stale(Call call) const {
+    for (size_t i = 0; i < next_; ++i)
+      if (frames_[i].stale && frames_[i].numbered) call(frames_[i].header.lane_seq);
+  }
+
   // The receiver has consumed all frames up to this number.  False: it names one that was not
   // written.
   [[nodiscard]] bool credit(uint64_t consumed);

@@ -1,6 +1,6 @@
-// The transport on TCP.  A link is directed: the sender of a lane connects to the receiver; data
-// flows one way, credits the other. Owns the listener, and one PeerLink for each peer that
-// set_peers named.  Progress thread only.
+// A transport of lanes on connections, of whatever kind.  A link is directed: the sender of a lane
+// connects to the receiver; data flows one way, credits the other.  Owns the listener, and one
+// PeerLink for each peer that set_peers named.  Progress thread only.
 #pragma once
 
 #include <functional>
@@ -19,11 +19,12 @@
 
 namespace rhz::tcp {
 
-class TcpTransport final : public Transport {
+class LaneTransport final : public Transport {
  public:
-  TcpTransport(AsioLoop& loop, BufferPool& pool, const TcpOptions& options,
-               const Listener& listener, std::vector<std::string> endpoints);
-  ~TcpTransport() override;
+  LaneTransport(AsioLoop& loop, BufferPool& pool, const TcpOptions& options,
+                std::unique_ptr<LaneKinds> kinds, const Listener& listener,
+                std::vector<std::string> endpoints);
+  ~LaneTransport() override;
 
   void set_events(TransportEvents* events) override { shared_.events = events; }
   std::vector<std::string> endpoints() const override { return endpoints_; }
@@ -34,6 +35,8 @@ class TcpTransport final : public Transport {
   void resume() override;
   void close(Time deadline, std::function<void()> closed) override;
   Time tick(Time now) override;
+  bool poll() override { return kinds_->poll(); }
+  bool arm() override { return kinds_->arm(); }
   TransportCounters counters() const override;
 
  private:
@@ -42,6 +45,7 @@ class TcpTransport final : public Transport {
   void work_on_closing(Time now);
 
   Shared shared_;
+  const std::unique_ptr<LaneKinds> kinds_;  // outlives the lanes
   const std::vector<std::string> endpoints_;
   std::unordered_map<PeerId, std::unique_ptr<PeerLink>> links_;
   Doorstep doorstep_;
@@ -50,7 +54,7 @@ class TcpTransport final : public Transport {
   bool closing_ = false;
   Time close_deadline_ = kNever;
   std::function<void()> closed_;
-  std::shared_ptr<TcpTransport*> alive_;  // for what the loop still holds when this is destroyed
+  std::shared_ptr<LaneTransport*> alive_;  // for what the loop still holds when this is destroyed
 };
 
 }  // namespace rhz::tcp

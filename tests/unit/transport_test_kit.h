@@ -1,5 +1,4 @@
-// Peers on real loopback sockets, for the tests of the TCP transport.  All of them share one loop
-// and one thread.
+// Peers on real transports, for their tests.  All of them share one loop and one thread.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,11 +11,33 @@
 #include <vector>
 
 #include "runtime/base/prng.h"
+#include "runtime/transport/open.h"
+#include "runtime/transport/shm/shm_options.h"
 #include "runtime/transport/tcp/tcp_options.h"
 
 namespace rhz::test {
 
 inline constexpr uint64_t kRun = 77;
+
+// What carries the frames of a test.
+enum class Carrier : uint8_t { kTcp, kShm, kShmThroughRing, kAuto };
+
+inline Result<std::unique_ptr<Transport>> open_carrier(Carrier carrier, AsioLoop& loop,
+                                                       BufferPool& pool, const SharedMemory* memory,
+                                                       const TcpOptions& options) {
+  if (carrier == Carrier::kTcp) return open_tcp(loop, pool, options);
+  if (carrier == Carrier::kAuto)
+    return open_transport(loop, pool, {TransportChoice::kAuto, memory, options});
+  ShmOptions shm;
+  shm.self = options.self;
+  shm.run_hash = options.run_hash;
+  shm.connect_ms = options.connect_ms;
+  shm.reconnect_ms = options.reconnect_ms;
+  shm.stall_ms = options.stall_ms;
+  shm.memory = memory;
+  shm.direct = carrier != Carrier::kShmThroughRing;
+  return open_shm(loop, pool, shm);
+}
 
 struct Received {
   PeerId from;
@@ -27,22 +48,21 @@ struct Received {
 // A peer that keeps what it is told.
 class Node final : public TransportEvents {
  public:
-  explicit Node(AsioLoop& loop, TcpOptions options = {}, const std::string& listen = "127.0.0.1:0")
-      : loop_(loop) {
+  Node(Carrier carrier, AsioLoop& loop, TcpOptions options, const std::string& listen) {
     if (!options.self.valid()) options.self = random_peer_id();
     id = options.self;
     if (options.run_hash == 0) options.run_hash = kRun;
     options.listen = listen;
-    auto opened = open_tcp(loop, pool, options);
+    auto opened = open_carrier(carrier, loop, pool, &memory, options);
     EXPECT_TRUE(opened.is_ok()) << opened.status().text();
     if (!opened) return;
-    tcp = std::move(opened).value();
-    tcp->set_events(this);
+    transport = std::move(opened).value();
+    transport->set_events(this);
   }
 
-  PeerAddress address() const { return {id, Slot(0), tcp->endpoints()}; }
+  PeerAddress address() const { return {id, Slot(0), transport->endpoints()}; }
   void know(const std::vector<PeerAddress>& peers, const std::vector<PeerId>& next = {}) {
-    tcp->set_peers(peers, next);
+    transport->set_peers(peers, next);
   }
 
   // `op_seq` tells frames apart in the tests.
@@ -53,7 +73,7 @@ class Node final : public TransportEvents {
     frame.header.op_seq = OpSeq(op_seq);
     frame.payload = payload;
     frame.keep = std::move(keep);
-    tcp->send(to, lane, std::move(frame));
+    transport->send(to, lane, std::move(frame));
   }
 
   Landing on_header(PeerId from, const wire::FrameHeader& header) override {
@@ -66,11 +86,14 @@ class Node final : public TransportEvents {
     landing.verdict = Landing::Verdict::kInto;
     landing.keep = pool.take(header.length);
     landing.into = landing.keep.data();
+    landing.may_look = looks;
     return landing;
   }
   void on_frame(PeerId from, const wire::FrameHeader& header, Landing&& landing) override {
     Received frame{from, header, {}};
     if (keep_bytes) frame.bytes.assign(landing.into, landing.into + header.length);
+    if (!landing.still_there()) return;
+    looked_at += landing.word != nullptr;
     received.push_back(std::move(frame));
     if (on_received) on_received(received.back());
   }
@@ -84,27 +107,32 @@ class Node final : public TransportEvents {
   }
 
   PeerId id;
-  BufferPool pool;  // outlives the transport
-  std::unique_ptr<Transport> tcp;
+  BufferPool pool;      // outlives the transport
+  SharedMemory memory;  // likewise; where a test takes it, peers may map it
+  std::unique_ptr<Transport> transport;
   std::function<Landing(PeerId, const wire::FrameHeader&)> place;
   std::function<void(const Received&)> on_received;
   bool keep_bytes = true;
+  bool looks = false;    // uses payloads where they lie, if the transport can show them
+  size_t looked_at = 0;  // frames
   std::vector<Received> received;
   size_t headers = 0;
   std::map<PeerId, std::vector<Evidence>> down;
   std::vector<PeerId> goodbyes;
-
- private:
-  AsioLoop& loop_;
 };
 
 // Runs the loop and the ticks of these nodes until a condition holds.
 class Stage {
  public:
+  // `polls`: as the owner of a loop does who has ops open; else only the loop says that something
+  // came.
+  explicit Stage(Carrier carrier = Carrier::kTcp, bool polls = false)
+      : carrier_(carrier), polls_(polls) {}
+
   AsioLoop loop;
 
   Node& add(TcpOptions options = {}, const std::string& listen = "127.0.0.1:0") {
-    nodes_.push_back(std::make_unique<Node>(loop, std::move(options), listen));
+    nodes_.push_back(std::make_unique<Node>(carrier_, loop, std::move(options), listen));
     return *nodes_.back();
   }
   // Everybody knows everybody.
@@ -112,6 +140,11 @@ class Stage {
     std::vector<PeerAddress> all;
     for (const auto& node : nodes_) all.push_back(node->address());
     for (const auto& node : nodes_) node->know(all);
+  }
+  // With another transport than the others.
+  Node& add_with(Carrier carrier, TcpOptions options = {}) {
+    nodes_.push_back(std::make_unique<Node>(carrier, loop, std::move(options), "127.0.0.1:0"));
+    return *nodes_.back();
   }
   void remove(Node& node) {
     std::erase_if(nodes_, [&](const auto& held) { return held.get() == &node; });
@@ -124,12 +157,14 @@ class Stage {
       if (now >= deadline) return false;
       Time next = deadline;
       for (const auto& node : nodes_)
-        if (node->tcp) next = std::min(next, node->tcp->tick(now));
+        if (node->transport) next = std::min(next, node->transport->tick(now));
       if (pump) {
         pump();
         loop.poll();
-      } else {
+      } else if (!polls_ || rest()) {
         loop.run_until(next);
+      } else {
+        loop.poll();
       }
     }
     return true;
@@ -145,6 +180,18 @@ class Stage {
   std::function<void()> pump;  // of helpers that live outside the loop
 
  private:
+  // Nothing has come, and whoever has something wakes the loop.
+  bool rest() {
+    bool moved = false;
+    for (size_t i = 0; i < nodes_.size(); ++i) moved |= nodes_[i]->transport->poll();
+    if (moved) return false;
+    bool armed = true;
+    for (const auto& node : nodes_) armed &= node->transport->arm();
+    return armed;
+  }
+
+  const Carrier carrier_;
+  const bool polls_;
   std::vector<std::unique_ptr<Node>> nodes_;
 };
 
