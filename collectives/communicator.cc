@@ -329,7 +329,8 @@ void Communicator::on_frame(Time now, Rank from, const FrameHeader& header, Land
   if (header.kind == Kind::kDone) return on_done(now, header);
   Op* op = find(header.op_seq);
   if (header.kind == Kind::kGrant) {
-    const bool bounded = early_grants_.size() < 2 * limits_.open_ops;  // of both neighbours
+    // Everybody may receive from this rank, in every op that is open there.
+    const bool bounded = early_grants_.size() < size_t{limits_.open_ops} * view_.size();
     if (!op && !ended(header.op_seq) && bounded) early_grants_[{header.op_seq, from}] = header.signature;
     if (op && op->executor && same_signature(*op, from, header.signature)) {
       op->executor->granted(from);

@@ -214,7 +214,6 @@ std::vector<ContributorRun> Communicator::contributors(const Op& op) const {
   const Blocks& blocks = op.executor->blocks();
   const Layout& layout = op.executor->layout();
   for (const HeldRun& held : op.executor->held_runs()) {
-    if (!blocks.needers(layout.block_of(held.first)).has(view_.members[rank_.value].slot)) continue;
     ContributorRun run{held.first, held.count, {}};
     if (auto at = past_.find(held.lineage); at != past_.end()) {
       const Whom sources = blocks.sources(layout.block_of(held.first));

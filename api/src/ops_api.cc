@@ -105,9 +105,14 @@ RHZ_API rhz_status rhz_op_info_get(rhz_op* op, rhz_op_info* out_info) {
       info.status = static_cast<rhz_status>(status.code());
       std::strncpy(info.algorithm, rhz::name(o.algorithm), sizeof info.algorithm - 1);
       info.culprit_slot_plus_one = o.culprit == rhz::kAnySlot ? 0 : o.culprit.value + 1;
+      bool first = true;
       for (const auto& run : o.contributors) {
+        const uint32_t block = run.first / o.chunks_of_block;
+        if (std::find(o.result_blocks.begin(), o.result_blocks.end(), block) == o.result_blocks.end())
+          continue;  // only held for others
         const auto n = static_cast<uint32_t>(run.slots.size());
-        info.contributors_min = &run == &o.contributors.front() ? n : std::min(info.contributors_min, n);
+        info.contributors_min = first ? n : std::min(info.contributors_min, n);
+        first = false;
         info.contributors_max = std::max(info.contributors_max, n);
       }
       const size_t length = std::min(status.text().size(), sizeof info.text - 1);

@@ -10,6 +10,8 @@
 namespace rhz::test {
 namespace {
 
+constexpr uint64_t kPending = 1;
+
 struct Size {
   const char* dtype;
   uint64_t count;  // of a block
@@ -94,6 +96,26 @@ TEST_P(Collectives, OfAllKindsInFlightKeepToTheirOwnBuffers) {
 
 INSTANTIATE_TEST_SUITE_P(Ranks, Collectives, testing::Values(2, 3, 4, 5),
                          testing::PrintToStringParamName());
+
+// More GRANTs than of two neighbours wait for it: all others receive from it.
+TEST(CollectivesAhead, OfARankThatComesLateGoOnWhenItComes) {
+  constexpr uint64_t kOps = 220;  // 220 × 3 GRANTs
+  Cluster cluster({.world = 4});
+  cluster.found();
+  const CollectiveKind& alltoall = kCollectiveKinds[6];
+  auto submit = [&](Member& member) {
+    for (uint64_t id = 1; id <= kOps; ++id)
+      cluster.ask(member, "submit " + command_of(alltoall, {"f32", 5000}, id), "submitted");
+  };
+  for (const uint32_t slot : {0u, 1u, 2u}) submit(cluster.at_slot(slot));
+  const Line line = cluster.ask(cluster.at_slot(0), "wait id=1 wait_ms=400", "op");
+  EXPECT_EQ(line.number("status"), kPending) << line.raw;
+  submit(cluster.at_slot(3));
+  for (uint64_t id = 1; id <= kOps; ++id) cluster.tell_all("wait id=" + std::to_string(id));
+  for (uint64_t id = 1; id <= kOps && !cluster.hung(); ++id)
+    expect_steady(cluster.answers("op"), alltoall, 4);
+  if (HasFailure()) FAIL() << cluster.dump();
+}
 
 }  // namespace
 }  // namespace rhz::test

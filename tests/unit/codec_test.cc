@@ -60,21 +60,21 @@ Resolution resolution() {
 }
 
 SealReport report() {
-  OpReport open{OpSeq(12),
-                true,
-                false,
-                false,
-                true,
-                RebuildMode::kKeep,
-                {},
-                8,
-                0xdeadbeefcafef00d,
-                {{0, 3, Epoch(5)}, {4, 2, Epoch(6)}},
-                status(Code::kTimeout)};
-  open.blocks.kind = OpKind::kScatter;
-  open.blocks.root = Slot(3);
-  open.blocks.layout = {Slot(1), Slot(3)};
-  OpReport admit{OpSeq(13), true, true, true, false, RebuildMode::kFail, {}, 1, 2, {}, {}};
+  OpReport open;
+  open.seq = OpSeq(12);
+  open.begun = open.full = true;
+  open.mode = RebuildMode::kKeep;
+  open.blocks = {OpKind::kGather, Slot(2), {Slot(0), Slot(2)}};
+  open.chunks = 8;
+  open.signature = 0xdeadbeefcafef00d;
+  open.held = {{0, 3, Epoch(5)}, {4, 2, Epoch(6)}};
+  open.fail = status(Code::kTimeout);
+  OpReport admit;
+  admit.seq = OpSeq(13);
+  admit.begun = admit.freed = admit.admit = true;
+  admit.mode = RebuildMode::kFail;
+  admit.chunks = 1;
+  admit.signature = 2;
   return {
       Epoch(8),
       {{kRootGroup, OpSeq(12), OpSeq(14), {open, admit}}, {GroupId(2), OpSeq(1), OpSeq(2), {}}}};

@@ -198,7 +198,7 @@ class World {
   void check(uint32_t victim) const {
     for (uint32_t r : ids_) {
       // In place, originals stay until the op is over; all else is let go when it was read for the last time.
-      if (victim == kNobody && !c_.in_place) EXPECT_EQ(pools_[r]->in_use_bytes(), 0u) << c_.text() << ": rank " << r;
+      EXPECT_TRUE(victim != kNobody || c_.in_place || pools_[r]->in_use_bytes() == 0) << c_.text() << ": rank " << r;
       ASSERT_TRUE(ranks_[r]->full()) << c_.text() << ": rank " << r << " waits for ever";
       for (const HeldRun& run : ranks_[r]->held_runs()) {
         const uint32_t block = layout_.block_of(run.first);
