@@ -109,7 +109,7 @@ Totals run_all(const Options& options) {
       const Totals totals = run_share(options, job);
       const bool told = write(ends[1], &totals, sizeof totals) == sizeof totals;
       std::fflush(stdout);
-      _exit(told ? 0 : 1);
+      std::exit(told ? 0 : 1);  // a leak is reported by the orderly end only
     }
     close(ends[1]);
     pipes.push_back(ends[0]);
@@ -126,8 +126,8 @@ Totals run_all(const Options& options) {
     const auto* from = reinterpret_cast<const uint64_t*>(&totals);
     for (size_t i = 0; i < sizeof sum / sizeof *into; ++i) into[i] += from[i];
   }
-  while (wait(nullptr) > 0) {
-  }
+  for (int status = 0; wait(&status) > 0;)
+    if (status != 0) sum.violations = std::max<uint64_t>(sum.violations, 1);
   return sum;
 }
 

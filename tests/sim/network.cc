@@ -4,10 +4,17 @@
 
 namespace rhz::sim {
 
+// Messages under way know their stream, which has them.
+Network::~Network() {
+  for (const auto& known : streams_)
+    if (const StreamRef stream = known.lock()) stream->messages.clear();
+}
+
 StreamRef Network::open(NodeIndex from, NodeIndex to) {
   auto stream = std::make_shared<Stream>();
   stream->from = from;
   stream->to = to;
+  streams_.push_back(stream);
   return stream;
 }
 

@@ -32,6 +32,9 @@ using StreamRef = std::shared_ptr<Stream>;
 class Network {
  public:
   Network(World& world, const Config& config) : world_(world), config_(config) {}
+  ~Network();
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
 
   StreamRef open(NodeIndex from, NodeIndex to);
   // `deliver` is called at the far end.
@@ -59,6 +62,7 @@ class Network {
   std::set<std::pair<NodeIndex, NodeIndex>> severed_;
   std::map<NodeIndex, double> slow_;
   std::vector<StreamRef> held_;
+  std::vector<std::weak_ptr<Stream>> streams_;  // all of them
 };
 
 }  // namespace rhz::sim
