@@ -138,4 +138,25 @@ RHZ_API rhz_status rhz_comm_publish(rhz_comm* comm, const char* name, double val
     return driver.value()->publish(name, value);
   });
 }
+
+RHZ_API rhz_status rhz_alloc(rhz_comm* comm, size_t bytes, void** out_memory) {
+  return guard([&]() -> Status {
+    if (!out_memory) return Status(Code::kArgument, "out_memory is NULL");
+    *out_memory = nullptr;
+    auto driver = rhz::api::find_comm(comm);
+    if (!driver) return driver.status();
+    auto memory = driver.value()->allocate(bytes);
+    if (memory) *out_memory = memory.value();
+    return memory.status();
+  });
+}
+
+RHZ_API rhz_status rhz_free(rhz_comm* comm, void* memory) {
+  if (!memory) return RHZ_OK;
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    if (!driver) return driver.status();
+    return driver.value()->free(static_cast<std::byte*>(memory));
+  });
+}
 }

@@ -108,8 +108,6 @@ TEST_F(Compare, ATransportThatWasForcedIsTheOneThatCarriedTheBytes) {
   for (const auto& row : json["rows"]) {
     if (row.contains("not_yet") || row["bytes"] != 400'000) continue;
     const bool over_tcp = row["tcp_bytes_per_op"] > 0.5 * row["buffer_bytes"].get<double>();
-    const bool ours = row["contender"].get<std::string>().rfind("ours", 0) == 0;
-    if (row["transport"] == "shm" && ours) continue;  // not yet
     EXPECT_EQ(over_tcp, row["transport"] == "tcp") << row;
   }
 }

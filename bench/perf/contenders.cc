@@ -75,12 +75,13 @@ void start_ours(const Start& s) {
   s.contender.coordinator = start_coordinator(s.settings, s.world());
   if (!s.contender.coordinator) return s.group().give_up("no coordinator");
   const std::string transport = std::string("RHZ_TRANSPORT=") + s.kind.transport;
-  s.contender.forced = transport + ", rebuild " + s.settings.rebuild;
+  s.contender.forced = transport + ", rebuild " + s.settings.rebuild + (s.settings.alloc ? ", rhz_alloc" : "");
   for (int i = 0; i < s.world(); i++) {
     const std::string address = rhz_coordinator_address(s.contender.coordinator.get());
     // Slot by namespace: the slots' order is the ring's.
-    const Words environment = {"RHZ_COORDINATOR=" + address, "RHZ_RUN_ID=perf", transport,
-                               "RHZ_SLOT=" + std::to_string(i)};
+    Words environment = {"RHZ_COORDINATOR=" + address, "RHZ_RUN_ID=perf", transport,
+                         "RHZ_SLOT=" + std::to_string(i)};
+    if (s.settings.alloc) environment.push_back("PERF_ALLOC=1");
     s.group().start(
         placed(s.settings.network, i,
                {own_folder() + s.kind.program, s.group().socket_path(), s.settings.rebuild}),

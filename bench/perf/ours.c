@@ -1,9 +1,10 @@
 /* A rank of Rhizome for perf_compare, on the public header alone.
  *
- *   perf_ours SOCKET [strict|keep|fail]     with RHZ_COORDINATOR and RHZ_RUN_ID in the environment
+ *   perf_ours SOCKET [strict|keep|fail]     with RHZ_COORDINATOR and RHZ_RUN_ID in the environment; PERF_ALLOC=1: buffers by rhz_alloc
  */
 #include <rhizome/rhizome.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench/perf/rank.h"
@@ -11,6 +12,7 @@
 enum { kJoinTimeoutMs = 60000, kMostInFlight = 1024 };
 
 static rhz_comm* g_comm;
+static uint32_t g_world;
 static uint32_t g_rebuild = RHZ_REBUILD_STRICT;
 
 /* NULL, or what went wrong with the op or with its submission. */
@@ -53,6 +55,46 @@ static const char* allreduce(const float* send, float* recv, size_t count_elems)
   return finish(status, op);
 }
 
+typedef rhz_status (*rhz_collective)(rhz_comm*, const rhz_collective_params*, rhz_op**);
+
+static const char* collective(rhz_collective call, const float* send, float* recv, size_t count_elems) {
+  rhz_op* op = NULL;
+  rhz_collective_params params = {
+      .struct_size = sizeof params,
+      .send = send,
+      .recv = recv,
+      .count_elems = count_elems,
+      .dtype = RHZ_DTYPE_F32,
+      .rebuild = g_rebuild,
+      .root_slot = 0,
+      .world_size = g_world,
+  };
+  rhz_status status = call(g_comm, &params, &op);
+  return finish(status, op);
+}
+
+static const char* reduce_scatter(const float* send, float* recv, size_t count_elems) {
+  return collective(rhz_reduce_scatter, send, recv, count_elems);
+}
+static const char* allgather(const float* send, float* recv, size_t count_elems) {
+  return collective(rhz_allgather, send, recv, count_elems);
+}
+static const char* broadcast(const float* send, float* recv, size_t count_elems) {
+  return collective(rhz_broadcast, send, recv, count_elems);
+}
+static const char* reduce(const float* send, float* recv, size_t count_elems) {
+  return collective(rhz_reduce, send, recv, count_elems);
+}
+static const char* alltoall(const float* send, float* recv, size_t count_elems) {
+  return collective(rhz_alltoall, send, recv, count_elems);
+}
+
+static void* take(size_t bytes) {
+  void* memory = NULL;
+  return rhz_alloc(g_comm, bytes, &memory) == RHZ_OK ? memory : NULL;
+}
+static void give_back(void* memory) { rhz_free(g_comm, memory); }
+
 static const char* many(const float* send, float* recv, size_t count_elems, int ops) {
   rhz_op* in_flight[kMostInFlight] = {NULL};
   rhz_status submitted[kMostInFlight];
@@ -93,10 +135,20 @@ int main(int argc, char** argv) {
   char name[64];
   snprintf(name, sizeof name, "Rhizome %d.%d.%d", RHZ_VERSION_MAJOR, RHZ_VERSION_MINOR,
            RHZ_VERSION_PATCH);
+  g_world = view.world_size;
   struct perf_library library = {
       .name = name, .rank = (int)view.rank, .world = (int)view.world_size};
   library.calls[PERF_ALLREDUCE] = allreduce;
   library.calls[PERF_BARRIER] = barrier;
+  library.calls[PERF_REDUCE_SCATTER] = reduce_scatter;
+  library.calls[PERF_ALLGATHER] = allgather;
+  library.calls[PERF_BROADCAST] = broadcast;
+  library.calls[PERF_REDUCE] = reduce;
+  library.calls[PERF_ALLTOALL] = alltoall;
+  if (getenv("PERF_ALLOC")) {
+    library.take = take;
+    library.give_back = give_back;
+  }
   library.many = many;
   int result = perf_serve(&library, argv[1]);
   if (rhz_comm_leave(g_comm, 0) != RHZ_OK) fprintf(stderr, "perf_ours: %s\n", rhz_last_error());

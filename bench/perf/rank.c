@@ -107,23 +107,35 @@ static const char* measure(const struct perf_library* lib, const struct buffers*
   return problem ? problem : barrier(lib);
 }
 
+static void* take(const struct perf_library* lib, size_t bytes) {
+  if (lib->take) return lib->take(bytes);
+  void* buffer = NULL;
+  if (posix_memalign(&buffer, kAlignment, bytes)) return NULL;
+  memset(buffer, 0, bytes);
+  return buffer;
+}
+
+static void give_back(const struct perf_library* lib, void* buffer) {
+  if (buffer && lib->take) lib->give_back(buffer);
+  if (!lib->take) free(buffer);
+}
+
 static void release(const struct perf_library* lib, struct buffers* b) {
   if (lib->forget) lib->forget();
-  free(b->send);
-  free(b->recv);
+  give_back(lib, b->send);
+  give_back(lib, b->recv);
   memset(b, 0, sizeof *b);
 }
 
 static int reserve(const struct perf_library* lib, struct buffers* b, size_t bytes) {
   if (bytes <= b->bytes) return 1;
   release(lib, b);
-  void *send = NULL, *recv = NULL;
-  if (posix_memalign(&send, kAlignment, bytes) || posix_memalign(&recv, kAlignment, bytes)) {
-    free(send);
+  void *send = take(lib, bytes), *recv = take(lib, bytes);
+  if (!send || !recv) {
+    give_back(lib, send);
+    give_back(lib, recv);
     return 0;
   }
-  memset(send, 0, bytes);
-  memset(recv, 0, bytes);
   *b = (struct buffers){send, recv, bytes};
   return 1;
 }

@@ -42,6 +42,9 @@ struct perf_library {
   const char* (*many)(const float* send, float* recv, size_t count_elems, int ops);
   /* The buffers are about to be freed; NULL: nothing remembers them. */
   void (*forget)(void);
+  /* Zeroed buffers of the library's own kind, NULL when there is no memory, and their end.  NULL: ordinary ones. */
+  void* (*take)(size_t bytes);
+  void (*give_back)(void* buffer);
 };
 
 /* To be called first: this process dies with the one that started it. */

@@ -64,6 +64,7 @@ void describe_what(Settings& s, Words& words, CLI::App& app) {
   app.add_option("--in-flight", s.in_flight,
                  "ours once more, with each all-reduce cut into that many ops in flight at once")
       ->check(CLI::Range(0, kMostInFlight));
+  app.add_flag("--alloc", s.alloc, "ours: buffers by rhz_alloc");
   app.add_flag("--in-place", s.in_place, "for every library; all-reduce only");
   app.add_option("--rebuild", s.rebuild, "of ours")
       ->check(CLI::IsMember({"strict", "keep", "fail"}));

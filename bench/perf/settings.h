@@ -39,6 +39,7 @@ struct Settings {
   int raw_mib = 512;
   int timeout_s = 120;
   bool in_place = false;
+  bool alloc = false;  // ours: buffers by rhz_alloc
   bool ours_only = false;
   bool list = false;
   std::string rebuild = "strict";

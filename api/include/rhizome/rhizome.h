@@ -171,6 +171,14 @@ enum {
   RHZ_REBUILD_FAIL = 3     /* the op ends with RHZ_ERR_PEER_LOST on every survivor, unless it was already complete */
 };
 
+/* Memory that peers on the same host reduce from, and copy from, without a detour: for send and recv buffers of large ops, used as any
+ * other.  bytes > 0; page aligned, zeroed.  At most 1024 pieces at a time; freed with rhz_free, at the latest with rhz_comm_close.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _MEMORY, _STATE, _CLOSED. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_alloc(rhz_comm *comm, size_t bytes, void **out_memory);
+/* Frees memory of rhz_alloc that no open op uses.  NULL: no-op.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT (this communicator did not give it out), _STATE. */
+RHZ_API rhz_status rhz_free(rhz_comm *comm, void *memory);
+
 typedef struct rhz_allreduce_params {
   size_t struct_size;   /* sizeof(rhz_allreduce_params) */
   const void *send;     /* count_elems elements; NULL: in place */
