@@ -197,7 +197,9 @@ TEST(Choose, TakesFewMessagesForSmallOpsAndTheHostsIntoAccountForLargeOnes) {
   const View one = view_of(4, 8), two = view_of(4, 2), apart = view_of(4, 1);
   EXPECT_EQ(choose(Algorithm::kAuto, 4096, one, ring_of(2)), Algorithm::kDirect);
   EXPECT_EQ(choose(Algorithm::kAuto, 4096, one, ring_of(4)), Algorithm::kDoubling);
-  EXPECT_EQ(choose(Algorithm::kAuto, 1 << 26, one, ring_of(4)), Algorithm::kRing);
+  EXPECT_EQ(choose(Algorithm::kAuto, 1 << 26, one, ring_of(4)), Algorithm::kHalving);
+  EXPECT_EQ(choose(Algorithm::kAuto, 1 << 26, one, ring_of(3)), Algorithm::kRing);
+  EXPECT_EQ(choose(Algorithm::kAuto, 1 << 18, one, ring_of(4)), Algorithm::kRing);
   EXPECT_EQ(choose(Algorithm::kAuto, 1 << 26, two, ring_of(4)), Algorithm::kHierarchical);
   EXPECT_EQ(choose(Algorithm::kAuto, 1 << 26, apart, ring_of(4)), Algorithm::kRing);
   EXPECT_EQ(choose(Algorithm::kTree, 4096, one, ring_of(4)), Algorithm::kTree);
