@@ -79,12 +79,12 @@ void start_ours(const Start& s) {
   for (int i = 0; i < s.world(); i++) {
     const std::string address = rhz_coordinator_address(s.contender.coordinator.get());
     // Slot by namespace: the slots' order is the ring's.
-    Words environment = {"RHZ_COORDINATOR=" + address, "RHZ_RUN_ID=perf", transport,
-                         "RHZ_SLOT=" + std::to_string(i)};
-    if (s.settings.alloc) environment.push_back("PERF_ALLOC=1");
+    const Words environment = {"RHZ_COORDINATOR=" + address, "RHZ_RUN_ID=perf", transport,
+                               "RHZ_SLOT=" + std::to_string(i)};
     s.group().start(
         placed(s.settings.network, i,
-               {own_folder() + s.kind.program, s.group().socket_path(), s.settings.rebuild}),
+               {own_folder() + s.kind.program, s.group().socket_path(), s.settings.rebuild,
+                s.settings.alloc ? "alloc" : "ordinary"}),
         environment);
   }
 }

@@ -1,10 +1,9 @@
 /* A rank of Rhizome for perf_compare, on the public header alone.
  *
- *   perf_ours SOCKET [strict|keep|fail]     with RHZ_COORDINATOR and RHZ_RUN_ID in the environment; PERF_ALLOC=1: buffers by rhz_alloc
+ *   perf_ours SOCKET [strict|keep|fail [alloc]]     with RHZ_COORDINATOR and RHZ_RUN_ID in the environment; alloc: buffers by rhz_alloc
  */
 #include <rhizome/rhizome.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench/perf/rank.h"
@@ -124,7 +123,7 @@ int main(int argc, char** argv) {
   if (strcmp(rebuild, "keep") == 0) g_rebuild = RHZ_REBUILD_KEEP;
   if (strcmp(rebuild, "fail") == 0) g_rebuild = RHZ_REBUILD_FAIL;
   if (argc < 2 || (g_rebuild == RHZ_REBUILD_STRICT && strcmp(rebuild, "strict") != 0)) {
-    fprintf(stderr, "usage: perf_ours SOCKET|- [strict|keep|fail]\n");
+    fprintf(stderr, "usage: perf_ours SOCKET|- [strict|keep|fail [alloc]]\n");
     return 2;
   }
   rhz_comm_params params = {.struct_size = sizeof params};
@@ -145,7 +144,7 @@ int main(int argc, char** argv) {
   library.calls[PERF_BROADCAST] = broadcast;
   library.calls[PERF_REDUCE] = reduce;
   library.calls[PERF_ALLTOALL] = alltoall;
-  if (getenv("PERF_ALLOC")) {
+  if (argc > 3 && strcmp(argv[3], "alloc") == 0) {
     library.take = take;
     library.give_back = give_back;
   }
