@@ -1,4 +1,5 @@
-// What an executor begins with, what it accepts, and what it gives back.  executor_steps.cc walks the programs.
+// What an executor begins with, what it accepts, and what it gives back.  executor_steps.cc walks
+// the programs.
 #include "collectives/executor.h"
 
 #include <algorithm>
@@ -14,7 +15,9 @@ using wire::Kind;
 
 namespace {
 // Blocks that a rank gives, or gets.
-uint64_t blocks_of_a_rank(const Blocks& blocks) { return has_layout(blocks.kind) ? blocks.layout.size() : 1; }
+uint64_t blocks_of_a_rank(const Blocks& blocks) {
+  return has_layout(blocks.kind) ? blocks.layout.size() : 1;
+}
 }  // namespace
 
 Executor::Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot self,
@@ -60,14 +63,20 @@ Executor::Place Executor::place(uint32_t chunk, uint32_t segment) const {
     case OpKind::kAllToAll: given = block % n, got = block / n; break;
     default: break;
   }
-  const uint64_t send_at = given * layout_.bytes() + offset, recv_at = got * layout_.bytes() + offset;
+  const uint64_t send_at = given * layout_.bytes() + offset,
+                 recv_at = got * layout_.bytes() + offset;
   Place at{chunk, segment, count * layout_.element_bytes, count, nullptr, nullptr};
   // In place, what a rank gives lies where it gets it, or the other way round.
-  if (spec_.send) at.send = spec_.send + send_at;
-  else if (spec_.recv) at.send = spec_.recv + recv_at;
-  if (retained_) at.recv = retained_.data() + recv_at;
-  else if (spec_.recv) at.recv = spec_.recv + recv_at;
-  else if (spec_.send) at.recv = const_cast<std::byte*>(spec_.send) + send_at;
+  if (spec_.send)
+    at.send = spec_.send + send_at;
+  else if (spec_.recv)
+    at.send = spec_.recv + recv_at;
+  if (retained_)
+    at.recv = retained_.data() + recv_at;
+  else if (spec_.recv)
+    at.recv = spec_.recv + recv_at;
+  else if (spec_.send)
+    at.recv = const_cast<std::byte*>(spec_.send) + send_at;
   return at;
 }
 
@@ -75,12 +84,15 @@ Executor::Place Executor::place(uint32_t chunk, uint32_t segment) const {
 const std::byte* Executor::input(const Place& at) const {
   const Chunk& chunk = chunks_[at.chunk];
   if (!chunk.original) return at.send;
-  return chunk.original.data() + uint64_t{at.segment} * layout_.segment_elements * layout_.element_bytes;
+  return chunk.original.data() +
+         uint64_t{at.segment} * layout_.segment_elements * layout_.element_bytes;
 }
 
-// Of a chunk that is held here.  A source that gets its own block as well serves from there: that may be a copy of the runtime's,
-// and outlive the caller's input (Q4).
-const std::byte* Executor::held_value(const Place& at) const { return needs(at.chunk) ? at.recv : at.send; }
+// Of a chunk that is held here.  A source that gets its own block as well serves from there: that
+// may be a copy of the runtime's, and outlive the caller's input (Q4).
+const std::byte* Executor::held_value(const Place& at) const {
+  return needs(at.chunk) ? at.recv : at.send;
+}
 
 bool Executor::overwrites_input(uint32_t chunk) const {
   if (!has_many_sources(blocks_.kind) || !needs(chunk)) return false;
@@ -141,8 +153,10 @@ void Executor::granted(Rank to) {
   granted_[to.value] = 1;
   auto blocked = std::exchange(blocked_, {});
   for (auto& [rank, frame] : blocked) {
-    if (rank == to) outbox_.emit(seq_, to, LaneClass::kBulk, std::move(frame));
-    else blocked_.emplace_back(rank, std::move(frame));
+    if (rank == to)
+      outbox_.emit(seq_, to, LaneClass::kBulk, std::move(frame));
+    else
+      blocked_.emplace_back(rank, std::move(frame));
   }
 }
 
@@ -156,7 +170,8 @@ std::vector<Rank> Executor::peers_of(bool (*wanted)(Move move)) const {
   std::vector<Rank> ranks;
   for (const Program& program : programs_)
     for (const Step& step : program)
-      if (wanted(step.move) && step.peer != kNoRank && std::find(ranks.begin(), ranks.end(), step.peer) == ranks.end())
+      if (wanted(step.move) && step.peer != kNoRank &&
+          std::find(ranks.begin(), ranks.end(), step.peer) == ranks.end())
         ranks.push_back(step.peer);
   return ranks;
 }
@@ -184,8 +199,8 @@ Landing Executor::on_header(Rank from, const FrameHeader& header) {
   return landing;
 }
 
-// Whether a partial may be folded where the sender has it (Landing::may_look): at once, into memory that counts for nothing before it is
-// known that the bytes were still the sender's word.
+// Whether a partial may be folded where the sender has it (Landing::may_look): at once, into memory
+// that counts for nothing before it is known that the bytes were still the sender's word.
 bool Executor::may_look(Rank from, const Place& at) const {
   const Program& steps = program(at.chunk);
   const Progress& segment = progress(at);
@@ -194,8 +209,8 @@ bool Executor::may_look(Rank from, const Place& at) const {
   uint32_t next = segment.step + 1;
   while (steps[next].move == Move::kOwn) ++next;
   // Finished straight into the only copy of the input, it could not be taken back.
-  return steps[next].move != Move::kFinal || !overwrites_input(at.chunk) || keeps_originals(at.chunk) ||
-         stages(at.chunk);
+  return steps[next].move != Move::kFinal || !overwrites_input(at.chunk) ||
+         keeps_originals(at.chunk) || stages(at.chunk);
 }
 
 // Where a final segment may land directly; null: it goes through a buffer first, or only that far.
@@ -203,7 +218,8 @@ std::byte* Executor::final_landing(const Place& at) {
   if (!needs(at.chunk)) return nullptr;
   if (!overwrites_input(at.chunk)) return at.recv;
   if (!keeps_originals(at.chunk)) return nullptr;
-  // The value is back, so the partial that went into it has arrived: nobody reads its buffer any more.
+  // The value is back, so the partial that went into it has arrived: nobody reads its buffer any
+  // more.
   save_original(at.chunk, std::move(chunks_[at.chunk].sent));
   return at.recv;
 }
@@ -226,8 +242,10 @@ void Executor::on_frame(Rank from, const FrameHeader& header, const Landing& lan
   received_bytes_ += header.length;
   if (partial) return partial_arrived(from, at, landing);
   const bool word = program(at.chunk)[progress(at).step].move == Move::kHear;
-  if (word) segment_over(at.chunk);
-  else final_arrived(at, landing);
+  if (word)
+    segment_over(at.chunk);
+  else
+    final_arrived(at, landing);
   ++progress(at).step;
   advance(at);
 }

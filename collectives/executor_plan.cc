@@ -1,4 +1,5 @@
-// What becomes of each chunk when an op begins, or begins again: kept, redone, dropped or emptied, and by which program.
+// What becomes of each chunk when an op begins, or begins again: kept, redone, dropped or emptied,
+// and by which program.
 #include <algorithm>
 #include <cstring>
 
@@ -29,10 +30,12 @@ Program Executor::program_for(const Stage& stage, uint32_t chunk, const ChunkRun
   const uint32_t block = layout_.block_of(chunk);
   const std::vector<Rank> needers = ranks_of(stage, blocks_.needers(block));
   if (needers.empty() || run.fate == Fate::kDrop || run.fate == Fate::kEmpty) return {};
-  if (run.fate == Fate::kKeep) return make_carry(stage.ring, stage.self, run.holders, needers, stage.direct);
+  if (run.fate == Fate::kKeep)
+    return make_carry(stage.ring, stage.self, run.holders, needers, stage.direct);
   if (is_uniform(blocks_.kind)) return stage.schedule.of(chunk);
   if (has_many_sources(blocks_.kind)) return make_chain(stage.ring, stage.self, needers.front());
-  return make_carry(stage.ring, stage.self, ranks_of(stage, blocks_.sources(block)), needers, stage.direct);
+  return make_carry(stage.ring, stage.self, ranks_of(stage, blocks_.sources(block)), needers,
+                    stage.direct);
 }
 
 void Executor::plan(const Stage& stage, const OpDecision* decision) {
@@ -63,8 +66,10 @@ void Executor::plan_chunk(const Stage& stage, uint32_t c, const ChunkRun& run, u
       keep && std::find(run.holders.begin(), run.holders.end(), stage.self) != run.holders.end();
   RHZ_ASSERT("L1", !holder || chunk.lineage == run.lineage);
   if (!holder && !is_source(c)) {
-    // Rule D.  In place the input went when the value came: only a mode that keeps what is held may be without it.
-    RHZ_ASSERT("H", !chunks_.held(c) || !overwrites_input(c) || keeps_originals(c) || run.fate != Fate::kRedo);
+    // Rule D.  In place the input went when the value came: only a mode that keeps what is held may
+    // be without it.
+    RHZ_ASSERT("H", !chunks_.held(c) || !overwrites_input(c) || keeps_originals(c) ||
+                        run.fate != Fate::kRedo);
     if (!canary(Rule::kD)) discard(c);
   }
   if (run.fate == Fate::kRedo && restarted_) redone_bytes_ += layout_.chunk_bytes(c);
@@ -82,7 +87,8 @@ void Executor::plan_chunk(const Stage& stage, uint32_t c, const ChunkRun& run, u
 // The one source holds its chunk from the beginning, and gives itself what it needs of it.
 void Executor::keep_own_block(uint32_t c) {
   for (uint32_t s = 0; needs(c) && s < layout_.segments(c); ++s)
-    if (const Place at = place(c, s); at.bytes > 0 && at.recv != at.send) std::memcpy(at.recv, at.send, at.bytes);
+    if (const Place at = place(c, s); at.bytes > 0 && at.recv != at.send)
+      std::memcpy(at.recv, at.send, at.bytes);
   hold(c, epoch_);
 }
 

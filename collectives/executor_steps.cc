@@ -23,8 +23,8 @@ bool Executor::expects(Rank from, bool partial, bool word, const Place& at) cons
   const bool there = std::any_of(early_.begin(), early_.end(), [&](const Early& e) {
     return e.from == from && e.chunk == at.chunk && e.segment == at.segment;
   });
-  return !there && std::find(steps.begin() + segment.step, steps.end(),
-                             Step{Move::kFold, from}) != steps.end();
+  return !there && std::find(steps.begin() + segment.step, steps.end(), Step{Move::kFold, from}) !=
+                       steps.end();
 }
 
 void Executor::advance(const Place& at) {
@@ -60,10 +60,14 @@ void Executor::partial_arrived(Rank from, const Place& at, const Landing& landin
   }
   const Progress before = segment;
   fold(at, landing.into, landing.keep);
-  for (++segment.step; steps[segment.step].move == Move::kOwn; ++segment.step) fold(at, input(at), {});
-  // The bytes may have lain in the sender's memory: what was made of them counts only if it had not taken them back.
-  if (landing.still_there()) advance(at);
-  else segment = before;
+  for (++segment.step; steps[segment.step].move == Move::kOwn; ++segment.step)
+    fold(at, input(at), {});
+  // The bytes may have lain in the sender's memory: what was made of them counts only if it had not
+  // taken them back.
+  if (landing.still_there())
+    advance(at);
+  else
+    segment = before;
 }
 
 bool Executor::take_early(Rank from, const Place& at, Landing& landing) {
@@ -76,7 +80,8 @@ bool Executor::take_early(Rank from, const Place& at, Landing& landing) {
   return true;
 }
 
-// One more operand.  `keep`: the buffer that it lies in, which is ours to write to; none: the own input.
+// One more operand.  `keep`: the buffer that it lies in, which is ours to write to; none: the own
+// input.
 void Executor::fold(const Place& at, const std::byte* operand, const Buffer& keep) {
   Progress& segment = progress(at);
   if (program(at.chunk)[segment.step + 1].move == Move::kFinal) {
@@ -102,8 +107,10 @@ void Executor::make_final(const Place& at, const std::byte* operand) {
   Progress& segment = progress(at);
   if (!stages(at.chunk)) save_original(at.chunk, {});
   std::byte* out = stages(at.chunk) ? staged(at) : at.recv;
-  if (segment.has_value) kernels_.finish(out, segment.value, operand, at.count, participants_);
-  else kernels_.scale(out, operand, nullptr, at.count, participants_);
+  if (segment.has_value)
+    kernels_.finish(out, segment.value, operand, at.count, participants_);
+  else
+    kernels_.scale(out, operand, nullptr, at.count, participants_);
   segment.keep.reset();
 }
 
@@ -114,7 +121,8 @@ std::byte* Executor::staged(const Place& at) {
   return chunk.staged.data() + at.segment * layout_.segment_elements * layout_.element_bytes;
 }
 
-// It lies in its place already, unless in place: the input goes only when the whole chunk is here; or it only comes past.
+// It lies in its place already, unless in place: the input goes only when the whole chunk is here;
+// or it only comes past.
 void Executor::final_arrived(const Place& at, const Landing& landing) {
   if (!needs(at.chunk)) {
     progress(at).value = landing.into;
@@ -147,7 +155,8 @@ bool Executor::segment_over(uint32_t c) {
 }
 
 void Executor::share(const Place& at, Rank to, Buffer& copy) {
-  // The caller may have its buffer back before this is read; express frames are copied by the transport.
+  // The caller may have its buffer back before this is read; express frames are copied by the
+  // transport.
   if (!eager() && at.bytes > 0 && !copy) {
     copy = pool_.take(at.bytes);
     if (!copy) return outbox_.out_of_memory(seq_);
@@ -170,7 +179,8 @@ void Executor::send_partial(const Place& at, Rank to) {
   if (ends || comes_back) segment.keep.reset();
 }
 
-// A value that is held, or all of whose segments up to this one are there; or one that only comes past.
+// A value that is held, or all of whose segments up to this one are there; or one that only comes
+// past.
 void Executor::send_final(const Place& at, Rank to) {
   const Chunk& chunk = chunks_[at.chunk];
   Progress& segment = progress(at);

@@ -43,15 +43,17 @@ Status submit(std::shared_ptr<rhz::PeerDriver> driver, OpSpec spec, rhz_op** out
 // Of `given` and `got` bytes that this rank gives and gets.
 Status check_buffers(const OpSpec& spec, uint64_t given, uint64_t got) {
   if (given == 0 && got == 0) return Status::ok();
-  if (got > 0 && !spec.recv) return Status(Code::kArgument, "recv is NULL, and count_elems is not 0");
+  if (got > 0 && !spec.recv)
+    return Status(Code::kArgument, "recv is NULL, and count_elems is not 0");
   const auto send = reinterpret_cast<uintptr_t>(spec.send);
   const auto recv = reinterpret_cast<uintptr_t>(spec.recv);
   if (send > UINTPTR_MAX - given || recv > UINTPTR_MAX - got)
     return Status(Code::kArgument, "count_elems reaches past the end of the address space");
   const bool disjoint = given == 0 || got == 0 || send + given <= recv || recv + got <= send;
   if (send != recv && !disjoint)
-    return Status(Code::kOverlap, "send and recv overlap; make them equal (or send NULL) for an "
-                                  "in-place op, or disjoint");
+    return Status(Code::kOverlap,
+                  "send and recv overlap; make them equal (or send NULL) for an "
+                  "in-place op, or disjoint");
   return Status::ok();
 }
 
@@ -70,7 +72,8 @@ Status to_spec(const Params& p, uint64_t blocks, OpSpec& spec) {
                                        rhz::reduce::name(spec.redop) + " is not defined for " +
                                        rhz::reduce::name(spec.dtype));
   if (p.rebuild > RHZ_REBUILD_FAIL)
-    return Status(Code::kArgument, "rebuild " + std::to_string(p.rebuild) + " is none of RHZ_REBUILD_*");
+    return Status(Code::kArgument,
+                  "rebuild " + std::to_string(p.rebuild) + " is none of RHZ_REBUILD_*");
   spec.rebuild = p.rebuild != RHZ_REBUILD_DEFAULT ? static_cast<rhz::RebuildMode>(p.rebuild)
                  : spec.redop == RedOp::avg       ? rhz::RebuildMode::kKeep
                                                   : rhz::RebuildMode::kStrict;
@@ -118,11 +121,13 @@ Status check_sides(OpSpec& spec, bool is_root) {
   if (given == 0) spec.send = nullptr;
   if (got == 0 && spec.kind != OpKind::kBroadcast) spec.recv = nullptr;
   if (!in_place && given > 0 && spec.send == spec.recv)
-    return Status(Code::kOverlap, "send and recv are equal; see rhizome.h for how this collective works in place");
+    return Status(Code::kOverlap,
+                  "send and recv are equal; see rhizome.h for how this collective works in place");
   return check_buffers(spec, given, got);
 }
 
-rhz_status submit_collective(OpKind kind, rhz_comm* comm, const rhz_collective_params* params, rhz_op** out_op) {
+rhz_status submit_collective(OpKind kind, rhz_comm* comm, const rhz_collective_params* params,
+                             rhz_op** out_op) {
   return guard([&]() -> Status {
     auto driver = rhz::api::find_comm(comm);
     if (!driver) return driver.status();
@@ -132,11 +137,14 @@ rhz_status submit_collective(OpKind kind, rhz_comm* comm, const rhz_collective_p
     spec.kind = kind;
     if (has_layout(kind)) {
       if (p.world_size == 0 || p.world_size > kMostRanks)
-        return Status(Code::kArgument, "world_size " + std::to_string(p.world_size) +
-                                           ": set it to the number of ranks that the buffers have room for");
+        return Status(Code::kArgument,
+                      "world_size " + std::to_string(p.world_size) +
+                          ": set it to the number of ranks that the buffers have room for");
       spec.ranks = p.world_size;
     }
-    if (Status s = to_spec(p, uint64_t{std::max(1u, spec.ranks)} * std::max(1u, spec.ranks), spec); !s) return s;
+    if (Status s = to_spec(p, uint64_t{std::max(1u, spec.ranks)} * std::max(1u, spec.ranks), spec);
+        !s)
+      return s;
     bool is_root = false;
     if (has_root(kind)) {
       if (p.root_slot >= kMostSlots)
@@ -174,25 +182,32 @@ RHZ_API rhz_status rhz_allreduce(rhz_comm* comm, const rhz_allreduce_params* par
   });
 }
 
-RHZ_API rhz_status rhz_broadcast(rhz_comm* comm, const rhz_collective_params* params, rhz_op** out_op) {
+RHZ_API rhz_status rhz_broadcast(rhz_comm* comm, const rhz_collective_params* params,
+                                 rhz_op** out_op) {
   return submit_collective(OpKind::kBroadcast, comm, params, out_op);
 }
-RHZ_API rhz_status rhz_reduce(rhz_comm* comm, const rhz_collective_params* params, rhz_op** out_op) {
+RHZ_API rhz_status rhz_reduce(rhz_comm* comm, const rhz_collective_params* params,
+                              rhz_op** out_op) {
   return submit_collective(OpKind::kReduce, comm, params, out_op);
 }
-RHZ_API rhz_status rhz_allgather(rhz_comm* comm, const rhz_collective_params* params, rhz_op** out_op) {
+RHZ_API rhz_status rhz_allgather(rhz_comm* comm, const rhz_collective_params* params,
+                                 rhz_op** out_op) {
   return submit_collective(OpKind::kAllGather, comm, params, out_op);
 }
-RHZ_API rhz_status rhz_reduce_scatter(rhz_comm* comm, const rhz_collective_params* params, rhz_op** out_op) {
+RHZ_API rhz_status rhz_reduce_scatter(rhz_comm* comm, const rhz_collective_params* params,
+                                      rhz_op** out_op) {
   return submit_collective(OpKind::kReduceScatter, comm, params, out_op);
 }
-RHZ_API rhz_status rhz_gather(rhz_comm* comm, const rhz_collective_params* params, rhz_op** out_op) {
+RHZ_API rhz_status rhz_gather(rhz_comm* comm, const rhz_collective_params* params,
+                              rhz_op** out_op) {
   return submit_collective(OpKind::kGather, comm, params, out_op);
 }
-RHZ_API rhz_status rhz_scatter(rhz_comm* comm, const rhz_collective_params* params, rhz_op** out_op) {
+RHZ_API rhz_status rhz_scatter(rhz_comm* comm, const rhz_collective_params* params,
+                               rhz_op** out_op) {
   return submit_collective(OpKind::kScatter, comm, params, out_op);
 }
-RHZ_API rhz_status rhz_alltoall(rhz_comm* comm, const rhz_collective_params* params, rhz_op** out_op) {
+RHZ_API rhz_status rhz_alltoall(rhz_comm* comm, const rhz_collective_params* params,
+                                rhz_op** out_op) {
   return submit_collective(OpKind::kAllToAll, comm, params, out_op);
 }
 

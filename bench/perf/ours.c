@@ -1,6 +1,7 @@
 /* A rank of Rhizome for perf_compare, on the public header alone.
  *
- *   perf_ours SOCKET [strict|keep|fail [alloc]]     with RHZ_COORDINATOR and RHZ_RUN_ID in the environment; alloc: buffers by rhz_alloc
+ *   perf_ours SOCKET [strict|keep|fail [alloc]]     with RHZ_COORDINATOR and RHZ_RUN_ID in the
+ * environment; alloc: buffers by rhz_alloc
  */
 #include <rhizome/rhizome.h>
 #include <stdio.h>
@@ -56,7 +57,8 @@ static const char* allreduce(const float* send, float* recv, size_t count_elems)
 
 typedef rhz_status (*rhz_collective)(rhz_comm*, const rhz_collective_params*, rhz_op**);
 
-static const char* collective(rhz_collective call, const float* send, float* recv, size_t count_elems) {
+static const char* collective(rhz_collective call, const float* send, float* recv,
+                              size_t count_elems) {
   rhz_op* op = NULL;
   rhz_collective_params params = {
       .struct_size = sizeof params,

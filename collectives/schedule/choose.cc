@@ -12,7 +12,8 @@
 namespace rhz {
 namespace {
 
-// From here on fewer messages in a row beat the ring on one host, and the bytes are the same (docs/results.md); smaller ops are equal.
+// From here on fewer messages in a row beat the ring on one host, and the bytes are the same
+// (docs/results.md); smaller ops are equal.
 constexpr uint64_t kHalvingBytes = 512u << 10;
 
 constexpr std::array<const char*, kAlgorithms> kNames{"auto",    "ring", "direct",      "doubling",
@@ -27,8 +28,10 @@ std::vector<std::vector<Rank>> by_host(const View& view, const std::vector<Rank>
       return view.members[other.front().value].host == host;
     };
     const auto at = std::find_if(hosts.begin(), hosts.end(), same);
-    if (at == hosts.end()) hosts.push_back({rank});
-    else at->push_back(rank);
+    if (at == hosts.end())
+      hosts.push_back({rank});
+    else
+      at->push_back(rank);
   }
   return hosts;
 }
@@ -43,7 +46,8 @@ std::optional<Algorithm> algorithm_named(std::string_view name) {
   return std::nullopt;
 }
 
-Algorithm choose(Algorithm wanted, uint64_t bytes, const View& view, const std::vector<Rank>& ring) {
+Algorithm choose(Algorithm wanted, uint64_t bytes, const View& view,
+                 const std::vector<Rank>& ring) {
   if (ring.size() == 1) return Algorithm::kRing;
   if (wanted != Algorithm::kAuto) return wanted;
   if (bytes <= wire::kEagerBytes)  // latency is all that counts
@@ -55,7 +59,8 @@ Algorithm choose(Algorithm wanted, uint64_t bytes, const View& view, const std::
   return Algorithm::kRing;
 }
 
-Schedule make_allreduce(Algorithm algorithm, const View& view, const std::vector<Rank>& ring, Rank self) {
+Schedule make_allreduce(Algorithm algorithm, const View& view, const std::vector<Rank>& ring,
+                        Rank self) {
   switch (algorithm) {
     case Algorithm::kDirect: return make_direct_allreduce(ring, self);
     case Algorithm::kDoubling: return make_doubling_allreduce(ring, self);

@@ -1,4 +1,5 @@
-// Which algorithm an op takes.  A function of what all its ranks agree on, so that all of them take the same one.
+// Which algorithm an op takes.  A function of what all its ranks agree on, so that all of them take
+// the same one.
 #pragma once
 
 #include <optional>
@@ -26,6 +27,7 @@ std::optional<Algorithm> algorithm_named(std::string_view name);
 
 // kAuto is made concrete; `ring`: the participants, ranks of `view`.
 Algorithm choose(Algorithm wanted, uint64_t bytes, const View& view, const std::vector<Rank>& ring);
-Schedule make_allreduce(Algorithm algorithm, const View& view, const std::vector<Rank>& ring, Rank self);
+Schedule make_allreduce(Algorithm algorithm, const View& view, const std::vector<Rank>& ring,
+                        Rank self);
 
 }  // namespace rhz

@@ -23,7 +23,8 @@ Program make_carry(const std::vector<Rank>& ring, Rank self, const std::vector<R
   }
   const auto n = static_cast<uint32_t>(ring.size());
   const uint32_t at = position_in(ring, self);
-  // Whether the value comes past this position: somebody who lacks it stands here or before the next holder.
+  // Whether the value comes past this position: somebody who lacks it stands here or before the
+  // next holder.
   auto passes = [&](uint32_t position) {
     for (uint32_t step = 0; step < n; ++step) {
       const Rank rank = ring[(position + step) % n];
@@ -47,7 +48,8 @@ Program make_chain(const std::vector<Rank>& ring, Rank self, Rank target) {
   Program program;
   if (hop > 0) program.push_back({Move::kFold, previous});
   program.push_back({Move::kOwn});
-  if (hop == n - 1) return program.push_back({Move::kFinal}), program.push_back({Move::kTell, next}), program;
+  if (hop == n - 1)
+    return program.push_back({Move::kFinal}), program.push_back({Move::kTell, next}), program;
   program.push_back({Move::kPartial, next});
   if (hop == 0) program.push_back({Move::kHear, previous});
   return program;

@@ -1,4 +1,5 @@
-// A collective as data: what one rank does with each chunk, step by step.  The executor runs any of them, segment by segment.
+// A collective as data: what one rank does with each chunk, step by step.  The executor runs any of
+// them, segment by segment.
 //
 //   ring, in the middle     Fold(previous) Own Partial(next) Receive(previous) Send(next)
 //   direct exchange         Share(b) Share(c) Own Fold(b) Fold(c) Final
@@ -15,10 +16,12 @@
 namespace rhz {
 
 enum class Move : uint8_t {
-  kShare,    // own input → `peer`, which has it before the final value is made here, or not: sent from a copy
+  kShare,    // own input → `peer`, which has it before the final value is made here, or not: sent
+             // from a copy
   kOwn,      // own input joins the value
   kFold,     // the partial of `peer` joins the value
-  kPartial,  // the value so far → `peer`.  An own input that goes so has arrived before the final value comes back
+  kPartial,  // the value so far → `peer`.  An own input that goes so has arrived before the final
+             // value comes back
   kFinal,    // the value is the final one
   kReceive,  // the final value comes from `peer`
   kSend,     // the final value → `peer`
@@ -41,7 +44,9 @@ struct Schedule {
   const Program& of(uint32_t chunk) const { return programs[chunk % programs.size()]; }
 };
 
-constexpr bool waits(Move move) { return move == Move::kFold || move == Move::kReceive || move == Move::kHear; }
+constexpr bool waits(Move move) {
+  return move == Move::kFold || move == Move::kReceive || move == Move::kHear;
+}
 
 // Whether a chunk's way begins here: something is sent of it before anything is waited for.
 inline bool originates(const Program& program) {

@@ -9,12 +9,13 @@
 namespace rhz {
 namespace {
 
-struct Place {  // of one rank in a tree
+struct Place {            // of one rank in a tree
   Rank parent = kNoRank;  // kNoRank: the root
   std::vector<Rank> children;
 };
 
-// Folds the children in their order; the final value goes down to them the other way round, to the deepest subtree first.
+// Folds the children in their order; the final value goes down to them the other way round, to the
+// deepest subtree first.
 Program program_of(const Place& place) {
   Program program{{Move::kOwn}};
   for (Rank child : place.children) program.push_back({Move::kFold, child});
@@ -45,7 +46,8 @@ Place binomial_place(const std::vector<Rank>& ranks, uint32_t at, uint32_t owner
   if (at >= core) return {ranks[at - core], {}};
   Place place;
   if (at + core < n) place.children.push_back(ranks[at + core]);
-  const uint32_t distance = at ^ owner;  // one bit for each round in which the two are on different sides
+  const uint32_t distance =
+      at ^ owner;  // one bit for each round in which the two are on different sides
   const uint32_t last_round = std::bit_floor(distance);
   if (distance != 0) place.parent = ranks[at ^ last_round];
   for (uint32_t round = core / 2; round > last_round; round /= 2)

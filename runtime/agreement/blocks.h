@@ -1,5 +1,6 @@
-// What the chunks of an op are: whose input is in each, and who has to end up with it (docs/protocol.md, "Other collectives").
-// Pure functions of the kind, its layout and its root, which all ranks and the coordinator agree on.
+// What the chunks of an op are: whose input is in each, and who has to end up with it
+// (docs/protocol.md, "Other collectives"). Pure functions of the kind, its layout and its root,
+// which all ranks and the coordinator agree on.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +39,8 @@ constexpr bool has_layout(OpKind kind) {
 constexpr bool has_many_sources(OpKind kind) {
   return is_uniform(kind) || kind == OpKind::kReduce || kind == OpKind::kReduceScatter;
 }
-// Release by rule (b) is sound: one rank that is full proves that all have begun and that nothing can fail any more (Q3).
+// Release by rule (b) is sound: one rank that is full proves that all have begun and that nothing
+// can fail any more (Q3).
 constexpr bool may_retain(OpKind kind) { return is_uniform(kind) || kind == OpKind::kAllGather; }
 
 // A slot, everybody, or everybody but the root.
@@ -46,9 +48,7 @@ struct Whom {
   enum class Set : uint8_t { kOne, kAll, kAllButRoot };
   Set set = Set::kAll;
   Slot one = kAnySlot;  // kOne; kAllButRoot: the root
-  bool has(Slot slot) const {
-    return set == Set::kAll || (set == Set::kOne) == (slot == one);
-  }
+  bool has(Slot slot) const { return set == Set::kAll || (set == Set::kOne) == (slot == one); }
   friend bool operator==(const Whom&, const Whom&) = default;
 };
 

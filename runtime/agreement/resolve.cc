@@ -25,8 +25,8 @@ struct OpView {
 
 using Fate = ChunkRun::Fate;
 
-// A FAIL of these kinds must reach the program on every rank: refused here, it ends a later op (rule 4).  The others speak of
-// one op only: that it completed after all is the best answer.
+// A FAIL of these kinds must reach the program on every rank: refused here, it ends a later op
+// (rule 4).  The others speak of one op only: that it completed after all is the best answer.
 bool carried_on(Code code) { return code == Code::kCancelled || code == Code::kMismatch; }
 
 class GroupResolver {
@@ -100,9 +100,12 @@ class GroupResolver {
   void decide(OpSeq seq, const OpView& op) {
     if (op.admit || decisions_.contains(seq)) return;
     OpDecision decision{seq, Outcome::kChunks, {}, {}};
-    if (op.freed) decision.outcome = Outcome::kFinal;
-    else if (!is_uniform(op.blocks.kind)) end_for_the_dead(seq, op, decision);
-    if (decision.outcome == Outcome::kChunks && !op.signatures_differ) decide_chunks(seq, op, decision);
+    if (op.freed)
+      decision.outcome = Outcome::kFinal;
+    else if (!is_uniform(op.blocks.kind))
+      end_for_the_dead(seq, op, decision);
+    if (decision.outcome == Outcome::kChunks && !op.signatures_differ)
+      decide_chunks(seq, op, decision);
     decisions_[seq] = std::move(decision);
   }
 
@@ -117,7 +120,8 @@ class GroupResolver {
       if (takes_part(Rank(r), seq) && whom.has(in_.view->members[r].slot)) return true;
     return false;
   }
-  // A FAIL that was raised for the same reason knows more: who submitted what, or that the root never was a member.
+  // A FAIL that was raised for the same reason knows more: who submitted what, or that the root
+  // never was a member.
   static void abort_for(const OpView& op, OpDecision& decision, Code code, const std::string& why) {
     decision.outcome = Outcome::kAbort;
     decision.reason = op.asked && op.reason.code() == code ? op.reason : Status(code, why);
@@ -125,15 +129,19 @@ class GroupResolver {
   }
   static std::string died(Slot slot) { return "slot " + std::to_string(slot.value) + " died, "; }
 
-  // What ends an op with roots or blocks before a look at its chunks ("Other collectives", decisions 3 and 4; Q5).
+  // What ends an op with roots or blocks before a look at its chunks ("Other collectives",
+  // decisions 3 and 4; Q5).
   void end_for_the_dead(OpSeq seq, const OpView& op, OpDecision& decision) const {
     const Blocks& blocks = op.blocks;
     if (op.signatures_differ)
-      return abort_for(op, decision, Code::kMismatch, "ranks submitted different ops under one number");
+      return abort_for(op, decision, Code::kMismatch,
+                       "ranks submitted different ops under one number");
     const bool to_root = blocks.kind == OpKind::kReduce || blocks.kind == OpKind::kGather;
     if (to_root && !alive(blocks.root, seq)) {
-      if (op.full) decision.outcome = Outcome::kFinal;  // who is full knows that the root had it all
-      else abort_for(op, decision, Code::kPeerLost, died(blocks.root) + "which was to get the result");
+      if (op.full)
+        decision.outcome = Outcome::kFinal;  // who is full knows that the root had it all
+      else
+        abort_for(op, decision, Code::kPeerLost, died(blocks.root) + "which was to get the result");
       return;
     }
     uint32_t taking_part = 0;
@@ -141,10 +149,12 @@ class GroupResolver {
     if (op.begun.size() == taking_part) return;
     for (Slot slot : blocks.layout)
       if (!alive(slot, seq))
-        return abort_for(op, decision, Code::kPeerLost, died(slot) + "before every rank had begun the op with it");
+        return abort_for(op, decision, Code::kPeerLost,
+                         died(slot) + "before every rank had begun the op with it");
   }
 
-  // Splits the chunks where any report changes, so that each run has one set of holders, and where blocks end.
+  // Splits the chunks where any report changes, so that each run has one set of holders, and where
+  // blocks end.
   void decide_chunks(OpSeq seq, const OpView& op, OpDecision& decision) {
     std::set<uint32_t> cuts{0, op.chunks};
     for (const auto& [rank, report] : op.holders) {
@@ -168,10 +178,12 @@ class GroupResolver {
       else
         runs.push_back(std::move(run));
     }
-    if (op.mode == RebuildMode::kStrict && has_many_sources(op.blocks.kind) && !keeps_all(seq, runs))
+    if (op.mode == RebuildMode::kStrict && has_many_sources(op.blocks.kind) &&
+        !keeps_all(seq, runs))
       for (ChunkRun& run : runs)
         if (run.fate == Fate::kKeep) run = {run.first, run.count, {}, {}};
-    if (std::all_of(runs.begin(), runs.end(), [](const ChunkRun& r) { return r.fate == Fate::kRedo; }))
+    if (std::all_of(runs.begin(), runs.end(),
+                    [](const ChunkRun& r) { return r.fate == Fate::kRedo; }))
       runs.clear();
   }
 
@@ -189,9 +201,11 @@ class GroupResolver {
     } else if (held) {
       run.fate = Fate::kKeep;
     } else if (!any_alive(source, seq)) {
-      const bool from_root = op.blocks.kind == OpKind::kBroadcast || op.blocks.kind == OpKind::kScatter;
+      const bool from_root =
+          op.blocks.kind == OpKind::kBroadcast || op.blocks.kind == OpKind::kScatter;
       if (from_root || op.mode == RebuildMode::kStrict) {
-        abort_for(op, decision, Code::kPeerLost, died(source.one) + "and nobody has what it was to send");
+        abort_for(op, decision, Code::kPeerLost,
+                  died(source.one) + "and nobody has what it was to send");
         return false;
       }
       run.fate = Fate::kEmpty;
@@ -211,7 +225,8 @@ class GroupResolver {
     }
   }
 
-  // Strict keeps everything or nothing: every chunk is held by somebody, with one set of contributors.
+  // Strict keeps everything or nothing: every chunk is held by somebody, with one set of
+  // contributors.
   bool keeps_all(OpSeq seq, const std::vector<ChunkRun>& runs) const {
     const ChunkRun* first = nullptr;
     for (const ChunkRun& run : runs) {
@@ -233,12 +248,13 @@ class GroupResolver {
       return std::all_of(decision.runs.begin(), decision.runs.end(),
                          [](const ChunkRun& run) { return run.fate == Fate::kKeep; });
     }
-    const bool proves = may_retain(blocks.kind) || blocks.kind == OpKind::kReduce ||
-                        blocks.kind == OpKind::kGather;
+    const bool proves =
+        may_retain(blocks.kind) || blocks.kind == OpKind::kReduce || blocks.kind == OpKind::kGather;
     if (proves && op.full) return true;
     return std::all_of(decision.runs.begin(), decision.runs.end(), [&](const ChunkRun& run) {
       return run.fate == Fate::kDrop ||
-             (run.fate == Fate::kKeep && all_have(blocks.needers(blocks.block_of(run.first, op.chunks)), run, seq));
+             (run.fate == Fate::kKeep &&
+              all_have(blocks.needers(blocks.block_of(run.first, op.chunks)), run, seq));
     });
   }
   bool all_have(const Whom& needers, const ChunkRun& run, OpSeq seq) const {

@@ -1,4 +1,5 @@
-// Collectives in which not everybody gives to every chunk, or gets it (docs/protocol.md, "Other collectives").
+// Collectives in which not everybody gives to every chunk, or gets it (docs/protocol.md, "Other
+// collectives").
 #include <algorithm>
 
 #include "tests/sim/directory.h"
@@ -9,7 +10,8 @@ namespace {
 
 // Where in its input a source has element `e` of a block.
 uint64_t given_at(const Blocks& blocks, uint32_t block, uint64_t count, uint64_t e) {
-  if (blocks.kind == OpKind::kReduceScatter || blocks.kind == OpKind::kScatter) return block * count + e;
+  if (blocks.kind == OpKind::kReduceScatter || blocks.kind == OpKind::kScatter)
+    return block * count + e;
   if (blocks.kind == OpKind::kAllToAll) return block % blocks.layout.size() * count + e;
   return e;
 }
@@ -23,7 +25,8 @@ std::vector<NodeIndex> Oracles::givers(const Whom& sources, Epoch lineage, OpSeq
   if (at == past_.end() || !at->second.resolved) return who;
   for (uint32_t r = 0; r < at->second.view.size(); ++r) {
     const MemberInfo& member = at->second.view.members[r];
-    if (at->second.first_op[r] <= seq && sources.has(member.slot)) who.push_back(index_of(member.id));
+    if (at->second.first_op[r] <= seq && sources.has(member.slot))
+      who.push_back(index_of(member.id));
   }
   return who;
 }
@@ -37,14 +40,17 @@ void Oracles::check_piece(Release& release, const BlockRelease& of, const OpOutc
   if (place == outcome.result_blocks.end()) return;  // held for others
   const auto got = static_cast<uint64_t>(place - outcome.result_blocks.begin()) * layout.count;
   std::vector<NodeIndex> who = givers(blocks.sources(block), run.lineage, outcome.seq);
-  const bool empty = run_number >= outcome.contributors.size() || outcome.contributors[run_number].slots.empty();
-  const std::string where = " of op " + std::to_string(release.op.step) + "." + std::to_string(release.op.index) +
-                            " block " + std::to_string(block) + " at p" + std::to_string(release.who);
+  const bool empty =
+      run_number >= outcome.contributors.size() || outcome.contributors[run_number].slots.empty();
+  const std::string where = " of op " + std::to_string(release.op.step) + "." +
+                            std::to_string(release.op.index) + " block " + std::to_string(block) +
+                            " at p" + std::to_string(release.who);
   if (empty) {
     if (has_many_sources(blocks.kind) || release.workload.mode == RebuildMode::kStrict)
       return fail("O3", "zeros in place of a value" + where);
     for (const MemberInfo& member : of.installed->members)
-      if (blocks.sources(block).has(member.slot) && !givers({Whom::Set::kOne, member.slot}, of.installed->epoch, outcome.seq).empty())
+      if (blocks.sources(block).has(member.slot) &&
+          !givers({Whom::Set::kOne, member.slot}, of.installed->epoch, outcome.seq).empty())
         return fail("O3", "zeros though the source lives" + where);
     who.clear();
   } else if (who.empty()) {
@@ -54,12 +60,14 @@ void Oracles::check_piece(Release& release, const BlockRelease& of, const OpOutc
     for (uint64_t i = 0; i < layout.chunk_count(c); ++i) {
       const uint64_t e = layout.chunk_offset(c) + i;
       uint64_t expected = 0;
-      for (NodeIndex p : who) expected += input_of(seed_, release.op, p, given_at(blocks, block, layout.count, e));
+      for (NodeIndex p : who)
+        expected += input_of(seed_, release.op, p, given_at(blocks, block, layout.count, e));
       if (release.workload.average && has_many_sources(blocks.kind)) expected /= who.size();
       if (load<uint64_t>(of.result + (got + e) * 8) != expected)
-        return fail("D2", "chunk " + std::to_string(c) + " element " + std::to_string(e) + where + " (kind " +
-                              std::to_string(static_cast<int>(blocks.kind)) + ", lineage " + std::to_string(run.lineage.value) +
-                              ", by " + std::to_string(who.size()) + ") is not what its sources gave");
+        return fail("D2", "chunk " + std::to_string(c) + " element " + std::to_string(e) + where +
+                              " (kind " + std::to_string(static_cast<int>(blocks.kind)) +
+                              ", lineage " + std::to_string(run.lineage.value) + ", by " +
+                              std::to_string(who.size()) + ") is not what its sources gave");
     }
     release.pieces[c] = {run.lineage, empty};
   }
@@ -81,7 +89,8 @@ void Oracles::released_blocks(NodeIndex who, const OpKey& op, const Workload& wo
     if (workload.mode == RebuildMode::kStrict && has_many_sources(workload.kind) && needed > 0) {
       const auto first = givers({}, release.pieces.begin()->second.first, outcome.seq);
       for (const auto& [chunk, piece] : release.pieces)
-        if (givers({}, piece.first, outcome.seq) != first) fail("O3", "strict, and chunks differ in who gave");
+        if (givers({}, piece.first, outcome.seq) != first)
+          fail("O3", "strict, and chunks differ in who gave");
     }
   }
   auto& others = releases_[outcome.seq];

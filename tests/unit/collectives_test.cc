@@ -1,5 +1,5 @@
-// Every collective, on executors of several ranks wired in memory: frames arrive in any order that lanes allow, some rank dies at any
-// moment, resolve() decides, and the survivors go on.
+// Every collective, on executors of several ranks wired in memory: frames arrive in any order that
+// lanes allow, some rank dies at any moment, resolve() decides, and the survivors go on.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -24,9 +24,11 @@ struct Case {
   bool in_place = false, direct = true;
   uint64_t seed = 1;
   std::string text() const {
-    return "kind " + std::to_string(static_cast<int>(kind)) + " mode " + std::to_string(static_cast<int>(mode)) +
-           " world " + std::to_string(world) + " root " + std::to_string(root) + " count " + std::to_string(count) +
-           (in_place ? " in place" : "") + (direct ? "" : " not direct") + " seed " + std::to_string(seed);
+    return "kind " + std::to_string(static_cast<int>(kind)) + " mode " +
+           std::to_string(static_cast<int>(mode)) + " world " + std::to_string(world) + " root " +
+           std::to_string(root) + " count " + std::to_string(count) +
+           (in_place ? " in place" : "") + (direct ? "" : " not direct") + " seed " +
+           std::to_string(seed);
   }
 };
 
@@ -89,7 +91,8 @@ class World {
     spec.count = c_.count;
     spec.send = reinterpret_cast<const std::byte*>(send_[r].data());
     spec.recv = reinterpret_cast<std::byte*>(recv_[r].data());
-    if (c_.in_place && c_.kind == OpKind::kAllReduce) spec.recv = reinterpret_cast<std::byte*>(send_[r].data());
+    if (c_.in_place && c_.kind == OpKind::kAllReduce)
+      spec.recv = reinterpret_cast<std::byte*>(send_[r].data());
     if (c_.in_place && c_.kind == OpKind::kReduceScatter) spec.recv = nullptr;
     if (c_.in_place && c_.kind == OpKind::kAllGather) {
       recv_[r] = send_[r];
@@ -97,7 +100,8 @@ class World {
     }
     ports_.push_back(std::make_unique<Port>(*this, r));
     pools_.push_back(std::make_unique<BufferPool>());
-    ranks_.push_back(std::make_unique<Executor>(OpSeq(0), spec, blocks_, Slot(r), layout_, false, *pools_[r], *ports_[r]));
+    ranks_.push_back(std::make_unique<Executor>(OpSeq(0), spec, blocks_, Slot(r), layout_, false,
+                                                *pools_[r], *ports_[r]));
     EXPECT_TRUE(ranks_[r]->prepare());
   }
   const uint64_t* result(uint32_t r) const {
@@ -117,7 +121,8 @@ class World {
     for (uint32_t i = 0; i < view_.size(); ++i) {
       Executor::Stage stage{view_.epoch, &view_, Rank(i), {}, c_.direct, {}};
       for (uint32_t r = 0; r < view_.size(); ++r) stage.ring.push_back(Rank(r));
-      if (is_uniform(c_.kind)) stage.schedule = make_allreduce(Algorithm::kRing, view_, stage.ring, Rank(i));
+      if (is_uniform(c_.kind))
+        stage.schedule = make_allreduce(Algorithm::kRing, view_, stage.ring, Rank(i));
       ranks_[ids_[i]]->start(stage, decision);
       for (uint32_t r = 0; r < view_.size(); ++r) ranks_[ids_[i]]->granted(Rank(r));
     }
@@ -138,11 +143,14 @@ class World {
   void arrive(uint32_t to, Sent& sent) {
     Executor& rank = *ranks_[to];
     sent.frame.header.length = static_cast<uint32_t>(sent.frame.payload.size());
-    const Rank from(static_cast<uint32_t>(std::find(ids_.begin(), ids_.end(), sent.from) - ids_.begin()));
+    const Rank from(
+        static_cast<uint32_t>(std::find(ids_.begin(), ids_.end(), sent.from) - ids_.begin()));
     Landing landing = rank.on_header(from, sent.frame.header);
-    ASSERT_EQ(landing.verdict, Landing::Verdict::kInto) << c_.text() << ": a frame that nobody wants";
+    ASSERT_EQ(landing.verdict, Landing::Verdict::kInto)
+        << c_.text() << ": a frame that nobody wants";
     // The sender's memory is read now, as late as may be.
-    if (!sent.frame.payload.empty()) std::memcpy(landing.into, sent.frame.payload.data(), sent.frame.payload.size());
+    if (!sent.frame.payload.empty())
+      std::memcpy(landing.into, sent.frame.payload.data(), sent.frame.payload.size());
     rank.on_frame(from, sent.frame.header, landing);
   }
 
@@ -188,22 +196,27 @@ class World {
   void expect_may_end(uint32_t victim, const OpDecision& decision) const {
     const bool root_died = has_root(c_.kind) && c_.root == victim;
     if (decision.outcome == OpDecision::Outcome::kAbort) {
-      const bool block_died = c_.mode == RebuildMode::kStrict && has_layout(c_.kind) && !has_many_sources(c_.kind);
+      const bool block_died =
+          c_.mode == RebuildMode::kStrict && has_layout(c_.kind) && !has_many_sources(c_.kind);
       EXPECT_TRUE(root_died || block_died) << c_.text() << ": " << decision.reason.text();
     } else {
-      EXPECT_TRUE(root_died && (c_.kind == OpKind::kReduce || c_.kind == OpKind::kGather)) << c_.text();
+      EXPECT_TRUE(root_died && (c_.kind == OpKind::kReduce || c_.kind == OpKind::kGather))
+          << c_.text();
     }
   }
 
   void check(uint32_t victim) const {
     for (uint32_t r : ids_) {
-      // In place, originals stay until the op is over; all else is let go when it was read for the last time.
-      EXPECT_TRUE(victim != kNobody || c_.in_place || pools_[r]->in_use_bytes() == 0) << c_.text() << ": rank " << r;
+      // In place, originals stay until the op is over; all else is let go when it was read for the
+      // last time.
+      EXPECT_TRUE(victim != kNobody || c_.in_place || pools_[r]->in_use_bytes() == 0)
+          << c_.text() << ": rank " << r;
       ASSERT_TRUE(ranks_[r]->full()) << c_.text() << ": rank " << r << " waits for ever";
       for (const HeldRun& run : ranks_[r]->held_runs()) {
         const uint32_t block = layout_.block_of(run.first);
         if (!blocks_.needers(block).has(Slot(r))) continue;
-        for (uint32_t c = run.first; c < run.first + run.count; ++c) check_chunk(r, block, c, run.lineage, victim);
+        for (uint32_t c = run.first; c < run.first + run.count; ++c)
+          check_chunk(r, block, c, run.lineage, victim);
       }
       if (c_.mode == RebuildMode::kStrict && has_many_sources(c_.kind)) {
         const auto runs = ranks_[r]->held_runs();
@@ -213,7 +226,8 @@ class World {
       }
     }
   }
-  void check_chunk(uint32_t r, uint32_t block, uint32_t chunk, Epoch lineage, uint32_t victim) const {
+  void check_chunk(uint32_t r, uint32_t block, uint32_t chunk, Epoch lineage,
+                   uint32_t victim) const {
     uint64_t got = 0;
     if (c_.kind == OpKind::kAllGather || c_.kind == OpKind::kGather) got = block * c_.count;
     if (c_.kind == OpKind::kAllToAll) got = block / c_.world * c_.count;
@@ -225,7 +239,8 @@ class World {
                                                            : !ranks_[r]->empty(chunk);
         if (contributes && blocks_.sources(block).has(Slot(p))) expected += given(p, block, e);
       }
-      ASSERT_EQ(result(r)[got + e], expected) << c_.text() << ": rank " << r << " block " << block << " element " << e;
+      ASSERT_EQ(result(r)[got + e], expected)
+          << c_.text() << ": rank " << r << " block " << block << " element " << e;
     }
   }
 
@@ -245,7 +260,8 @@ class World {
 };
 
 void Port::emit(OpSeq, Rank to, LaneClass, OutFrame frame) {
-  if (!frame.keep && world.ranks_[self]->eager() && !frame.payload.empty()) {  // express frames are copied
+  if (!frame.keep && world.ranks_[self]->eager() &&
+      !frame.payload.empty()) {  // express frames are copied
     frame.keep = world.pools_[self]->take(frame.payload.size());
     std::memcpy(frame.keep.data(), frame.payload.data(), frame.payload.size());
     frame.payload = {frame.keep.data(), frame.payload.size()};
@@ -253,8 +269,9 @@ void Port::emit(OpSeq, Rank to, LaneClass, OutFrame frame) {
   world.wire_[{self, world.ids_[to.value]}].push_back({self, std::move(frame)});
 }
 
-constexpr OpKind kKinds[] = {OpKind::kAllReduce,     OpKind::kBroadcast, OpKind::kReduce,  OpKind::kAllGather,
-                             OpKind::kReduceScatter, OpKind::kGather,    OpKind::kScatter, OpKind::kAllToAll};
+constexpr OpKind kKinds[] = {OpKind::kAllReduce, OpKind::kBroadcast,     OpKind::kReduce,
+                             OpKind::kAllGather, OpKind::kReduceScatter, OpKind::kGather,
+                             OpKind::kScatter,   OpKind::kAllToAll};
 
 template <class Body>
 void for_each_case(Body body) {
@@ -264,9 +281,11 @@ void for_each_case(Body body) {
       for (RebuildMode mode : {RebuildMode::kStrict, RebuildMode::kKeep}) {
         for (uint64_t count : {0u, 1u, 40u, 100u}) {
           for (int flags = 0; flags < 4; ++flags) {
-            const bool has_in_place = kind == OpKind::kAllReduce || kind == OpKind::kAllGather || kind == OpKind::kReduceScatter;
+            const bool has_in_place = kind == OpKind::kAllReduce || kind == OpKind::kAllGather ||
+                                      kind == OpKind::kReduceScatter;
             if ((flags & 1) && !has_in_place) continue;
-            body(Case{kind, mode, world, static_cast<uint32_t>(seed % world), count, (flags & 1) != 0, (flags & 2) == 0, seed});
+            body(Case{kind, mode, world, static_cast<uint32_t>(seed % world), count,
+                      (flags & 1) != 0, (flags & 2) == 0, seed});
             ++seed;
           }
         }
