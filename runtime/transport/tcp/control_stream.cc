@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -35,7 +36,7 @@ void ControlStream::read_some() {
   if (!connection_) return;
   if (in_begin_ == in_end_) in_begin_ = in_end_ = 0;
   if (in_.size() - in_end_ < kReadBytes) {
-    std::memmove(in_.data(), in_.data() + in_begin_, in_end_ - in_begin_);
+    std::copy(in_.data() + in_begin_, in_.data() + in_end_, in_.data());
     in_end_ -= in_begin_;
     in_begin_ = 0;
     in_.resize(in_end_ + kReadBytes);
