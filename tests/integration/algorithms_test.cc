@@ -36,7 +36,7 @@ TEST_P(ByAlgorithm, ADeathInTheMiddleLeavesOneRightResult) {
   Cluster cluster(options(4));
   cluster.found();
   std::mt19937_64 random(seed());
-  uint64_t us = 0, id = 1;
+  uint64_t us = 1, id = 1;
   for (const Line& line : expect_all_reduce(cluster, id++, kCount))
     us = std::max(us, line.number("us"));
   for (uint32_t kill = 0; kill < kKills; ++kill) {

@@ -43,7 +43,7 @@ TEST(Version, OfTheCoordinatorEndsAJoinWithWhatItSpeaks) {
   EXPECT_EQ(rhz_comm_join(comm, 1), RHZ_PENDING);
   RawSocket session = other.accept();
   session.write(header(wire::Kind::kControl, 0, 9));
-  expect_refused(rhz_comm_join(comm, 20'000), RHZ_ERR_VERSION, {"protocol version 9"});
+  expect_refused(rhz_comm_join(comm, kPatienceMs), RHZ_ERR_VERSION, {"protocol version 9"});
   rhz_comm_close(comm);
 }
 
@@ -183,7 +183,7 @@ TEST(DataFile, ThatCannotBeReadEndsTheTrainerWithItsName) {
   const std::string errors = testing::TempDir() + "rhizome-char-lm-" + std::to_string(getpid());
   for (const char* data : {"/no/such/text", "/proc/self/mem"}) {
     Process trainer({RHZ_TEST_CHAR_LM, "--data", data}, errors);
-    const auto status = trainer.wait(Clock::now() + Milliseconds(20'000));
+    const auto status = trainer.wait(Clock::now() + Milliseconds(kPatienceMs));
     ASSERT_TRUE(status) << "it runs";
     EXPECT_TRUE(WIFEXITED(*status) && WEXITSTATUS(*status) != 0) << *status;
     EXPECT_NE(trainer.errors().find(std::string("cannot read ") + data), std::string::npos)

@@ -197,7 +197,7 @@ TEST(BadCall, ForContributorsThatThereAreNotSaysWhy) {
     const auto params = floats(values.data(), sums[i].data(), values.size());
     ASSERT_EQ(rhz_allreduce(comms[i], &params, &ops[i]), RHZ_OK);
   }
-  for (rhz_op* op : ops) ASSERT_EQ(rhz_op_wait(op, 20'000, 0), RHZ_OK);
+  for (rhz_op* op : ops) ASSERT_EQ(rhz_op_wait(op, kPatienceMs, 0), RHZ_OK);
   uint32_t slots[2], count = 1;
   expect_refused(rhz_op_contributors(ops[0], 0, slots, &count), RHZ_ERR_ARGUMENT, {"too small"});
   EXPECT_EQ(count, 2u);
@@ -227,7 +227,7 @@ TEST(BadState, IsNamedByItsTensor) {
   expect_refused(tensor(long_name.c_str(), data, 4, RHZ_DTYPE_U64), RHZ_ERR_ARGUMENT, {"127"});
   ASSERT_EQ(tensor("a", data, 4, RHZ_DTYPE_U64), RHZ_OK) << rhz_last_error();
   expect_refused(tensor("a", data, 4, RHZ_DTYPE_U64), RHZ_ERR_ARGUMENT, {"\"a\""});
-  ASSERT_EQ(rhz_comm_join(comm, 20'000), RHZ_OK) << rhz_last_error();
+  ASSERT_EQ(rhz_comm_join(comm, kPatienceMs), RHZ_OK) << rhz_last_error();
   expect_refused(tensor("b", data, 4, RHZ_DTYPE_U64), RHZ_ERR_STATE, {"before"});
   EXPECT_EQ(rhz_state_commit(comm, 5), RHZ_OK);
   expect_refused(rhz_state_commit(comm, 5), RHZ_ERR_ARGUMENT, {"revision 5"});

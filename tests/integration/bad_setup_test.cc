@@ -13,7 +13,7 @@ namespace {
 
 rhz_status join(const rhz_comm_params& params, rhz_comm** out) {
   const rhz_status status = rhz_comm_create(&params, out);
-  return status == RHZ_OK ? rhz_comm_join(*out, 20'000) : status;
+  return status == RHZ_OK ? rhz_comm_join(*out, kPatienceMs) : status;
 }
 
 // A port that nobody listens on: bound, and not listening, for as long as this lives.
@@ -113,9 +113,10 @@ TEST(BadSetup, OnePeerMoreThanTheWorldHasSlotsIsToldSo) {
   LocalRun run(1);
   const auto comms = run.found();
   rhz_comm* comm = run.create();
-  expect_refused(rhz_comm_join(comm, 20'000), RHZ_ERR_WORLD_FULL, {"all 1 slots", "--max-world"});
+  expect_refused(rhz_comm_join(comm, kPatienceMs), RHZ_ERR_WORLD_FULL,
+                 {"all 1 slots", "--max-world"});
   rhz_comm* elsewhere = run.create(10);
-  expect_refused(rhz_comm_join(elsewhere, 20'000), RHZ_ERR_ARGUMENT, {"slot 9", "1 slots"});
+  expect_refused(rhz_comm_join(elsewhere, kPatienceMs), RHZ_ERR_ARGUMENT, {"slot 9", "1 slots"});
   expect_sum(comms);
 }
 
@@ -131,7 +132,7 @@ TEST(BadSetup, AJoinerWithOtherTensorsIsRefused) {
   ASSERT_EQ(rhz_state_register(member, &tensor), RHZ_OK);
   tensor.count_elems = 3;
   ASSERT_EQ(rhz_state_register(joiner, &tensor), RHZ_OK);
-  ASSERT_EQ(rhz_comm_join(member, 20'000), RHZ_OK) << rhz_last_error();
+  ASSERT_EQ(rhz_comm_join(member, kPatienceMs), RHZ_OK) << rhz_last_error();
   rhz_status status = rhz_comm_join(joiner, 1);
   while (status == RHZ_PENDING) {
     rhz_op* op = nullptr;

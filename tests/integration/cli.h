@@ -18,7 +18,7 @@ Words words(const std::string& text);
 Words operator+(Words left, const Words& right);
 
 // Blocks until `deadline` at the latest: a command that is not done by then is a failure.
-constexpr Milliseconds kPatience{120'000};
+constexpr Milliseconds kPatience{6 * kPatienceMs};
 
 // One command that runs.  What it says is read from standard output; standard error is a file.
 class Cli {

@@ -18,10 +18,10 @@ struct ClusterOptions {
   uint32_t world = 4;
   uint32_t max_world = 0;
   uint32_t min_world = 0;
-  uint32_t suspicion_ms = 0;
+  uint32_t suspicion_ms = 1000;   // times kSlowness
   bool log = false;               // a decision log in a file: the coordinator may be restarted
   std::string rank_options = {};  // "key=value …" for every rank
-  Milliseconds patience{20'000};
+  Milliseconds patience{kPatienceMs};
 };
 
 struct Member {
@@ -73,6 +73,7 @@ class Cluster {
 
  private:
   void start_coordinator(const std::string& listen);
+  void end_in_order(Process& process);
   void joined(Member& member);
   Line hang(const std::string& who, const std::string& verb);
 

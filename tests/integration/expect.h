@@ -11,13 +11,6 @@ namespace rhz::test {
 
 constexpr uint64_t kOk = 0;
 
-// With a sanitizer, memory and time are its own.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-
 // Of what a test leaves to chance: always the same, or --gtest_random_seed; another one in each
 // round of --gtest_repeat.
 uint64_t seed();

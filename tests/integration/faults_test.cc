@@ -193,7 +193,7 @@ TEST(Frozen, ForHalfTheSuspicionTimeIsNotEvicted) {
     const Process& frozen = *cluster.members()[id].process;
     cluster.tell_all(big_op(id));
     frozen.signal(SIGSTOP);
-    let_pass(Milliseconds(1000));
+    let_pass(Milliseconds(1000 * kSlowness));
     frozen.signal(SIGCONT);
     const auto lines = cluster.answers("op");
     expect_one_result(lines);

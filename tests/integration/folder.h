@@ -1,4 +1,6 @@
-// A new folder for what a test writes; gone with it, unless the test has failed.
+// A new folder for what a test writes, and where its processes' standard error goes; gone with it,
+// unless the test has failed. What a sanitizer said there fails it, be it of a process that is dead
+// or replaced since.
 #pragma once
 
 #include <string>

@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint64_t kCount = (16u << 20) / sizeof(float);  // 16 MiB
 constexpr uint64_t kPeerLost = 300;
-constexpr uint32_t kKills = 100;  // of all variants together
+constexpr uint32_t kKills = kSanitized ? 20 : 100;  // of all variants together
 
 struct Variant {
   const char* rebuild;
@@ -51,7 +51,7 @@ class Kill : public testing::TestWithParam<Variant> {
       times.push_back(slowest);
     }
     std::sort(times.begin(), times.end());
-    return times[times.size() / 2];
+    return std::max<uint64_t>(1, times[times.size() / 2]);  // 0: they hang
   }
 
   // One peer dies within `us`; the others' ledger lines.

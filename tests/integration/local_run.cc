@@ -3,14 +3,11 @@
 #include <algorithm>
 
 namespace rhz::test {
-namespace {
-constexpr uint32_t kPatience = 20'000;  // ms
-}
-
 LocalRun::LocalRun(uint32_t world, uint32_t max_world) : world_(world) {
   auto params = sized<rhz_coordinator_params>();
   params.world = world;
   params.max_world = max_world;
+  params.suspicion_ms = 1000 * kSlowness;
   EXPECT_EQ(rhz_coordinator_start(&params, &coordinator_), RHZ_OK) << rhz_last_error();
 }
 
@@ -34,7 +31,7 @@ std::vector<rhz_comm*> LocalRun::found() {
   // All of them ask before the first one is waited for.
   for (rhz_comm* comm : founders) (void)!rhz_comm_join(comm, 1);
   for (rhz_comm* comm : founders)
-    EXPECT_EQ(rhz_comm_join(comm, kPatience), RHZ_OK) << rhz_last_error();
+    EXPECT_EQ(rhz_comm_join(comm, kPatienceMs), RHZ_OK) << rhz_last_error();
   return founders;
 }
 
@@ -59,7 +56,7 @@ rhz_allreduce_params floats(const void* send, void* recv, uint64_t count) {
 }
 
 rhz_status outcome(rhz_op* op, std::string* text) {
-  const rhz_status status = rhz_op_wait(op, kPatience, RHZ_WAIT_DEFAULT);
+  const rhz_status status = rhz_op_wait(op, kPatienceMs, RHZ_WAIT_DEFAULT);
   auto info = sized<rhz_op_info>();
   EXPECT_EQ(rhz_op_info_get(op, &info), RHZ_OK);
   EXPECT_EQ(info.status, status);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "rhizome/rhizome.h"
+#include "tests/integration/patience.h"
 
 namespace rhz::test {
 

@@ -14,7 +14,7 @@ constexpr uint64_t kBooks = kMiB / 2;
 
 // The largest growth over both ranks.
 uint64_t growth(const std::string& options) {
-  Cluster cluster({.world = 2, .patience = Milliseconds(60'000)});
+  Cluster cluster({.world = 2, .patience = Milliseconds(3 * kPatienceMs)});
   cluster.found();
   expect_all_reduce(cluster, 1);  // connections, threads
   cluster.all("prepare count=" + std::to_string(kCount), "prepared");

@@ -120,8 +120,13 @@ Process::~Process() {
     signal(SIGKILL);
     (void)waitpid(pid_, nullptr, 0);
   }
-  close(in_);
+  end_input();
   if (out_ >= 0) close(out_);
+}
+
+void Process::end_input() {
+  if (in_ >= 0) close(in_);
+  in_ = -1;
 }
 
 void Process::tell(const std::string& command) {

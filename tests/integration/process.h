@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/integration/patience.h"
+
 namespace rhz::test {
 
 using Clock = std::chrono::steady_clock;
@@ -40,6 +42,7 @@ class Process {
   pid_t pid() const { return pid_; }
   bool alive() const { return pid_ > 0 && !status_; }
   void tell(const std::string& command);
+  void end_input();
   // The next line; empty at the deadline, and when the process is gone and has said everything.
   std::optional<Line> next(Deadline deadline);
   // The next line of this verb; earlier ones of other verbs stay where they are.

@@ -15,7 +15,10 @@ Rank::Rank(const Line& options) : options_(options), state_memory_(nullptr, &std
   created_ = create(options_);
 }
 
-Rank::~Rank() { rhz_comm_close(comm_); }
+Rank::~Rank() {
+  rhz_comm_close(comm_);
+  for (auto& [id, open] : open_) rhz_op_release(open.op);
+}
 
 rhz_status Rank::create(const Line& options) {
   if (!options.text("algorithm").empty())

@@ -9,11 +9,12 @@
 #include <algorithm>
 
 #include "runtime/wire/codec.h"
+#include "tests/integration/patience.h"
 
 namespace rhz::test {
 namespace {
 
-constexpr time_t kPatienceSeconds = 20;
+constexpr time_t kPatienceSeconds = kPatienceMs / 1000;
 constexpr size_t kVersionAt = 4;  // docs/wire.md
 
 sockaddr_in parse(const std::string& address) {

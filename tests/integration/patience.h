@@ -1,0 +1,17 @@
+// What a sanitizer changes for the tests: memory is its own, and everything takes longer.
+#pragma once
+
+namespace rhz::test {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
+// What multiplies all patience, the suspicion time of a run among it: tests/CMakeLists.txt.
+constexpr int kSlowness = RHZ_TEST_SLOWNESS;
+// For whatever must happen: passed, it is a hang.
+constexpr int kPatienceMs = 20'000 * kSlowness;
+
+}  // namespace rhz::test
