@@ -27,18 +27,21 @@ Cluster::Cluster(ClusterOptions options) : options_(std::move(options)) {
 Cluster::~Cluster() {
   // A leak is reported at an orderly end only.
   if (kSanitized && !hung_) {
-    for (Member& member : members_) member.process->end_input();
-    for (Member& member : members_) end_in_order(*member.process);
-    end_in_order(*coordinator_);
+    for (Member& member : members_) {
+      // Never later: LeakSanitizer stops the threads of a process that ends, and waits for that.
+      member.process->signal(SIGCONT);
+      member.process->end_input();
+    }
+    for (Member& member : members_) expect_end(*member.process);
+    coordinator_->end_input();
+    expect_end(*coordinator_);
   }
   // The members first: a rank without its coordinator is no cause for an alarm in its log.
   members_.clear();
   coordinator_.reset();
 }
 
-void Cluster::end_in_order(Process& process) {
-  process.end_input();
-  process.signal(SIGCONT);
+void Cluster::expect_end(Process& process) {
   const auto status = process.wait(deadline());
   EXPECT_TRUE(status) << "does not end";
   EXPECT_TRUE(!status || *status == 0 || WIFSIGNALED(*status)) << process.errors();

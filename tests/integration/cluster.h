@@ -73,7 +73,7 @@ class Cluster {
 
  private:
   void start_coordinator(const std::string& listen);
-  void end_in_order(Process& process);
+  void expect_end(Process& process);
   void joined(Member& member);
   Line hang(const std::string& who, const std::string& verb);
 
