@@ -236,9 +236,9 @@ Status PeerDriver::leave(Duration timeout) {
       (void)progress_.wait([] { return false; }, std::min(deadline, loop_.now() + milliseconds(2)));
     }
   };
+  progress_.with([&] { leaving_ = true; });
   wait_until(idle, [&] { return closed_ || node_->idle() || node_->ended(); });
   progress_.with([&] {
-    left_ = true;
     if (closed_) return;
     if (!node_->ended()) node_->leave(loop_.now());
     flush_control();
@@ -283,6 +283,8 @@ Result<Communicator::Handle> PeerDriver::submit(const OpSpec& spec, OpCompletion
     if (node_->ended()) return void(handle = node_->end_status());
     if (!node_->joined())
       return void(handle = Status(Code::kState, "not a member yet: call rhz_comm_join first"));
+    if (leaving_)
+      return void(handle = Status(Code::kState, "the run is being left: no op is taken any more"));
     if (node_->communicator().queued() >= kMaxQueuedOps)
       return void(handle = Status(Code::kState, "too many ops are queued; wait for some of them"));
     handle = node_->submit(loop_.now(), spec, completion);

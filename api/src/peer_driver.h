@@ -95,7 +95,8 @@ class PeerDriver {
   tcp::ControlClient control_;
   Progress progress_;
 
-  bool ever_up_ = false, join_asked_ = false, closed_ = false, left_ = false;
+  bool ever_up_ = false, join_asked_ = false, closed_ = false;
+  bool leaving_ = false;  // no op is taken any more
   bool transport_closing_ = false;
   Time join_asked_at_ = kNever;
   bool spin_allowed_ = false;

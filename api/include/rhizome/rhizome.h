@@ -109,8 +109,8 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_comm_create(const rhz_comm_params *params, 
  *           _DIVERGED (the registered tensors do not match the members' ones), _EVICTED. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_comm_join(rhz_comm *comm, uint32_t timeout_ms);
 
-/* Leaves in good order: open ops are drained (each ends as if this peer stayed, within timeout_ms; 0: 5 000), then peers are
- * told GOODBYE and the others get a new view.  Afterwards only rhz_comm_close and the op functions are of use.
+/* Leaves in good order: from now on no op is taken (RHZ_ERR_STATE), open ops are drained (each ends as if this peer stayed,
+ * within timeout_ms; 0: 5 000), then peers are told GOODBYE and the others get a new view.  Afterwards only rhz_comm_close and the op functions are of use.
  * Returns   RHZ_OK, RHZ_ERR_STATE, _TIMEOUT (ops were still open and ended as RHZ_ERR_CLOSED). */
 RHZ_API RHZ_NODISCARD rhz_status rhz_comm_leave(rhz_comm *comm, uint32_t timeout_ms);
 
