@@ -319,8 +319,8 @@ void Node::on_edge_down(PeerId peer, Evidence evidence) {
   const Time now = clock_();
   if (puller_.running()) sync_actions(now, puller_.donor_lost(peer, now));
   if (joined_ && installed_.contains(peer)) {
-    // A refusal is a fact; all other evidence may come of this process having slept.  It waits, for the transport says it once.
-    if (evidence != Evidence::kRefused && detector_.self_doubt(now)) doubted_[peer] = evidence;
+    // A death or a refusal is a fact; all other evidence may come of this process having slept.  It waits, for the transport says it once.
+    if (evidence > Evidence::kRefused && detector_.self_doubt(now)) doubted_[peer] = evidence;
     else member_.suspect(now, peer, static_cast<uint8_t>(evidence), false);
   }
   settle(now);

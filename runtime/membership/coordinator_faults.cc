@@ -6,8 +6,10 @@
 namespace rhz {
 namespace {
 
-// Evidence (runtime/transport/transport.h) that is a process's end rather than a network's mood.
-bool is_hard(uint8_t evidence) { return evidence == 1; }
+// Evidence (runtime/transport/transport.h): the word of the kernel that ends the process …
+bool is_death(uint8_t evidence) { return evidence == 1; }
+// … and what is a process's end rather than a network's mood.
+bool is_hard(uint8_t evidence) { return evidence <= 2; }
 
 }  // namespace
 
@@ -24,7 +26,7 @@ bool Coordinator::silent(const Peer& peer, Time now) const {
 
 void Coordinator::suspect(Time now, PeerId accuser, const SuspectMessage& message) {
   if (message.epoch != view_.epoch || !is_member(accuser) || !is_member(message.target)) return;
-  if (accuser == message.target || message.evidence < 1 || message.evidence > 5) return;
+  if (accuser == message.target || message.evidence < 1 || message.evidence > 6) return;
   auto& accusation = accusations_[{accuser, message.target}];
   const bool surer = accusation.self_doubt && !message.self_doubt;
   if (accusation.evidence == 0 || message.evidence < accusation.evidence || surer)
@@ -34,12 +36,14 @@ void Coordinator::suspect(Time now, PeerId accuser, const SuspectMessage& messag
   judge_at_ = std::min(judge_at_, now + window);
 }
 
-// A node is at fault when two observers say so; the coordinator is one of them, and hears its own connection.
+// A node is at fault when two observers say so; the coordinator is one of them, and hears its own connection.  The kernel's word
+// needs no second one, and comes before that connection ends.
 bool Coordinator::node_fault(PeerId id, Time now) const {
   const Peer& peer = peers_.at(id);
   bool hard = false, soft = false;
   for (const auto& [edge, accusation] : accusations_) {
     if (edge.second != id || accusation.self_doubt || !is_member(edge.first)) continue;
+    if (is_death(accusation.evidence)) return true;
     hard |= is_hard(accusation.evidence);
     soft |= now - accusation.at >= timing_.soft_window;
   }

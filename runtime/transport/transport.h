@@ -21,11 +21,12 @@ namespace rhz {
 
 // Why an edge is suspected; hard evidence first (docs/protocol.md, "A peer dies, or is suspected").
 enum class Evidence : uint8_t {
-  kRefused = 1,  // EOF or reset without GOODBYE, and the reconnect was refused: the process is gone
-  kReset = 2,    // EOF or reset without GOODBYE, and the reconnect did not come about in time
-  kTimeout = 3,  // never connected
-  kStall = 4,    // bytes wait, the far side lives but does not read
-  kSilence = 5,  // no heartbeat
+  kDied = 1,     // this host's kernel says that the process ends
+  kRefused = 2,  // EOF or reset without GOODBYE, and the reconnect was refused: the process is gone
+  kReset = 3,    // EOF or reset without GOODBYE, and the reconnect did not come about in time
+  kTimeout = 4,  // never connected
+  kStall = 5,    // bytes wait, the far side lives but does not read
+  kSilence = 6,  // no heartbeat
 };
 
 // How an endpoint of the transport on shared memory begins.
@@ -86,7 +87,7 @@ class TransportEvents {
   // The payload is complete in landing.into.  Not called when quiesce() came between, except for kStateData that lands in the
   // runtime's own memory (landing.keep).
   virtual void on_frame(PeerId from, const wire::FrameHeader& header, Landing&& landing) = 0;
-  // At most once per peer until set_peers names it anew.
+  // At most once per peer until set_peers names it anew, and once more if it turns out that it died.
   virtual void on_edge_down(PeerId peer, Evidence evidence) = 0;
   // The peer said GOODBYE.
   virtual void on_goodbye(PeerId peer) = 0;

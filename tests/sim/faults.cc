@@ -128,7 +128,7 @@ bool Cluster::strike_peer(Fault fault, Prng& dice) {
     case Fault::kAccuse: {
       const auto others = living();
       const NodeIndex target = others[dice.below(others.size())];
-      const auto evidence = static_cast<Evidence>(1 + dice.below(4));
+      const auto evidence = static_cast<Evidence>(2 + dice.below(4));
       run(who, [this, &process, target, evidence] {
         if (target != process.self()) process.transport().lost(id_of(target), evidence);
       });

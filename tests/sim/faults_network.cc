@@ -64,7 +64,7 @@ void Cluster::cut_for(const Pairs& pairs, Duration time, Prng& dice) {
     if (from == kCoordinator || to == kCoordinator) continue;
     // A transport notices that nothing gets through, or its connection breaks: at either end.
     for (auto [observer, target] : {std::pair{from, to}, std::pair{to, from}}) {
-      const auto evidence = static_cast<Evidence>(2 + dice.below(3));
+      const auto evidence = static_cast<Evidence>(3 + dice.below(3));
       const Duration delay = World::between(dice, suspicion / 2, 2 * suspicion);
       world_.after(delay, [this, observer = observer, target = target, evidence] {
         if (!network_.is_cut(observer, target) && !network_.is_cut(target, observer)) return;

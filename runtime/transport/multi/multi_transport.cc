@@ -127,10 +127,11 @@ void MultiTransport::Ear::on_frame(PeerId from, const wire::FrameHeader& header,
   owner.events_->on_frame(from, header, std::move(landing));
 }
 
-// Said once: by the way that this peer sends on.
+// Said once: by the way that this peer sends on.  The kernel's word counts whoever heard it.
 void MultiTransport::Ear::on_edge_down(PeerId peer, Evidence evidence) {
   const auto at = owner.peers_.find(peer);
-  if (at == owner.peers_.end() || at->second.way != way || at->second.said_goodbye) return;
+  if (at == owner.peers_.end() || at->second.said_goodbye) return;
+  if (at->second.way != way && evidence != Evidence::kDied) return;
   owner.events_->on_edge_down(peer, evidence);
 }
 

@@ -19,9 +19,11 @@ constexpr size_t kBytesPerRead = size_t{256} << 10;
 }  // namespace
 
 InLane::InLane(tcp::Shared& shared, tcp::Edge& edge, uint32_t number, uint64_t generation,
-               std::function<void()> lost, Watch& watch, bool direct_allowed)
+               std::function<void()> lost, Watch& watch, Life& life,
+               bool direct_allowed)
     : Incoming(shared, edge, number, generation, std::move(lost)),
       watch_(watch),
+      life_(life),
       direct_allowed_(direct_allowed) {}
 
 void InLane::attach(tcp::Connection&& connection) {
@@ -53,6 +55,7 @@ Time InLane::tick(Time) {
 void InLane::let_go() {
   if (!memory_) return;
   watch_.remove(*this);
+  if (number_ == 0) life_.unwatch(memory_.control().sender_lives);
   memory_.reset();
 }
 
@@ -100,6 +103,8 @@ bool InLane::take_memory(int fd) {
                      std::memory_order_release);
   watch_.add(*this, number_ == 0 ? 0 : 2);
   set_sleeping(watch_.armed());
+  if (number_ == 0)
+    life_.watch(control.sender_lives, [this] { edge_.suspect(Evidence::kDied); });
   send_credit();  // with the answer
   return true;
 }

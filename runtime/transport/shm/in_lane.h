@@ -13,7 +13,7 @@ namespace rhz::shm {
 class InLane final : public tcp::Incoming, private Watched {
  public:
   InLane(tcp::Shared& shared, tcp::Edge& edge, uint32_t number, uint64_t generation,
-         std::function<void()> lost, Watch& watch, bool direct_allowed);
+         std::function<void()> lost, Watch& watch, Life& life, bool direct_allowed);
   ~InLane() override { let_go(); }
 
   void attach(tcp::Connection&& connection) override;
@@ -45,6 +45,7 @@ class InLane final : public tcp::Incoming, private Watched {
   void let_go();
 
   Watch& watch_;
+  Life& life_;
   const bool direct_allowed_;
   LaneMemory memory_;
   RingReader ring_;

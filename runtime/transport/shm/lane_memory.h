@@ -12,6 +12,7 @@
 #include <span>
 
 #include "runtime/memory/shared_region.h"
+#include "runtime/transport/shm/life.h"
 
 namespace rhz::shm {
 
@@ -34,6 +35,8 @@ struct Control {
   // Set by who sleeps, cleared by who wakes it with a byte on the socket.
   alignas(64) std::atomic<uint32_t> receiver_sleeps;
   alignas(64) std::atomic<uint32_t> sender_sleeps;
+  // Of the express lane: whether the sender lives.
+  alignas(64) LifeMark sender_lives;
 };
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 

@@ -18,9 +18,10 @@ constexpr size_t kLeastPiece = size_t{64} << 10;
 
 OutLane::OutLane(tcp::Shared& shared, tcp::Edge& edge,
                  std::shared_ptr<tcp::PeerAddresses> addresses, uint32_t number, Watch& watch,
-                 const SharedMemory* blocks)
+                 Life& life, const SharedMemory* blocks)
     : Outgoing(shared, edge, std::move(addresses), number),
       watch_(watch),
+      life_(life),
       blocks_(blocks),
       token_(random_u64()) {}
 
@@ -38,6 +39,7 @@ void OutLane::begin() {
   control.token_address = reinterpret_cast<uint64_t>(&token_);
   control.consumed.store(queue_.credited(), std::memory_order_relaxed);
   control.receiver_sleeps.store(1, std::memory_order_relaxed);  // until it has looked
+  if (number_ == 0) life_.vouch(control.sender_lives);
   ring_ = RingWriter(memory_);
   bulk_ = Bulk::kUnknown;
   if (!send_memory(connection_.fd(), memory_.region().fd())) return lost();
@@ -53,6 +55,7 @@ void OutLane::let_go() {
     memory_.word(number).store(0, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   watch_.remove(*this);
+  if (number_ == 0) life_.withdraw(memory_.control().sender_lives);
   memory_.reset();
   sent_blocks_.clear();
 }

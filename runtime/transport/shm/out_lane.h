@@ -17,7 +17,7 @@ namespace rhz::shm {
 class OutLane final : public tcp::Outgoing, private Watched {
  public:
   OutLane(tcp::Shared& shared, tcp::Edge& edge, std::shared_ptr<tcp::PeerAddresses> addresses,
-          uint32_t number, Watch& watch, const SharedMemory* blocks);
+          uint32_t number, Watch& watch, Life& life, const SharedMemory* blocks);
   ~OutLane() override { let_go(); }
 
   void quiesce() override;
@@ -50,6 +50,7 @@ class OutLane final : public tcp::Outgoing, private Watched {
   void break_off();
 
   Watch& watch_;
+  Life& life_;
   LaneMemory memory_;
   RingWriter ring_;
   const SharedMemory* const blocks_;                    // may be null

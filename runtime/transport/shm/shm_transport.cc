@@ -12,7 +12,8 @@ namespace {
 
 class ShmLanes final : public tcp::LaneKinds {
  public:
-  ShmLanes(bool direct, const SharedMemory* blocks) : direct_(direct), blocks_(blocks) {}
+  ShmLanes(AsioLoop& loop, bool direct, const SharedMemory* blocks)
+      : life_(loop), direct_(direct), blocks_(blocks) {}
 
   std::shared_ptr<tcp::PeerAddresses> addresses(
       tcp::Shared& shared, const std::vector<std::string>& endpoints) override {
@@ -24,19 +25,21 @@ class ShmLanes final : public tcp::LaneKinds {
   std::unique_ptr<tcp::Outgoing> outgoing(tcp::Shared& shared, tcp::Edge& edge,
                                           std::shared_ptr<tcp::PeerAddresses> addresses,
                                           uint32_t number) override {
-    return std::make_unique<OutLane>(shared, edge, std::move(addresses), number, watch_, blocks_);
+    return std::make_unique<OutLane>(shared, edge, std::move(addresses), number, watch_, life_,
+                                     blocks_);
   }
   std::shared_ptr<tcp::Incoming> incoming(tcp::Shared& shared, tcp::Edge& edge, uint32_t number,
                                           uint64_t generation,
                                           std::function<void()> lost) override {
     return std::make_shared<InLane>(shared, edge, number, generation, std::move(lost), watch_,
-                                    direct_);
+                                    life_, direct_);
   }
   bool poll() override { return watch_.poll(); }
   bool arm() override { return watch_.arm(); }
 
  private:
   Watch watch_;
+  Life life_;
   const bool direct_;
   const SharedMemory* const blocks_;
 };
@@ -63,7 +66,7 @@ Result<std::unique_ptr<Transport>> open_shm(AsioLoop& loop, BufferPool& pool,
   lanes.stall_ms = options.stall_ms;
   lanes.socket_buffer_bytes = 0;
   return std::unique_ptr<Transport>(std::make_unique<tcp::LaneTransport>(
-      loop, pool, lanes, std::make_unique<shm::ShmLanes>(options.direct, options.memory),
+      loop, pool, lanes, std::make_unique<shm::ShmLanes>(loop, options.direct, options.memory),
       listener.value(), std::vector<std::string>{endpoint}));
 }
 

@@ -3,8 +3,10 @@
 namespace rhz::tcp {
 
 void Edge::suspect(Evidence evidence) {
-  if (suspected_ || said_goodbye_) return;
+  const bool died = evidence == Evidence::kDied;
+  if ((died ? died_ : suspected_) || said_goodbye_) return;
   suspected_ = true;
+  died_ |= died;
   shared_.post(weak_from_this(), [evidence](Edge& edge) {
     if (edge.said_goodbye_ || !edge.suspected_) return;
     edge.shared_.events->on_edge_down(edge.peer_, evidence);
