@@ -350,12 +350,12 @@ void Communicator::on_frame(Time now, Rank from, const FrameHeader& header, Land
 
 void Communicator::deliver_to(Time, Op& op, Rank from, const FrameHeader& header,
                               Landing&& landing) {
-  if (landing.note != kStashed) return op.executor->on_frame(from, header, landing);
+  if (landing.note != kStashed) return op.executor->on_frame(from, header, std::move(landing));
   // It was kept aside: ask again where it belongs.
   Landing proper = on_header(from, header);
   if (proper.verdict != Landing::Verdict::kInto) return;
   if (header.length > 0) std::memcpy(proper.into, landing.into, header.length);
-  op.executor->on_frame(from, header, proper);
+  op.executor->on_frame(from, header, std::move(proper));
 }
 
 Time Communicator::tick(Time now) {

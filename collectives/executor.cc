@@ -224,23 +224,28 @@ std::byte* Executor::final_landing(const Place& at) {
   return at.recv;
 }
 
+// Whether a result in its place would be the end of an input that may be needed again.
+bool Executor::loses_input(uint32_t c) const {
+  return !chunks_[c].original && keeps_originals(c) && participants_ > 1 && !canary(Rule::kH) &&
+         layout_.chunk_bytes(c) > 0;
+}
+
 void Executor::save_original(uint32_t c, Buffer room) {
+  if (!loses_input(c)) return;
   Chunk& chunk = chunks_[c];
-  if (chunk.original || !keeps_originals(c) || participants_ == 1 || canary(Rule::kH)) return;
   const uint64_t bytes = layout_.chunk_bytes(c);
-  if (bytes == 0) return;
   chunk.original = room ? std::move(room) : pool_.take(bytes);
   RHZ_ASSERT("memory", chunk.original);
   std::memcpy(chunk.original.data(), place(c, 0).send, bytes);
 }
 
-void Executor::on_frame(Rank from, const FrameHeader& header, const Landing& landing) {
+void Executor::on_frame(Rank from, const FrameHeader& header, Landing&& landing) {
   const bool partial = header.kind == Kind::kPartial;
   const Place at = place(header.chunk.value, header.segment.value);
   // Consumed meanwhile: a frame may be offered again after a reset.
   if (chunks_.held(at.chunk) || !expects(from, partial, header.length == 0, at)) return;
   received_bytes_ += header.length;
-  if (partial) return partial_arrived(from, at, landing);
+  if (partial) return partial_arrived(from, at, std::move(landing));
   const bool word = program(at.chunk)[progress(at).step].move == Move::kHear;
   if (word)
     segment_over(at.chunk);

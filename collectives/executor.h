@@ -63,7 +63,7 @@ class Executor {
   bool eager() const { return eager_; }
 
   Landing on_header(Rank from, const wire::FrameHeader& header);
-  void on_frame(Rank from, const wire::FrameHeader& header, const Landing& landing);
+  void on_frame(Rank from, const wire::FrameHeader& header, Landing&& landing);
 
   // All that this rank needs is here.  Of one that needs nothing this says nothing (Q1).
   bool full() const { return needed_held_ == needed_; }
@@ -138,10 +138,11 @@ class Executor {
   bool expects(Rank from, bool partial, bool word, const Place& at) const;
   void advance(const Place& at);
   bool may_look(Rank from, const Place& at) const;
-  void partial_arrived(Rank from, const Place& at, const Landing& landing);
+  void partial_arrived(Rank from, const Place& at, Landing&& landing);
   bool take_early(Rank from, const Place& at, Landing& landing);
-  void fold(const Place& at, const std::byte* operand, const Buffer& keep);
-  void make_final(const Place& at, const std::byte* operand);
+  void fold(const Place& at, const std::byte* operand, Buffer keep);
+  void make_final(const Place& at, const std::byte* operand, Buffer keep);
+  void finish_and_save(const Place& at, const std::byte* operand, std::byte* room);
   void final_arrived(const Place& at, const Landing& landing);
   void final_segment_ready(const Place& at);
   bool segment_over(uint32_t chunk);
@@ -159,6 +160,7 @@ class Executor {
   bool stages(uint32_t chunk) const {
     return overwrites_input(chunk) && !keeps_originals(chunk) && layout_.segments(chunk) > 1;
   }
+  bool loses_input(uint32_t chunk) const;
   void save_original(uint32_t chunk, Buffer room);
   std::byte* staged(const Place& at);
   std::byte* final_landing(const Place& at);

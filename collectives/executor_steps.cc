@@ -39,7 +39,7 @@ void Executor::advance(const Place& at) {
       case Move::kOwn: fold(at, input(at), {}); break;
       case Move::kFold:
         if (!take_early(step.peer, at, landing)) return;
-        fold(at, landing.into, landing.keep);
+        fold(at, landing.into, std::move(landing.keep));
         break;
       case Move::kPartial: send_partial(at, step.peer); break;
       case Move::kFinal: final_segment_ready(at); break;
@@ -51,15 +51,15 @@ void Executor::advance(const Place& at) {
   }
 }
 
-void Executor::partial_arrived(Rank from, const Place& at, const Landing& landing) {
+void Executor::partial_arrived(Rank from, const Place& at, Landing&& landing) {
   const Program& steps = program(at.chunk);
   Progress& segment = progress(at);
   if (!chunks_[at.chunk].begun || steps[segment.step] != Step{Move::kFold, from}) {
-    early_.push_back({at.chunk, at.segment, from, landing});
+    early_.push_back({at.chunk, at.segment, from, std::move(landing)});
     return;
   }
   const Progress before = segment;
-  fold(at, landing.into, landing.keep);
+  fold(at, landing.into, std::move(landing.keep));
   for (++segment.step; steps[segment.step].move == Move::kOwn; ++segment.step)
     fold(at, input(at), {});
   // The bytes may have lain in the sender's memory: what was made of them counts only if it had not
@@ -82,17 +82,17 @@ bool Executor::take_early(Rank from, const Place& at, Landing& landing) {
 
 // One more operand.  `keep`: the buffer that it lies in, which is ours to write to; none: the own
 // input.
-void Executor::fold(const Place& at, const std::byte* operand, const Buffer& keep) {
+void Executor::fold(const Place& at, const std::byte* operand, Buffer keep) {
   Progress& segment = progress(at);
   if (program(at.chunk)[segment.step + 1].move == Move::kFinal) {
-    make_final(at, operand);
+    make_final(at, operand, std::move(keep));
   } else if (!segment.has_value) {
     segment.value = operand;
-    segment.keep = keep;
+    segment.keep = std::move(keep);
   } else if (at.bytes > 0) {
-    Buffer out = keep;
+    Buffer out = std::move(keep);
     // What was handed to the transport is read by it until the receiver has it.
-    if (!out && !segment.keep.shared()) out = segment.keep;
+    if (!out && !segment.keep.shared()) out = std::move(segment.keep);
     if (!out) out = pool_.take(at.bytes);
     if (!out) return outbox_.out_of_memory(seq_);
     kernels_.combine(out.data(), segment.value, operand, at.count, participants_);
@@ -103,8 +103,16 @@ void Executor::fold(const Place& at, const std::byte* operand, const Buffer& kee
 }
 
 // The last operand: the value is final, and goes where the result is.
-void Executor::make_final(const Place& at, const std::byte* operand) {
+void Executor::make_final(const Place& at, const std::byte* operand, Buffer keep) {
   Progress& segment = progress(at);
+  // What holds the operand, or the value so far, has room for the input that the result overwrites.
+  Buffer& room = keep ? keep : segment.keep;
+  if (segment.has_value && room && !room.shared() && loses_input(at.chunk) &&
+      layout_.segments(at.chunk) == 1) {
+    finish_and_save(at, operand, room.data());
+    chunks_[at.chunk].original = std::move(room);
+    return segment.keep.reset();
+  }
   if (!stages(at.chunk)) save_original(at.chunk, {});
   std::byte* out = stages(at.chunk) ? staged(at) : at.recv;
   if (segment.has_value)
@@ -112,6 +120,22 @@ void Executor::make_final(const Place& at, const std::byte* operand) {
   else
     kernels_.scale(out, operand, nullptr, at.count, participants_);
   segment.keep.reset();
+}
+
+// Piece by piece the result goes where the input was, and the input to `room`, which may hold one
+// of the operands.
+void Executor::finish_and_save(const Place& at, const std::byte* operand, std::byte* room) {
+  constexpr uint64_t kPieceBytes = 4096;
+  alignas(64) std::byte piece[kPieceBytes];
+  const std::byte* const value = progress(at).value;
+  const uint64_t most = kPieceBytes / layout_.element_bytes;
+  for (uint64_t first = 0; first < at.count; first += most) {
+    const uint64_t count = std::min(most, at.count - first);
+    const uint64_t offset = first * layout_.element_bytes, bytes = count * layout_.element_bytes;
+    kernels_.finish(piece, value + offset, operand + offset, count, participants_);
+    std::memcpy(room + offset, at.send + offset, bytes);
+    std::memcpy(at.recv + offset, piece, bytes);
+  }
 }
 
 std::byte* Executor::staged(const Place& at) {

@@ -151,7 +151,7 @@ class World {
     // The sender's memory is read now, as late as may be.
     if (!sent.frame.payload.empty())
       std::memcpy(landing.into, sent.frame.payload.data(), sent.frame.payload.size());
-    rank.on_frame(from, sent.frame.header, landing);
+    rank.on_frame(from, sent.frame.header, std::move(landing));
   }
 
   void seal_without(uint32_t victim) {

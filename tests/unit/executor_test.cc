@@ -75,7 +75,7 @@ struct Pair {
     for (int i = 0; i < offers; ++i) landing = to.on_header(sent.from, sent.frame.header);
     if (landing.verdict != Landing::Verdict::kInto) return;
     if (!sent.bytes.empty()) std::memcpy(landing.into, sent.bytes.data(), sent.bytes.size());
-    to.on_frame(sent.from, sent.frame.header, landing);
+    to.on_frame(sent.from, sent.frame.header, std::move(landing));
   }
   // Delivers the next frame as a transport whose receiver may look: partials lie in foreign memory, where they are first
   // taken back while they are being used.
@@ -87,7 +87,7 @@ struct Pair {
     if (landing.verdict != Landing::Verdict::kInto) return;
     if (!landing.may_look) {
       std::memcpy(landing.into, sent.bytes.data(), sent.bytes.size());
-      return to.on_frame(sent.from, sent.frame.header, landing);
+      return to.on_frame(sent.from, sent.frame.header, std::move(landing));
     }
     ++looked_at;
     std::vector<std::byte> foreign(sent.bytes.size(), std::byte{0xee});
@@ -101,7 +101,7 @@ struct Pair {
       landing.word = &word;
       landing.number = 1;
       const size_t waiting = wire.frames.size();
-      to.on_frame(sent.from, sent.frame.header, landing);
+      to.on_frame(sent.from, sent.frame.header, std::move(landing));
       ASSERT_TRUE(valid || wire.frames.size() == waiting);
     }
     ASSERT_EQ(foreign, sent.bytes);  // it is not ours to write to
