@@ -37,7 +37,11 @@ uint32_t usable_cores() {
 // B1: submitted and not begun.  Far above what a program has in flight, far below what would hurt.
 constexpr size_t kMaxQueuedOps = 16384;
 
-constexpr int kLooksPerPoll = 16;
+// Shared memory is looked at for nothing; looking at the loop is a system call.
+constexpr int kLooksPerPoll = 64;
+constexpr int kMovesPerPoll = 16;
+// While one event follows the other, timers are looked at so often; none of them is that fine.
+constexpr Duration kTicksApart = microseconds(50);
 
 const Status kClosedStatus(Code::kClosed, "the communicator was closed");
 
@@ -125,14 +129,22 @@ void PeerDriver::flush_control() {
 void PeerDriver::turn(Time until) {
   const Time now = loop_.now();
   if (closed_) return loop_.run_until(std::min(until, now + milliseconds(1)));
+  bool ran = poll();
+  if (ran && now - ticked_ < kTicksApart) {
+    flush_control();
+    return note_changes();
+  }
+  ticked_ = now;
   watch_control(now);
   const Time next = std::min({node_->tick(now), transport_->tick(now), control_.tick(now), until});
   flush_control();
   note_changes();
-  bool ran = poll();
-  if (!ran && spin_allowed_ && !node_->idle()) {
+  if (!ran && !node_->idle()) {
     const Time spin_until = std::min(next, loop_.now() + options_.spin);
-    while (!ran && loop_.now() < spin_until && !progress_.wanted()) ran = poll();
+    while (!ran && loop_.now() < spin_until && !progress_.wanted()) {
+      if (crowded_) std::this_thread::yield();  // whoever has what is waited for gets the core
+      ran = poll();
+    }
   }
   if (!ran && !progress_.wanted() && transport_->arm()) loop_.run_until(next);
   flush_control();
@@ -140,9 +152,11 @@ void PeerDriver::turn(Time until) {
 }
 
 bool PeerDriver::poll() {
-  // Shared memory is looked at for nothing; looking at the loop is a system call.
+  if (!transport_->polled()) return loop_.poll();
   bool moved = false;
   for (int i = 0; i < kLooksPerPoll && !moved; ++i) moved = transport_->poll();
+  if (moved && ++moves_ < kMovesPerPoll) return true;
+  moves_ = 0;
   return loop_.poll() || moved;
 }
 
@@ -174,7 +188,7 @@ void PeerDriver::note_changes() {
     const auto here = static_cast<uint32_t>(
         std::count_if(view.members.begin(), view.members.end(),
                       [&](const MemberInfo& m) { return m.host == host_id(); }));
-    spin_allowed_ = here <= usable_cores() && options_.spin > Duration::zero();
+    crowded_ = here > usable_cores();
   }
   if (node_->ended() && !noted_end_)
     recorder_.note(now, LogLevel::kInfo, "event=end status=%d text=\"%s\"",

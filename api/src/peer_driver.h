@@ -81,7 +81,6 @@ class PeerDriver {
   void flush_control();
   void note_changes();
   Status join_outcome();
-  bool may_spin() const { return spin_allowed_; }
 
   const PeerOptions options_;
   const PeerId id_;
@@ -99,8 +98,9 @@ class PeerDriver {
   bool leaving_ = false;  // no op is taken any more
   bool transport_closing_ = false;
   Time join_asked_at_ = kNever;
-  bool spin_allowed_ = false;
-  Time control_heard_{}, last_turn_{};
+  bool crowded_ = false;  // more members on this host than it has cores
+  int moves_ = 0;         // in a row, without a look at the loop
+  Time control_heard_{}, last_turn_{}, ticked_{};
   Epoch noted_epoch_;
   bool noted_end_ = false, noted_seal_ = false;
   std::atomic<uint64_t> changes_{0};  // grows whenever join() or leave() should look again

@@ -128,6 +128,7 @@ class Transport {
   // A transport that is never polled is armed.
   virtual bool poll() { return false; }
   virtual bool arm() { return true; }
+  virtual bool polled() const { return false; }  // there is something for poll() to look at
   virtual TransportCounters counters() const = 0;
 };
 

@@ -97,6 +97,11 @@ bool MultiTransport::poll() {
   return moved;
 }
 
+bool MultiTransport::polled() const {
+  return std::any_of(ways_.begin(), ways_.end(),
+                     [](const Way& way) { return way.transport->polled(); });
+}
+
 bool MultiTransport::arm() {
   return std::all_of(ways_.begin(), ways_.end(), [](Way& way) { return way.transport->arm(); });
 }

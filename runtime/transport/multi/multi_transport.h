@@ -33,6 +33,7 @@ class MultiTransport final : public Transport {
   Time tick(Time now) override;
   bool poll() override;
   bool arm() override;
+  bool polled() const override;
   TransportCounters counters() const override;
 
  private:

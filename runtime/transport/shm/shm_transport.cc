@@ -36,6 +36,7 @@ class ShmLanes final : public tcp::LaneKinds {
   }
   bool poll() override { return watch_.poll(); }
   bool arm() override { return watch_.arm(); }
+  bool polled() const override { return !watch_.empty(); }
 
  private:
   Watch watch_;

@@ -31,6 +31,7 @@ class Watch {
     changes_ += std::erase_if(lanes_, [&](const Entry& entry) { return entry.lane == &lane; });
   }
   bool armed() const { return armed_; }
+  bool empty() const { return lanes_.empty(); }
 
   bool poll() {
     if (armed_) set_sleeping(false);

@@ -25,6 +25,7 @@ class LaneKinds {
   // As in Transport.
   virtual bool poll() { return false; }
   virtual bool arm() { return true; }
+  virtual bool polled() const { return false; }
 };
 
 }  // namespace rhz::tcp

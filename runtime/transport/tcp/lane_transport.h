@@ -37,6 +37,7 @@ class LaneTransport final : public Transport {
   Time tick(Time now) override;
   bool poll() override { return kinds_->poll(); }
   bool arm() override { return kinds_->arm(); }
+  bool polled() const override { return kinds_->polled(); }
   TransportCounters counters() const override;
 
  private:
