@@ -285,7 +285,7 @@ Result<Communicator::Handle> PeerDriver::submit(const OpSpec& spec, OpCompletion
       return void(handle = Status(Code::kState, "not a member yet: call rhz_comm_join first"));
     if (node_->communicator().queued() >= kMaxQueuedOps)
       return void(handle = Status(Code::kState, "too many ops are queued; wait for some of them"));
-    handle = node_->submit(loop_.now(), spec, completion);
+    handle = node_->submit(loop_.now(), kRootGroup, spec, completion);
     flush_control();
   });
   return handle;
@@ -294,7 +294,7 @@ Result<Communicator::Handle> PeerDriver::submit(const OpSpec& spec, OpCompletion
 void PeerDriver::cancel(Communicator::Handle handle) {
   progress_.with([&] {
     if (closed_) return;
-    node_->cancel(loop_.now(), handle);
+    node_->cancel(loop_.now(), kRootGroup, handle);
     flush_control();
   });
 }

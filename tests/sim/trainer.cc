@@ -152,7 +152,7 @@ void Trainer::submit_next() {
   op.submitted = true;
   oracles_.submitted(self_, op.key);
   const bool more = submitted_ < ops_.size();
-  op.handle = node_->submit(clock_(), spec, &op);
+  op.handle = node_->submit(clock_(), kRootGroup, spec, &op);
   if (more) submit_later();
 }
 
@@ -252,7 +252,7 @@ bool Trainer::cancel_something(uint64_t which) {
   if (ops_.empty()) return false;
   Op& op = *ops_[which % ops_.size()];
   if (!op.submitted || op.returned) return false;
-  node_->cancel(clock_(), op.handle);
+  node_->cancel(clock_(), kRootGroup, op.handle);
   return true;
 }
 
