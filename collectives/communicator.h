@@ -92,7 +92,8 @@ class Communicator final : private Outbox {
   // Nothing of the program's is open.
   bool idle() const { return ops_.size() + queue_.size() == (closing_ && !closed_ ? 1 : 0); }
   bool closing() const { return closing_; }
-  bool gone() const { return closed_ && ops_.empty(); }
+  // Closed by all, who know everything of it that they need.
+  bool gone() const { return closed_ && ops_.empty() && announce_at_ == kNever; }
   const View& view() const { return view_; }
   size_t queued() const { return queue_.size(); }  // submitted, not begun
   OpSeq next_seq() const { return next_seq_; }

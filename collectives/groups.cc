@@ -253,10 +253,10 @@ uint64_t Groups::ended_ops() const {
   return ended;
 }
 
-std::vector<GroupId> Groups::ids() const {
-  std::vector<GroupId> ids;
-  for (const auto& [id, group] : groups_) ids.push_back(id);
-  return ids;
+std::vector<std::pair<GroupId, const Communicator*>> Groups::all() const {
+  std::vector<std::pair<GroupId, const Communicator*>> all;
+  for (const auto& [id, group] : groups_) all.emplace_back(id, group.communicator.get());
+  return all;
 }
 
 }  // namespace rhz

@@ -50,7 +50,7 @@ class Groups {
   bool sealed() const { return sealed_; }
   bool idle() const;  // nothing of the program's is open in any group
   uint64_t ended_ops() const;
-  std::vector<GroupId> ids() const;
+  std::vector<std::pair<GroupId, const Communicator*>> all() const;
   // By rank, those included that are gone; empty: the root group.
   const std::vector<PeerId>& members(GroupId id) const { return groups_.at(id).members; }
 
