@@ -50,8 +50,12 @@ Communicator* Groups::find(GroupId id) {
 // ---- splitting
 
 bool Groups::has_room() const {
-  const auto open = std::count_if(splits_.begin(), splits_.end(), [](const auto& split) { return !split->returned; });
-  return groups_.size() - 1 + static_cast<size_t>(open) < kMaxSubgroups;
+  const auto coming = std::count_if(splits_.begin(), splits_.end(), [](const auto& split) { return !split->returned; });
+  const auto closing = std::count_if(groups_.begin(), groups_.end(), [](const auto& group) {
+    return group.second.communicator->closing();
+  });
+  const auto open = static_cast<std::ptrdiff_t>(groups_.size()) - 1 - closing + coming;
+  return open < kMaxSubgroups && closing < kMaxSubgroups;
 }
 
 void Groups::split(Time now, GroupId parent, const SplitChoice& choice, Duration timeout, SplitDone done) {

@@ -37,7 +37,7 @@ Result<std::vector<PeerId>> split_members(const std::vector<uint64_t>& table, co
     if ((what & kWants) == 0) continue;
     if ((what & kHasRoom) == 0)
       return Status(Code::kState, "slot " + std::to_string(at / kRowWords) + " has " + std::to_string(kMaxSubgroups) +
-                                      " sub-communicators open: close some of them, on all their ranks");
+                                      " sub-communicators open, or closed while others have not: close some, on all their ranks");
     if (!choice.none && static_cast<uint32_t>(what) == choice.colour)
       rows.push_back({{table[at], table[at + 1]}, static_cast<int32_t>(static_cast<uint32_t>(table[at + 3]))});
   }

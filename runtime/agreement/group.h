@@ -8,7 +8,8 @@
 
 namespace rhz {
 
-// Sub-communicators that a peer may have at once (B1).  Their reports have to fit into one message.
+// Sub-communicators that a peer may have open at once (B1), and as many more that it has closed and others have not.  Their reports have
+// to fit into one message.
 inline constexpr uint32_t kMaxSubgroups = 64;
 
 // Of the sub-communicator that this op of that group makes of those who gave this colour.  Of 64 bits that a hash has mixed: that
