@@ -9,16 +9,12 @@
 #include "runtime/base/canary.h"
 
 namespace rhz {
-namespace {
-constexpr uint32_t kStashed = 1;  // Landing::note: the op was not begun when the header came
-}
-
 using wire::FrameHeader;
 using wire::Kind;
 
-Communicator::Communicator(PeerId self, Transport& transport, BufferPool& pool,
+Communicator::Communicator(PeerId self, GroupId group, Transport& transport, BufferPool& pool,
                            CommunicatorLimits limits)
-    : self_(self), transport_(transport), pool_(pool), limits_(limits) {}
+    : self_(self), group_(group), transport_(transport), pool_(pool), limits_(limits) {}
 
 Communicator::~Communicator() = default;
 
@@ -31,7 +27,7 @@ Communicator::Handle Communicator::submit(Time now, const OpSpec& spec, OpComple
     completion->finalised(over_status_);
     return handle;
   }
-  queue_.push_back({handle, spec, completion, now});
+  queue_.push_back({handle, spec, completion, now, {}});
   begin_ready(now);
   return handle;
 }
@@ -41,10 +37,24 @@ void Communicator::cancel(Time now, Handle handle) {
                                             (rank_ == kNoRank ? std::string("?")
                                                               : std::to_string(view_.members[rank_.value].slot.value)));
   for (Submission& submission : queue_)
-    if (submission.handle == handle) submission.cancelled = true;
+    if (submission.handle == handle) submission.fail = status;
   for (auto& [seq, op] : ops_)
     if (op->handle == handle && !op->released && op->spec.kind != OpKind::kAdmit) fail(*op, status);
   (void)now;
+}
+
+// The last op of the group is one that all members submit when they close it.
+void Communicator::close(Time now) {
+  if (closing_ || over_) return;
+  closing_ = true;
+  Status closed(Code::kClosed, "slot " + std::to_string(view_.members[rank_.value].slot.value) + " closed the communicator");
+  closed.culprit = self_;
+  for (auto& [seq, op] : ops_) fail(*op, closed);
+  for (Submission& submission : queue_)
+    if (submission.fail.is_ok()) submission.fail = closed;
+  OpSpec last;
+  last.kind = OpKind::kClose;
+  submit(now, last, nullptr);
 }
 
 Communicator::Op* Communicator::find(OpSeq seq) {
@@ -114,7 +124,7 @@ void Communicator::begin(Time now, Submission&& submission) {
   const Status why_not = unfit(begun);
   if (why_not.is_ok() || decided) start(now, begun, decided ? &decision : nullptr);
   if (!why_not.is_ok()) fail(begun, why_not);
-  if (submission.cancelled) fail(begun, Status(Code::kCancelled, "cancelled before it was begun"));
+  if (!submission.fail.is_ok()) fail(begun, submission.fail);
   const OpSeq seq = begun.seq;
   replay_early(now, begun);
   pump(now);
@@ -145,15 +155,19 @@ Blocks Communicator::blocks_of(const OpSpec& spec, OpSeq seq) const {
   if (!has_layout(spec.kind)) return blocks;
   for (uint32_t r = 0; r < view_.size(); ++r)
     if (first_op_[r] <= seq) blocks.layout.push_back(view_.members[r].slot);
-  const auto at = std::lower_bound(blocks.layout.begin(), blocks.layout.end(), spec.root);
-  if (has_root(spec.kind) && (at == blocks.layout.end() || *at != spec.root)) blocks.layout.insert(at, spec.root);
+  if (!has_root(spec.kind) || std::find(blocks.layout.begin(), blocks.layout.end(), spec.root) != blocks.layout.end())
+    return blocks;
+  const auto at = std::find_if(blocks.layout.begin(), blocks.layout.end(), [&](Slot slot) { return slot > spec.root; });
+  blocks.layout.insert(at, spec.root);
   return blocks;
 }
 
 // Why the op cannot be carried out in this view (rule 8; docs/protocol.md, "Other collectives").
 Status Communicator::unfit(const Op& op) const {
   const OpKind kind = op.spec.kind;
-  if (view_.size() < config_.min_world && kind != OpKind::kProbe) return too_small(view_.size());
+  if (world_ < config_.min_world && !ignores_min_world(kind)) return too_small(world_);
+  if (!routed_)  // the coordinator learns of it by this
+    return Status(Code::kPeerLost, "two members of the group cannot reach each other, and no ring avoids that");
   const Blocks& blocks = op.executor->blocks();
   if (has_root(kind)) {
     const std::vector<Rank> ring = ring_of(op.seq);
@@ -264,6 +278,10 @@ Status Communicator::too_small(uint32_t world) const {
                                           std::to_string(config_.min_world));
 }
 
+bool Communicator::ignores_min_world(OpKind kind) {
+  return kind == OpKind::kProbe || kind == OpKind::kClose;
+}
+
 void Communicator::out_of_memory(OpSeq seq) {
   if (Op* op = find(seq)) fail(*op, Status(Code::kMemory, "no memory for a frame"));
 }
@@ -271,7 +289,7 @@ void Communicator::out_of_memory(OpSeq seq) {
 void Communicator::emit(OpSeq seq, Rank to, LaneClass lane, OutFrame frame) {
   RHZ_ASSERT("E", !sealed_);
   frame.header.epoch = epoch_;
-  frame.header.group = kRootGroup;
+  frame.header.group = group_;
   frame.header.op_seq = seq;
   if (frame.header.kind != Kind::kDone) frame.header.full_upto = full_upto_.value;
   if (Op* op = find(seq)) frame.header.signature = op->signature;
@@ -282,6 +300,13 @@ void Communicator::emit(OpSeq seq, Rank to, LaneClass lane, OutFrame frame) {
 bool Communicator::same_signature(Op& op, Rank from, uint64_t signature) {
   if (signature == op.signature) return true;
   const MemberInfo& other = view_.members[from.value];
+  if (closes(signature) || closes(op.signature)) {
+    const MemberInfo& who = closes(signature) ? other : view_.members[rank_.value];
+    Status closed(Code::kClosed, "slot " + std::to_string(who.slot.value) + " has closed the communicator");
+    closed.culprit = who.id;
+    fail(op, std::move(closed));
+    return false;
+  }
   const std::string theirs = describe_signature(signature), ours = describe_signature(op.signature);
   Status status(Code::kMismatch,
                 "slot " + std::to_string(other.slot.value) + " submitted " + theirs + "; slot " +
@@ -300,7 +325,7 @@ Landing Communicator::on_header(Rank from, const FrameHeader& header) {
     landing.verdict = Landing::Verdict::kHold;
     return landing;
   }
-  if (header.epoch < epoch_ || sealed_ || header.group != kRootGroup) return landing;
+  if (header.epoch < epoch_ || sealed_ || header.group != group_) return landing;
   const bool data = header.kind == Kind::kPartial || header.kind == Kind::kResult;
   if (!data) {
     if (header.length == 0) landing.verdict = Landing::Verdict::kInto;

@@ -1,5 +1,6 @@
 // A group's ops from submission to release, across views: numbers them, begins them, seals, installs, frees.
 // A step function but for two things it calls directly: the transport, and the completion given at submission.
+// Owned by Groups, which makes the transport quiet for all groups at once; ranks and views here are the group's own.
 // Progress thread only.
 #pragma once
 
@@ -30,6 +31,9 @@ struct CommunicatorNews {
   std::vector<OpSeq> withdrawn;    // released after all: their FAIL is not to be repeated
   std::vector<OpSeq> ended;        // ops that are over here
   OpSeq admit_begun = kNoOp;       // this member stands at its admit op
+  bool empty() const {
+    return failed.empty() && withdrawn.empty() && ended.empty() && admit_begun == kNoOp;
+  }
 };
 
 struct CommunicatorLimits {
@@ -40,11 +44,15 @@ struct CommunicatorLimits {
   Duration quiet = milliseconds(200);    // an op that is not full after so long tells its neighbours what it is (Q6)
 };
 
+// Landing::note: the op, or its group, was not there when the header came.
+inline constexpr uint32_t kStashed = 1;
+
 class Communicator final : private Outbox {
  public:
   using Handle = uint64_t;  // of a submission; never reused
 
-  Communicator(PeerId self, Transport& transport, BufferPool& pool, CommunicatorLimits limits = {});
+  Communicator(PeerId self, GroupId group, Transport& transport, BufferPool& pool,
+               CommunicatorLimits limits = {});
   ~Communicator() override;
 
   void set_config(const RunConfig& config) { config_ = config; }
@@ -53,10 +61,19 @@ class Communicator final : private Outbox {
 
   Handle submit(Time now, const OpSpec& spec, OpCompletion* completion);
   void cancel(Time now, Handle handle);
+  // The program is done with the group: what is open ends as kClosed on every member unless it is complete, and so does what others
+  // submit after it.  gone() once all have closed it.
+  void close(Time now);
 
-  // The view changes: docs/protocol.md, "A peer dies, or is suspected", steps 2 and 4.
-  SealReport seal(Time now, const View& next);
-  void install(Time now, const View& view, const Resolution& resolution);
+  // The view changes: docs/protocol.md, "A peer dies, or is suspected", steps 2 and 4.  First freeze(), then the transport's
+  // quiescence, then seal(): `next` is the run's view to come.
+  void freeze(Time now);
+  GroupReport seal(const View& next);
+  // `view`: of the group; `world`: members of the run.
+  void install(Time now, const View& view, const GroupResolution& resolution, uint32_t world);
+  // Of a group that is split off another: the members it had in that one's views since the op that split it began here, for values of
+  // that time may be in flight.
+  void remember(const Communicator& parent, const std::vector<PeerId>& members, Epoch since);
   // The admit op is over and nobody entered.
   void admit_nobody(Time now, OpSeq seq);
   // Every op ends with this status; nothing is begun any more.
@@ -67,11 +84,17 @@ class Communicator final : private Outbox {
 
   // Returns when it wants to be called next.
   Time tick(Time now);
+  bool has_news() const { return !news_.empty(); }
   CommunicatorNews take_news() { return std::exchange(news_, {}); }
 
   Epoch epoch() const { return epoch_; }
   bool sealed() const { return sealed_; }
-  bool idle() const { return ops_.empty() && queue_.empty(); }
+  // Nothing of the program's is open.
+  bool idle() const { return ops_.size() + queue_.size() == (closing_ && !closed_ ? 1 : 0); }
+  bool closing() const { return closing_; }
+  // Closed by all, who know everything of it that they need.
+  bool gone() const { return closed_ && ops_.empty() && announce_at_ == kNever; }
+  const View& view() const { return view_; }
   size_t queued() const { return queue_.size(); }  // submitted, not begun
   OpSeq next_seq() const { return next_seq_; }
   uint64_t ended_ops() const { return ended_count_; }
@@ -107,7 +130,7 @@ class Communicator final : private Outbox {
     OpSpec spec;
     OpCompletion* completion;
     Time submitted;
-    bool cancelled = false;
+    Status fail;  // raised before it was begun
   };
   struct Stashed {  // an eager frame of an op that was not begun here
     Rank from;
@@ -127,6 +150,7 @@ class Communicator final : private Outbox {
   bool make_executor(Op& op);
   Blocks blocks_of(const OpSpec& spec, OpSeq seq) const;
   Status unfit(const Op& op) const;
+  bool is_closed_by_all() const;
   void start(Time now, Op& op, const OpDecision* decision);
   void grant(const Op& op, const std::vector<Rank>& ranks);
   void replay_early(Time now, Op& op);
@@ -159,14 +183,15 @@ class Communicator final : private Outbox {
   Slot slot_of(PeerId peer) const;
 
   // communicator_rebuild.cc
-  void freeze(Time now);
   void fail_for(const View& next);
   Status too_small(uint32_t world) const;
+  static bool ignores_min_world(OpKind kind);
   void install_group(Time now, const GroupResolution& group);
   void apply(Time now, const OpDecision& decision);
   void forget_epoch();
 
   const PeerId self_;
+  const GroupId group_;
   Transport& transport_;
   BufferPool& pool_;
   const CommunicatorLimits limits_;
@@ -174,7 +199,8 @@ class Communicator final : private Outbox {
   uint32_t waiting_ = 0;
   CommunicatorNews news_;
 
-  View view_;
+  View view_;           // of the group
+  uint32_t world_ = 0;  // members of the run
   Epoch epoch_;         // installed
   bool sealed_ = true;  // nothing moves before the first install
   bool over_ = false;
@@ -182,6 +208,7 @@ class Communicator final : private Outbox {
   Rank rank_ = kNoRank;
   std::vector<Rank> ring_;
   bool relayed_ = false;       // DONE goes round the ring, not to everybody
+  bool routed_ = true;         // the ring avoids what is broken
   std::vector<OpSeq> first_op_;  // by rank
   std::map<Epoch, Past> past_;
 
@@ -193,6 +220,7 @@ class Communicator final : private Outbox {
   std::set<OpSeq> ended_beyond_;
   uint64_t ended_count_ = 0;
   bool busy_ = false;  // in begin_ready or an install: the queue is looked at when that is over
+  bool closing_ = false, closed_ = false;  // here; by everybody
   bool probe_open_ = false;
   uint32_t probe_value_ = 0, probe_result_ = 0;
   OpSeq admit_open_ = kNoOp;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "collectives/communicator.h"
+#include "runtime/agreement/resolve.h"
 #include "runtime/base/assert.h"
 #include "runtime/base/canary.h"
 
@@ -14,7 +15,7 @@ constexpr size_t kMaxPast = 1024;
 void Communicator::fail_for(const View& next) {
   for (auto& [seq, op] : ops_) {
     if (op->released || !op->executor) continue;
-    if (next.size() < config_.min_world && op->spec.kind != OpKind::kProbe)
+    if (next.size() < config_.min_world && !ignores_min_world(op->spec.kind))
       fail(*op, too_small(next.size()));  // rule 8
     if (op->spec.rebuild != RebuildMode::kFail) continue;
     for (Rank r : ring_of(seq)) {
@@ -31,9 +32,6 @@ void Communicator::fail_for(const View& next) {
 void Communicator::freeze(Time now) {
   if (sealed_) return;
   sealed_ = true;
-  // W8: no byte of a caller's buffer is read or written from here on.
-  const bool quiet = canary(Rule::kJ) || transport_.quiesce();
-  RHZ_ASSERT("J", quiet);
   for (auto& [seq, op] : ops_) {
     op->frozen_at = now;
     if (!op->executor) continue;
@@ -42,11 +40,20 @@ void Communicator::freeze(Time now) {
   }
 }
 
-SealReport Communicator::seal(Time now, const View& next) {
-  if (!canary(Rule::kE)) freeze(now);
+// The wave of its last op says so; what that op proves does not end with the epoch.
+bool Communicator::is_closed_by_all() const {
+  return closed_ || std::any_of(ops_.begin(), ops_.end(), [](const auto& op) {
+           return op.second->spec.kind == OpKind::kClose && op.second->full;
+         });
+}
+
+GroupReport Communicator::seal(const View& next) {
   fail_for(next);
-  SealReport report{next.epoch, {}};
-  GroupReport group{kRootGroup, canary(Rule::kI) ? OpSeq(0) : ended_upto_, next_seq_, {}};
+  GroupReport group;
+  group.group = group_;
+  group.ended_upto = canary(Rule::kI) ? OpSeq(0) : ended_upto_;
+  group.begun_upto = next_seq_;
+  group.closed = is_closed_by_all();
   for (OpSeq seq : ended_beyond_) {
     OpReport r;
     r.seq = seq;
@@ -71,8 +78,7 @@ SealReport Communicator::seal(Time now, const View& next) {
   }
   std::sort(group.open.begin(), group.open.end(),
             [](const OpReport& a, const OpReport& b) { return a.seq < b.seq; });
-  report.groups.push_back(std::move(group));
-  return report;
+  return group;
 }
 
 void Communicator::forget_epoch() {
@@ -82,21 +88,36 @@ void Communicator::forget_epoch() {
   wave_.reset(view_.size());
 }
 
-void Communicator::install(Time now, const View& view, const Resolution& resolution) {
-  if (canary(Rule::kE)) freeze(now);
-  RHZ_ASSERT("V1", view.epoch > epoch_ && view.epoch == resolution.epoch);
+void Communicator::remember(const Communicator& parent, const std::vector<PeerId>& members, Epoch since) {
+  for (auto at = parent.past_.lower_bound(since); at != parent.past_.end(); ++at) {
+    const std::vector<PeerId>& ids = at->second.ids;
+    Past& past = past_[at->first];
+    for (PeerId member : members) {
+      const auto found = std::find(ids.begin(), ids.end(), member);
+      if (found == ids.end()) continue;
+      past.ids.push_back(member);
+      past.slots.push_back(at->second.slots[static_cast<size_t>(found - ids.begin())]);
+      past.first_op.push_back(OpSeq(0));
+    }
+  }
+}
+
+void Communicator::install(Time now, const View& view, const GroupResolution& group,
+                           uint32_t world) {
+  RHZ_ASSERT("V1", view.epoch > epoch_ && group.group == group_);
   const bool newborn = epoch_ == Epoch(0);
   admit_joined_ = 0;
   for (const MemberInfo& member : view.members) admit_joined_ += !newborn && !view_.contains(member.id);
   view_ = view;
+  world_ = world;
   epoch_ = view.epoch;
   rank_ = view.rank_of(self_);
   RHZ_ASSERT("V1", rank_ != kNoRank);
-  const GroupResolution& group = resolution.groups.front();
-  ring_ = group.ring;
+  routed_ = !group.ring.empty();
+  ring_ = routed_ ? group.ring : make_ring(view_.size(), {});
   relayed_ = group.relayed;
   first_op_ = group.first_op;
-  Past& past = past_[epoch_];
+  Past& past = past_[epoch_] = {};
   for (const MemberInfo& member : view.members) {
     past.ids.push_back(member.id);
     past.slots.push_back(member.slot);
@@ -106,7 +127,6 @@ void Communicator::install(Time now, const View& view, const Resolution& resolut
   if (newborn) next_seq_ = ended_upto_ = full_upto_ = first_op_[rank_.value];
   forget_epoch();
   sealed_ = false;
-  transport_.resume();
   install_group(now, group);
 }
 
@@ -184,14 +204,13 @@ void Communicator::end_all(Time now, const Status& status) {
   over_ = true;
   over_status_ = status;
   sealed_ = true;
-  const bool quiet = canary(Rule::kJ) || transport_.quiesce();
-  RHZ_ASSERT("J", quiet);
   while (!ops_.empty()) end(now, *ops_.begin()->second, status);
   while (!queue_.empty()) {
     Submission next = std::move(queue_.front());
     queue_.pop_front();
     OpOutcome outcome;
     outcome.status = status;
+    if (!next.completion) continue;
     next.completion->released(outcome);
     next.completion->finalised(status);
   }

@@ -136,13 +136,14 @@ void Communicator::release(Time now, Op& op) {
   op.outcome.redone_bytes = op.executor->redone_bytes();
   op.outcome.contributors = contributors(op);
   if (op.spec.kind == OpKind::kProbe) return probe_over(now, op);
-  op.completion->released(op.outcome);
+  if (op.completion) op.completion->released(op.outcome);
 }
 
 // The wave is known, or the resolution says FINAL: nobody needs this op any more.
 void Communicator::free(Time now, Op& op) {
   if (!op.released) release(now, op);
   if (op.completion) op.completion->finalised(Status::ok());
+  closed_ |= op.spec.kind == OpKind::kClose;
   erase(op.seq);
 }
 
@@ -167,6 +168,8 @@ void Communicator::end(Time now, Op& op, const Status& status) {
     if (op.completion) op.completion->released(op.outcome);
   }
   if (op.completion) op.completion->finalised(status);
+  // Others had something else in mind; what they submit next meets it again.
+  if (op.spec.kind == OpKind::kClose && !over_) queue_.push_front({next_handle_++, op.spec, nullptr, now, {}});
   erase(op.seq);
   if (!over_) begin_ready(now);
 }
@@ -175,7 +178,7 @@ void Communicator::end(Time now, Op& op, const Status& status) {
 void Communicator::probe_over(Time now, Op& op) {
   probe_open_ = false;
   if (probe_result_ == 0) return op.completion->released(op.outcome);
-  Submission admit{op.handle, op.spec, op.completion, op.submitted};
+  Submission admit{op.handle, op.spec, op.completion, op.submitted, {}};
   admit.spec.kind = OpKind::kAdmit;
   op.completion = nullptr;  // the admit op's now
   queue_.push_front(std::move(admit));
@@ -192,7 +195,7 @@ void Communicator::mark_ended(OpSeq seq) {
 }
 
 void Communicator::erase(OpSeq seq) {
-  transport_.release_op(kRootGroup, seq);
+  transport_.release_op(group_, seq);
   mark_ended(seq);
   news_.ended.push_back(seq);
   if (news_.admit_begun == seq) news_.admit_begun = kNoOp;
@@ -220,6 +223,7 @@ std::vector<ContributorRun> Communicator::contributors(const Op& op) const {
       for (size_t i = 0; i < at->second.slots.size() && !op.executor->empty(held.first); ++i)
         if (at->second.first_op[i] <= op.seq && sources.has(at->second.slots[i]))
           run.slots.push_back(at->second.slots[i]);
+      std::sort(run.slots.begin(), run.slots.end());  // ranks of a group may have another order
     }
     runs.push_back(std::move(run));
   }

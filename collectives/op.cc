@@ -22,10 +22,12 @@ uint64_t signature_of(const OpSpec& spec, const Blocks& blocks) {
          uint64_t{static_cast<uint8_t>(spec.algorithm)} << kCountBits | (what & kCountMask);
 }
 
+bool closes(uint64_t signature) { return signature >> 60 == static_cast<uint64_t>(OpKind::kClose); }
+
 std::string describe_signature(uint64_t signature) {
   static constexpr const char* kKinds[] = {"?",         "all-reduce", "barrier",        "admit",  "admit",
                                            "verify",    "broadcast",  "reduce",         "all-gather",
-                                           "reduce-scatter", "gather", "scatter",       "all-to-all"};
+                                           "reduce-scatter", "gather", "scatter",       "all-to-all", "split", "close"};
   static constexpr const char* kModes[] = {"?", "strict", "keep", "fail"};
   const auto number = signature >> 60;
   if (number >= std::size(kKinds)) return "unknown op";

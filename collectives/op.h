@@ -37,6 +37,7 @@ inline constexpr uint64_t kMaxCount = uint64_t{1} << 40;
 // of kinds with a root or a layout, a hash of these and the count in its place.
 uint64_t signature_of(const OpSpec& spec, const Blocks& blocks);
 std::string describe_signature(uint64_t signature);
+bool closes(uint64_t signature);  // of an op by which a group is closed
 
 struct ContributorRun {  // of chunks [first, first + count); no slots: zeros, because their source is gone
   uint32_t first = 0, count = 0;

@@ -10,6 +10,7 @@ using rhz::Code;
 using rhz::OpKind;
 using rhz::OpSpec;
 using rhz::Status;
+using rhz::api::find_root;
 using rhz::api::guard;
 using rhz::reduce::Dtype;
 using rhz::reduce::RedOp;
@@ -18,12 +19,13 @@ using rhz::reduce::RedOp;
 constexpr uint32_t kMostRanks = 1u << 12;
 constexpr uint32_t kMostSlots = 1u << 20;
 
-Status submit(std::shared_ptr<rhz::PeerDriver> driver, OpSpec spec, rhz_op** out_op) {
+Status submit(const rhz::api::Comm& comm, OpSpec spec, rhz_op** out_op) {
+  const auto& driver = comm.driver;
   if (!out_op) return Status(Code::kArgument, "out_op is NULL");
   *out_op = nullptr;
   if (spec.timeout == rhz::Duration::zero()) spec.timeout = driver->op_timeout();
   if (spec.kind == OpKind::kAllReduce) spec.algorithm = driver->algorithm();
-  auto* op = new rhz_op(driver);
+  auto* op = new rhz_op(driver, comm.group);
   if (spec.kind == OpKind::kVerify) {
     const rhz::Digest digest = driver->digest();
     std::memcpy(op->verify_send.data(), digest.data(), digest.size());
@@ -129,8 +131,8 @@ Status check_sides(OpSpec& spec, bool is_root) {
 rhz_status submit_collective(OpKind kind, rhz_comm* comm, const rhz_collective_params* params,
                              rhz_op** out_op) {
   return guard([&]() -> Status {
-    auto driver = rhz::api::find_comm(comm);
-    if (!driver) return driver.status();
+    const auto group = rhz::api::find_group(comm);
+    if (!group) return group.status();
     rhz_collective_params p{};
     if (Status s = rhz::api::read_struct(params, "rhz_collective_params", p); !s) return s;
     OpSpec spec;
@@ -150,18 +152,18 @@ rhz_status submit_collective(OpKind kind, rhz_comm* comm, const rhz_collective_p
       if (p.root_slot >= kMostSlots)
         return Status(Code::kArgument, "root_slot " + std::to_string(p.root_slot) + " is no slot");
       spec.root = rhz::Slot(p.root_slot);
-      is_root = driver.value()->slot() == spec.root;
+      is_root = group.value().driver->slot() == spec.root;
     }
     if (Status s = check_sides(spec, is_root); !s) return s;
-    return submit(std::move(driver).value(), spec, out_op);
+    return submit(group.value(), spec, out_op);
   });
 }
 
 rhz_status submit_plain(rhz_comm* comm, const OpSpec& spec, rhz_op** out_op) {
   return guard([&]() -> Status {
-    auto driver = rhz::api::find_comm(comm);
-    if (!driver) return driver.status();
-    return submit(std::move(driver).value(), spec, out_op);
+    const auto group = rhz::api::find_group(comm);
+    if (!group) return group.status();
+    return submit(group.value(), spec, out_op);
   });
 }
 
@@ -172,13 +174,13 @@ extern "C" {
 RHZ_API rhz_status rhz_allreduce(rhz_comm* comm, const rhz_allreduce_params* params,
                                  rhz_op** out_op) {
   return guard([&]() -> Status {
-    auto driver = rhz::api::find_comm(comm);
-    if (!driver) return driver.status();
+    const auto group = rhz::api::find_group(comm);
+    if (!group) return group.status();
     rhz_allreduce_params known{};
     if (Status s = rhz::api::read_struct(params, "rhz_allreduce_params", known); !s) return s;
     OpSpec spec;
     if (Status s = to_allreduce(known, spec); !s) return s;
-    return submit(std::move(driver).value(), spec, out_op);
+    return submit(group.value(), spec, out_op);
   });
 }
 
@@ -218,6 +220,8 @@ RHZ_API rhz_status rhz_barrier(rhz_comm* comm, rhz_op** out_op) {
 }
 
 RHZ_API rhz_status rhz_admit(rhz_comm* comm, rhz_op** out_op) {
+  if (auto root = find_root(comm, "peers enter the run, by the communicator that joined it"); !root)
+    return rhz::api::report(root.status());
   OpSpec spec;
   spec.kind = OpKind::kProbe;
   spec.dtype = Dtype::u32;

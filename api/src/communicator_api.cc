@@ -80,14 +80,14 @@ RHZ_API rhz_status rhz_comm_create(const rhz_comm_params* params, rhz_comm** out
     if (Status s = peer_options(known, options); !s) return s;
     auto driver = rhz::PeerDriver::create(options);
     if (!driver) return driver.status();
-    *out_comm = rhz::api::add_comm(std::move(driver).value());
+    *out_comm = rhz::api::add_comm({std::move(driver).value()});
     return Status::ok();
   });
 }
 
 RHZ_API rhz_status rhz_comm_join(rhz_comm* comm, uint32_t timeout_ms) {
   return guard([&]() -> Status {
-    auto driver = rhz::api::find_comm(comm);
+    auto driver = rhz::api::find_root(comm, "it is part of a run already");
     if (!driver) return driver.status();
     return driver.value()->join(rhz::milliseconds(timeout_ms));
   });
@@ -95,7 +95,7 @@ RHZ_API rhz_status rhz_comm_join(rhz_comm* comm, uint32_t timeout_ms) {
 
 RHZ_API rhz_status rhz_comm_leave(rhz_comm* comm, uint32_t timeout_ms) {
   return guard([&]() -> Status {
-    auto driver = rhz::api::find_comm(comm);
+    auto driver = rhz::api::find_root(comm, "it is closed; a run is left by the communicator that joined it");
     if (!driver) return driver.status();
     const auto membership = driver.value()->membership();
     if (!membership.ended.is_ok()) return membership.ended;
@@ -106,16 +106,18 @@ RHZ_API rhz_status rhz_comm_leave(rhz_comm* comm, uint32_t timeout_ms) {
 
 RHZ_API void rhz_comm_close(rhz_comm* comm) {
   (void)guard([&]() -> Status {
-    if (auto driver = rhz::api::remove_comm(comm)) driver->close();
+    const rhz::api::Comm closed = rhz::api::remove_comm(comm);
+    if (closed.driver && closed.is_root()) closed.driver->close();
+    else if (closed.driver) closed.driver->close_group(closed.group);
     return Status::ok();
   });
 }
 
 RHZ_API rhz_status rhz_comm_view(rhz_comm* comm, rhz_view* out_view) {
   return guard([&]() -> Status {
-    auto driver = rhz::api::find_comm(comm);
-    if (!driver) return driver.status();
-    const auto m = driver.value()->membership();
+    const auto group = rhz::api::find_group(comm);
+    if (!group) return group.status();
+    const auto m = group.value().driver->membership(group.value().group);
     if (!m.ended.is_ok()) return m.ended;
     if (!m.joined) return Status(Code::kState, "not a member yet: call rhz_comm_join");
     rhz_view view{};

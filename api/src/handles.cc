@@ -7,19 +7,19 @@
 namespace rhz::api {
 namespace {
 std::shared_mutex mutex;
-std::unordered_map<const rhz_comm*, std::shared_ptr<PeerDriver>> comms;
+std::unordered_map<const rhz_comm*, Comm> comms;
 uintptr_t next_handle = 0x1000;  // never reused, never dereferenced
 }  // namespace
 
-rhz_comm* add_comm(std::shared_ptr<PeerDriver> driver) {
+rhz_comm* add_comm(Comm comm) {
   std::unique_lock lock(mutex);
   next_handle += 16;
   auto* handle = reinterpret_cast<rhz_comm*>(next_handle);
-  comms[handle] = std::move(driver);
+  comms[handle] = std::move(comm);
   return handle;
 }
 
-Result<std::shared_ptr<PeerDriver>> find_comm(const rhz_comm* comm) {
+Result<Comm> find_group(const rhz_comm* comm) {
   if (!comm) return Status(Code::kArgument, "the communicator is NULL");
   std::shared_lock lock(mutex);
   const auto at = comms.find(comm);
@@ -28,13 +28,26 @@ Result<std::shared_ptr<PeerDriver>> find_comm(const rhz_comm* comm) {
   return at->second;
 }
 
-std::shared_ptr<PeerDriver> remove_comm(rhz_comm* comm) {
+Result<std::shared_ptr<PeerDriver>> find_comm(const rhz_comm* comm) {
+  auto found = find_group(comm);
+  if (!found) return found.status();
+  return std::move(found).value().driver;
+}
+
+Result<std::shared_ptr<PeerDriver>> find_root(const rhz_comm* comm, const char* instead) {
+  auto found = find_group(comm);
+  if (!found) return found.status();
+  if (!found.value().is_root()) return Status(Code::kState, std::string("this is a sub-communicator: ") + instead);
+  return std::move(found).value().driver;
+}
+
+Comm remove_comm(rhz_comm* comm) {
   std::unique_lock lock(mutex);
   const auto at = comms.find(comm);
-  if (at == comms.end()) return nullptr;
-  auto driver = std::move(at->second);
+  if (at == comms.end()) return {};
+  Comm removed = std::move(at->second);
   comms.erase(at);
-  return driver;
+  return removed;
 }
 
 }  // namespace rhz::api

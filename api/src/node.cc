@@ -22,7 +22,7 @@ Node::Node(NodeOptions options, std::function<Time()> clock, Transport& transpor
       pool_(pool),
       state_(state),
       member_(options.run_id, options.self, options.timing),
-      comm_(options.self.id, transport, pool, options.limits),
+      groups_(options.self.id, transport, pool, options.limits),
       donor_(pool),
       puller_(state) {
   transport_.set_events(this);
@@ -47,14 +47,24 @@ void Node::control(Time now, const ControlMessage& message) {
   settle(now);
 }
 
-Communicator::Handle Node::submit(Time now, const OpSpec& spec, OpCompletion* completion) {
-  const auto handle = comm_.submit(now, spec, completion);
+Communicator::Handle Node::submit(Time now, GroupId group, const OpSpec& spec, OpCompletion* completion) {
+  const auto handle = groups_.find(group)->submit(now, spec, completion);
   settle(now);
   return handle;
 }
 
-void Node::cancel(Time now, Communicator::Handle handle) {
-  comm_.cancel(now, handle);
+void Node::cancel(Time now, GroupId group, Communicator::Handle handle) {
+  if (Communicator* communicator = groups_.find(group)) communicator->cancel(now, handle);
+  settle(now);
+}
+
+void Node::split(Time now, GroupId parent, const SplitChoice& choice, Duration timeout, Groups::SplitDone done) {
+  groups_.split(now, parent, choice, timeout, std::move(done));
+  settle(now);
+}
+
+void Node::close_group(Time now, GroupId group) {
+  if (Communicator* communicator = groups_.find(group)) communicator->close(now);
   settle(now);
 }
 
@@ -93,29 +103,33 @@ void Node::settle(Time now) {
 
 // What the ops tell membership.  False: nothing.
 bool Node::heed_news(Time now) {
-  CommunicatorNews news = comm_.take_news();
-  for (auto& failed : news.failed) member_.fail(now, kRootGroup, failed.seq, failed.status);
-  for (OpSeq seq : news.withdrawn) member_.op_ended(kRootGroup, seq);
-  for (OpSeq seq : news.ended) {
-    member_.op_ended(kRootGroup, seq);
-    if (seq != admit_op_) continue;
-    admit_op_ = kNoOp;
-    builder_.reset();
-    donor_.close();
-  }
-  if (news.admit_begun != kNoOp) {
+  const std::vector<Groups::News> all = groups_.take_news();
+  for (const auto& [group, news] : all) {
+    for (const auto& failed : news.failed) member_.fail(now, group, failed.seq, failed.status);
+    for (OpSeq seq : news.withdrawn) member_.op_ended(group, seq);
+    for (OpSeq seq : news.ended) {
+      member_.op_ended(group, seq);
+      if (seq == admit_op_ && group == kRootGroup) leave_admit();
+    }
+    if (news.admit_begun == kNoOp) continue;
     admit_op_ = news.admit_begun;
     stand_at_admit(now);
   }
-  return !news.failed.empty() || !news.ended.empty() || news.admit_begun != kNoOp;
+  return !all.empty();
+}
+
+void Node::leave_admit() {
+  admit_op_ = kNoOp;
+  builder_.reset();
+  donor_.close();
 }
 
 void Node::act(Time now, MemberAction&& action) {
   if (auto* a = std::get_if<MemberSend>(&action)) {
     control_out_.push_back(std::move(a->message));
   } else if (auto* a = std::get_if<SealAction>(&action)) {
-    comm_.set_config(member_.config());
-    SealReport report = comm_.seal(now, a->view);
+    groups_.set_config(member_.config());
+    SealReport report = groups_.seal(now, a->view);
     // What the seal itself failed is in the report; membership has to know before the answer comes.
     heed_news(now);
     member_.sealed(now, std::move(report));
@@ -124,11 +138,11 @@ void Node::act(Time now, MemberAction&& action) {
   } else if (auto* a = std::get_if<AdmitAction>(&action)) {
     guests_ = a->record.joiners;
     name_peers();
-    if (guests_.empty()) comm_.admit_nobody(now, a->record.op);
+    if (guests_.empty()) groups_.root().admit_nobody(now, a->record.op);
   } else if (auto* a = std::get_if<SyncAction>(&action)) {
     begin_sync(now, *a);
   } else if (auto* a = std::get_if<PendingAction>(&action)) {
-    comm_.set_waiting(a->waiting);
+    groups_.root().set_waiting(a->waiting);
   } else if (auto* a = std::get_if<EndAction>(&action)) {
     end(now, a->status);
   }
@@ -152,8 +166,8 @@ void Node::install(Time now, const View& view, const Resolution& resolution) {
   detector_.set_suspicion(milliseconds(member_.config().suspicion_ms));
   detector_.watch(now, neighbours_);
   doubted_.clear();  // the transport names its peers anew
-  comm_.set_config(member_.config());
-  comm_.install(now, view, resolution);
+  groups_.set_config(member_.config());
+  groups_.install(now, view, resolution);
 }
 
 void Node::name_peers() {
@@ -204,13 +218,13 @@ void Node::end(Time now, const Status& status) {
   end_status_ = status;
   builder_.reset();
   puller_.cancel();
-  comm_.end_all(now, status);
+  groups_.end_all(now, status);
   donor_.close();
 }
 
 Time Node::tick(Time now) {
   if (ended_) return kNever;
-  Time next = std::min(member_.tick(now), comm_.tick(now));
+  Time next = std::min(member_.tick(now), groups_.tick(now));
   if (builder_) {
     if (builder_->advance(kDigestStepBytes)) {
       recovery::Manifest manifest = builder_->take();
@@ -229,7 +243,7 @@ Time Node::tick(Time now) {
   }
   for (const auto& silent : detector_.tick(now)) {
     // While sealed, frames of a newer epoch hold their lanes, heartbeats behind them: silence means nothing then.
-    if (joined_ && !comm_.sealed())
+    if (joined_ && !groups_.sealed())
       member_.suspect(now, silent.peer, static_cast<uint8_t>(Evidence::kSilence), false);
   }
   if (!doubted_.empty() && !detector_.self_doubt(now)) {
@@ -249,7 +263,7 @@ void Node::heartbeat(Time now) {
     transport_.send(neighbour, LaneClass::kExpress, std::move(beat));
   }
   const TransportCounters counters = transport_.counters();
-  member_.beat(now, {comm_.epoch(), comm_.ended_ops(), counters.sent_bytes,
+  member_.beat(now, {groups_.epoch(), groups_.ended_ops(), counters.sent_bytes,
                      counters.received_bytes, metrics_});
 }
 
@@ -275,13 +289,11 @@ Landing Node::on_header(PeerId from, const FrameHeader& header) {
       break;
   }
   // A newer epoch may name peers that this one does not know yet.
-  if (header.epoch > comm_.epoch()) {
+  if (header.epoch > groups_.epoch()) {
     if (!canary(Rule::kA)) landing.verdict = Landing::Verdict::kHold;
     return landing;
   }
-  const Rank rank = installed_.rank_of(from);
-  if (rank == kNoRank) return landing;
-  landing = comm_.on_header(rank, header);
+  landing = groups_.on_header(from, header);
   if (!settling_) settle(clock_());
   return landing;
 }
@@ -292,9 +304,8 @@ void Node::on_frame(PeerId from, const FrameHeader& header, Landing&& landing) {
   if (header.kind == Kind::kStatePull || header.kind == Kind::kStateData) {
     on_state_frame(now, from, header, std::move(landing));
   } else {
-    const Rank rank = installed_.rank_of(from);
-    RHZ_ASSERT("D1", rank != kNoRank && header.epoch == comm_.epoch());
-    comm_.on_frame(now, rank, header, std::move(landing));
+    RHZ_ASSERT("D1", installed_.contains(from) && header.epoch == groups_.epoch());
+    groups_.on_frame(now, from, header, std::move(landing));
   }
   settle(now);
 }

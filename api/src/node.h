@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "collectives/communicator.h"
+#include "collectives/groups.h"
 #include "recovery/state/manifest.h"
 #include "recovery/state/state.h"
 #include "recovery/sync/donor.h"
@@ -41,8 +41,11 @@ class Node final : public TransportEvents {
   std::vector<ControlMessage> take_control() { return std::exchange(control_out_, {}); }
 
   // The program.
-  Communicator::Handle submit(Time now, const OpSpec& spec, OpCompletion* completion);
-  void cancel(Time now, Communicator::Handle handle);
+  Communicator::Handle submit(Time now, GroupId group, const OpSpec& spec, OpCompletion* completion);
+  void cancel(Time now, GroupId group, Communicator::Handle handle);
+  // As in Groups; of a group that is there.
+  void split(Time now, GroupId parent, const SplitChoice& choice, Duration timeout, Groups::SplitDone done);
+  void close_group(Time now, GroupId group);
   // False when there are too many names already.
   bool publish(const std::string& name, double value);
   void leave(Time now);
@@ -55,10 +58,12 @@ class Node final : public TransportEvents {
   bool ended() const { return ended_; }
   const Status& end_status() const { return end_status_; }
   bool synced() const { return synced_; }  // entered a run that had begun
-  bool idle() const { return comm_.idle(); }
+  bool idle() const { return groups_.idle(); }
   const View& view() const { return installed_; }
   const Member& member() const { return member_; }
-  const Communicator& communicator() const { return comm_; }
+  const Communicator& communicator() const { return groups_.root(); }
+  Groups& groups() { return groups_; }
+  const Groups& groups() const { return groups_; }
 
   Landing on_header(PeerId from, const wire::FrameHeader& header) override;
   void on_frame(PeerId from, const wire::FrameHeader& header, Landing&& landing) override;
@@ -72,6 +77,7 @@ class Node final : public TransportEvents {
   void act(Time now, MemberAction&& action);
   void install(Time now, const View& view, const Resolution& resolution);
   void stand_at_admit(Time now);
+  void leave_admit();
   void begin_sync(Time now, const SyncAction& action);
   void sync_actions(Time now, recovery::SyncActions&& actions);
   void end(Time now, const Status& status);
@@ -85,7 +91,7 @@ class Node final : public TransportEvents {
   BufferPool& pool_;
   recovery::State& state_;
   Member member_;
-  Communicator comm_;
+  Groups groups_;
   FailureDetector detector_;
   recovery::Donor donor_;
   recovery::Puller puller_;

@@ -9,7 +9,7 @@
 rhz::Status rhz_op::submit(const rhz::OpSpec& spec) {
   kind_ = spec.kind;
   count_ = spec.count;
-  const auto handle = driver_->submit(spec, this);
+  const auto handle = driver_->submit(group_, spec, this);
   if (handle) handle_ = handle.value();
   return handle.status();
 }
@@ -24,7 +24,7 @@ rhz::Status rhz_op::status() const {
 }
 
 void rhz_op::cancel() {
-  if (!is_released()) driver_->cancel(handle_);
+  if (!is_released()) driver_->cancel(group_, handle_);
 }
 
 void rhz_op::released(const rhz::OpOutcome& outcome) {

@@ -12,7 +12,8 @@
 
 struct rhz_op final : rhz::OpCompletion {
  public:
-  explicit rhz_op(std::shared_ptr<rhz::PeerDriver> driver) : driver_(std::move(driver)) {}
+  rhz_op(std::shared_ptr<rhz::PeerDriver> driver, rhz::GroupId group)
+      : driver_(std::move(driver)), group_(group) {}
 
   // Submits; the runtime keeps a reference until the op is final.  On an error it took none, and the caller deletes by discard().
   [[nodiscard]] rhz::Status submit(const rhz::OpSpec& spec);
@@ -39,6 +40,7 @@ struct rhz_op final : rhz::OpCompletion {
   ~rhz_op() override;
 
   std::shared_ptr<rhz::PeerDriver> driver_;
+  const rhz::GroupId group_;
   rhz::Communicator::Handle handle_ = 0;
   rhz::OpKind kind_ = rhz::OpKind::kAllReduce;
   uint64_t count_ = 0;  // elements

@@ -290,27 +290,66 @@ void PeerDriver::close() {
   progress_.stop();
 }
 
-Result<Communicator::Handle> PeerDriver::submit(const OpSpec& spec, OpCompletion* completion) {
+// As the loop's owner.
+Status PeerDriver::may_submit(GroupId group) {
+  if (closed_) return kClosedStatus;
+  if (node_->ended()) return node_->end_status();
+  if (!node_->joined()) return Status(Code::kState, "not a member yet: call rhz_comm_join first");
+  if (leaving_) return Status(Code::kState, "the run is being left: no op is taken any more");
+  const Communicator* communicator = node_->groups().find(group);
+  if (!communicator || communicator->closing()) return Status(Code::kState, "this communicator was closed");
+  if (communicator->queued() >= kMaxQueuedOps)
+    return Status(Code::kState, "too many ops are queued; wait for some of them");
+  return Status::ok();
+}
+
+Result<Communicator::Handle> PeerDriver::submit(GroupId group, const OpSpec& spec, OpCompletion* completion) {
   Result<Communicator::Handle> handle = Communicator::Handle{0};
   progress_.with([&] {
-    if (closed_) return void(handle = kClosedStatus);
-    if (node_->ended()) return void(handle = node_->end_status());
-    if (!node_->joined())
-      return void(handle = Status(Code::kState, "not a member yet: call rhz_comm_join first"));
-    if (leaving_)
-      return void(handle = Status(Code::kState, "the run is being left: no op is taken any more"));
-    if (node_->communicator().queued() >= kMaxQueuedOps)
-      return void(handle = Status(Code::kState, "too many ops are queued; wait for some of them"));
-    handle = node_->submit(loop_.now(), spec, completion);
+    if (Status no = may_submit(group); !no) return void(handle = no);
+    handle = node_->submit(loop_.now(), group, spec, completion);
     flush_control();
   });
   return handle;
 }
 
-void PeerDriver::cancel(Communicator::Handle handle) {
+void PeerDriver::cancel(GroupId group, Communicator::Handle handle) {
   progress_.with([&] {
     if (closed_) return;
-    node_->cancel(loop_.now(), handle);
+    node_->cancel(loop_.now(), group, handle);
+    flush_control();
+  });
+}
+
+Result<GroupId> PeerDriver::split(GroupId parent, const SplitChoice& choice, Duration timeout) {
+  struct Outcome {
+    std::atomic<bool> over{false};
+    Status status;
+    GroupId group;
+  };
+  auto outcome = std::make_shared<Outcome>();
+  Status may;
+  progress_.with([&] {
+    may = may_submit(parent);
+    if (!may) return;
+    node_->split(loop_.now(), parent, choice, timeout, [this, outcome](const Status& status, GroupId group) {
+      outcome->status = status;
+      outcome->group = group;
+      outcome->over.store(true, std::memory_order_release);
+      progress_.notify();
+    });
+    flush_control();
+  });
+  if (!may) return may;
+  (void)progress_.wait([&] { return outcome->over.load(std::memory_order_acquire); }, kNever);
+  if (!outcome->status) return outcome->status;
+  return outcome->group;
+}
+
+void PeerDriver::close_group(GroupId group) {
+  progress_.with([&] {
+    if (closed_ || node_->ended()) return;
+    node_->close_group(loop_.now(), group);
     flush_control();
   });
 }
@@ -337,14 +376,17 @@ Status PeerDriver::free(std::byte* begin) {
   return known ? Status::ok() : Status(Code::kArgument, "no memory that this communicator gave out");
 }
 
-PeerDriver::Membership PeerDriver::membership() {
+PeerDriver::Membership PeerDriver::membership(GroupId group) {
   Membership m;
   progress_.with([&] {
     if (closed_) return void(m.ended = kClosedStatus);
+    if (leaving_) return Status(Code::kState, "the run is being left: no op is taken any more");
+  const Communicator* communicator = node_->groups().find(group);
+    if (!communicator) return void(m.ended = Status(Code::kState, "this communicator was closed"));
     m.joined = node_->joined();
     m.synced = node_->synced();
     if (node_->ended()) m.ended = node_->end_status();
-    m.view = node_->view();
+    m.view = communicator->view();
     m.rank = m.view.rank_of(id_);
     m.revision = state_.revision().value_or(0);
   });

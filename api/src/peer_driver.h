@@ -46,8 +46,11 @@ class PeerDriver {
   void close();
 
   // kState before join(); what ended this peer, after that.
-  [[nodiscard]] Result<Communicator::Handle> submit(const OpSpec& spec, OpCompletion* completion);
-  void cancel(Communicator::Handle handle);
+  [[nodiscard]] Result<Communicator::Handle> submit(GroupId group, const OpSpec& spec, OpCompletion* completion);
+  void cancel(GroupId group, Communicator::Handle handle);
+  // Blocks until the op by which it is agreed upon has ended.  The root group's id: none was wanted.
+  [[nodiscard]] Result<GroupId> split(GroupId parent, const SplitChoice& choice, Duration timeout);
+  void close_group(GroupId group);
   Status publish(const std::string& name, double value);
   Progress& progress() { return progress_; }
   Time now() const { return loop_.now(); }
@@ -62,7 +65,8 @@ class PeerDriver {
     Rank rank = kNoRank;
     uint64_t revision = 0;
   };
-  Membership membership();
+  // View and rank are those in the group.
+  Membership membership(GroupId group = kRootGroup);
   Slot slot();  // kAnySlot before it has joined
   // Memory that peers of this host may map, so that they reduce from it without a copy; it goes with the driver.
   Result<std::byte*> allocate(size_t bytes);
@@ -81,6 +85,7 @@ class PeerDriver {
   void flush_control();
   void note_changes();
   Status join_outcome();
+  Status may_submit(GroupId group);
 
   const PeerOptions options_;
   const PeerId id_;

@@ -24,10 +24,16 @@ enum class OpKind : uint8_t {
   kGather = 10,
   kScatter = 11,
   kAllToAll = 12,
+  // The two that make and end a sub-communicator (docs/protocol.md, "Groups").
+  kSplit = 13,
+  kClose = 14,
 };
+inline constexpr OpKind kLastOpKind = OpKind::kClose;
 
 // Every rank adds to every chunk, and every rank gets it: one block, no layout, no root.
-constexpr bool is_uniform(OpKind kind) { return kind <= OpKind::kVerify; }
+constexpr bool is_uniform(OpKind kind) {
+  return kind <= OpKind::kVerify || kind == OpKind::kSplit || kind == OpKind::kClose;
+}
 constexpr bool has_root(OpKind kind) {
   return kind == OpKind::kBroadcast || kind == OpKind::kReduce || kind == OpKind::kGather ||
          kind == OpKind::kScatter;
@@ -55,7 +61,7 @@ struct Whom {
 struct Blocks {
   OpKind kind = OpKind::kAllReduce;
   Slot root = kAnySlot;
-  std::vector<Slot> layout;  // rising; of kinds that have one
+  std::vector<Slot> layout;  // by rank; of kinds that have one
 
   uint32_t count() const;
   Whom sources(uint32_t block) const;

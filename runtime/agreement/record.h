@@ -42,7 +42,6 @@ struct SnapshotRecord {
     friend bool operator==(const History&, const History&) = default;
   };
   std::vector<History> history;  // views that a lineage may still name
-  std::vector<OpDecision> aborts;  // of the root group, not yet ended everywhere
   friend bool operator==(const SnapshotRecord&, const SnapshotRecord&) = default;
 };
 using Record = std::variant<ConfigRecord, ViewRecord, ResolveRecord, AdmitRecord, SnapshotRecord>;

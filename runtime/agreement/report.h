@@ -39,6 +39,10 @@ struct GroupReport {
   OpSeq ended_upto;  // all ops below are over here: freed or aborted
   OpSeq begun_upto;  // one more than the highest op begun here
   std::vector<OpReport> open;  // ops >= ended_upto of which there is anything to say, rising
+  std::vector<PeerId> members;  // by rank, those included that are gone; empty: the root group
+  // All participants have begun its last op, by which it is closed.  Who does not report the group then has forgotten it, and
+  // freed all its ops before; who does not report one that is not closed does not know of it yet (G6).
+  bool closed = false;
   friend bool operator==(const GroupReport&, const GroupReport&) = default;
 };
 

@@ -1,6 +1,7 @@
 // What is decided about the ops in flight when a view is installed, as plain data.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "runtime/base/status.h"
@@ -41,7 +42,7 @@ struct AnsweredFail {
 
 struct GroupResolution {
   GroupId group;
-  std::vector<Rank> ring;        // all ranks, in the order in which values travel
+  std::vector<Rank> ring;        // all ranks of the group, in the order in which values travel
   std::vector<OpSeq> first_op;   // by rank: the first op in which that member takes part
   OpSeq admit_ended = kNoOp;     // the admit op that this resolution ends
   std::vector<OpDecision> ops;   // rising; ops not named and begun by nobody start afresh
@@ -51,9 +52,13 @@ struct GroupResolution {
   friend bool operator==(const GroupResolution&, const GroupResolution&) = default;
 };
 
+// Between two ranks of the view.
+using Edges = std::vector<std::pair<Rank, Rank>>;
+
 struct Resolution {
   Epoch epoch;
-  std::vector<GroupResolution> groups;
+  std::vector<GroupResolution> groups;  // the root group first; another one only if somebody reported it
+  Edges broken;  // that rings avoid, also those of groups that begin in this epoch
   friend bool operator==(const Resolution&, const Resolution&) = default;
 };
 

@@ -32,7 +32,7 @@ bool carried_on(Code code) { return code == Code::kCancelled || code == Code::kM
 class GroupResolver {
  public:
   GroupResolver(const ResolveInput& in, ResolveOutput& out) : in_(in), out_(out) {
-    result_.group = kRootGroup;
+    result_.group = in.group;
     result_.ring = in.ring;
     result_.relayed = in.relayed;
     result_.first_op = in.first_op;
@@ -44,8 +44,7 @@ class GroupResolver {
     for (auto& [seq, op] : ops_) decide(seq, op);
     answer_fails();
     for (auto& [seq, decision] : decisions_) result_.ops.push_back(std::move(decision));
-    keep_aborts();
-    out_.resolution.groups.push_back(std::move(result_));
+    out_.group = std::move(result_);
   }
 
  private:
@@ -53,12 +52,29 @@ class GroupResolver {
 
   const GroupReport* report_of(Rank rank) const {
     for (const GroupReport& g : in_.reports[rank.value]->groups)
-      if (g.group == kRootGroup) return &g;
+      if (g.group == in_.group) return &g;
     return nullptr;
   }
 
+  // Ops below are over at this member (W5).  Of a group that it does not report: all of them where the group is closed, for
+  // then it has forgotten it; otherwise it does not know of it yet (G6).
+  OpSeq ended_upto(Rank rank) const {
+    const GroupReport* group = report_of(rank);
+    return group ? group->ended_upto : closed_ ? kNoOp : OpSeq(0);
+  }
+
+  // Rule 5: an ABORT is repeated until the op has ended at every participant.
+  bool over_everywhere(OpSeq seq) const {
+    for (uint32_t r = 0; r < in_.view->size(); ++r)
+      if (takes_part(Rank(r), seq) && ended_upto(Rank(r)) <= seq) return false;
+    return true;
+  }
+
   void collect() {
-    for (const OpDecision& abort : in_.aborts) decisions_[abort.seq] = abort;
+    for (uint32_t r = 0; r < in_.view->size(); ++r)
+      if (const GroupReport* group = report_of(Rank(r))) closed_ |= group->closed;
+    for (const OpDecision& abort : in_.aborts)
+      if (!over_everywhere(abort.seq)) decisions_[abort.seq] = abort;
     for (uint32_t r = 0; r < in_.view->size(); ++r) {
       const GroupReport* group = report_of(Rank(r));
       if (!group) continue;
@@ -67,10 +83,8 @@ class GroupResolver {
     }
     // A watermark says FREED of everything below it (W5).
     for (auto& [seq, op] : ops_) {
-      for (uint32_t r = 0; r < in_.view->size(); ++r) {
-        const GroupReport* group = report_of(Rank(r));
-        if (group && takes_part(Rank(r), seq) && seq < group->ended_upto) op.freed = true;
-      }
+      for (uint32_t r = 0; r < in_.view->size(); ++r)
+        if (takes_part(Rank(r), seq) && seq < ended_upto(Rank(r))) op.freed = true;
     }
   }
 
@@ -287,22 +301,10 @@ class GroupResolver {
     }
   }
 
-  // Rule 5: an ABORT is repeated until the op has ended at every participant.
-  void keep_aborts() {
-    for (const OpDecision& decision : result_.ops) {
-      if (decision.outcome != Outcome::kAbort) continue;
-      bool open = false;
-      for (uint32_t r = 0; r < in_.view->size(); ++r) {
-        const GroupReport* group = report_of(Rank(r));
-        open |= takes_part(Rank(r), decision.seq) && (!group || group->ended_upto <= decision.seq);
-      }
-      if (open) out_.aborts.push_back(decision);
-    }
-  }
-
   const ResolveInput& in_;
   ResolveOutput& out_;
   GroupResolution result_;
+  bool closed_ = false;
   std::map<OpSeq, OpView> ops_;
   std::map<OpSeq, OpDecision> decisions_;
 };
@@ -311,7 +313,6 @@ class GroupResolver {
 
 ResolveOutput resolve(const ResolveInput& input) {
   ResolveOutput output;
-  output.resolution.epoch = input.view->epoch;
   GroupResolver(input, output).run();
   return output;
 }

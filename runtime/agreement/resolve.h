@@ -11,22 +11,22 @@
 
 namespace rhz {
 
+// Of one group.  Ranks are those of its members in `view`.
 struct ResolveInput {
-  const View* view = nullptr;             // the view to install
+  GroupId group = kRootGroup;
+  const View* view = nullptr;             // its members in the view to install
   std::vector<const SealReport*> reports;  // by rank, of every member (rule F)
-  std::vector<OpSeq> first_op;            // by rank, root group
+  std::vector<OpSeq> first_op;            // by rank
   std::vector<Rank> ring;
   bool relayed = false;                   // the ring avoids a broken edge
   OpSeq admit_ended = kNoOp;
-  std::vector<OpDecision> aborts;         // of older resolutions, not yet ended everywhere
+  std::vector<OpDecision> aborts;         // of the last resolution: they stand until the op has ended everywhere (rule 5)
   // Members of that view who took part in that op: the contributors of a value of that lineage.
   std::function<std::vector<PeerId>(Epoch lineage, OpSeq seq)> contributors;
 };
 
 struct ResolveOutput {
-  Resolution resolution;
-  // ABORTs to repeat in the next resolution (rule 5).
-  std::vector<OpDecision> aborts;
+  GroupResolution group;
   // L1: two lineages of one chunk were reported.  A bug; the newer one was kept.
   bool lineages_disagree = false;
 };

@@ -32,7 +32,7 @@ struct Number {
 
 using Epoch = Number<struct EpochTag, uint64_t>;         // number of a view; 0: before the first one
 using OpSeq = Number<struct OpSeqTag, uint64_t>;         // number of an op in its group, dense from 0
-using GroupId = Number<struct GroupTag, uint32_t>;       // 0: the root group, all members
+using GroupId = Number<struct GroupTag, uint64_t>;       // 0: the root group, all members; else runtime/agreement/group.h
 using Rank = Number<struct RankTag, uint32_t>;           // position in the view
 using Slot = Number<struct SlotTag, uint32_t>;           // stable place in the job
 using ChunkIndex = Number<struct ChunkTag, uint32_t>;    // unit of agreement within an op

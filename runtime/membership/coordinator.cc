@@ -77,9 +77,6 @@ void Coordinator::apply(const LogEntry& entry) {
     const GroupResolution& root = resolution_.groups.front();
     for (uint32_t r = 0; r < view_.size(); ++r) first_op_[view_.members[r].id] = root.first_op[r];
     if (root.admit_ended != kNoOp) admit_open_ = false;
-    aborts_.clear();
-    for (const OpDecision& op : root.ops)
-      if (op.outcome == OpDecision::Outcome::kAbort) aborts_.push_back(op);
   } else if (const auto* admit = std::get_if<AdmitRecord>(&entry.record)) {
     admission_.reset();
     if (!admit->joiners.empty()) admission_ = Admission{*admit, entry.index, {}, {}, {}};
@@ -91,7 +88,6 @@ void Coordinator::apply(const LogEntry& entry) {
     resolution_ = snapshot->resolution;
     retired_ = {snapshot->retired.begin(), snapshot->retired.end()};
     for (const auto& past : snapshot->history) history_[past.epoch] = past.members;
-    aborts_ = snapshot->aborts;
     const GroupResolution& root = resolution_.groups.front();
     for (uint32_t r = 0; r < view_.size(); ++r) first_op_[view_.members[r].id] = root.first_op[r];
     admit_over_ = root.admit_ended;
@@ -305,7 +301,7 @@ Time Coordinator::tick(Time now) {
 void Coordinator::maybe_cut() {
   if (!cut_wanted_ || !resolved() || admission_ || admit_open_) return;
   cut_wanted_ = false;
-  SnapshotRecord snapshot{config_, view_, view_index_, resolution_, {}, {}, aborts_};
+  SnapshotRecord snapshot{config_, view_, view_index_, resolution_, {}, {}};
   // Stands for the ADMIT records too: whoever missed them learns from here that the op is over.
   snapshot.resolution.groups.front().admit_ended = admit_over_;
   snapshot.retired.assign(retired_.begin(), retired_.end());

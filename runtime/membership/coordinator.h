@@ -128,6 +128,14 @@ class Coordinator {
   void maybe_resolve(Time now);
   void fail(Time now, const Peer& peer, const FailMessage& message);
   std::vector<PeerId> contributors(Epoch lineage, OpSeq seq) const;
+  GroupResolution resolve_root();
+
+  // coordinator_groups.cc: sub-communicators, as far as members report them
+  using Members = std::vector<PeerId>;  // of a group, by rank, those included that are gone
+  std::map<GroupId, Members> reported_groups() const;
+  std::vector<PeerId> unroutable_groups(const std::map<GroupId, Members>& groups) const;
+  GroupResolution resolve_group(GroupId id, const Members& members) const;
+  std::vector<OpDecision> aborts(GroupId group) const;
 
   // coordinator_admission.cc: joins
   void admit_begun(Time now, Peer& peer, const AdmitBegunMessage& message);
@@ -153,7 +161,6 @@ class Coordinator {
   std::set<PeerId> retired_;
   std::map<Epoch, std::vector<PeerId>> history_;
   std::map<PeerId, OpSeq> first_op_;  // root group; of former members too: lineages name them
-  std::vector<OpDecision> aborts_;
   std::optional<Admission> admission_;
   OpSeq admit_op_ = kNoOp;      // admit op by which the newest joiners entered
   bool admit_open_ = false;     // … not yet ended by a RESOLVE

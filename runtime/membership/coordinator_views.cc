@@ -106,30 +106,40 @@ std::vector<PeerId> Coordinator::contributors(Epoch lineage, OpSeq seq) const {
   return out;
 }
 
-void Coordinator::maybe_resolve(Time now) {
+GroupResolution Coordinator::resolve_root() {
   ResolveInput input;
   input.view = &view_;
   for (const MemberInfo& member : view_.members) {
-    Peer& peer = peers_.at(member.id);
-    if (!peer.report && canary(Rule::kF)) peer.report = SealReport{view_.epoch, {}};
-    if (!peer.report) return;  // rule F: of every member
-    input.reports.push_back(&*peer.report);
+    input.reports.push_back(&*peers_.at(member.id).report);
     auto first = first_op_.find(member.id);
     input.first_op.push_back(first != first_op_.end() ? first->second
                              : admit_open_            ? admit_op_.next()
                                                       : OpSeq(0));
   }
-  const auto broken = broken_edges(view_);
+  const Edges broken = broken_edges(view_);
   input.relayed = !broken.empty();
   input.ring = make_ring(view_.size(), broken);
   if (input.ring.empty()) input.ring = make_ring(view_.size(), {});
   input.admit_ended = admit_open_ ? admit_op_ : kNoOp;
-  input.aborts = aborts_;
+  input.aborts = aborts(kRootGroup);
   input.contributors = [this](Epoch lineage, OpSeq seq) { return contributors(lineage, seq); };
   ResolveOutput output = resolve(input);
   RHZ_ASSERT("L1", !output.lineages_disagree);
-  append(ResolveRecord{std::move(output.resolution)});
-  aborts_ = std::move(output.aborts);
+  return std::move(output.group);
+}
+
+void Coordinator::maybe_resolve(Time now) {
+  for (const MemberInfo& member : view_.members) {
+    Peer& peer = peers_.at(member.id);
+    if (!peer.report && canary(Rule::kF)) peer.report = SealReport{view_.epoch, {}};
+    if (!peer.report) return;  // rule F: of every member
+  }
+  const auto groups = reported_groups();
+  if (auto lost = unroutable_groups(groups); !lost.empty())
+    return remove(now, std::move(lost), "no ring is left in a group");
+  Resolution resolution{view_.epoch, {resolve_root()}, broken_edges(view_)};
+  for (const auto& [id, members] : groups) resolution.groups.push_back(resolve_group(id, members));
+  append(ResolveRecord{std::move(resolution)});
   const auto heal = evidence_at_ == kNever ? Duration::zero() : now - evidence_at_;
   faults_.push_back(
       {view_.epoch, view_.cause,
@@ -146,7 +156,8 @@ void Coordinator::fail(Time now, const Peer& peer, const FailMessage& message) {
   // Raised before the newest seal: it is in the report, or it will be raised again.
   if (message.epoch != view_.epoch || !resolved()) return;
   new_view(now, view_.members,
-           "op " + std::to_string(message.seq.value) + " failed: " + message.status.text());
+           "op " + std::to_string(message.seq.value) +
+               (message.group == kRootGroup ? "" : " of a group") + " failed: " + message.status.text());
 }
 
 }  // namespace rhz

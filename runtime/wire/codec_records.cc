@@ -26,8 +26,6 @@ void write_snapshot(Writing& out, schema::SnapshotRecord::Builder to, const Snap
              write_peer_id);
   write_list(out, to.initHistory(out.count(from.history.size(), kMaxHistory)), from.history,
              write_history);
-  write_list(out, to.initAborts(out.count(from.aborts.size(), kMaxOps)), from.aborts,
-             write_decision);
 }
 
 SnapshotRecord read_snapshot(Reading& in, schema::SnapshotRecord::Reader from) {
@@ -38,7 +36,6 @@ SnapshotRecord read_snapshot(Reading& in, schema::SnapshotRecord::Reader from) {
   to.resolution = read_resolution(in, from.getResolution());
   to.retired = read_list(in, from.getRetired(), kMaxRetired, "retired peers", read_peer_id);
   to.history = read_list(in, from.getHistory(), kMaxHistory, "old views", read_history);
-  to.aborts = read_list(in, from.getAborts(), kMaxOps, "aborts", read_decision);
   return to;
 }
 

@@ -52,7 +52,7 @@ void write_op(Writing& out, schema::OpReport::Builder to, const OpReport& from) 
 
 Blocks read_blocks(Reading& in, schema::OpReport::Reader from) {
   const uint8_t kind = from.getKind();
-  if (kind == 0 || kind > static_cast<uint8_t>(OpKind::kAllToAll)) {
+  if (kind == 0 || kind > static_cast<uint8_t>(kLastOpKind)) {
     in.fail("unknown kind " + std::to_string(kind) + " of an op");
     return {};
   }
@@ -88,6 +88,9 @@ void write_group(Writing& out, schema::GroupReport::Builder to, const GroupRepor
   to.setEndedUpto(from.ended_upto.value);
   to.setBegunUpto(from.begun_upto.value);
   write_list(out, to.initOpen(out.count(from.open.size(), kMaxOps)), from.open, write_op);
+  write_list(out, to.initMembers(out.count(from.members.size(), kMaxPeers)), from.members,
+             write_peer_id);
+  to.setClosed(from.closed);
 }
 
 GroupReport read_group(Reading& in, schema::GroupReport::Reader from) {
@@ -96,6 +99,8 @@ GroupReport read_group(Reading& in, schema::GroupReport::Reader from) {
   to.ended_upto = OpSeq(from.getEndedUpto());
   to.begun_upto = OpSeq(from.getBegunUpto());
   to.open = read_list(in, from.getOpen(), kMaxOps, "open ops", read_op);
+  to.members = read_list(in, from.getMembers(), kMaxPeers, "members of a group", read_peer_id);
+  to.closed = from.getClosed();
   return to;
 }
 

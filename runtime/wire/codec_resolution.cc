@@ -95,16 +95,28 @@ OpDecision read_decision(Reading& in, schema::OpDecision::Reader from) {
   return to;
 }
 
+namespace {
+void write_edge(Writing&, schema::Edge::Builder to, const std::pair<Rank, Rank>& from) {
+  to.setA(from.first.value);
+  to.setB(from.second.value);
+}
+std::pair<Rank, Rank> read_edge(Reading&, schema::Edge::Reader from) {
+  return {Rank(from.getA()), Rank(from.getB())};
+}
+}  // namespace
+
 void write_resolution(Writing& out, schema::Resolution::Builder to, const Resolution& from) {
   to.setEpoch(from.epoch.value);
   write_list(out, to.initGroups(out.count(from.groups.size(), kMaxGroups)), from.groups,
              write_group);
+  write_list(out, to.initBroken(out.count(from.broken.size(), kMaxPeers)), from.broken, write_edge);
 }
 
 Resolution read_resolution(Reading& in, schema::Resolution::Reader from) {
   Resolution to;
   to.epoch = Epoch(from.getEpoch());
   to.groups = read_list(in, from.getGroups(), kMaxGroups, "groups", read_group);
+  to.broken = read_list(in, from.getBroken(), kMaxPeers, "broken edges", read_edge);
   return to;
 }
 

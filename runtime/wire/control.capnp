@@ -84,7 +84,7 @@ struct AnsweredFail {  # this peer's FAIL for this op was among the reports
 }
 
 struct GroupResolution {
-  group @0 :UInt32;                 # 0: the root group
+  group @0 :UInt64;                 # 0: the root group
   ring @1 :List(UInt32);            # ranks, in the order in which values travel
   firstOp @2 :List(UInt64);         # by rank: the first op in which that member takes part
   admitEnded @3 :UInt64;            # the admit op that this resolution ends, or noOp
@@ -93,9 +93,15 @@ struct GroupResolution {
   relayed @6 :Bool;                 # some pair of members has no edge: DONE travels on the ring
 }
 
+struct Edge {  # between two ranks of the view
+  a @0 :UInt32;
+  b @1 :UInt32;
+}
+
 struct Resolution {
   epoch @0 :UInt64;
-  groups @1 :List(GroupResolution);
+  groups @1 :List(GroupResolution); # the root group first
+  broken @2 :List(Edge);            # that rings avoid
 }
 
 # ---- what a sealed peer reports
@@ -126,14 +132,16 @@ struct OpReport {
   full @9 :Bool;            # holds all that it needs
   kind @10 :UInt8;          # rhz::OpKind (runtime/agreement/blocks.h)
   root @11 :UInt32;         # slot
-  layout @12 :List(UInt32); # slots, rising
+  layout @12 :List(UInt32); # slots, by rank
 }
 
 struct GroupReport {
-  group @0 :UInt32;
+  group @0 :UInt64;
   endedUpto @1 :UInt64;     # all ops below are over here
   begunUpto @2 :UInt64;     # one more than the highest op begun here
   open @3 :List(OpReport);  # rising
+  members @4 :List(PeerId); # by rank, the dead ones too; empty: the root group
+  closed @5 :Bool;          # every participant has closed it
 }
 
 struct SealReport {
@@ -161,7 +169,6 @@ struct SnapshotRecord {  # stands for all records before it
   resolution @3 :Resolution;     # the newest; its epoch may be older than the view's
   retired @4 :List(PeerId);      # were members, never may be again (V2)
   history @5 :List(History);     # views that a lineage may still name
-  aborts @6 :List(OpDecision);   # of the root group, not yet ended everywhere
 }
 
 struct LogEntry {
@@ -196,7 +203,7 @@ struct Suspect {
 
 struct Fail {  # FAIL(op)
   epoch @0 :UInt64;
-  group @1 :UInt32;
+  group @1 :UInt64;
   seq @2 :UInt64;
   status @3 :Status;
 }

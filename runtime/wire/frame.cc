@@ -11,7 +11,7 @@ namespace {
 // Offsets of the header's fields; docs/wire.md has the same table.
 constexpr size_t kMagicAt = 0, kVersionAt = 4, kKindAt = 5, kFlagsAt = 6, kCrcAt = 8,
                  kLengthAt = 12, kRunAt = 16, kEpochAt = 24, kOpSeqAt = 32, kGroupAt = 40,
-                 kChunkAt = 44, kSegmentAt = 48, kKeyIdAt = 52, kLaneSeqAt = 56, kFullUptoAt = 64,
+                 kChunkAt = 48, kSegmentAt = 52, kLaneSeqAt = 56, kFullUptoAt = 64,
                  kSignatureAt = 72, kTagAt = 80;
 static_assert(kTagAt + sizeof(FrameHeader::tag) == kHeaderBytes);
 
@@ -42,7 +42,6 @@ void encode_header(const FrameHeader& header, std::byte* out) {
   store(out + kGroupAt, header.group.value);
   store(out + kChunkAt, header.chunk.value);
   store(out + kSegmentAt, header.segment.value);
-  store(out + kKeyIdAt, header.key_id);
   store(out + kLaneSeqAt, header.lane_seq);
   store(out + kFullUptoAt, header.full_upto);
   store(out + kSignatureAt, header.signature);
@@ -73,10 +72,9 @@ Result<FrameHeader> decode_header(const std::byte* bytes) {
   header.run = load<uint64_t>(bytes + kRunAt);
   header.epoch = Epoch(load<uint64_t>(bytes + kEpochAt));
   header.op_seq = OpSeq(load<uint64_t>(bytes + kOpSeqAt));
-  header.group = GroupId(load<uint32_t>(bytes + kGroupAt));
+  header.group = GroupId(load<uint64_t>(bytes + kGroupAt));
   header.chunk = ChunkIndex(load<uint32_t>(bytes + kChunkAt));
   header.segment = SegmentIndex(load<uint32_t>(bytes + kSegmentAt));
-  header.key_id = load<uint32_t>(bytes + kKeyIdAt);
   header.lane_seq = load<uint64_t>(bytes + kLaneSeqAt);
   header.full_upto = load<uint64_t>(bytes + kFullUptoAt);
   header.signature = load<uint64_t>(bytes + kSignatureAt);

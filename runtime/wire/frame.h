@@ -49,11 +49,10 @@ struct FrameHeader {
   GroupId group;
   ChunkIndex chunk;
   SegmentIndex segment;
-  uint32_t key_id = 0;     // 0: not sealed
   uint64_t lane_seq = 0;   // number of the frame in its lane, dense from 1; 0: not numbered
   uint64_t full_upto = 0;  // leading ops of the group that are full or ended at the sender; DONE: at rank `chunk`
   uint64_t signature = 0;  // of the op (collectives/op.h); 0: none
-  std::array<std::byte, 16> tag{};  // authentication tag, zero while key_id is 0
+  std::array<std::byte, 16> tag{};  // room for a security layer; zero
 
   friend bool operator==(const FrameHeader&, const FrameHeader&) = default;
 };

@@ -17,6 +17,7 @@ Rank::Rank(const Line& options) : options_(options), state_memory_(nullptr, &std
 
 Rank::~Rank() {
   rhz_comm_close(comm_);
+  for (auto& [name, part] : parts_) rhz_comm_close(part);
   for (auto& [id, open] : open_) rhz_op_release(open.op);
 }
 
@@ -56,7 +57,9 @@ bool Rank::obey(const Line& command) {
       {"state", [&] { state(); }},
       {"spoil", [&] { spoil(); }},
       {"verify", [&] { verify(); }},
-      {"view", [&] { view(); }},
+      {"view", [&] { view(command); }},
+      {"split", [&] { split(command); }},
+      {"close", [&] { close_part(command); }},
       {"barrier", [&] { await_barrier(); }},
       {"leave", [&] { leave(command); }},
       {"rejoin", [&] { rejoin(command); }},
@@ -167,11 +170,39 @@ rhz_status Rank::refresh() {
   return status;
 }
 
-void Rank::view() {
-  const rhz_status status = refresh();
-  std::printf("view status=%d epoch=%llu world=%u slot=%u revision=%llu text=%s\n", status,
-              static_cast<unsigned long long>(view_.epoch), view_.world_size, view_.slot,
-              static_cast<unsigned long long>(view_.revision), last_error(status).c_str());
+void Rank::view(const Line& command) {
+  rhz_view now{};
+  now.struct_size = sizeof now;
+  const rhz_status status = rhz_comm_view(comm_of(command), &now);
+  std::printf("view status=%d epoch=%llu world=%u slot=%u rank=%u revision=%llu text=%s\n", status,
+              static_cast<unsigned long long>(now.epoch), now.world_size, now.slot, now.rank,
+              static_cast<unsigned long long>(now.revision), last_error(status).c_str());
+}
+
+rhz_comm* Rank::comm_of(const Line& command) {
+  const auto part = parts_.find(command.text("comm"));
+  return part == parts_.end() ? comm_ : part->second;
+}
+
+void Rank::split(const Line& command) {
+  rhz_split_params params{};
+  params.struct_size = sizeof params;
+  params.colour = std::atoi(command.text("colour").c_str());
+  params.key = std::atoi(command.text("key").c_str());
+  rhz_comm*& part = parts_[command.text("name")];
+  rhz_comm_close(part);
+  rhz_status status = rhz_comm_split(comm_of(command), &params, &part);
+  const std::string text = last_error(status);
+  rhz_view now{};
+  now.struct_size = sizeof now;
+  if (part) status = rhz_comm_view(part, &now);
+  std::printf("split status=%d rank=%u world=%u text=%s\n", status, now.rank, now.world_size, text.c_str());
+}
+
+void Rank::close_part(const Line& command) {
+  rhz_comm_close(parts_[command.text("comm")]);
+  parts_.erase(command.text("comm"));
+  std::printf("closed\n");
 }
 
 void Rank::await_barrier() {

@@ -8,6 +8,8 @@
 //   cancel id=
 //   series first= ops= count= kill_us=  → series status= done= wrong= digest= contributors=
 //   admit until=N or world=N  → admitted status= joined= rounds= world= epoch=
+//   split name= colour= key=  → split status= rank= world=, a communicator for comm=NAME of ops and views
+//   close comm=NAME  → closed
 //   step, state, spoil, verify, view, barrier, leave, rejoin, prepare count=, reset_peak, bye
 #pragma once
 
@@ -55,6 +57,9 @@ class Rank {
   void tell_outcome(uint64_t id, Open& open, rhz_status status);
   void series(const Line& command);
   void cancel(const Line& command);
+  void split(const Line& command);
+  void close_part(const Line& command);
+  rhz_comm* comm_of(const Line& command);  // comm=NAME, or the run's
   void admit(const Line& command);
   rhz_status admit_until(uint64_t joined_wanted, uint64_t world_wanted, uint64_t& joined,
                          uint64_t& rounds);
@@ -62,7 +67,7 @@ class Rank {
   void state();
   void spoil();
   void verify();
-  void view();
+  void view(const Line& command);
   void await_barrier();
   void leave(const Line& command);
   void prepare(const Line& command);
@@ -74,6 +79,7 @@ class Rank {
 
   const Line options_;
   rhz_comm* comm_ = nullptr;
+  std::map<std::string, rhz_comm*> parts_;  // split off it, by name
   rhz_status created_ = RHZ_OK;
   rhz_view view_{};
   std::unique_ptr<uint64_t, decltype(&std::free)> state_memory_;

@@ -77,7 +77,7 @@ rhz_status Rank::submit_allreduce(Open& open, const Line& command) {
   params.redop = open.average ? RHZ_REDOP_AVG : RHZ_REDOP_SUM;
   params.rebuild = rebuild_mode(command.text("rebuild"));
   params.timeout_ms = static_cast<uint32_t>(command.number("timeout_ms"));
-  return rhz_allreduce(comm_, &params, &open.op);
+  return rhz_allreduce(comm_of(command), &params, &open.op);
 }
 
 bool Rank::submit(const Line& command) {
@@ -94,7 +94,7 @@ bool Rank::submit(const Line& command) {
   if (const uint64_t us = command.number("kill_us")) arm_kill(us);
   open.submitted = Clock::now();
   const rhz_status status =
-      open.other ? open.other->submit(comm_, &open.op) : submit_allreduce(open, command);
+      open.other ? open.other->submit(comm_of(command), &open.op) : submit_allreduce(open, command);
   if (status != RHZ_OK) {
     std::printf("op id=%llu status=%d text=%s\n", static_cast<unsigned long long>(id), status,
                 rhz_last_error());

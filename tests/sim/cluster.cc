@@ -64,7 +64,8 @@ void Cluster::look() {
   std::vector<Oracles::Holding> holdings;
   for (NodeIndex who : living())
     if (oracles_.is_member(who) && !processes_[who]->ended())
-      holdings.push_back({who, processes_[who]->node().communicator().open_ops()});
+      for (const auto& [group, communicator] : processes_[who]->node().groups().all())
+        holdings.push_back({who, group, communicator->open_ops()});
   oracles_.check_lineages(holdings);
 }
 
@@ -75,6 +76,7 @@ bool Cluster::settled() const {
     if (process.ended() || !process.joined() || stuck_.contains(who)) continue;
     if (const_cast<Process&>(process).trainer().leaving()) return false;
     if (!const_cast<Process&>(process).trainer().done() || !process.node().idle()) return false;
+    if (process.node().groups().all().size() > 1 + kAxes) return false;  // closed by all, and still there
   }
   return true;
 }

@@ -75,6 +75,7 @@ Config make_config(uint64_t seed) {
     const double rate = World::log_uniform(random, kKinds[k].low, kKinds[k].high);
     if (random.chance(k == static_cast<size_t>(Fault::kJoin) ? 0.9 : 0.5)) c.per_second[k] = rate;
   }
+  c.groups = Prng(mix64(seed) ^ 0x6709).chance(0.5);
   if (random.chance(0.25)) c.append_crash = World::log_uniform(random, 0.0005, 0.01);
   return c;
 }
@@ -94,11 +95,11 @@ std::string Config::text() const {
       line, sizeof line,
       "world=%u max_world=%u min_world=%u chunk=%u segment=%u retain=%u suspicion_ms=%u "
       "open_ops=%u window=%llu latency_us=%.0f codec=%d append_crash=%.4f bulk=%.1f ops=%u "
-      "admit_every=%u core_only=%d late_break=%d floats=%d odd=%g hasty=%g",
+      "groups=%d admit_every=%u core_only=%d late_break=%d floats=%d odd=%g hasty=%g",
       run.world, run.max_world, run.min_world, run.chunk_bytes, run.segment_bytes, run.retain_bytes,
       run.suspicion_ms, limits.open_ops, static_cast<unsigned long long>(limits.window_bytes),
       static_cast<double>(base_latency.count()) / 1e3, codec, append_crash, bulk, ops_per_step,
-      admit_every, core_only, late_break, floats, odd, hasty);
+      groups, admit_every, core_only, late_break, floats, odd, hasty);
   std::string text = line;
   for (size_t k = 0; k < kFaults; ++k) {
     if (per_second[k] == 0) continue;

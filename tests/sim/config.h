@@ -63,6 +63,7 @@ struct Config {
   double odd = 0, hasty = 0;      // … that one rank gets wrong, and that have a time-out
   bool floats = false;            // f32, whose bits tell the order of the sums
   uint32_t ops_per_step = 1;
+  bool groups = false;  // sub-communicators, with ops on several of them at once
   uint32_t admit_every = 1;  // steps
   bool big_state = false;
 

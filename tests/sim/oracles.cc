@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/agreement/group.h"
 #include "runtime/agreement/message.h"
 #include "tests/sim/directory.h"
 
@@ -45,16 +46,15 @@ void Oracles::appended(const LogEntry& entry) {
     for (NodeIndex who : members_) entered_count_ += !before.empty() && !before.contains(who);
     for (NodeIndex who : before) removed_count_ += !members_.contains(who);
     rerouted_count_ += view.cause.starts_with("rerouted");
-    past_[view.epoch] = {view, {}, {}, false};
+    past_[view.epoch] = {view, {}, false};
     world_.trace("VIEW", -1, view.epoch.value, view.size(), view.cause.c_str());
   } else if (const auto* resolve = std::get_if<ResolveRecord>(&entry.record)) {
     Past& past = past_[resolve->resolution.epoch];
     if (past.resolved) fail("V1", "two resolutions of epoch " + number(past.view.epoch.value));
-    past.first_op = resolve->resolution.groups.front().first_op;
-    past.ring = resolve->resolution.groups.front().ring;
+    past.resolution = resolve->resolution;
     past.resolved = true;
     std::vector<NodeIndex> ring;
-    for (Rank r : past.ring) ring.push_back(index_of(past.view.members[r.value].id));
+    for (Rank r : past.resolution.groups.front().ring) ring.push_back(index_of(past.view.members[r.value].id));
     const bool relayed = resolve->resolution.groups.front().relayed;
     world_.trace("RESOLVE", -1, past.view.epoch.value,
                  resolve->resolution.groups.front().ops.size(),
@@ -87,27 +87,57 @@ void Oracles::told(const ControlMessage& message) {
   }
 }
 
-std::vector<NodeIndex> Oracles::contributors(Epoch lineage, OpSeq seq) const {
+// Null: there was no such epoch.
+const Oracles::Stage* Oracles::stage(GroupId group, Epoch epoch) {
+  const auto known = stages_.find({group, epoch});
+  if (known != stages_.end()) return &known->second;
+  const auto at = past_.find(epoch);
+  if (at == past_.end() || !at->second.resolved) return nullptr;
+  const auto& [view, resolution, resolved] = at->second;
+  Stage stage{view, resolution.groups.front()};
+  if (group != kRootGroup) {
+    stage.view = group_view(view, groups_[group]);
+    stage.resolution = fresh_group(group, stage.view, edges_within(stage.view, view, resolution.broken));
+    for (const GroupResolution& other : resolution.groups)
+      if (other.group == group) stage.resolution = other;
+  }
+  return &stages_.emplace(std::pair{group, epoch}, std::move(stage)).first->second;
+}
+
+std::vector<NodeIndex> Oracles::contributors(GroupId group, Epoch lineage, OpSeq seq) {
   std::vector<NodeIndex> who;
-  auto at = past_.find(lineage);
-  if (at == past_.end() || !at->second.resolved) return who;
-  for (uint32_t r = 0; r < at->second.view.size(); ++r)
-    if (at->second.first_op[r] <= seq) who.push_back(index_of(at->second.view.members[r].id));
+  const Stage* past = stage(group, lineage);
+  if (!past) return who;
+  for (uint32_t r = 0; r < past->view.size(); ++r)
+    if (past->resolution.first_op[r] <= seq) who.push_back(index_of(past->view.members[r].id));
   std::sort(who.begin(), who.end());
   return who;
 }
 
 // In which they are summed: the one of the ring, which shows in the bits of floats.
-std::vector<NodeIndex> Oracles::order(const Workload& workload, Epoch lineage, OpSeq seq,
-                                      uint32_t chunk) const {
-  std::vector<NodeIndex> who = contributors(lineage, seq);
-  if (!workload.floats || who.empty()) return who;
-  const Past& past = past_.at(lineage);
+std::vector<NodeIndex> Oracles::order(const Release& release, Epoch lineage, OpSeq seq, uint32_t chunk) {
+  std::vector<NodeIndex> who = contributors(release.group, lineage, seq);
+  if (!release.workload.floats || who.empty()) return who;
+  const Stage& past = *stage(release.group, lineage);
   who.clear();
-  for (Rank r : past.ring)
-    if (past.first_op[r.value] <= seq) who.push_back(index_of(past.view.members[r.value].id));
+  for (Rank r : past.resolution.ring)
+    if (past.resolution.first_op[r.value] <= seq) who.push_back(index_of(past.view.members[r.value].id));
   std::rotate(who.begin(), who.begin() + chunk % static_cast<uint32_t>(who.size()), who.end());
   return who;
+}
+
+void Oracles::entered_group(NodeIndex who, GroupId group, const std::vector<PeerId>& members) {
+  const auto [at, fresh] = groups_.try_emplace(group, members);
+  if (fresh) told_group_[group] = who;
+  if (at->second == members) return;
+  // Whoever told of it was evicted meanwhile, or is about to be: the others' word counts.
+  const NodeIndex other = told_group_[group];
+  if (is_member(who) && is_member(other))
+    return fail("O1", "p" + number(who) + " and p" + number(other) + " have other members in one group");
+  if (!is_member(who)) return;
+  at->second = members;
+  told_group_[group] = who;
+  std::erase_if(stages_, [&](const auto& stage) { return stage.first.first == group; });
 }
 
 void Oracles::installed(NodeIndex who, const View& view) {
@@ -123,14 +153,11 @@ void Oracles::installed(NodeIndex who, const View& view) {
 void Oracles::check_contributors(const Release& release, OpSeq seq, const View& installed,
                                  const OpOutcome& outcome) {
   std::vector<NodeIndex> first;
-  std::vector<NodeIndex> present;
-  const Past& now = past_[installed.epoch];
-  for (uint32_t r = 0; r < now.view.size() && r < now.first_op.size(); ++r)
-    if (now.first_op[r] <= seq) present.push_back(index_of(now.view.members[r].id));
+  const std::vector<NodeIndex> present = contributors(release.group, installed.epoch, seq);
   const auto& begun = submitters_[release.op];
   for (size_t i = 0; i < release.held.size(); ++i) {
     const HeldRun& run = release.held[i];
-    const std::vector<NodeIndex> set = contributors(run.lineage, seq);
+    const std::vector<NodeIndex> set = contributors(release.group, run.lineage, seq);
     const std::string where =
         " in op " + describe(release.op) + " at p" + number(release.who) + " of " + list_of(set);
     if (set.empty()) fail("O3", "no contributors" + where);
@@ -186,7 +213,7 @@ void Oracles::check_value(const Release& release, OpSeq seq, const Layout& layou
   if (!release.workload.has_known_order()) return;  // that all have the same bits is seen all the same
   for (const HeldRun& run : release.held) {
     for (uint32_t c = run.first; c < run.first + run.count; ++c) {
-      const std::vector<NodeIndex> set = order(release.workload, run.lineage, seq, c);
+      const std::vector<NodeIndex> set = order(release, run.lineage, seq, c);
       auto& known = right_[{release.op, c}];
       auto at = known.find(set);
       if (at == known.end()) {
@@ -204,17 +231,15 @@ void Oracles::check_value(const Release& release, OpSeq seq, const Layout& layou
   }
 }
 
-void Oracles::released(NodeIndex who, const OpKey& op, const Workload& workload,
+void Oracles::released(NodeIndex who, GroupId group, const OpKey& op, const Workload& workload,
                        const OpOutcome& outcome, const std::vector<HeldRun>& held,
                        const Layout& layout, const std::byte* result, const View& installed,
                        uint32_t retain_bytes) {
   const Code code = outcome.status.code();
-  // These end a peer, not an op.
-  if (code == Code::kEvicted || code == Code::kIsolated || code == Code::kClosed) return;
   ++releases_count_;
   rebuilt_ += outcome.rebuilds > 0;
   aborts_ += code != Code::kOk;
-  Release release{who, op, workload, code, layout.bytes() > retain_bytes, held, {}, {}};
+  Release release{who, group, op, workload, code, layout.bytes() > retain_bytes, held, {}, {}};
   if (code == Code::kOk) {
     uint32_t chunks = 0;
     for (const HeldRun& run : held) chunks += run.count;
@@ -225,7 +250,7 @@ void Oracles::released(NodeIndex who, const OpKey& op, const Workload& workload,
     check_contributors(release, outcome.seq, installed, outcome);
     check_value(release, outcome.seq, layout, result);
   }
-  auto& others = releases_[outcome.seq];
+  auto& others = releases_[{group, outcome.seq}];
   for (const Release& other : others) compare(other, release, outcome.seq);
   others.push_back(std::move(release));
 }
@@ -253,9 +278,8 @@ void Oracles::compare(const Release& a, const Release& b, OpSeq seq) {
 
 void Oracles::left_boundary(NodeIndex who, const OpKey& op, const OpOutcome& outcome) {
   const Code code = outcome.status.code();
-  if (code == Code::kEvicted || code == Code::kIsolated || code == Code::kClosed) return;
-  Release release{who, op, {}, code, false, {}, {outcome.joined}, {}};
-  auto& others = releases_[outcome.seq];
+  Release release{who, kRootGroup, op, {}, code, false, {}, {outcome.joined}, {}};
+  auto& others = releases_[{kRootGroup, outcome.seq}];
   for (const Release& other : others) compare(other, release, outcome.seq);
   others.push_back(std::move(release));
 }
@@ -281,13 +305,13 @@ void Oracles::entered(NodeIndex who, uint64_t step, uint64_t state_hash) {
 }
 
 void Oracles::check_lineages(const std::vector<Holding>& holdings) {
-  std::map<std::pair<OpSeq, uint32_t>, std::pair<Epoch, NodeIndex>> seen;
+  std::map<std::tuple<GroupId, OpSeq, uint32_t>, std::pair<Epoch, NodeIndex>> seen;
   for (const Holding& holding : holdings) {
     if (!is_member(holding.who)) continue;
     for (const auto& op : holding.ops) {
       for (const HeldRun& run : op.held) {
         for (uint32_t c = run.first; c < run.first + run.count; ++c) {
-          auto [at, fresh] = seen.try_emplace({op.seq, c}, run.lineage, holding.who);
+          auto [at, fresh] = seen.try_emplace({holding.group, op.seq, c}, run.lineage, holding.who);
           if (fresh || at->second.first == run.lineage) continue;
           return fail("L1", "op seq " + number(op.seq.value) + " chunk " + number(c) + ": p" +
                                 number(at->second.second) + " holds lineage " +

@@ -33,6 +33,7 @@ class Oracles {
   void submitted(NodeIndex who, const OpKey& op) { submitters_[op].insert(who); }
   struct Release {
     NodeIndex who = 0;
+    GroupId group;
     OpKey op;
     Workload workload;
     Code code = Code::kOk;
@@ -42,7 +43,7 @@ class Oracles {
     // Of collectives with blocks: lineage of each chunk that this process got, and whether zeros stand for it.
     std::map<uint32_t, std::pair<Epoch, bool>> pieces;
   };
-  void released(NodeIndex who, const OpKey& op, const Workload& workload, const OpOutcome& outcome,
+  void released(NodeIndex who, GroupId group, const OpKey& op, const Workload& workload, const OpOutcome& outcome,
                 const std::vector<HeldRun>& held, const Layout& layout, const std::byte* result,
                 const View& installed, uint32_t retain_bytes);
   // The same for collectives with blocks.
@@ -52,10 +53,12 @@ class Oracles {
     const View* installed = nullptr;
     bool retained = false;
   };
-  void released_blocks(NodeIndex who, const OpKey& op, const Workload& workload,
+  void released_blocks(NodeIndex who, GroupId group, const OpKey& op, const Workload& workload,
                        const OpOutcome& outcome, const BlockRelease& of);
   // O1 for admit ops: over in the same way for everybody.
   void left_boundary(NodeIndex who, const OpKey& op, const OpOutcome& outcome);
+  // A sub-communicator: whoever stays has the same members in it, in the same order.
+  void entered_group(NodeIndex who, GroupId group, const std::vector<PeerId>& members);
   void installed(NodeIndex who, const View& view);
   void finished_step(NodeIndex who, uint64_t step, uint64_t state_hash);
   // A joiner's state as it becomes a member.
@@ -63,6 +66,7 @@ class Oracles {
   // L1: what each member of the newest view holds.
   struct Holding {
     NodeIndex who;
+    GroupId group;
     std::vector<Communicator::OpState> ops;
   };
   void check_lineages(const std::vector<Holding>& holdings);
@@ -80,14 +84,17 @@ class Oracles {
  private:
   struct Past {
     View view;
-    std::vector<OpSeq> first_op;
-    std::vector<Rank> ring;
+    Resolution resolution;
     bool resolved = false;
   };
-  std::vector<NodeIndex> contributors(Epoch lineage, OpSeq seq) const;
-  std::vector<NodeIndex> order(const Workload& workload, Epoch lineage, OpSeq seq,
-                               uint32_t chunk) const;
-  std::vector<NodeIndex> givers(const Whom& sources, Epoch lineage, OpSeq seq) const;
+  struct Stage {  // of a group in an epoch
+    View view;
+    GroupResolution resolution;
+  };
+  const Stage* stage(GroupId group, Epoch epoch);
+  std::vector<NodeIndex> contributors(GroupId group, Epoch lineage, OpSeq seq);
+  std::vector<NodeIndex> order(const Release& release, Epoch lineage, OpSeq seq, uint32_t chunk);
+  std::vector<NodeIndex> givers(GroupId group, const Whom& sources, Epoch lineage, OpSeq seq);
   void check_piece(Release& release, const BlockRelease& of, const OpOutcome& outcome,
                    const HeldRun& run, size_t run_number);
   void check_value(const Release& release, OpSeq seq, const Layout& layout,
@@ -107,7 +114,10 @@ class Oracles {
   std::map<Epoch, Past> past_;
   std::map<NodeIndex, Epoch> installed_;
   std::map<OpKey, std::set<NodeIndex>> submitters_;
-  std::map<OpSeq, std::vector<Release>> releases_;
+  std::map<std::pair<GroupId, OpSeq>, std::vector<Release>> releases_;
+  std::map<GroupId, std::vector<PeerId>> groups_;
+  std::map<GroupId, NodeIndex> told_group_;  // by whom groups_ is
+  std::map<std::pair<GroupId, Epoch>, Stage> stages_;
   std::map<std::pair<OpKey, uint32_t>, std::map<std::vector<NodeIndex>, uint64_t>> right_;
   std::map<uint64_t, std::vector<std::pair<NodeIndex, uint64_t>>> states_;
   uint64_t releases_count_ = 0, rebuilt_ = 0, aborts_ = 0, members_seen_ = 0;

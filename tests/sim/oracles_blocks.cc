@@ -19,14 +19,13 @@ uint64_t given_at(const Blocks& blocks, uint32_t block, uint64_t count, uint64_t
 }  // namespace
 
 // Who gave to a value of this lineage.
-std::vector<NodeIndex> Oracles::givers(const Whom& sources, Epoch lineage, OpSeq seq) const {
+std::vector<NodeIndex> Oracles::givers(GroupId group, const Whom& sources, Epoch lineage, OpSeq seq) {
   std::vector<NodeIndex> who;
-  const auto at = past_.find(lineage);
-  if (at == past_.end() || !at->second.resolved) return who;
-  for (uint32_t r = 0; r < at->second.view.size(); ++r) {
-    const MemberInfo& member = at->second.view.members[r];
-    if (at->second.first_op[r] <= seq && sources.has(member.slot))
-      who.push_back(index_of(member.id));
+  const Stage* past = stage(group, lineage);
+  if (!past) return who;
+  for (uint32_t r = 0; r < past->view.size(); ++r) {
+    const MemberInfo& member = past->view.members[r];
+    if (past->resolution.first_op[r] <= seq && sources.has(member.slot)) who.push_back(index_of(member.id));
   }
   return who;
 }
@@ -39,7 +38,7 @@ void Oracles::check_piece(Release& release, const BlockRelease& of, const OpOutc
   const auto place = std::find(outcome.result_blocks.begin(), outcome.result_blocks.end(), block);
   if (place == outcome.result_blocks.end()) return;  // held for others
   const auto got = static_cast<uint64_t>(place - outcome.result_blocks.begin()) * layout.count;
-  std::vector<NodeIndex> who = givers(blocks.sources(block), run.lineage, outcome.seq);
+  std::vector<NodeIndex> who = givers(release.group, blocks.sources(block), run.lineage, outcome.seq);
   const bool empty =
       run_number >= outcome.contributors.size() || outcome.contributors[run_number].slots.empty();
   const std::string where = " of op " + std::to_string(release.op.step) + "." +
@@ -50,7 +49,7 @@ void Oracles::check_piece(Release& release, const BlockRelease& of, const OpOutc
       return fail("O3", "zeros in place of a value" + where);
     for (const MemberInfo& member : of.installed->members)
       if (blocks.sources(block).has(member.slot) &&
-          !givers({Whom::Set::kOne, member.slot}, of.installed->epoch, outcome.seq).empty())
+          !givers(release.group, {Whom::Set::kOne, member.slot}, of.installed->epoch, outcome.seq).empty())
         return fail("O3", "zeros though the source lives" + where);
     who.clear();
   } else if (who.empty()) {
@@ -73,27 +72,26 @@ void Oracles::check_piece(Release& release, const BlockRelease& of, const OpOutc
   }
 }
 
-void Oracles::released_blocks(NodeIndex who, const OpKey& op, const Workload& workload,
+void Oracles::released_blocks(NodeIndex who, GroupId group, const OpKey& op, const Workload& workload,
                               const OpOutcome& outcome, const BlockRelease& of) {
   const Code code = outcome.status.code();
-  if (code == Code::kEvicted || code == Code::kIsolated || code == Code::kClosed) return;
   ++releases_count_;
   rebuilt_ += outcome.rebuilds > 0;
   aborts_ += code != Code::kOk;
-  Release release{who, op, workload, code, !of.retained, {}, {}, {}};
+  Release release{who, group, op, workload, code, !of.retained, {}, {}, {}};
   if (code == Code::kOk) {
     for (size_t i = 0; i < of.state->held.size(); ++i)
       check_piece(release, of, outcome, of.state->held[i], i);
     const size_t needed = outcome.result_blocks.size() * of.state->layout.chunks_of_block();
     if (release.pieces.size() != needed) fail("B", "released with chunks missing");
     if (workload.mode == RebuildMode::kStrict && has_many_sources(workload.kind) && needed > 0) {
-      const auto first = givers({}, release.pieces.begin()->second.first, outcome.seq);
+      const auto first = givers(release.group, {}, release.pieces.begin()->second.first, outcome.seq);
       for (const auto& [chunk, piece] : release.pieces)
-        if (givers({}, piece.first, outcome.seq) != first)
+        if (givers(release.group, {}, piece.first, outcome.seq) != first)
           fail("O3", "strict, and chunks differ in who gave");
     }
   }
-  auto& others = releases_[outcome.seq];
+  auto& others = releases_[{group, outcome.seq}];
   for (const Release& other : others) compare(other, release, outcome.seq);
   others.push_back(std::move(release));
 }

@@ -8,13 +8,24 @@
 
 namespace rhz::sim {
 
+namespace {
+
+// The first op of a step is everybody's.
+uint32_t axis_of(const Config& config, OpKey op) {
+  Prng random(mix64(config.seed ^ 0x9a) ^ mix64(op.step * 1000003 + op.index));
+  return config.groups && op.index > 0 && random.chance(0.7) ? 1 + static_cast<uint32_t>(random.below(kAxes)) : 0;
+}
+
+}  // namespace
+
 Workload workload_of(const Config& config, OpKey op, NodeIndex who) {
   Prng random(mix64(config.seed ^ 0x77) ^ mix64(op.step * 1000003 + op.index));
   Workload w;
+  w.axis = axis_of(config, op);
   if (random.chance(config.hasty))
     w.timeout = World::between(random, milliseconds(1), milliseconds(40));
   if (random.chance(0.08)) {
-    w.kind = random.chance(0.6) ? OpKind::kBarrier : OpKind::kVerify;
+    w.kind = w.axis != 0 || random.chance(0.6) ? OpKind::kBarrier : OpKind::kVerify;
     w.mode = random.chance(0.5) ? RebuildMode::kStrict : RebuildMode::kKeep;
     if (w.kind == OpKind::kVerify) w.count = 4;
     return w;

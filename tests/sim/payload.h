@@ -21,11 +21,14 @@ struct OpKey {
   friend auto operator<=>(const OpKey&, const OpKey&) = default;
 };
 
+inline constexpr uint32_t kAxes = 3;
+
 struct Workload {
   OpKind kind = OpKind::kAllReduce;
   RebuildMode mode = RebuildMode::kStrict;
   Algorithm algorithm = Algorithm::kAuto;
   Slot root = kAnySlot;
+  uint32_t axis = 0;  // 0: the root group; else one of the sub-communicators (trainer_groups.cc)
   bool average = false;
   bool floats = false;  // f32, else u64
   uint64_t count = 0;

@@ -197,7 +197,17 @@ std::string Process::text() const {
           std::to_string(member.last_index().value) + (connection_ ? "" : " no control") +
           (node_->ended() ? " ended: " + node_->end_status().text() : "") + "; " +
           trainer_->text() + "; next " + std::to_string(node_->communicator().next_seq().value);
-  for (const auto& op : node_->communicator().open_ops()) {
+  for (const auto& [group, communicator] : node_->groups().all()) line += group_text(group, *communicator);
+  return line;
+}
+
+std::string Process::group_text(GroupId group, const Communicator& communicator) {
+  std::string line;
+  if (group != kRootGroup)
+    line += "\n      group " + std::to_string(group.value) + " of " + std::to_string(communicator.view().size()) +
+            (communicator.closing() ? " closing" : "") + " next " + std::to_string(communicator.next_seq().value) +
+            " queued " + std::to_string(communicator.queued());
+  for (const auto& op : communicator.open_ops()) {
     line += "\n      op " + std::to_string(op.seq.value) + " kind " +
             std::to_string(static_cast<int>(op.kind)) + (op.full ? " full" : "") +
             (op.released ? " released" : "") + " held";

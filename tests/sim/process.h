@@ -35,6 +35,7 @@ class Process final : public ControlClient {
   const Node& node() const { return *node_; }
   void drop_control();
   std::string text() const;
+  static std::string group_text(GroupId group, const Communicator& communicator);
 
   void control_message(const ConnectionRef& connection, const ControlMessage& message) override;
   void control_closed(const ConnectionRef& connection) override;

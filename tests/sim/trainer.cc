@@ -1,9 +1,8 @@
-#include "tests/sim/trainer.h"
-
 #include <algorithm>
 #include <cstring>
 
 #include "runtime/base/assert.h"
+#include "tests/sim/trainer_op.h"
 
 namespace rhz::sim {
 namespace {
@@ -11,21 +10,6 @@ constexpr uint64_t kPoison = 0xdeadbeefdeadbeefull;
 constexpr uint32_t kBoundary = 1000;  // OpKey::index of an admit op
 constexpr size_t kKeepPast = 24;      // ops whose buffers are watched for late writes
 }  // namespace
-
-struct Trainer::Op final : OpCompletion {
-  explicit Op(Trainer& owner) : trainer(owner) {}
-  void released(const OpOutcome& result) override { trainer.op_released(*this, result); }
-  void finalised(const Status&) override { trainer.op_finalised(*this); }
-
-  Trainer& trainer;
-  OpKey key;
-  Workload workload;
-  bool in_place = false;
-  uint32_t ranks = 1;  // that the buffers have room for
-  std::vector<uint64_t> input, output;
-  Communicator::Handle handle = 0;
-  bool submitted = false, returned = false, final = false;
-};
 
 Trainer::Trainer(World& world, const Config& config, Oracles& oracles, Directory& directory,
                  NodeIndex self, recovery::State& state)
@@ -66,9 +50,9 @@ void Trainer::poll() {
     started_ = true;
     world_.trace("starts", static_cast<int>(self_), step() + 1);
     if (node_->synced()) oracles_.entered(self_, step(), state_hash());
-    begin_step();
+    begin_epoch();
   }
-  if (leaving_ && !left_ && (!started_ || (open_ == 0 && node_->idle()))) {
+  if (leaving_ && !left_ && (!started_ || (open_ == 0 && splits_open_ == 0 && node_->idle()))) {
     left_ = true;
     world_.trace("leaves", static_cast<int>(self_), step());
     node_->leave(clock_());
@@ -87,8 +71,11 @@ void Trainer::begin_step() {
   submitted_ = 0;
   at_boundary_ = false;
   results_.clear();
-  for (uint32_t i = 0; i < count; ++i) make_op({next, i}, workload_of(config_, {next, i}, self_));
-  open_ = static_cast<uint32_t>(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    const Workload workload = workload_of(config_, {next, i}, self_);
+    if (workload.axis == 0 || axes_[workload.axis].group != kRootGroup) make_op({next, i}, workload);
+  }
+  open_ = static_cast<uint32_t>(ops_.size());
   submit_later();
 }
 
@@ -97,7 +84,10 @@ Trainer::Op& Trainer::make_op(OpKey key, const Workload& workload) {
   op->key = key;
   op->workload = workload;
   op->in_place = world_.workload.chance(config_.in_place);
-  op->ranks = has_layout(workload.kind) ? node_->view().size() : 1;
+  op->group = axes_[workload.axis].group;
+  op->workload.root = root_of(workload);
+  const Communicator* communicator = communicator_of(*op);
+  op->ranks = has_layout(workload.kind) && communicator ? communicator->view().size() : 1;
   op->input.assign(workload.words() * op->ranks, kPoison);
   if (workload.kind == OpKind::kVerify) {
     const uint64_t digest = state_hash();  // and its complement, as in rhz_state_verify
@@ -128,6 +118,7 @@ void Trainer::submit_later() {
 
 void Trainer::submit_next() {
   if (node_->ended()) return;
+  maybe_close_early();
   Op& op = *ops_[submitted_++];
   OpSpec spec;
   spec.kind = at_boundary_ ? OpKind::kProbe : op.workload.kind;
@@ -149,10 +140,16 @@ void Trainer::submit_next() {
     spec.root = op.workload.root;
     spec.ranks = op.ranks;
   }
+  const bool more = submitted_ < ops_.size();
+  if (!communicator_of(op)) {
+    op.returned = op.final = true;
+    --open_;
+    op_over(op, true);
+    return more ? submit_later() : void();
+  }
   op.submitted = true;
   oracles_.submitted(self_, op.key);
-  const bool more = submitted_ < ops_.size();
-  op.handle = node_->submit(clock_(), spec, &op);
+  op.handle = node_->submit(clock_(), op.group, spec, &op);
   if (more) submit_later();
 }
 
@@ -163,40 +160,47 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
   world_.trace("returned", static_cast<int>(self_), outcome.seq.value, outcome.last_epoch.value,
                code_text(outcome.status.code()));
   uint64_t result = static_cast<uint64_t>(outcome.status.code());
-  if (op.key.index != kBoundary) {
+  if (node_->ended()) {  // that ends a peer, not an op
+    result = 0;
+  } else if (op.key.index != kBoundary) {
     const auto* bytes =
         reinterpret_cast<const std::byte*>(op.in_place ? op.input.data() : op.output.data());
     Communicator::OpState state{};
-    for (auto& open : node_->communicator().open_ops())
+    for (auto& open : communicator_of(op)->open_ops())
       if (open.seq == outcome.seq) state = std::move(open);
     const RunConfig& run = node_->member().config();
+    const View& view = communicator_of(op)->view();
     const bool ok = outcome.status.is_ok();
     if (is_uniform(op.workload.kind)) {
-      oracles_.released(self_, op.key, op.workload, outcome, state.held,
+      oracles_.released(self_, op.group, op.key, op.workload, outcome, state.held,
                         make_layout(op.workload.count, static_cast<uint32_t>(op.workload.element()), run), bytes,
-                        node_->view(), run.retain_bytes);
+                        view, run.retain_bytes);
       if (ok) result = hash_bytes(bytes, op.workload.count * op.workload.element(), 1);
     } else {
       // In place the result stands where the own block did.
       const uint64_t at = op.in_place && ok && !outcome.result_blocks.empty()
                               ? outcome.result_blocks.front() * op.workload.count * 8 : 0;
       const bool retained = may_retain(op.workload.kind) && outcome.bytes <= run.retain_bytes;
-      oracles_.released_blocks(self_, op.key, op.workload, outcome,
-                               {&state, bytes + at, &node_->view(), retained});
+      oracles_.released_blocks(self_, op.group, op.key, op.workload, outcome,
+                               {&state, bytes + at, &view, retained});
       if (ok) result = 1000 + static_cast<uint64_t>(op.workload.kind);  // what each got is its own
     }
   } else {
     oracles_.left_boundary(self_, op.key, outcome);
   }
-  results_.emplace_back(op.key, result);
-  // The buffers are the program's again, and it uses them at once.
+  if (op.workload.axis == 0) results_.emplace_back(op.key, result);  // the state is everybody's
+  op_over(op, result == 0 || result >= 1000);
+}
+
+// The buffers are the program's again, and it uses them at once.
+void Trainer::op_over(Op& op, bool well) {
   std::fill(op.input.begin(), op.input.end(), kPoison);
   std::fill(op.output.begin(), op.output.end(), kPoison);
   if (open_ > 0 || submitted_ < ops_.size() || advancing_) return;
   advancing_ = true;
   Duration pause = World::between(world_.workload, Duration(0), 8 * config_.base_latency);
   // After an error a program waits for better times before it tries the next step.
-  if (result < 1000 && result != 0) pause += milliseconds(20);
+  if (!well) pause += milliseconds(20);
   world_.after(pause, [this, self = self_, &directory = directory_] {
     directory.run(self, [this] { advance(); });
   });
@@ -214,7 +218,7 @@ void Trainer::advance() {
     check_poison(*past_[i]);
     past_[i]->final ? void(past_.erase(past_.begin() + static_cast<long>(i))) : void(++i);
   }
-  if (at_boundary_) return begin_step();
+  if (at_boundary_) return begin_epoch();
   finish_step();
 }
 
@@ -252,14 +256,14 @@ bool Trainer::cancel_something(uint64_t which) {
   if (ops_.empty()) return false;
   Op& op = *ops_[which % ops_.size()];
   if (!op.submitted || op.returned) return false;
-  node_->cancel(clock_(), op.handle);
+  node_->cancel(clock_(), op.group, op.handle);
   return true;
 }
 
 std::string Trainer::text() const {
   return "step " + std::to_string(step()) + (at_boundary_ ? " boundary" : "") + " submitted " +
          std::to_string(submitted_) + "/" + std::to_string(ops_.size()) + " open " +
-         std::to_string(open_) + (leaving_ ? " leaving" : "") + (done_ ? " done" : "");
+         std::to_string(open_) + (splits_open_ > 0 ? " splitting" : "") + (leaving_ ? " leaving" : "") + (done_ ? " done" : "");
 }
 
 }  // namespace rhz::sim

@@ -3,6 +3,7 @@
 // moment an op returns, and looks later whether anybody wrote there.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -35,10 +36,21 @@ class Trainer {
  private:
   struct Op;
   void begin_step();
+  // trainer_groups.cc: after each boundary the members split the world anew.
+  void begin_epoch();
+  void split(GroupId parent, uint32_t axis, const SplitChoice& choice);
+  void split_over(uint32_t axis, const Status& status, GroupId group);
+  void close_axis(uint32_t axis);
+  void maybe_close_early();
+  void go_on_splitting(uint32_t axis);
+  Slot own_slot() const;
+  Communicator* communicator_of(const Op& op) const;
+  Slot root_of(const Workload& workload) const;
   void submit_next();
   void submit_later();
   void op_released(Op& op, const OpOutcome& outcome);
   void op_finalised(Op& op);
+  void op_over(Op& op, bool well);
   void advance();
   void finish_step();
   void finish_boundary();
@@ -54,6 +66,12 @@ class Trainer {
   recovery::State& state_;
   Node* node_ = nullptr;
   std::function<Time()> clock_;
+  struct Axis {
+    GroupId group;  // the root group: none
+    uint32_t colour = 0;
+  };
+  std::array<Axis, kAxes + 1> axes_{};
+  uint32_t splits_open_ = 0;
   std::vector<uint64_t> tensor_;  // [0]: steps finished; the rest depends on every result so far
   bool started_ = false, leaving_ = false, left_ = false, done_ = false, at_boundary_ = false;
   bool advancing_ = false;

@@ -56,7 +56,7 @@ Resolution resolution() {
                        {{{1, 2}, OpSeq(11)}, {{3, 4}, OpSeq(12)}},
                        true};
   GroupResolution other{GroupId(9), {Rank(1)}, {OpSeq(3)}, OpSeq(17), {}, {}};
-  return {Epoch(7), {root, other}};
+  return {Epoch(7), {root, other}, {{Rank(0), Rank(2)}}};
 }
 
 SealReport report() {
@@ -77,15 +77,14 @@ SealReport report() {
   admit.signature = 2;
   return {
       Epoch(8),
-      {{kRootGroup, OpSeq(12), OpSeq(14), {open, admit}}, {GroupId(2), OpSeq(1), OpSeq(2), {}}}};
+      {{kRootGroup, OpSeq(12), OpSeq(14), {open, admit}, {}}, {GroupId(1ull << 50), OpSeq(1), OpSeq(2), {}, {{1, 2}, {3, 4}}, true}}};
 }
 
 AdmitRecord admit() { return {OpSeq(33), {member(1), member(6)}, 77, digest(9)}; }
 
 SnapshotRecord snapshot() {
   return {config(),     view(),           LogIndex(55),
-          resolution(), {{9, 8}, {7, 6}}, {{Epoch(5), {{1, 1}, {2, 2}}}, {Epoch(6), {}}},
-          decisions()};
+          resolution(), {{9, 8}, {7, 6}}, {{Epoch(5), {{1, 1}, {2, 2}}}, {Epoch(6), {}}}};
 }
 
 std::vector<LogEntry> all_entries() {
@@ -319,7 +318,7 @@ TEST(Codec, ManyPointersToOneListAreRefused) {
 
 TEST(Codec, OutcomesAndModesWithoutMeaningAreRefused) {
   // The number is the only thing that changes between the two encodings.
-  LogEntry entry{Term(1), LogIndex(1), ResolveRecord{{Epoch(1), {{}}}}};
+  LogEntry entry{Term(1), LogIndex(1), ResolveRecord{{Epoch(1), {{}}, {}}}};
   auto& op = std::get<ResolveRecord>(entry.record).resolution.groups[0].ops;
   op = {{OpSeq(1), OpDecision::Outcome::kFinal, {}, {}}};
   auto bytes = encode(entry);
@@ -331,7 +330,7 @@ TEST(Codec, OutcomesAndModesWithoutMeaningAreRefused) {
   *at = std::byte{4};
   expect_refused(decode_entry(bytes).status(), "unknown outcome 4");
 
-  SealReport sealed{Epoch(1), {{kRootGroup, OpSeq(1), OpSeq(2), {{}}}}};
+  SealReport sealed{Epoch(1), {{kRootGroup, OpSeq(1), OpSeq(2), {{}}, {}}}};
   bytes = encode(ControlMessage(SealedMessage{sealed}));
   sealed.groups[0].open[0].mode = RebuildMode::kKeep;
   const auto keep = encode(ControlMessage(SealedMessage{sealed}));

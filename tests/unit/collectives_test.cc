@@ -171,7 +171,7 @@ class World {
       op.chunks = layout_.chunks;
       op.signature = 1;
       op.held = ranks_[r]->held_runs();
-      reports.push_back({Epoch(2), {GroupReport{kRootGroup, OpSeq(0), OpSeq(1), {op}}}});
+      reports.push_back({Epoch(2), {GroupReport{kRootGroup, OpSeq(0), OpSeq(1), {op}, {}}}});
     }
     view_ = next;
     std::erase(ids_, victim);
@@ -188,7 +188,7 @@ class World {
     };
     const ResolveOutput out = resolve(input);
     EXPECT_FALSE(out.lineages_disagree) << c_.text();
-    const OpDecision& decision = out.resolution.groups[0].ops[0];
+    const OpDecision& decision = out.group.ops[0];
     ended_ = decision.outcome != OpDecision::Outcome::kChunks;
     if (ended_) return expect_may_end(victim, decision);
     start(&decision);

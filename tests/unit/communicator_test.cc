@@ -56,8 +56,6 @@ struct World {
     config.retain_bytes = retain_bytes;
     View view;
     view.epoch = Epoch(1);
-    Resolution resolution;
-    resolution.epoch = Epoch(1);
     GroupResolution root;
     root.relayed = relayed;
     for (uint32_t r = 0; r < kWorld; ++r) {
@@ -65,12 +63,11 @@ struct World {
       root.ring.push_back(Rank(r));
       root.first_op.push_back(OpSeq(0));
     }
-    resolution.groups.push_back(root);
     for (uint32_t r = 0; r < kWorld; ++r) {
       ports.push_back(std::make_unique<Port>(wire, r));
-      ranks.push_back(std::make_unique<Communicator>(id_of(r), *ports[r], pool));
+      ranks.push_back(std::make_unique<Communicator>(id_of(r), kRootGroup, *ports[r], pool));
       ranks[r]->set_config(config);
-      ranks[r]->install(Time{}, view, resolution);
+      ranks[r]->install(Time{}, view, root, view.size());
     }
     for (uint32_t r = 0; r < kWorld; ++r) {
       OpSpec spec;

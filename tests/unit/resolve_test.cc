@@ -19,7 +19,7 @@ struct Round {
       member.id = peer(r);
       member.slot = Slot(r);
       view.members.push_back(member);
-      reports.push_back({Epoch(2), {GroupReport{kRootGroup, OpSeq(0), OpSeq(1), {}}}});
+      reports.push_back({Epoch(2), {GroupReport{kRootGroup, OpSeq(0), OpSeq(1), {}, {}}}});
     }
   }
   OpReport& op(uint32_t rank, uint64_t seq, uint32_t chunks = 4) {
@@ -47,8 +47,8 @@ struct Round {
     return resolve(input);
   }
   const OpDecision& only(const ResolveOutput& out) {
-    EXPECT_EQ(out.resolution.groups[0].ops.size(), 1u);
-    return out.resolution.groups[0].ops[0];
+    EXPECT_EQ(out.group.ops.size(), 1u);
+    return out.group.ops[0];
   }
 
   View view;
@@ -111,17 +111,15 @@ TEST(Resolve, AbortsAFailedOpAndRepeatsThatUntilItEndedEverywhere) {
   const auto out = round.run();
   EXPECT_EQ(round.only(out).outcome, Outcome::kAbort);
   EXPECT_EQ(round.only(out).reason.code(), Code::kCancelled);
-  ASSERT_EQ(out.resolution.groups[0].answered.size(), 1u);
-  EXPECT_EQ(out.resolution.groups[0].answered[0].peer, peer(0));
-  ASSERT_EQ(out.aborts.size(), 1u);  // rank 1 has not begun it
+  ASSERT_EQ(out.group.answered.size(), 1u);
+  EXPECT_EQ(out.group.answered[0].peer, peer(0));
 
   Round next(2);
-  next.aborts = out.aborts;
+  next.aborts = out.group.ops;
   next.reports[0].groups[0].ended_upto = OpSeq(1);
-  EXPECT_EQ(next.only(next.run()).outcome, Outcome::kAbort);
-  EXPECT_EQ(next.run().aborts.size(), 1u);
+  EXPECT_EQ(next.only(next.run()).outcome, Outcome::kAbort);  // rank 1 has not begun it
   next.reports[1].groups[0].ended_upto = OpSeq(1);
-  EXPECT_TRUE(next.run().aborts.empty());
+  EXPECT_TRUE(next.run().group.ops.empty());
 }
 
 TEST(Resolve, RefusesToAbortWhatWouldBeKeptAsAWhole) {
@@ -130,7 +128,7 @@ TEST(Resolve, RefusesToAbortWhatWouldBeKeptAsAWhole) {
   round.op(1, 0).fail = Status(Code::kTimeout, "late");
   const auto out = round.run();
   EXPECT_EQ(round.only(out).outcome, Outcome::kChunks);
-  EXPECT_EQ(out.resolution.groups[0].answered.size(), 1u);
+  EXPECT_EQ(out.group.answered.size(), 1u);
 }
 
 TEST(Resolve, CarriesARefusedCancelToTheFirstLaterOpThatCanBeAborted) {
@@ -138,7 +136,7 @@ TEST(Resolve, CarriesARefusedCancelToTheFirstLaterOpThatCanBeAborted) {
   round.op(0, 0).held = {{0, 4, Epoch(1)}};
   round.op(1, 0).fail = Status(Code::kCancelled, "stop");
   const auto out = round.run();
-  const auto& ops = out.resolution.groups[0].ops;
+  const auto& ops = out.group.ops;
   ASSERT_EQ(ops.size(), 2u);
   EXPECT_EQ(ops[0].outcome, Outcome::kChunks);
   EXPECT_EQ(ops[1].seq, OpSeq(1));  // begun by nobody
@@ -150,7 +148,7 @@ TEST(Resolve, NeverAbortsAnAdmitOp) {
   auto& report = round.op(0, 0, 0);
   report.admit = true;
   report.fail = Status(Code::kTimeout, "late");
-  EXPECT_TRUE(round.run().resolution.groups[0].ops.empty());
+  EXPECT_TRUE(round.run().group.ops.empty());
 }
 
 TEST(Resolve, DifferentSignaturesAreRedoneNotKept) {

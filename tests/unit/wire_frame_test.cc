@@ -20,7 +20,6 @@ FrameHeader example() {
   header.group = GroupId(1);
   header.chunk = ChunkIndex(5);
   header.segment = SegmentIndex(6);
-  header.key_id = 7;
   header.lane_seq = 1000;
   header.full_upto = 40;
   header.signature = 0xa1a2a3a4a5a6a7a8;
@@ -63,15 +62,14 @@ TEST(Frame, HasTheBytesOfTheWorkedExample) {
             "01"
             "03"
             "0201"
-            "a82fecc7"
+            "7be7cbbd"
             "00000400"
             "8877665544332211"
             "0300000000000000"
             "2900000000000000"
-            "01000000"
+            "0100000000000000"
             "05000000"
             "06000000"
-            "07000000"
             "e803000000000000"
             "2800000000000000"
             "a8a7a6a5a4a3a2a1"

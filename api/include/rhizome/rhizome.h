@@ -118,6 +118,37 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_comm_leave(rhz_comm *comm, uint32_t timeout
  * owns stay valid until rhz_op_release.  Without rhz_comm_leave before it, the others see this peer as lost.  NULL: no-op. */
 RHZ_API void rhz_comm_close(rhz_comm *comm);
 
+#define RHZ_SPLIT_NONE (-1) /* rhz_split_params.colour: this rank gets no communicator */
+
+typedef struct rhz_split_params {
+  size_t struct_size;  /* sizeof(rhz_split_params) */
+  int32_t colour;      /* >= 0: ranks that give the same one get a communicator; RHZ_SPLIT_NONE */
+  int32_t key;         /* order of the ranks in it; of equal keys, the order in comm */
+  uint32_t timeout_ms; /* 0: the communicator's op_timeout; at expiry it fails on every rank alike */
+  uint32_t reserved;   /* 0 */
+} rhz_split_params;
+
+/* Splits comm by colour: a collective in the order of comm's ops, which blocks until it has ended.  All of comm's ranks see the same
+ * status.  The caller owns *out_comm (NULL for RHZ_SPLIT_NONE) and frees it with rhz_comm_close.
+ *
+ * A sub-communicator has ranks, a world size and op numbers of its own; it shares the epoch, slots, connections and threads with the
+ * communicator that joined the run, and ends with it.  Ops of several communicators run at the same time, and none waits for another's;
+ * the order of submission matters within each only.
+ *   deaths   who dies is gone from all sub-communicators too; the others keep theirs, with the ranks closed up (rhz_comm_view)
+ *   joins    who enters later is in none.  After rhz_op_info.joined of an rhz_admit, or a new world size, all split again
+ *   close    rhz_comm_close does not leave the run, and does not block.  Ops that are open end as RHZ_ERR_CLOSED on all ranks of the
+ *            sub-communicator, or well where they were complete; their buffers are borrowed until they have.  So do ops that others
+ *            submit to it later.  It counts as open until all its ranks have closed it
+ *   rhz_comm_view, rhz_state_verify and all collectives but rhz_admit   are about its ranks; rhz_collective_params.root_slot is a slot
+ *            as ever, and one of another rank's ends the op as RHZ_ERR_PEER_LOST
+ *   rhz_comm_publish, rhz_alloc, rhz_free, rhz_state_*   are about the peer and its run, whichever of its communicators is given; what
+ *            rhz_alloc gave out is good in all of them
+ *   rhz_comm_join, rhz_comm_leave, rhz_admit   RHZ_ERR_STATE
+ *   min_world, isolation, eviction   are the run's
+ * Limit: 64 sub-communicators open per peer.  A rank that has none left makes the split RHZ_ERR_STATE on every rank.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE, _TIMEOUT, _MISMATCH, _WORLD_TOO_SMALL, _EVICTED, _ISOLATED, _CLOSED.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_comm_split(rhz_comm *comm, const rhz_split_params *params, rhz_comm **out_comm);
+
 /* The agreed membership.  Rank: position in the view.  Slot: the stable place in the job. */
 typedef struct rhz_view {
   size_t struct_size; /* sizeof(rhz_view) */

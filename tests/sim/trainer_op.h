@@ -1,0 +1,24 @@
+// An op of the simulated program, with its buffers.
+#pragma once
+
+#include "tests/sim/trainer.h"
+
+namespace rhz::sim {
+
+struct Trainer::Op final : OpCompletion {
+  explicit Op(Trainer& owner) : trainer(owner) {}
+  void released(const OpOutcome& result) override { trainer.op_released(*this, result); }
+  void finalised(const Status&) override { trainer.op_finalised(*this); }
+
+  Trainer& trainer;
+  OpKey key;
+  Workload workload;
+  bool in_place = false;
+  GroupId group;
+  uint32_t ranks = 1;  // that the buffers have room for
+  std::vector<uint64_t> input, output;
+  Communicator::Handle handle = 0;
+  bool submitted = false, returned = false, final = false;
+};
+
+}  // namespace rhz::sim
