@@ -380,7 +380,6 @@ PeerDriver::Membership PeerDriver::membership(GroupId group) {
   Membership m;
   progress_.with([&] {
     if (closed_) return void(m.ended = kClosedStatus);
-    if (leaving_) return Status(Code::kState, "the run is being left: no op is taken any more");
   const Communicator* communicator = node_->groups().find(group);
     if (!communicator) return void(m.ended = Status(Code::kState, "this communicator was closed"));
     m.joined = node_->joined();
