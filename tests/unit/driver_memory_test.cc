@@ -45,7 +45,7 @@ struct Member {
     spec.send = reinterpret_cast<const std::byte*>(send);
     spec.recv = reinterpret_cast<std::byte*>(recv);
     Completion completion;
-    ASSERT_TRUE(driver->submit(spec, &completion).is_ok());
+    ASSERT_TRUE(driver->submit(kRootGroup, spec, &completion).is_ok());
     ASSERT_TRUE(driver->progress().wait([&] { return completion.done && completion.over; },
                                         driver->now() + kPatience));
     EXPECT_TRUE(completion.status.is_ok()) << completion.status.text();
