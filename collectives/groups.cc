@@ -201,7 +201,8 @@ Landing Groups::early_header(const FrameHeader& header) {
 
 void Groups::on_frame(Time now, PeerId from, const FrameHeader& header, Landing&& landing) {
   RHZ_ASSERT("A", header.epoch == view_.epoch && !sealed_);
-  Communicator* communicator = find(header.group);
+  const bool stray = header.kind == Kind::kDone && canary(Rule::kG2);
+  Communicator* communicator = find(stray ? kRootGroup : header.group);
   if (!communicator) {
     if (!is_gone(header.group))
       early_[header.group][header.op_seq].push_back({from, header, std::move(landing.keep)});
