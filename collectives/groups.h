@@ -1,6 +1,7 @@
-// All groups of one peer: the root group, of all members, and the sub-communicators split off from it or from each other.  They share
-// transport, view and epoch, and are sealed and installed together (G4); all else is each Communicator's own.
-// As that, a step function but for the transport and completions.  Progress thread only.
+// All groups of one peer: the root group, of all members, and the sub-communicators split off from
+// it or from each other.  They share transport, view and epoch, and are sealed and installed
+// together (G4); all else is each Communicator's own. As that, a step function but for the
+// transport and completions.  Progress thread only.
 #pragma once
 
 #include <deque>
@@ -32,7 +33,8 @@ class Groups {
   // Null: there is none of that number (any more).
   Communicator* find(GroupId id);
 
-  // An op of the parent; `done` is called on every member with the same status, and there is a Communicator by then.
+  // An op of the parent; `done` is called on every member with the same status, and there is a
+  // Communicator by then.
   void split(Time now, GroupId parent, const SplitChoice& choice, Duration timeout, SplitDone done);
 
   SealReport seal(Time now, const View& next);
@@ -84,13 +86,13 @@ class Groups {
   const CommunicatorLimits limits_;
   RunConfig config_;
 
-  View view_;              // of the run, installed
-  Resolution resolution_;  // of that view
-  bool sealed_ = true;     // nothing moves before the first install
+  View view_;                        // of the run, installed
+  Resolution resolution_;            // of that view
+  bool sealed_ = true;               // nothing moves before the first install
   std::map<GroupId, Group> groups_;  // the root group first
   std::deque<std::unique_ptr<Split>> splits_;
   std::map<GroupId, EarlyOps> early_;
-  std::deque<GroupId> gone_;  // closed in this epoch: what still comes of them is not early
+  std::deque<GroupId> gone_;   // closed in this epoch: what still comes of them is not early
   uint64_t ended_before_ = 0;  // ops of groups that are gone
 };
 

@@ -1,5 +1,6 @@
-// How a split is agreed upon: an all-reduce of a table with a row per slot, into which every rank puts its choice.  As whoever dies
-// meanwhile is in all rows or in none, the sum is the membership too.  Pure functions.
+// How a split is agreed upon: an all-reduce of a table with a row per slot, into which every rank
+// puts its choice.  As whoever dies meanwhile is in all rows or in none, the sum is the membership
+// too.  Pure functions.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +19,13 @@ struct SplitChoice {
 };
 
 // u64: of `slots` rows, zero but for the own one.  `room`: this rank can have one more.
-std::vector<uint64_t> split_table(uint32_t slots, Slot self, PeerId id, const SplitChoice& choice, bool room);
+std::vector<uint64_t> split_table(uint32_t slots, Slot self, PeerId id, const SplitChoice& choice,
+                                  bool room);
 
-// The members of the own communicator, by rank; empty if none is wanted.  kState, on every rank alike: somebody has no room.
-// `order`: the members of the parent by rank; empty: by slot.
-[[nodiscard]] Result<std::vector<PeerId>> split_members(const std::vector<uint64_t>& table, const SplitChoice& choice,
+// The members of the own communicator, by rank; empty if none is wanted.  kState, on every rank
+// alike: somebody has no room. `order`: the members of the parent by rank; empty: by slot.
+[[nodiscard]] Result<std::vector<PeerId>> split_members(const std::vector<uint64_t>& table,
+                                                        const SplitChoice& choice,
                                                         const std::vector<PeerId>& order);
 
 }  // namespace rhz

@@ -9,9 +9,10 @@
 
 #include "bench/perf/rank.h"
 
-enum { kJoinTimeoutMs = 60000, kMostInFlight = 1024 };
+enum { kJoinTimeoutMs = 60000, kMostInFlight = 1024, kGroups = 4 };
 
 static rhz_comm* g_comm;
+static rhz_comm* g_groups[kGroups]; /* all ranks in each; ops in flight take turns on them */
 static uint32_t g_world;
 static uint32_t g_rebuild = RHZ_REBUILD_STRICT;
 
@@ -36,7 +37,8 @@ static const char* barrier(const float* send, float* recv, size_t count_elems) {
   return finish(status, op);
 }
 
-static rhz_status submit(const float* send, float* recv, size_t count_elems, rhz_op** op) {
+static rhz_status submit(rhz_comm* comm, const float* send, float* recv, size_t count_elems,
+                         rhz_op** op) {
   rhz_allreduce_params params = {
       .struct_size = sizeof params,
       .send = send == recv ? NULL : send,
@@ -46,12 +48,12 @@ static rhz_status submit(const float* send, float* recv, size_t count_elems, rhz
       .redop = RHZ_REDOP_SUM,
       .rebuild = g_rebuild,
   };
-  return rhz_allreduce(g_comm, &params, op);
+  return rhz_allreduce(comm, &params, op);
 }
 
 static const char* allreduce(const float* send, float* recv, size_t count_elems) {
   rhz_op* op = NULL;
-  rhz_status status = submit(send, recv, count_elems, &op);
+  rhz_status status = submit(g_comm, send, recv, count_elems, &op);
   return finish(status, op);
 }
 
@@ -96,15 +98,25 @@ static void* take(size_t bytes) {
 }
 static void give_back(void* memory) { rhz_free(g_comm, memory); }
 
+static rhz_status split(void) {
+  for (int i = 0; i < kGroups; i++) {
+    rhz_split_params params = {.struct_size = sizeof params};
+    rhz_status status = rhz_comm_split(g_comm, &params, &g_groups[i]);
+    if (status != RHZ_OK) return status;
+  }
+  return RHZ_OK;
+}
+
 static const char* many(const float* send, float* recv, size_t count_elems, int ops) {
   rhz_op* in_flight[kMostInFlight] = {NULL};
   rhz_status submitted[kMostInFlight];
   const char* problem = NULL;
   if (ops > kMostInFlight) return "more ops in flight than perf_ours keeps";
+  if (!g_groups[0] && split() != RHZ_OK) return rhz_last_error();
   for (int i = 0; i < ops; i++) {
     size_t begin = count_elems * (size_t)i / (size_t)ops;
     size_t end = count_elems * (size_t)(i + 1) / (size_t)ops;
-    submitted[i] = submit(send + begin, recv + begin, end - begin, &in_flight[i]);
+    submitted[i] = submit(g_groups[i % kGroups], send + begin, recv + begin, end - begin, &in_flight[i]);
   }
   for (int i = 0; i < ops; i++) {
     const char* own = finish(submitted[i], in_flight[i]);
@@ -152,6 +164,7 @@ int main(int argc, char** argv) {
   }
   library.many = many;
   int result = perf_serve(&library, argv[1]);
+  for (int i = 0; i < kGroups; i++) rhz_comm_close(g_groups[i]);
   if (rhz_comm_leave(g_comm, 0) != RHZ_OK) fprintf(stderr, "perf_ours: %s\n", rhz_last_error());
   rhz_comm_close(g_comm);
   return result;

@@ -11,7 +11,7 @@
  *                    or: error TEXT
  *   driver to rank   end of file: leave
  *
- * OPS > 1: that many all-reduces of COUNT_ELEMS / OPS each, all in flight at once; a rank that can
+ * OPS > 1: that many all-reduces of COUNT_ELEMS / OPS each, all in flight at once, if it likes on several communicators; a rank that can
  * do that names the collective "many", too.  TCP_BYTES: sent and received by this rank, on the
  * sockets that it still had at the end.  MICROSECONDS: one time per iteration, of this rank.
  */

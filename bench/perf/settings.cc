@@ -62,7 +62,8 @@ void describe_what(Settings& s, Words& words, CLI::App& app) {
       ->delimiter(',');
   app.add_flag("--ours-only,--no-peers", s.ours_only, "ours and the raw limits alone");
   app.add_option("--in-flight", s.in_flight,
-                 "ours once more, with each all-reduce cut into that many ops in flight at once")
+                 "ours once more, with each all-reduce cut into that many ops in flight at once, on four "
+                 "sub-communicators of all ranks")
       ->check(CLI::Range(0, kMostInFlight));
   app.add_flag("--alloc", s.alloc, "ours: buffers by rhz_alloc");
   app.add_flag("--in-place", s.in_place, "for every library; all-reduce only");

@@ -1,5 +1,5 @@
-// Sub-communicators (docs/protocol.md, "Groups").  The coordinator knows of them what the reports say, and remembers nothing but
-// the last resolution.
+// Sub-communicators (docs/protocol.md, "Groups").  The coordinator knows of them what the reports
+// say, and remembers nothing but the last resolution.
 #include <algorithm>
 
 #include "runtime/agreement/group.h"
@@ -14,9 +14,8 @@ std::map<GroupId, Coordinator::Members> Coordinator::reported_groups() const {
   for (const MemberInfo& member : view_.members)
     for (const GroupReport& group : peers_.at(member.id).report->groups)
       if (group.group != kRootGroup) groups.try_emplace(group.group, group.members);
-  std::erase_if(groups, [&](const auto& group) {
-    return group_view(view_, group.second).size() == 0;
-  });
+  std::erase_if(groups,
+                [&](const auto& group) { return group_view(view_, group.second).size() == 0; });
   return groups;
 }
 
@@ -45,9 +44,10 @@ GroupResolution Coordinator::resolve_group(GroupId id, const Members& members) c
   input.contributors = [&](Epoch lineage, OpSeq) {
     std::vector<PeerId> who;
     if (auto past = history_.find(lineage); past != history_.end())
-      std::copy_if(past->second.begin(), past->second.end(), std::back_inserter(who), [&](PeerId peer) {
-        return std::find(members.begin(), members.end(), peer) != members.end();
-      });
+      std::copy_if(past->second.begin(), past->second.end(), std::back_inserter(who),
+                   [&](PeerId peer) {
+                     return std::find(members.begin(), members.end(), peer) != members.end();
+                   });
     return who;
   };
   ResolveOutput output = resolve(input);
@@ -60,9 +60,8 @@ std::vector<OpDecision> Coordinator::aborts(GroupId group) const {
   std::vector<OpDecision> found;
   for (const GroupResolution& last : resolution_.groups)
     if (last.group == group)
-      std::copy_if(last.ops.begin(), last.ops.end(), std::back_inserter(found), [](const OpDecision& op) {
-        return op.outcome == OpDecision::Outcome::kAbort;
-      });
+      std::copy_if(last.ops.begin(), last.ops.end(), std::back_inserter(found),
+                   [](const OpDecision& op) { return op.outcome == OpDecision::Outcome::kAbort; });
   return found;
 }
 

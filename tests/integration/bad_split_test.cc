@@ -12,11 +12,14 @@ TEST(BadSplit, OfAWrongChoiceIsRefusedByItself) {
   rhz_comm* made = nullptr;
   expect_refused(rhz_comm_split(comm, &params, &made), RHZ_ERR_STATE, {"rhz_comm_join"});
   ASSERT_EQ(rhz_comm_join(comm, kPatienceMs), RHZ_OK) << rhz_last_error();
-  expect_refused(rhz_comm_split(nullptr, &params, &made), RHZ_ERR_ARGUMENT, {"communicator is NULL"});
-  expect_refused(rhz_comm_split(comm, nullptr, &made), RHZ_ERR_ARGUMENT, {"rhz_split_params is NULL"});
+  expect_refused(rhz_comm_split(nullptr, &params, &made), RHZ_ERR_ARGUMENT,
+                 {"communicator is NULL"});
+  expect_refused(rhz_comm_split(comm, nullptr, &made), RHZ_ERR_ARGUMENT,
+                 {"rhz_split_params is NULL"});
   expect_refused(rhz_comm_split(comm, &params, nullptr), RHZ_ERR_ARGUMENT, {"out_comm is NULL"});
   params.colour = -2;
-  expect_refused(rhz_comm_split(comm, &params, &made), RHZ_ERR_ARGUMENT, {"colour -2", "RHZ_SPLIT_NONE"});
+  expect_refused(rhz_comm_split(comm, &params, &made), RHZ_ERR_ARGUMENT,
+                 {"colour -2", "RHZ_SPLIT_NONE"});
   params.colour = 0;
   params.reserved = 1;
   expect_refused(rhz_comm_split(comm, &params, &made), RHZ_ERR_ARGUMENT, {"reserved"});

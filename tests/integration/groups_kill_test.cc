@@ -1,5 +1,5 @@
-// SIGKILL among ops in flight on two axes of a grid: in each row and column the survivors have one right result, and who lost nobody has
-// everybody's.
+// SIGKILL among ops in flight on two axes of a grid: in each row and column the survivors have one
+// right result, and who lost nobody has everybody's.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -22,7 +22,8 @@ class TwoAxes : public testing::Test {
   // All split anew, as the world is another one.
   void split() {
     for (Member& member : cluster_.members()) {
-      member.process->tell("split name=row key=" + std::to_string(100 - member.slot) + " colour=" + std::to_string(row(member.slot)));
+      member.process->tell("split name=row key=" + std::to_string(100 - member.slot) +
+                           " colour=" + std::to_string(row(member.slot)));
       member.process->tell("split name=column colour=" + std::to_string(column(member.slot)));
     }
     for (int axis = 0; axis < 2; ++axis)
@@ -34,7 +35,8 @@ class TwoAxes : public testing::Test {
 
   std::string op(const char* axis, uint32_t i) {
     const uint64_t count = i % 3 == 0 ? 700 : 400'000 + i;  // eager ones too
-    return "submit comm=" + std::string(axis) + " id=" + std::to_string(first_ + i) + " count=" + std::to_string(count) +
+    return "submit comm=" + std::string(axis) + " id=" + std::to_string(first_ + i) +
+           " count=" + std::to_string(count) +
            (i % 2 ? " rebuild=keep redop=avg" : " rebuild=strict redop=sum");
   }
 
@@ -47,7 +49,8 @@ class TwoAxes : public testing::Test {
         if (i == 0 && member.slot == victim) command += " kill_us=" + std::to_string(us);
         member.process->tell(command);
       }
-      for (uint32_t i = 0; i < 2 * kOps; ++i) member.process->tell("wait id=" + std::to_string(first_ + i));
+      for (uint32_t i = 0; i < 2 * kOps; ++i)
+        member.process->tell("wait id=" + std::to_string(first_ + i));
     }
     EXPECT_TRUE(cluster_.at_slot(victim).process->wait(cluster_.deadline()));
     cluster_.drop(victim);
@@ -87,8 +90,11 @@ TEST_F(TwoAxes, HaveOneRightResultInEachGroupWhenARankDiesAmongThem) {
     run(victim, 1 + random_() % 20'000);
     check(victim);
     for (const Line& line : cluster_.all("view comm=row", "view"))
-      EXPECT_EQ(line.number("world"), row(static_cast<uint32_t>(line.number("slot"))) == row(victim) ? 1u : 2u) << line.raw;
-    if (HasFailure()) FAIL() << "after " << i + 1 << " kills, slot " << victim << " died\n" << cluster_.dump();
+      EXPECT_EQ(line.number("world"),
+                row(static_cast<uint32_t>(line.number("slot"))) == row(victim) ? 1u : 2u)
+          << line.raw;
+    if (HasFailure())
+      FAIL() << "after " << i + 1 << " kills, slot " << victim << " died\n" << cluster_.dump();
     cluster_.replace(1);
   }
   std::printf("kills=%u rebuilt=%u hangs=%d\n", kKills, rebuilt_, cluster_.hung());

@@ -1,4 +1,5 @@
-// Sub-communicators of a run that lives in this process: what a program may do with them, and how they end.
+// Sub-communicators of a run that lives in this process: what a program may do with them, and how
+// they end.
 #include <thread>
 
 #include "tests/integration/split.h"
@@ -103,7 +104,8 @@ TEST(Split, HasCollectivesWhoseBlocksFollowItsRanks) {
   }
   for (rhz_op* op : ops) EXPECT_EQ(outcome(op), RHZ_OK);
   for (uint32_t slot = 0; slot < 3; ++slot) {
-    for (int32_t rank = 0; rank < 3; ++rank) EXPECT_EQ(got[slot][rank], 2 - rank) << "slot " << slot;
+    for (int32_t rank = 0; rank < 3; ++rank)
+      EXPECT_EQ(got[slot][rank], 2 - rank) << "slot " << slot;
     EXPECT_EQ(scattered[slot], static_cast<int32_t>(102 - slot));
   }
 }
@@ -138,11 +140,13 @@ TEST(Split, ComparesTheStateOfItsOwnRanksOnly) {
     ASSERT_EQ(rhz_state_register(comms.back(), &tensor), RHZ_OK) << rhz_last_error();
   }
   for (rhz_comm* comm : comms) (void)!rhz_comm_join(comm, 1);
-  for (rhz_comm* comm : comms) ASSERT_EQ(rhz_comm_join(comm, kPatienceMs), RHZ_OK) << rhz_last_error();
+  for (rhz_comm* comm : comms)
+    ASSERT_EQ(rhz_comm_join(comm, kPatienceMs), RHZ_OK) << rhz_last_error();
   const auto parts = expect_split(comms, {{0, 0}, {0, 0}, {1, 0}});
   auto verify = [](const std::vector<rhz_comm*>& group, rhz_status expected) {
     std::vector<rhz_op*> ops(group.size());
-    for (size_t i = 0; i < group.size(); ++i) ASSERT_EQ(rhz_state_verify(group[i], &ops[i]), RHZ_OK) << rhz_last_error();
+    for (size_t i = 0; i < group.size(); ++i)
+      ASSERT_EQ(rhz_state_verify(group[i], &ops[i]), RHZ_OK) << rhz_last_error();
     for (rhz_op* op : ops) {
       EXPECT_EQ(rhz_op_wait(op, kPatienceMs, 0), expected) << rhz_last_error();
       EXPECT_EQ(rhz_op_release(op), RHZ_OK);

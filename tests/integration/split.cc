@@ -21,7 +21,8 @@ std::vector<Part> split(const std::vector<rhz_comm*>& comms, const std::vector<C
   return parts;
 }
 
-std::vector<rhz_comm*> expect_split(const std::vector<rhz_comm*>& comms, const std::vector<Choice>& choices) {
+std::vector<rhz_comm*> expect_split(const std::vector<rhz_comm*>& comms,
+                                    const std::vector<Choice>& choices) {
   std::vector<rhz_comm*> made;
   for (const Part& part : split(comms, choices)) {
     EXPECT_EQ(part.status, RHZ_OK) << part.text;

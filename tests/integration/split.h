@@ -20,7 +20,8 @@ struct Part {
 // A thread for each of them, for the call blocks.
 std::vector<Part> split(const std::vector<rhz_comm*>& comms, const std::vector<Choice>& choices);
 // That must go well.
-std::vector<rhz_comm*> expect_split(const std::vector<rhz_comm*>& comms, const std::vector<Choice>& choices);
+std::vector<rhz_comm*> expect_split(const std::vector<rhz_comm*>& comms,
+                                    const std::vector<Choice>& choices);
 
 rhz_view view_of(rhz_comm* comm);
 rhz_op* begin_sum(rhz_comm* comm, float* value, uint64_t count = 1);

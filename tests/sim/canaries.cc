@@ -37,6 +37,8 @@ constexpr Bird kBirds[] = {
     {Rule::kH, "H", "the runtime keeps no originals, strict and in place"},
     {Rule::kI, "I", "what is freed is not reported, nor announced again"},
     {Rule::kJ, "J", "transports are not quiesced before SEALED and before an end"},
+    {Rule::kG2, "G2", "a DONE of any group counts in the root group"},
+    {Rule::kG6, "G6", "a group that is closed is not reported as such"},
 };
 constexpr uint64_t kMostSeeds = 4000;  // per rule
 constexpr uint64_t kControls = 20;  // seeds in which nothing is planted, and nothing may be found

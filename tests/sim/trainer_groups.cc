@@ -1,5 +1,6 @@
-// Sub-communicators of the simulated program.  Slots lie in rows of two; axis 1 is the row (its ranks the other way round), axis 2 the
-// column, without every fifth slot, and axis 3 a row once more, split off axis 1.
+// Sub-communicators of the simulated program.  Slots lie in rows of two; axis 1 is the row (its
+// ranks the other way round), axis 2 the column, without every fifth slot, and axis 3 a row once
+// more, split off axis 1.
 #include "runtime/base/assert.h"
 #include "tests/sim/trainer_op.h"
 
@@ -27,8 +28,9 @@ Slot Trainer::own_slot() const {
 }
 
 void Trainer::split(GroupId parent, uint32_t axis, const SplitChoice& choice) {
-  node_->split(clock_(), parent, choice, Duration::zero(),
-               [this, axis](const Status& status, GroupId group) { split_over(axis, status, group); });
+  node_->split(
+      clock_(), parent, choice, Duration::zero(),
+      [this, axis](const Status& status, GroupId group) { split_over(axis, status, group); });
 }
 
 void Trainer::split_over(uint32_t axis, const Status& status, GroupId group) {

@@ -5,48 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <deque>
+
+#include "tests/unit/memory_port.h"
 
 namespace rhz {
 namespace {
 
 constexpr uint32_t kWorld = 4;
-
-PeerId id_of(uint32_t rank) { return {7, rank + 1}; }
-
-struct Sent {
-  uint32_t from, to;
-  wire::FrameHeader header;
-  std::vector<std::byte> bytes;
-};
-
-struct Port final : Transport {
-  Port(std::deque<Sent>& wire, uint32_t self) : wire(wire), self(self) {}
-  void send(PeerId to, LaneClass, OutFrame frame) override {
-    frame.header.length = static_cast<uint32_t>(frame.payload.size());
-    wire.push_back({self,
-                    static_cast<uint32_t>(to.low - 1),
-                    frame.header,
-                    {frame.payload.begin(), frame.payload.end()}});
-  }
-  void set_events(TransportEvents*) override {}
-  std::vector<std::string> endpoints() const override { return {}; }
-  void set_peers(std::span<const PeerAddress>, std::span<const PeerId>) override {}
-  bool quiesce() override { return true; }
-  void release_op(GroupId, OpSeq) override {}
-  void resume() override {}
-  void close(Time, std::function<void()>) override {}
-  Time tick(Time) override { return kNever; }
-  TransportCounters counters() const override { return {}; }
-  std::deque<Sent>& wire;
-  uint32_t self;
-};
-
-struct Ended final : OpCompletion {
-  void released(const OpOutcome& outcome) override { ok = outcome.status.is_ok(); }
-  void finalised(const Status&) override { final = true; }
-  bool ok = false, final = false;
-};
 
 // One op on every rank, in a view whose ring avoids the edge between ranks 0 and 2.
 struct World {

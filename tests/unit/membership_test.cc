@@ -154,6 +154,29 @@ TEST(Coordinator, AvoidsABrokenEdgeAndRemovesWhoeverIsBehindItWhenNoRingDoesAnyM
   EXPECT_TRUE(office.core.view().contains(Office::id(2)));
 }
 
+// Ranks 0 and 1 are two of four, and a group of two.
+TEST(Coordinator, RemovesOneEndOfABrokenEdgeThatAGroupCannotAvoid) {
+  Office office(config_of(4));
+  office.found(4);
+  office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(1), 2, false});
+  office.advance(milliseconds(150));
+  SealedMessage sealed;
+  sealed.report.epoch = office.core.view().epoch;
+  sealed.report.groups = {{}, {GroupId(77), OpSeq(0), OpSeq(0), {}, {Office::id(0), Office::id(1)}}};
+  office.tell(0, sealed);
+  for (uint32_t n = 1; n < 4; ++n) office.seal(n);
+  EXPECT_EQ(office.core.view().size(), 3u);
+  EXPECT_FALSE(office.core.view().contains(Office::id(1)));
+  sealed.report.epoch = office.core.view().epoch;
+  office.tell(0, sealed);
+  for (uint32_t n = 2; n < 4; ++n) office.seal(n);
+  ASSERT_TRUE(office.core.resolved());
+  const auto& groups = std::get<ResolveRecord>(office.log.back().record).resolution.groups;
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_EQ(groups[1].group, GroupId(77));
+  EXPECT_EQ(groups[1].ring, std::vector<Rank>{Rank(0)});
+}
+
 TEST(Coordinator, IgnoresAccusationsOfAnOlderEpoch) {
   Office office(config_of(2));
   office.found(2);

@@ -34,6 +34,7 @@ struct Round {
   }
   ResolveOutput run() {
     ResolveInput input;
+    input.group = group;
     input.view = &view;
     for (const auto& report : reports) input.reports.push_back(&report);
     input.first_op = first_op.empty() ? std::vector<OpSeq>(view.size()) : first_op;
@@ -51,6 +52,7 @@ struct Round {
     return out.group.ops[0];
   }
 
+  GroupId group = kRootGroup;
   View view;
   RebuildMode mode = RebuildMode::kKeep;
   std::vector<SealReport> reports;
@@ -120,6 +122,37 @@ TEST(Resolve, AbortsAFailedOpAndRepeatsThatUntilItEndedEverywhere) {
   EXPECT_EQ(next.only(next.run()).outcome, Outcome::kAbort);  // rank 1 has not begun it
   next.reports[1].groups[0].ended_upto = OpSeq(1);
   EXPECT_TRUE(next.run().group.ops.empty());
+}
+
+// G6: rank 1 says nothing of this group.
+TEST(Resolve, TakesAMemberThatDoesNotReportTheGroupForALateOneUnlessTheGroupIsClosed) {
+  Round round(2);
+  OpReport& open = round.op(0, 0);
+  open.full = true;
+  open.held = {{0, 4, Epoch(1)}};
+  round.reports[1].groups.clear();
+  EXPECT_EQ(round.only(round.run()).outcome, Outcome::kChunks);
+  round.reports[0].groups[0].closed = true;
+  EXPECT_EQ(round.only(round.run()).outcome, Outcome::kFinal);
+}
+
+TEST(Resolve, GoesOnAbortingForAMemberThatDoesNotReportTheGroup) {
+  Round round(2);
+  round.aborts = {{OpSeq(3), Outcome::kAbort, Status(Code::kCancelled, "no more"), {}}};
+  round.reports[0].groups[0].ended_upto = OpSeq(4);
+  round.reports[1].groups.clear();
+  EXPECT_EQ(round.only(round.run()).outcome, Outcome::kAbort);
+}
+
+TEST(Resolve, IsAboutItsOwnGroupOnly) {
+  Round round(2);
+  round.op(0, 0).fail = Status(Code::kTimeout, "late");
+  round.reports[0].groups.push_back({GroupId(7), OpSeq(5), OpSeq(9), {}, {}});
+  round.group = GroupId(7);
+  const auto out = round.run();
+  EXPECT_EQ(out.group.group, GroupId(7));
+  EXPECT_TRUE(out.group.ops.empty());
+  EXPECT_TRUE(out.group.answered.empty());
 }
 
 TEST(Resolve, RefusesToAbortWhatWouldBeKeptAsAWhole) {

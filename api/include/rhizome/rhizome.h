@@ -139,8 +139,8 @@ typedef struct rhz_split_params {
  *   close    rhz_comm_close does not leave the run, and does not block.  Ops that are open end as RHZ_ERR_CLOSED on all ranks of the
  *            sub-communicator, or well where they were complete; their buffers are borrowed until they have.  So do ops that others
  *            submit to it later.  It counts as open until all its ranks have closed it
- *   rhz_comm_view, rhz_state_verify and all collectives but rhz_admit   are about its ranks; rhz_collective_params.root_slot is a slot
- *            as ever, and one of another rank's ends the op as RHZ_ERR_PEER_LOST
+ *   rhz_comm_view, rhz_state_verify and all collectives but rhz_admit   are about its ranks.  rhz_collective_params.root_slot is a
+ *            slot of the run, as ever; that of a rank which is not in the sub-communicator ends the op as RHZ_ERR_PEER_LOST
  *   rhz_comm_publish, rhz_alloc, rhz_free, rhz_state_*   are about the peer and its run, whichever of its communicators is given; what
  *            rhz_alloc gave out is good in all of them
  *   rhz_comm_join, rhz_comm_leave, rhz_admit   RHZ_ERR_STATE
