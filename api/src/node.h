@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "collectives/communicator.h"
+#include "collectives/p2p/messenger.h"
 #include "recovery/state/manifest.h"
 #include "recovery/state/state.h"
 #include "recovery/sync/donor.h"
@@ -25,6 +26,7 @@ struct NodeOptions {
   MemberInfo self;
   MemberTiming timing;
   CommunicatorLimits limits;
+  MessageLimits message_limits;
 };
 
 class Node final : public TransportEvents {
@@ -42,7 +44,9 @@ class Node final : public TransportEvents {
 
   // The program.
   Communicator::Handle submit(Time now, const OpSpec& spec, OpCompletion* completion);
-  void cancel(Time now, Communicator::Handle handle);
+  MessageHandle submit(Time now, const MessageSpec& spec, OpCompletion* completion);
+  // Of either.
+  void cancel(Time now, uint64_t handle);
   // False when there are too many names already.
   bool publish(const std::string& name, double value);
   void leave(Time now);
@@ -55,10 +59,11 @@ class Node final : public TransportEvents {
   bool ended() const { return ended_; }
   const Status& end_status() const { return end_status_; }
   bool synced() const { return synced_; }  // entered a run that had begun
-  bool idle() const { return comm_.idle(); }
+  bool idle() const { return comm_.idle() && messenger_.open() == 0; }
   const View& view() const { return installed_; }
   const Member& member() const { return member_; }
   const Communicator& communicator() const { return comm_; }
+  const Messenger& messenger() const { return messenger_; }
 
   Landing on_header(PeerId from, const wire::FrameHeader& header) override;
   void on_frame(PeerId from, const wire::FrameHeader& header, Landing&& landing) override;
@@ -86,6 +91,7 @@ class Node final : public TransportEvents {
   recovery::State& state_;
   Member member_;
   Communicator comm_;
+  Messenger messenger_;
   FailureDetector detector_;
   recovery::Donor donor_;
   recovery::Puller puller_;

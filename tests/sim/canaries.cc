@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 
 #include "runtime/base/canary.h"
@@ -37,6 +38,9 @@ constexpr Bird kBirds[] = {
     {Rule::kH, "H", "the runtime keeps no originals, strict and in place"},
     {Rule::kI, "I", "what is freed is not reported, nor announced again"},
     {Rule::kJ, "J", "transports are not quiesced before SEALED and before an end"},
+    {Rule::kR1, "R1", "a send returns when it is sent, and no copy is kept"},
+    {Rule::kR3, "R3", "a message that comes twice is taken twice"},
+    {Rule::kR5, "R5", "what is unanswered is not sent again after an install"},
 };
 constexpr uint64_t kMostSeeds = 4000;  // per rule
 constexpr uint64_t kControls = 20;  // seeds in which nothing is planted, and nothing may be found
@@ -61,7 +65,7 @@ int main(int argc, char** argv) {
     }
   }
   for (const Bird& bird : kBirds) {
-    if (only && only[0] != bird.name[0]) continue;
+    if (only && std::strcmp(only, bird.name) != 0) continue;
     const auto begin = std::chrono::steady_clock::now();
     std::string what;
     uint64_t seed = 0, signals = 0;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "collectives/communicator.h"
+#include "collectives/p2p/message.h"
 #include "runtime/agreement/view.h"
 #include "runtime/base/prng.h"
 #include "runtime/membership/coordinator.h"
@@ -63,6 +64,9 @@ struct Config {
   double odd = 0, hasty = 0;      // … that one rank gets wrong, and that have a time-out
   bool floats = false;            // f32, whose bits tell the order of the sums
   uint32_t ops_per_step = 1;
+  uint32_t letters = 0;          // most sends and receives of a step, beside its ops
+  bool hurried_letters = false;  // have time-outs, and are cancelled: some have no other side
+  MessageLimits message_limits;
   uint32_t admit_every = 1;  // steps
   bool big_state = false;
 

@@ -35,6 +35,7 @@ Trainer::Trainer(World& world, const Config& config, Oracles& oracles, Directory
       directory_(directory),
       self_(self),
       state_(state),
+      letters_(world, config, oracles, self),
       tensor_(config.big_state ? 40000 : 8) {
   recovery::Tensor tensor;
   tensor.name = "state";
@@ -54,6 +55,12 @@ Trainer::~Trainer() {
 void Trainer::attach(Node& node, std::function<Time()> clock) {
   node_ = &node;
   clock_ = std::move(clock);
+  letters_.attach(node, clock_, [this] { step_over(Duration::zero()); });
+}
+
+bool Trainer::idle() const {
+  if (!config_.hurried_letters) return node_->idle();
+  return node_->communicator().idle() && node_->messenger().pending() == 0;
 }
 
 uint64_t Trainer::state_hash() const {
@@ -68,7 +75,7 @@ void Trainer::poll() {
     if (node_->synced()) oracles_.entered(self_, step(), state_hash());
     begin_step();
   }
-  if (leaving_ && !left_ && (!started_ || (open_ == 0 && node_->idle()))) {
+  if (leaving_ && !left_ && (!started_ || (open_ == 0 && letters_.open() == 0 && idle()))) {
     left_ = true;
     world_.trace("leaves", static_cast<int>(self_), step());
     node_->leave(clock_());
@@ -90,6 +97,7 @@ void Trainer::begin_step() {
   for (uint32_t i = 0; i < count; ++i) make_op({next, i}, workload_of(config_, {next, i}, self_));
   open_ = static_cast<uint32_t>(count);
   submit_later();
+  letters_.begin(next);
 }
 
 Trainer::Op& Trainer::make_op(OpKey key, const Workload& workload) {
@@ -192,11 +200,16 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
   // The buffers are the program's again, and it uses them at once.
   std::fill(op.input.begin(), op.input.end(), kPoison);
   std::fill(op.output.begin(), op.output.end(), kPoison);
-  if (open_ > 0 || submitted_ < ops_.size() || advancing_) return;
-  advancing_ = true;
   Duration pause = World::between(world_.workload, Duration(0), 8 * config_.base_latency);
   // After an error a program waits for better times before it tries the next step.
   if (result < 1000 && result != 0) pause += milliseconds(20);
+  step_over(pause);
+}
+
+// All that was submitted has returned, perhaps.
+void Trainer::step_over(Duration pause) {
+  if (open_ > 0 || submitted_ < ops_.size() || letters_.open() > 0 || advancing_) return;
+  advancing_ = true;
   world_.after(pause, [this, self = self_, &directory = directory_] {
     directory.run(self, [this] { advance(); });
   });
@@ -249,6 +262,7 @@ void Trainer::check_poison(const Op& op) {
 }
 
 bool Trainer::cancel_something(uint64_t which) {
+  if (which % 2 == 0 && letters_.cancel_something(which / 2)) return true;
   if (ops_.empty()) return false;
   Op& op = *ops_[which % ops_.size()];
   if (!op.submitted || op.returned) return false;
@@ -259,7 +273,7 @@ bool Trainer::cancel_something(uint64_t which) {
 std::string Trainer::text() const {
   return "step " + std::to_string(step()) + (at_boundary_ ? " boundary" : "") + " submitted " +
          std::to_string(submitted_) + "/" + std::to_string(ops_.size()) + " open " +
-         std::to_string(open_) + (leaving_ ? " leaving" : "") + (done_ ? " done" : "");
+         std::to_string(open_) + " letters " + std::to_string(letters_.open()) + (leaving_ ? " leaving" : "") + (done_ ? " done" : "");
 }
 
 }  // namespace rhz::sim

@@ -8,6 +8,7 @@
 
 #include "api/src/node.h"
 #include "tests/sim/directory.h"
+#include "tests/sim/letters.h"
 #include "tests/sim/oracles.h"
 #include "tests/sim/payload.h"
 
@@ -30,6 +31,8 @@ class Trainer {
   uint64_t step() const { return tensor_[0]; }  // the last one finished
   bool done() const { return done_; }
   bool leaving() const { return leaving_; }
+  // Nothing of it is open, and nobody has to take anything any more.
+  bool idle() const;
   std::string text() const;
 
  private:
@@ -39,6 +42,7 @@ class Trainer {
   void submit_later();
   void op_released(Op& op, const OpOutcome& outcome);
   void op_finalised(Op& op);
+  void step_over(Duration pause);
   void advance();
   void finish_step();
   void finish_boundary();
@@ -52,6 +56,7 @@ class Trainer {
   Directory& directory_;
   const NodeIndex self_;
   recovery::State& state_;
+  Letters letters_;
   Node* node_ = nullptr;
   std::function<Time()> clock_;
   std::vector<uint64_t> tensor_;  // [0]: steps finished; the rest depends on every result so far
