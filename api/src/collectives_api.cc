@@ -1,8 +1,7 @@
 // rhizome.h, section "collectives": checks, and translation to an OpSpec.
 #include "api/src/abi.h"
 #include "api/src/handles.h"
-#include "api/src/op_handle.h"
-#include "runtime/digest/digest.h"
+#include "api/src/submit.h"
 
 namespace {
 
@@ -11,34 +10,13 @@ using rhz::OpKind;
 using rhz::OpSpec;
 using rhz::Status;
 using rhz::api::guard;
+using rhz::api::submit;
 using rhz::reduce::Dtype;
 using rhz::reduce::RedOp;
 
 // Their squares count blocks of an all-to-all.
 constexpr uint32_t kMostRanks = 1u << 12;
 constexpr uint32_t kMostSlots = 1u << 20;
-
-Status submit(std::shared_ptr<rhz::PeerDriver> driver, OpSpec spec, rhz_op** out_op) {
-  if (!out_op) return Status(Code::kArgument, "out_op is NULL");
-  *out_op = nullptr;
-  if (spec.timeout == rhz::Duration::zero()) spec.timeout = driver->op_timeout();
-  if (spec.kind == OpKind::kAllReduce) spec.algorithm = driver->algorithm();
-  auto* op = new rhz_op(driver);
-  if (spec.kind == OpKind::kVerify) {
-    const rhz::Digest digest = driver->digest();
-    std::memcpy(op->verify_send.data(), digest.data(), digest.size());
-    op->verify_send[2] = ~op->verify_send[0];
-    op->verify_send[3] = ~op->verify_send[1];
-    spec.send = reinterpret_cast<const std::byte*>(op->verify_send.data());
-    spec.recv = reinterpret_cast<std::byte*>(op->verify_recv.data());
-  }
-  if (Status status = op->submit(spec); !status) {
-    op->discard();
-    return status;
-  }
-  *out_op = op;
-  return Status::ok();
-}
 
 // Of `given` and `got` bytes that this rank gives and gets.
 Status check_buffers(const OpSpec& spec, uint64_t given, uint64_t got) {

@@ -6,9 +6,11 @@
 #include <cerrno>
 #include <cstring>
 
-rhz::Status rhz_op::submit(const rhz::OpSpec& spec) {
-  kind_ = spec.kind;
-  count_ = spec.count;
+rhz::Status rhz_op::submit(const rhz::AnySpec& spec) {
+  if (const auto* collective = std::get_if<rhz::OpSpec>(&spec)) {
+    kind_ = collective->kind;
+    count_ = collective->count;
+  }
   const auto handle = driver_->submit(spec, this);
   if (handle) handle_ = handle.value();
   return handle.status();

@@ -15,7 +15,7 @@ struct rhz_op final : rhz::OpCompletion {
   explicit rhz_op(std::shared_ptr<rhz::PeerDriver> driver) : driver_(std::move(driver)) {}
 
   // Submits; the runtime keeps a reference until the op is final.  On an error it took none, and the caller deletes by discard().
-  [[nodiscard]] rhz::Status submit(const rhz::OpSpec& spec);
+  [[nodiscard]] rhz::Status submit(const rhz::AnySpec& spec);
   void discard() { delete this; }
   bool is_released() const { return released_.load(std::memory_order_acquire); }
   bool is_final() const { return final_.load(std::memory_order_acquire); }
@@ -39,7 +39,7 @@ struct rhz_op final : rhz::OpCompletion {
   ~rhz_op() override;
 
   std::shared_ptr<rhz::PeerDriver> driver_;
-  rhz::Communicator::Handle handle_ = 0;
+  uint64_t handle_ = 0;
   rhz::OpKind kind_ = rhz::OpKind::kAllReduce;
   uint64_t count_ = 0;  // elements
   std::atomic<bool> released_{false}, final_{false};

@@ -36,6 +36,8 @@ uint32_t usable_cores() {
 
 // B1: submitted and not begun.  Far above what a program has in flight, far below what would hurt.
 constexpr size_t kMaxQueuedOps = 16384;
+// B1: sends and receives that are open, and small messages that nobody has taken.
+constexpr size_t kMaxOpenMessages = MessageLimits{}.open;
 
 constexpr int kLooksPerPoll = 16;
 
@@ -276,22 +278,39 @@ void PeerDriver::close() {
   progress_.stop();
 }
 
-Result<Communicator::Handle> PeerDriver::submit(const OpSpec& spec, OpCompletion* completion) {
-  Result<Communicator::Handle> handle = Communicator::Handle{0};
-  progress_.with([&] {
-    if (closed_) return void(handle = kClosedStatus);
-    if (node_->ended()) return void(handle = node_->end_status());
-    if (!node_->joined())
-      return void(handle = Status(Code::kState, "not a member yet: call rhz_comm_join first"));
-    if (node_->communicator().queued() >= kMaxQueuedOps)
-      return void(handle = Status(Code::kState, "too many ops are queued; wait for some of them"));
-    handle = node_->submit(loop_.now(), spec, completion);
-    flush_control();
-  });
-  return handle;
+Status PeerDriver::may_submit(const AnySpec& spec) const {
+  if (closed_) return kClosedStatus;
+  if (node_->ended()) return node_->end_status();
+  if (!node_->joined()) return Status(Code::kState, "not a member yet: call rhz_comm_join first");
+  const bool message = std::holds_alternative<MessageSpec>(spec);
+  if (message && node_->messenger().open() >= kMaxOpenMessages)
+    return Status(Code::kState, "too many sends and receives are open; wait for some of them");
+  if (!message && node_->communicator().queued() >= kMaxQueuedOps)
+    return Status(Code::kState, "too many ops are queued; wait for some of them");
+  return Status::ok();
 }
 
-void PeerDriver::cancel(Communicator::Handle handle) {
+void PeerDriver::submit(std::span<Request> requests) {
+  progress_.with([&] {
+    for (Request& request : requests) {
+      if (Status status = may_submit(request.spec); !status) {
+        request.handle = status;
+        continue;
+      }
+      request.handle = std::visit(
+          [&](const auto& spec) { return node_->submit(loop_.now(), spec, request.completion); }, request.spec);
+    }
+    if (!closed_) flush_control();
+  });
+}
+
+Result<uint64_t> PeerDriver::submit(const AnySpec& spec, OpCompletion* completion) {
+  Request request{spec, completion};
+  submit({&request, 1});
+  return request.handle;
+}
+
+void PeerDriver::cancel(uint64_t handle) {
   progress_.with([&] {
     if (closed_) return;
     node_->cancel(loop_.now(), handle);

@@ -3,11 +3,13 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "api/src/node.h"
 #include "api/src/progress.h"
+#include "api/src/request.h"
 #include "recovery/state/state.h"
 #include "runtime/loop/asio_loop.h"
 #include "runtime/memory/pool.h"
@@ -46,8 +48,10 @@ class PeerDriver {
   void close();
 
   // kState before join(); what ended this peer, after that.
-  [[nodiscard]] Result<Communicator::Handle> submit(const OpSpec& spec, OpCompletion* completion);
-  void cancel(Communicator::Handle handle);
+  [[nodiscard]] Result<uint64_t> submit(const AnySpec& spec, OpCompletion* completion);
+  // In this order, and in one taking of the loop.
+  void submit(std::span<Request> requests);
+  void cancel(uint64_t handle);
   Status publish(const std::string& name, double value);
   Progress& progress() { return progress_; }
   Time now() const { return loop_.now(); }
@@ -78,6 +82,7 @@ class PeerDriver {
   void turn(Time until);
   bool poll();
   void watch_control(Time now);
+  Status may_submit(const AnySpec& spec) const;
   void flush_control();
   void note_changes();
   Status join_outcome();

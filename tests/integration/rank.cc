@@ -48,6 +48,8 @@ bool Rank::obey(const Line& command) {
       {"allreduce", [&] { run(command); }},
       {"collective", [&] { run(command); }},
       {"submit", [&] { (void)submit(command); }},
+      {"send", [&] { post(command); }},
+      {"recv", [&] { post(command); }},
       {"wait", [&] { wait(command); }},
       {"series", [&] { series(command); }},
       {"cancel", [&] { cancel(command); }},

@@ -106,6 +106,28 @@ bool Rank::submit(const Line& command) {
   return true;
 }
 
+void Rank::post(const Line& command) {
+  const uint64_t id = command.number("id");
+  Open& open = open_[id];
+  open.letter = std::make_unique<Letter>(command);
+  if (const uint64_t us = command.number("kill_us")) arm_kill(us);
+  const rhz_status status = open.letter->submit(comm_, &open.op);
+  if (status != RHZ_OK) open_.erase(id);
+  std::printf("submitted id=%llu status=%d text=%s\n", static_cast<unsigned long long>(id), status,
+              last_error(status).c_str());
+}
+
+void Rank::tell_letter(uint64_t id, const Open& open, rhz_status status) {
+  rhz_op_info info{};
+  info.struct_size = sizeof info;
+  if (rhz_op_info_get(open.op, &info) != RHZ_OK) std::abort();
+  std::printf("op id=%llu status=%d bytes=%llu wrong=%llu seq=%llu rebuilds=%u culprit=%d text=%s\n",
+              static_cast<unsigned long long>(id), status, static_cast<unsigned long long>(info.bytes),
+              static_cast<unsigned long long>(status == RHZ_OK ? open.letter->wrong(info.bytes) : 0),
+              static_cast<unsigned long long>(info.op_seq), info.rebuilds,
+              static_cast<int>(info.culprit_slot_plus_one) - 1, info.text);
+}
+
 void Rank::wait(const Line& command) {
   const auto found = open_.find(command.number("id"));
   if (found == open_.end()) return void(std::printf("unknown id=%s\n", command.text("id").c_str()));
@@ -113,9 +135,11 @@ void Rank::wait(const Line& command) {
   const auto flags = static_cast<uint32_t>(command.number("final") ? RHZ_WAIT_FINAL : 0);
   const rhz_status status =
       rhz_op_wait(open.op, static_cast<uint32_t>(command.number("wait_ms")), flags);
-  tell_outcome(found->first, open, status);
+  if (open.letter) tell_letter(found->first, open, status);
+  else tell_outcome(found->first, open, status);
   if (status == RHZ_PENDING) return;
   rhz_op_release(open.op);
+  if (open.letter) return void(open_.erase(found));
   if (!open.other) spare_.push_back(std::move(open.recv));
   if (!open.other && !open.in_place) spare_.push_back(std::move(open.send));
   open_.erase(found);

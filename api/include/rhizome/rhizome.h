@@ -252,6 +252,43 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_barrier(rhz_comm *comm, rhz_op **out_op);
  * Returns   as rhz_allreduce. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_admit(rhz_comm *comm, rhz_op **out_op);
 
+/* ------------------------------------------------------------------------------------------------ send and receive */
+
+typedef struct rhz_message_params {
+  size_t struct_size; /* sizeof(rhz_message_params) */
+  const void *send;   /* rhz_send: the message */
+  void *recv;         /* rhz_recv: room for it; rhz_op_info.bytes tells how long the message was */
+  uint64_t bytes;     /* of the message, or of the room; 0 is legal; <= 2^40 */
+  uint64_t tag;       /* of the channel */
+  uint32_t peer_slot; /* the other side, by its slot (rhz_view), which stays when ranks change; the own one is legal */
+  uint32_t timeout_ms; /* since the submission; 0: the communicator's op_timeout */
+} rhz_message_params;
+
+/* Submits the sending of a message, or the receiving of one.  They are between two peers: others take no part, and they need not be
+ * submitted in the order of collectives, nor wait for any.
+ *
+ * Order     a channel is (sender, receiver, tag): its messages and its receives go together in the order of their submission.
+ *           Messages of other tags, and messages without a receive, wait and stop nobody.
+ * Memory    send and recv stay borrowed until the op is terminal.  A message of at most 16 KiB is copied and its send returns at
+ *           once, as long as what its receiver has not taken is less than 1 MiB; other sends return when they were taken, and are kept
+ *           by nobody.  RHZ_WAIT_FINAL waits until a send was taken.  At most 16 384 are open or not taken at a time (RHZ_ERR_STATE).
+ * Outcome   of either side by itself.  A send that ends with RHZ_OK and is final was taken by its receive, which may have refused it.
+ *   message longer than the room   the receive: RHZ_ERR_MISMATCH, with both sizes; the message is gone, the send is RHZ_OK
+ *   the other side goes            RHZ_ERR_PEER_LOST for all that is open, with the view without it.  A send that ends so may have arrived.
+ *                                  A newcomer in its slot is another peer: it gets nothing that was meant for that one
+ *   the slot is vacant             RHZ_ERR_PEER_LOST
+ *   time-out, rhz_op_cancel        end this side alone, as RHZ_ERR_TIMEOUT or _CANCELLED.  A receive that ends so before its message began
+ *                                  to come took nothing, and the next one takes its turn; nor is a message taken that was withdrawn before
+ *                                  its receive began.  In the middle, the message is gone: the sender of a receive that ends so gets
+ *                                  RHZ_OK, the receiver of a send that ends so the same error, or all of the message
+ *   view changes of others         are survived: what was not taken is sent again
+ *   the two do not reach each other, and both are members   the message waits until they do, or for its time-out
+ * rhz_comm_leave waits until all that was sent is taken.
+ * Threads   any; does not block.   Since 1.0.
+ * Returns   as rhz_allreduce. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_send(rhz_comm *comm, const rhz_message_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_recv(rhz_comm *comm, const rhz_message_params *params, rhz_op **out_op);
+
 /* ------------------------------------------------------------------------------------------------ ops */
 
 enum {
@@ -279,7 +316,7 @@ RHZ_API rhz_status rhz_op_release(rhz_op *op);
 #define RHZ_NAME_BYTES 24
 typedef struct rhz_op_info {
   size_t struct_size; /* sizeof(rhz_op_info) */
-  uint64_t op_seq;    /* number of the op in its group */
+  uint64_t op_seq;    /* number of the op in its group; of a message: among those of its sender to its receiver */
   uint64_t first_epoch, last_epoch; /* views in which it was begun and ended */
   uint64_t bytes;                   /* size of the result */
   uint64_t sent_bytes, received_bytes, redone_bytes; /* payload; redone: of chunks begun again after a rebuild */

@@ -1,0 +1,13 @@
+// The last step of every function that submits something.
+#pragma once
+
+#include <memory>
+
+#include "api/src/op_handle.h"
+
+namespace rhz::api {
+
+// Makes the handle and submits.  The caller of the API owns *out_op.
+[[nodiscard]] Status submit(std::shared_ptr<PeerDriver> driver, AnySpec spec, rhz_op** out_op);
+
+}  // namespace rhz::api
