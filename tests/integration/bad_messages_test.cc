@@ -1,6 +1,5 @@
 // Sends and receives that are wrong by themselves, that do not fit each other, or that nobody
 // answers.
-#include <atomic>
 #include <numeric>
 #include <thread>
 
@@ -196,15 +195,17 @@ TEST_F(BadMessage, ToItselfIsReceivedLikeAnyOther) {
 
 TEST_F(BadMessage, OpenWhenItsCommunicatorIsClosedEndsSo) {
   rhz_comm* third = run_.create();
-  std::atomic<bool> in{false};
-  std::thread joins([&] {
-    EXPECT_EQ(rhz_comm_join(third, 0), RHZ_OK) << rhz_last_error();
-    in = true;
-  });
-  while (!in) {
+  std::thread joins([&] { EXPECT_EQ(rhz_comm_join(third, 0), RHZ_OK) << rhz_last_error(); });
+  for (uint32_t joined = 0; joined == 0;) {
     rhz_op* ops[2] = {};
     for (uint32_t slot : {0u, 1u}) EXPECT_EQ(rhz_admit(comms_[slot], &ops[slot]), RHZ_OK);
-    for (rhz_op* op : ops) EXPECT_EQ(outcome(op), RHZ_OK);
+    for (rhz_op* op : ops) {
+      EXPECT_EQ(rhz_op_wait(op, 0, 0), RHZ_OK) << rhz_last_error();
+      auto info = sized<rhz_op_info>();
+      EXPECT_EQ(rhz_op_info_get(op, &info), RHZ_OK);
+      joined = info.joined;
+      EXPECT_EQ(rhz_op_release(op), RHZ_OK);
+    }
   }
   joins.join();
   auto p = params(0, 7, kLarge);
