@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "api/src/group.h"
+
 namespace rhz::api {
 namespace {
 
@@ -29,7 +31,8 @@ Status submit(std::shared_ptr<PeerDriver> driver, AnySpec spec, rhz_op** out_op)
   *out_op = nullptr;
   auto* op = new rhz_op(std::move(driver));
   std::visit([&](auto& known) { complete(known, *op); }, spec);
-  if (Status status = op->submit(spec); !status) {
+  const Status status = in_group() ? keep_in_group(op, std::move(spec)) : op->submit(spec);
+  if (!status) {
     op->discard();
     return status;
   }

@@ -7,7 +7,7 @@
 
 namespace rhz::api {
 
-// Makes the handle and submits.  The caller of the API owns *out_op.
+// Makes the handle and submits, in a group at its end.  The caller of the API owns *out_op.
 [[nodiscard]] Status submit(std::shared_ptr<PeerDriver> driver, AnySpec spec, rhz_op** out_op);
 
 }  // namespace rhz::api

@@ -52,6 +52,7 @@ bool Rank::obey(const Line& command) {
       {"recv", [&] { post(command); }},
       {"wait", [&] { wait(command); }},
       {"series", [&] { series(command); }},
+      {"batch", [&] { batch(command); }},
       {"cancel", [&] { cancel(command); }},
       {"admit", [&] { admit(command); }},
       {"step", [&] { step(); }},

@@ -8,6 +8,7 @@
 //   send or recv id= peer= tag= bytes= content= timeout_ms=, then wait id=  → submitted …, op …
 //   cancel id=
 //   series first= ops= count= kill_us=  → series status= done= wrong= digest= contributors=
+//   batch first= ops= count= rebuild= kill_us=  → batch status= wrong= digest= contributors= seqs=
 //   admit until=N or world=N  → admitted status= joined= rounds= world= epoch=
 //   step, state, spoil, verify, view, barrier, leave, rejoin, prepare count=, reset_peak, bye
 #pragma once
@@ -59,6 +60,7 @@ class Rank {
   void tell_letter(uint64_t id, const Open& open, rhz_status status);
   void tell_outcome(uint64_t id, Open& open, rhz_status status);
   void series(const Line& command);
+  void batch(const Line& command);
   void cancel(const Line& command);
   void admit(const Line& command);
   rhz_status admit_until(uint64_t joined_wanted, uint64_t world_wanted, uint64_t& joined,

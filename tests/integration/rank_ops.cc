@@ -184,6 +184,49 @@ void Rank::cancel(const Line& command) {
   std::printf("cancelled status=%d\n", status);
 }
 
+// Many small all-reduces in one group: one line, with a digest over all results and contributors.
+void Rank::batch(const Line& command) {
+  const uint64_t first = command.number("first"), ops = command.number("ops");
+  std::vector<std::vector<float>> send(ops), recv(ops);
+  std::vector<rhz_op*> handles(ops);
+  if (const rhz_status status = barrier(); status != RHZ_OK) return void(std::printf("batch status=%d\n", status));
+  if (const uint64_t us = command.number("kill_us")) arm_kill(us);
+  rhz_status status = rhz_group_begin();
+  for (uint64_t i = 0; i < ops && status == RHZ_OK; ++i) {
+    send[i].resize(command.number("count") + i % 7);
+    recv[i].resize(send[i].size());
+    fill_input(send[i], first + i, view_.slot);
+    rhz_allreduce_params params{};
+    params.struct_size = sizeof params;
+    params.send = send[i].data();
+    params.recv = recv[i].data();
+    params.count_elems = send[i].size();
+    params.dtype = RHZ_DTYPE_F32;
+    params.rebuild = rebuild_mode(command.text("rebuild"));
+    status = rhz_allreduce(comm_, &params, &handles[i]);
+  }
+  if (status == RHZ_OK) status = rhz_group_end();
+  uint64_t wrong = 0, digest = 0, first_seq = 0, last_seq = 0;
+  std::string sets;
+  for (uint64_t i = 0; i < ops && status == RHZ_OK; ++i) {
+    status = rhz_op_wait(handles[i], 0, 0);
+    if (status != RHZ_OK) break;
+    const Verdict verdict = check_result(handles[i], recv[i], first + i, false);
+    rhz_op_info info{};
+    info.struct_size = sizeof info;
+    if (rhz_op_info_get(handles[i], &info) != RHZ_OK) std::abort();
+    (i == 0 ? first_seq : last_seq) = info.op_seq;
+    wrong += verdict.wrong;
+    sets = verdict.contributors;
+    digest = digest * 31 + digest_of(recv[i]) + std::hash<std::string>()(sets);
+  }
+  std::printf("batch status=%d wrong=%llu digest=%016llx contributors=%s seqs=%llu text=%s\n", status,
+              static_cast<unsigned long long>(wrong), static_cast<unsigned long long>(digest), sets.c_str(),
+              static_cast<unsigned long long>(last_seq - first_seq), last_error(status).c_str());
+  for (rhz_op* op : handles)
+    if (rhz_op_wait(op, 0, 0) != RHZ_PENDING) rhz_op_release(op);
+}
+
 // Small ops one after the other: one line, with a digest over the results and the contributors of
 // all of them.
 void Rank::series(const Line& command) {

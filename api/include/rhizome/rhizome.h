@@ -289,6 +289,25 @@ typedef struct rhz_message_params {
 RHZ_API RHZ_NODISCARD rhz_status rhz_send(rhz_comm *comm, const rhz_message_params *params, rhz_op **out_op);
 RHZ_API RHZ_NODISCARD rhz_status rhz_recv(rhz_comm *comm, const rhz_message_params *params, rhz_op **out_op);
 
+/* ------------------------------------------------------------------------------------------------ several at once */
+
+/* What this thread submits between the two is taken in together at the end: one taking of the communicator, one wake-up.  The names are
+ * NCCL's; a group of *peers* is something else.  Calls in between return at once with their op, which is not submitted before the end:
+ * rhz_op_wait on it is RHZ_ERR_STATE until then, rhz_op_poll says RHZ_PENDING.  Pairs may be nested: the outermost end counts.  Sends and
+ * receives of a group cannot wait for each other's submission.  At most 16 384 ops; of several communicators, if you like.
+ *
+ * Fusing    all-reduces of at most 64 KiB with the same dtype, redop and rebuild mode become one op on the wire, of at most 256 KiB; other
+ *           collectives between them end that, and nothing overtakes those.  Each keeps its own rhz_op and outcome, which is that of
+ *           the whole: so are the bytes and times in its rhz_op_info but for `bytes`, its time-out is the longest one, and a cancel of one
+ *           cancels all.  send is read before rhz_group_end returns and stays borrowed like recv.  Every rank submits
+ *           the same ops in the same order in the same groups; else RHZ_ERR_MISMATCH on every rank.
+ * Close     of a communicator inside: its ops of the group end as RHZ_ERR_CLOSED.  A thread that ends inside a group submits nothing of it
+ *           (RHZ_ERR_CANCELLED).
+ * Returns   begin: RHZ_OK.  End: RHZ_OK, RHZ_ERR_STATE (no begin); or why the first of those ops that could not be submitted
+ *           was not, as rhz_allreduce: it has ended with this status, and the others go on.  Since 1.0. */
+RHZ_API rhz_status rhz_group_begin(void);
+RHZ_API RHZ_NODISCARD rhz_status rhz_group_end(void);
+
 /* ------------------------------------------------------------------------------------------------ ops */
 
 enum {
