@@ -6,6 +6,7 @@ namespace rhz {
 namespace {
 constexpr uint32_t kCountBits = 46;
 constexpr uint64_t kCountMask = (uint64_t{1} << kCountBits) - 1;
+constexpr uint64_t kExchange = 0x7861;  // no other all-gather is this one
 constexpr uint64_t kFusedBit = uint64_t{1} << (kCountBits - 1);
 static_assert(kMaxCount < kFusedBit);
 }  // namespace
@@ -15,6 +16,9 @@ uint64_t signature_of(const OpSpec& spec, const Blocks& blocks) {
   if (!is_uniform(spec.kind)) {
     what = mix64(what ^ mix64(blocks.root.value));
     for (Slot slot : blocks.layout) what = mix64(what ^ slot.value);
+    if (spec.exchange) what = mix64(what ^ kExchange);
+    if (spec.varying)
+      for (uint64_t count : spec.varying->counts) what = mix64(what ^ mix64(count));
   }
   if (spec.parts != 0) what = mix64(spec.count ^ spec.parts) | kFusedBit;
   return uint64_t{static_cast<uint8_t>(spec.kind)} << 60 |

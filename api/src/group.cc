@@ -1,6 +1,5 @@
 #include "api/src/group.h"
 
-#include <algorithm>
 #include <vector>
 
 #include "api/src/fuse.h"
@@ -49,10 +48,9 @@ class Group {
     auto all = std::exchange(kept_, {});
     while (!all.empty()) {  // a communicator at a time
       PeerDriver& driver = all.front().op->driver();
-      const auto others = std::stable_partition(
-          all.begin(), all.end(), [&](const Kept& kept) { return &kept.op->driver() == &driver; });
-      std::vector<Kept> own(std::make_move_iterator(all.begin()), std::make_move_iterator(others));
-      all.erase(all.begin(), others);
+      std::vector<Kept> own, others;
+      for (Kept& kept : all) (&kept.op->driver() == &driver ? own : others).push_back(std::move(kept));
+      all = std::move(others);
       if (Status status = submit(driver, std::move(own)); first.is_ok()) first = status;
     }
     return first;

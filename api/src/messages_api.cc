@@ -1,5 +1,6 @@
 // rhizome.h, section "send and receive": checks, and translation to a MessageSpec.
 #include "api/src/abi.h"
+#include "api/src/collective_params.h"
 #include "api/src/handles.h"
 #include "api/src/submit.h"
 
@@ -8,8 +9,7 @@ namespace {
 using rhz::Code;
 using rhz::MessageSpec;
 using rhz::Status;
-
-constexpr uint32_t kMostSlots = 1u << 20;
+using rhz::api::kMostSlots;
 
 Status to_spec(const rhz_message_params& p, bool sends, MessageSpec& spec) {
   const void* buffer = sends ? p.send : p.recv;

@@ -135,7 +135,11 @@ RHZ_API rhz_status rhz_op_contributors(rhz_op* op, uint64_t element, uint32_t* s
     // Of an op without elements, a barrier for one, element 0 stands for the whole.
     const bool past = o.fused && element >= std::max<uint64_t>(op->count(), 1);
     element += o.first_element;
-    const uint64_t block = o.block_elements ? element / o.block_elements : element;
+    uint64_t block = o.block_elements ? element / o.block_elements : element;
+    if (!o.block_counts.empty()) {
+      for (block = 0; block < o.block_counts.size() && element >= o.block_counts[block]; ++block)
+        element -= o.block_counts[block];
+    }
     if (block >= o.result_blocks.size() || past)
       return Status(Code::kArgument, "element is past the end of the result");
     uint64_t chunk = uint64_t{o.result_blocks[block]} * o.chunks_of_block;

@@ -81,9 +81,10 @@ Config make_config(uint64_t seed) {
     c.letters = 1 + static_cast<uint32_t>(random.below(8));
     const auto strikes = [&](Fault fault) { return c.per_second[static_cast<size_t>(fault)] > 0; };
     // Two members whose edge is broken for good wait for each other until their time is over.
-    const bool may_break = strikes(Fault::kBreak) || c.late_break;
+    const bool may_break = strikes(Fault::kBreak) || c.late_break || c.core_only;
     c.hurried_letters = may_break || (strikes(Fault::kCancel) && random.chance(0.5));
     c.message_limits.kept_bytes = pick(random, {uint64_t{0}, uint64_t{512}, uint64_t{1} << 20});
+    c.varying = 0.5;
     c.message_limits.window = pick(random, {1u, 3u, 16u});
   }
   return c;

@@ -22,6 +22,7 @@ struct Trainer::Op final : OpCompletion {
   Workload workload;
   bool in_place = false;
   uint32_t ranks = 1;  // that the buffers have room for
+  uint32_t rank = 0;   // as these were made
   std::vector<uint64_t> input, output;
   Communicator::Handle handle = 0;
   bool submitted = false, returned = false, final = false;
@@ -106,12 +107,13 @@ Trainer::Op& Trainer::make_op(OpKey key, const Workload& workload) {
   op->workload = workload;
   op->in_place = world_.workload.chance(config_.in_place);
   op->ranks = has_layout(workload.kind) ? node_->view().size() : 1;
+  op->rank = node_->view().rank_of(node_->member().self().id).value;
   op->input.assign(workload.words() * op->ranks, kPoison);
   if (workload.kind == OpKind::kVerify) {
     const uint64_t digest = state_hash();  // and its complement, as in rhz_state_verify
     op->input = {digest, ~digest, ~digest, digest};
   } else {
-    Workload whole = workload;
+    Workload whole = workload;  // also what lies between the blocks of one that varies, which nobody reads
     whole.count *= op->ranks;
     fill_input(config_, key, self_, whole, op->input.data());
   }
@@ -156,12 +158,38 @@ void Trainer::submit_next() {
     if (op.in_place && spec.kind == OpKind::kReduceScatter) spec.recv = nullptr;
     spec.root = op.workload.root;
     spec.ranks = op.ranks;
+    if (op.workload.varying) spec.varying = blocks_of(op);
   }
   op.submitted = true;
   oracles_.submitted(self_, op.key);
   const bool more = submitted_ < ops_.size();
   op.handle = node_->submit(clock_(), spec, &op);
   if (more) submit_later();
+}
+
+// Each at the place that it would have if all had the size of the largest.
+VaryingRef Trainer::blocks_of(const Op& op) const {
+  const uint32_t n = op.ranks;
+  const uint64_t step = op.workload.count;
+  const OpKind kind = op.workload.kind;
+  auto varying = std::make_shared<Varying>();
+  varying->rank = op.rank;
+  const auto count = [&](uint32_t block) { return varying_count(config_, op.key, op.workload, block); };
+  for (uint32_t r = 0; r < n; ++r) {
+    if (kind == OpKind::kAllToAll) {
+      varying->give.push_back(count(op.rank * n + r));
+      varying->expect.push_back(count(r * n + op.rank));
+    } else {
+      varying->counts.push_back(count(r));
+    }
+    varying->send_at.push_back(r * step);
+    varying->recv_at.push_back(r * step);
+  }
+  const bool gives_one = kind == OpKind::kAllGather || kind == OpKind::kGather;
+  const bool gets_one = kind == OpKind::kScatter || kind == OpKind::kReduceScatter;
+  if (gives_one) varying->send_at = {0};
+  if (gets_one) varying->recv_at = {0};
+  return varying;
 }
 
 void Trainer::op_released(Op& op, const OpOutcome& outcome) {

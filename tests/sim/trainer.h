@@ -40,6 +40,7 @@ class Trainer {
   void begin_step();
   void submit_next();
   void submit_later();
+  VaryingRef blocks_of(const Op& op) const;
   void op_released(Op& op, const OpOutcome& outcome);
   void op_finalised(Op& op);
   void step_over(Duration pause);

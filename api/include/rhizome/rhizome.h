@@ -243,6 +243,41 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_gather(rhz_comm *comm, const rhz_collective
 RHZ_API RHZ_NODISCARD rhz_status rhz_scatter(rhz_comm *comm, const rhz_collective_params *params, rhz_op **out_op);
 RHZ_API RHZ_NODISCARD rhz_status rhz_alltoall(rhz_comm *comm, const rhz_collective_params *params, rhz_op **out_op);
 
+/* The v-variants: blocks of different sizes.  Block r is that for, or from, rank r; it begins displs[r] elements into the buffer (displs NULL:
+ * one block behind the other).
+ *
+ *                         send, counts on every rank               recv
+ *   rhz_allgatherv        the own block                            all blocks: recv_counts, recv_displs
+ *   rhz_gatherv           the own block                            root: all blocks; recv_counts on every rank, recv_displs on the root
+ *   rhz_scatterv          root: all blocks, send_displs;           the own block
+ *                         send_counts on every rank
+ *   rhz_reduce_scatterv   all blocks: send_counts, send_displs     the own block
+ *   rhz_alltoallv         by receiver: send_counts, send_displs    by sender: recv_counts, recv_displs
+ *
+ * Counts    belong to the op: all ranks give the same, but of rhz_alltoallv, where each knows its own.  Its ranks tell each other first (one small
+ *           rhz_allgather more, which has a number of its own, and which later ops wait for); where rank a gives rank b another count than b
+ *           expects, the op ends as RHZ_ERR_MISMATCH on every rank, and no byte has moved.  All blocks: <= 2^40 elements; all are cut like the
+ *           largest one, so that very different sizes cost empty frames.
+ * Buffers   what lies between blocks is not touched.  Blocks that are received must not overlap (RHZ_ERR_OVERLAP).  In place: as rhz_allgather and
+ *           rhz_reduce_scatter.
+ * Ranks     a view in which this peer has another rank than at the submission ends the op as RHZ_ERR_PEER_LOST on every rank.
+ * Contributors   elements are those of the blocks that this rank gets, by rank, without what lies between. */
+typedef struct rhz_vcollective_params {
+  size_t struct_size; /* sizeof(rhz_vcollective_params) */
+  const void *send;
+  void *recv;
+  const uint64_t *send_counts, *send_displs; /* world_size elements each, read before the call returns */
+  const uint64_t *recv_counts, *recv_displs;
+  uint32_t dtype, redop, rebuild, timeout_ms, root_slot, world_size; /* as in rhz_collective_params */
+} rhz_vcollective_params;
+
+/* Otherwise as their likes above.  Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_allgatherv(rhz_comm *comm, const rhz_vcollective_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_gatherv(rhz_comm *comm, const rhz_vcollective_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_scatterv(rhz_comm *comm, const rhz_vcollective_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_reduce_scatterv(rhz_comm *comm, const rhz_vcollective_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_alltoallv(rhz_comm *comm, const rhz_vcollective_params *params, rhz_op **out_op);
+
 /* Submits a barrier: terminal once every rank of the view has submitted it.  Otherwise as rhz_allreduce. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_barrier(rhz_comm *comm, rhz_op **out_op);
 
