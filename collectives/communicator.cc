@@ -77,9 +77,10 @@ void Communicator::begin_ready(Time now) {
   if (busy_) return;  // whoever is at it looks at the queue again
   busy_ = true;
   while (!queue_.empty() && !sealed_ && !over_ && !probe_open_ && admit_open_ == kNoOp &&
-         ops_.size() < limits_.open_ops) {
+         !exchange_open_ && ops_.size() < limits_.open_ops) {
     Submission next = std::move(queue_.front());
     queue_.pop_front();
+    if (next.spec.varying && !next.spec.varying->is_known()) next.spec = exchange_of(next);
     begin(now, std::move(next));
   }
   busy_ = false;
@@ -93,6 +94,8 @@ void Communicator::begin(Time now, Submission&& submission) {
   op->handle = submission.handle;
   op->spec = submission.spec;
   op->completion = submission.completion;
+  op->exchange = std::move(submission.exchange);
+  if (op->exchange) exchange_open_ = true;
   op->submitted = submission.submitted;
   op->begun = now;
   op->outcome.seq = op->seq;
@@ -121,7 +124,7 @@ void Communicator::begin(Time now, Submission&& submission) {
   const bool decided = at != decisions_.end();
   if (decided) decisions_.erase(at);
   // Nothing of an op that cannot be moves, so that rule 3 has no reason to refuse: a world of one would be done at once.
-  const Status why_not = unfit(begun);
+  const Status why_not = submission.refused.is_ok() ? unfit(begun) : submission.refused;
   if (why_not.is_ok() || decided) start(now, begun, decided ? &decision : nullptr);
   if (!why_not.is_ok()) fail(begun, why_not);
   if (!submission.fail.is_ok()) fail(begun, submission.fail);
@@ -134,15 +137,20 @@ void Communicator::begin(Time now, Submission&& submission) {
 bool Communicator::make_executor(Op& op) {
   const Blocks blocks = blocks_of(op.spec, op.seq);
   op.signature = signature_of(op.spec, blocks);
-  const Layout layout = make_layout(op.spec.count, static_cast<uint32_t>(reduce::size_of(op.spec.dtype)),
-                                    config_, blocks.count());
+  const auto element_bytes = static_cast<uint32_t>(reduce::size_of(op.spec.dtype));
+  const Layout layout = op.spec.varying ? make_layout(counts_of(op.spec, blocks), element_bytes, config_)
+                                        : make_layout(op.spec.count, element_bytes, config_, blocks.count());
   const Slot self = view_.members[rank_.value].slot;
   op.outcome.chunk_elements = layout.chunk_elements;
   op.outcome.block_elements = layout.count;
   op.outcome.chunks_of_block = layout.chunks_of_block();
   for (uint32_t b = 0; b < layout.blocks; ++b)
     if (blocks.needers(b).has(self)) op.outcome.result_blocks.push_back(b);
-  op.outcome.bytes = layout.bytes() * op.outcome.result_blocks.size();
+  op.outcome.bytes = 0;
+  for (uint32_t b : op.outcome.result_blocks) {
+    op.outcome.bytes += layout.count_of(b) * element_bytes;
+    if (op.spec.varying) op.outcome.block_counts.push_back(layout.count_of(b));
+  }
   const bool retain = may_retain(blocks.kind) && op.outcome.bytes <= config_.retain_bytes;
   Outbox& outbox = *this;
   op.executor = std::make_unique<Executor>(op.seq, op.spec, blocks, self, layout, retain, pool_, outbox);
@@ -181,6 +189,10 @@ Status Communicator::unfit(const Op& op) const {
     return Status(Code::kPeerLost, "the op spans " + std::to_string(blocks.layout.size()) +
                                        " ranks, its buffers are for " + std::to_string(op.spec.ranks) +
                                        ": look at the view and submit it again");
+  }
+  if (op.spec.varying && blocks.layout[op.spec.varying->rank] != view_.members[rank_.value].slot) {
+    return Status(Code::kPeerLost, "the ranks have moved since the op was submitted, and its blocks differ in size: look at the "
+                                   "view and submit it again");
   }
   return Status::ok();
 }

@@ -112,12 +112,17 @@ class Communicator final : private Outbox {
   std::vector<OpState> open_ops() const;
 
  private:
+  struct Exchange {  // communicator_exchange.cc
+    OpSpec next;
+    std::vector<uint64_t> rows;  // what each rank gives to each
+  };
   struct Op {
     OpSeq seq;
     Handle handle = 0;
     OpSpec spec;
     OpCompletion* completion = nullptr;
     std::unique_ptr<Executor> executor;  // null: an admit op
+    std::unique_ptr<Exchange> exchange;  // of the counts of an all-to-all that follows
     uint64_t signature = 0;
     bool released = false, full = false;
     Status fail;               // raised, not answered
@@ -130,7 +135,9 @@ class Communicator final : private Outbox {
     OpSpec spec;
     OpCompletion* completion;
     Time submitted;
-    Status fail;  // raised before it was begun
+    Status fail = Status::ok();     // raised before it was begun
+    Status refused = Status::ok();  // not ok: nothing of it moves, it is begun only to fail everywhere
+    std::unique_ptr<Exchange> exchange = nullptr;
   };
   struct Stashed {  // an eager frame of an op that was not begun here
     Rank from;
@@ -182,6 +189,11 @@ class Communicator final : private Outbox {
   std::vector<ContributorRun> contributors(const Op& op) const;
   Slot slot_of(PeerId peer) const;
 
+  // communicator_exchange.cc
+  std::vector<uint64_t> counts_of(const OpSpec& spec, const Blocks& blocks) const;
+  static OpSpec exchange_of(Submission& submission);
+  void exchange_over(Op& op);
+
   // communicator_rebuild.cc
   void fail_for(const View& next);
   Status too_small(uint32_t world) const;
@@ -222,6 +234,7 @@ class Communicator final : private Outbox {
   bool busy_ = false;  // in begin_ready or an install: the queue is looked at when that is over
   bool closing_ = false, closed_ = false;  // here; by everybody
   bool probe_open_ = false;
+  bool exchange_open_ = false;
   uint32_t probe_value_ = 0, probe_result_ = 0;
   OpSeq admit_open_ = kNoOp;
   OpSeq admit_ended_ = kNoOp;  // newest admit op known to be over

@@ -136,6 +136,7 @@ void Communicator::release(Time now, Op& op) {
   op.outcome.redone_bytes = op.executor->redone_bytes();
   op.outcome.contributors = contributors(op);
   if (op.spec.kind == OpKind::kProbe) return probe_over(now, op);
+  if (op.exchange) return exchange_over(op);
   if (op.completion) op.completion->released(op.outcome);
 }
 
@@ -156,6 +157,7 @@ void Communicator::end(Time now, Op& op, const Status& status) {
     op.outcome.joined = status.is_ok() ? admit_joined_ : 0;
   }
   if (op.spec.kind == OpKind::kProbe) probe_open_ = false;
+  if (op.exchange) exchange_open_ = false;
   if (!op.released) {
     op.released = true;
     op.outcome.status = status;

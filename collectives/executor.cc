@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "runtime/base/assert.h"
 #include "runtime/base/canary.h"
@@ -17,6 +18,11 @@ namespace {
 // Blocks that a rank gives, or gets.
 uint64_t blocks_of_a_rank(const Blocks& blocks) {
   return has_layout(blocks.kind) ? blocks.layout.size() : 1;
+}
+
+// Of an op that does not fit the view, and never begins, there are fewer than blocks.
+uint64_t start_of(const std::vector<uint64_t>& starts, uint64_t block) {
+  return block < starts.size() ? starts[block] : 0;
 }
 }  // namespace
 
@@ -42,12 +48,30 @@ Executor::Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot sel
 uint64_t Executor::result_bytes() const {
   const bool gathers = blocks_.kind == OpKind::kAllGather || blocks_.kind == OpKind::kGather ||
                        blocks_.kind == OpKind::kAllToAll;
+  if (gathers && !layout_.counts.empty())
+    return std::accumulate(layout_.counts.begin(), layout_.counts.end(), uint64_t{0}) * layout_.element_bytes;
   return layout_.bytes() * (gathers ? blocks_.layout.size() : 1);
 }
 
 bool Executor::prepare() {
   if (retain_ && result_bytes() > 0) retained_ = pool_.take(result_bytes());
   return !retain_ || result_bytes() == 0 || retained_;
+}
+
+// Elements before a block, of those that this rank gives, in the caller's buffer.
+uint64_t Executor::given_at(uint64_t block) const {
+  return spec_.varying ? start_of(spec_.varying->send_at, block) : block * layout_.count;
+}
+
+// The same for those that it gets.
+uint64_t Executor::got_at(uint64_t block) const {
+  return spec_.varying ? start_of(spec_.varying->recv_at, block) : block * layout_.count;
+}
+
+// The same in the runtime's own copy of the result (all-gather), which has no gaps.
+uint64_t Executor::kept_at(uint64_t block) const {
+  if (!spec_.varying) return block * layout_.count;
+  return std::accumulate(layout_.counts.begin(), layout_.counts.begin() + static_cast<long>(block), uint64_t{0});
 }
 
 Executor::Place Executor::place(uint32_t chunk, uint32_t segment) const {
@@ -63,8 +87,8 @@ Executor::Place Executor::place(uint32_t chunk, uint32_t segment) const {
     case OpKind::kAllToAll: given = block % n, got = block / n; break;
     default: break;
   }
-  const uint64_t send_at = given * layout_.bytes() + offset,
-                 recv_at = got * layout_.bytes() + offset;
+  const uint64_t send_at = given_at(given) * layout_.element_bytes + offset,
+                 recv_at = got_at(got) * layout_.element_bytes + offset;
   Place at{chunk, segment, count * layout_.element_bytes, count, nullptr, nullptr};
   // In place, what a rank gives lies where it gets it, or the other way round.
   if (spec_.send)
@@ -72,7 +96,7 @@ Executor::Place Executor::place(uint32_t chunk, uint32_t segment) const {
   else if (spec_.recv)
     at.send = spec_.recv + recv_at;
   if (retained_)
-    at.recv = retained_.data() + recv_at;
+    at.recv = retained_.data() + kept_at(got) * layout_.element_bytes + offset;
   else if (spec_.recv)
     at.recv = spec_.recv + recv_at;
   else if (spec_.send)
@@ -107,7 +131,7 @@ void Executor::start(const Stage& stage, const OpDecision* decision) {
   running_ = true;
   participants_ = static_cast<uint32_t>(stage.ring.size());
   chunks_.forget_progress();
-  progress_.assign(size_t{layout_.chunks} * layout_.segments(0), {});
+  progress_.assign(size_t{layout_.chunks} * layout_.most_segments(), {});
   early_.clear();
   blocked_.clear();
   granted_.clear();
@@ -258,7 +282,10 @@ void Executor::on_frame(Rank from, const FrameHeader& header, Landing&& landing)
 void Executor::deliver() {
   if (!retained_ || delivered_) return;
   delivered_ = true;
-  std::memcpy(spec_.recv, retained_.data(), result_bytes());
+  if (!spec_.varying) return void(std::memcpy(spec_.recv, retained_.data(), result_bytes()));
+  for (uint32_t b = 0; b < layout_.blocks; ++b)
+    if (const uint64_t bytes = layout_.count_of(b) * layout_.element_bytes; bytes > 0)
+      std::memcpy(spec_.recv + got_at(b) * layout_.element_bytes, retained_.data() + kept_at(b) * layout_.element_bytes, bytes);
 }
 
 void Executor::drop_originals() {

@@ -109,12 +109,15 @@ class Executor {
   };
 
   Place place(uint32_t chunk, uint32_t segment) const;
+  uint64_t given_at(uint64_t block) const;
+  uint64_t got_at(uint64_t block) const;
+  uint64_t kept_at(uint64_t block) const;
   const std::byte* input(const Place& at) const;
   const std::byte* held_value(const Place& at) const;
   const Program& program(uint32_t chunk) const { return programs_[chunks_[chunk].program]; }
-  Progress& progress(const Place& at) { return progress_[at.chunk * layout_.segments(0) + at.segment]; }
+  Progress& progress(const Place& at) { return progress_[at.chunk * layout_.most_segments() + at.segment]; }
   const Progress& progress(const Place& at) const {
-    return progress_[at.chunk * layout_.segments(0) + at.segment];
+    return progress_[at.chunk * layout_.most_segments() + at.segment];
   }
   uint32_t add_program(const Program& program);
   bool is_granted(Rank to) const { return to.value < granted_.size() && granted_[to.value]; }

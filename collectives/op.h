@@ -8,6 +8,7 @@
 
 #include "collectives/reduce/dtype.h"
 #include "collectives/schedule/choose.h"
+#include "collectives/varying.h"
 #include "runtime/agreement/blocks.h"
 #include "runtime/agreement/report.h"
 #include "runtime/base/status.h"
@@ -24,6 +25,9 @@ struct OpSpec {
   Slot root = kAnySlot;                    // of kinds that have one
   uint32_t ranks = 0;                      // of kinds that have a layout: for how many the buffers have room
   uint64_t count = 0;                      // elements of one block
+  uint64_t parts = 0;                      // of an all-reduce that several were fused into: hash of their counts, not 0
+  VaryingRef varying;                      // set: blocks of different sizes, and count is that of the largest
+  bool exchange = false;                   // of the counts of an all-to-all
   // Equal: in place.  Where only one is given: all-gather finds the own block in its place in recv, reduce-scatter puts the result in the
   // place of the own block in send.
   const std::byte* send = nullptr;
@@ -34,7 +38,8 @@ struct OpSpec {
 inline constexpr uint64_t kMaxCount = uint64_t{1} << 40;
 
 // Everything that must be equal on all ranks: kind 4 bits, dtype 4, redop 4, rebuild mode 2, algorithm that was asked for 4, count 46;
-// of kinds with a root or a layout, a hash of these and the count in its place.
+// of kinds with a root or a layout, a hash of these and the count in its place; of fused all-reduces a hash of their counts, under a bit
+// that no count has.
 uint64_t signature_of(const OpSpec& spec, const Blocks& blocks);
 std::string describe_signature(uint64_t signature);
 bool closes(uint64_t signature);  // of an op by which a group is closed
@@ -55,6 +60,9 @@ struct OpOutcome {
   uint32_t joined = 0;
   uint64_t chunk_elements = 0;
   uint64_t block_elements = 0;
+  std::vector<uint64_t> block_counts;   // of the result_blocks, where they differ
+  bool fused = false;          // it is a part of the op that ran …
+  uint64_t first_element = 0;  // … and begins at this element of it
   uint32_t chunks_of_block = 1;
   std::vector<uint32_t> result_blocks;  // numbers of the blocks that this rank gets, in the order of its buffer
   Algorithm algorithm = Algorithm::kAuto;  // that ran, before any rebuild

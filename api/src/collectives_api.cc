@@ -1,8 +1,8 @@
 // rhizome.h, section "collectives": checks, and translation to an OpSpec.
 #include "api/src/abi.h"
+#include "api/src/collective_params.h"
 #include "api/src/handles.h"
-#include "api/src/op_handle.h"
-#include "runtime/digest/digest.h"
+#include "api/src/submit.h"
 
 namespace {
 
@@ -12,35 +12,12 @@ using rhz::OpSpec;
 using rhz::Status;
 using rhz::api::find_root;
 using rhz::api::guard;
+using rhz::api::kMostRanks;
+using rhz::api::kMostSlots;
+using rhz::api::submit;
+using rhz::api::to_spec;
 using rhz::reduce::Dtype;
 using rhz::reduce::RedOp;
-
-// Their squares count blocks of an all-to-all.
-constexpr uint32_t kMostRanks = 1u << 12;
-constexpr uint32_t kMostSlots = 1u << 20;
-
-Status submit(const rhz::api::Comm& comm, OpSpec spec, rhz_op** out_op) {
-  const auto& driver = comm.driver;
-  if (!out_op) return Status(Code::kArgument, "out_op is NULL");
-  *out_op = nullptr;
-  if (spec.timeout == rhz::Duration::zero()) spec.timeout = driver->op_timeout();
-  if (spec.kind == OpKind::kAllReduce) spec.algorithm = driver->algorithm();
-  auto* op = new rhz_op(driver, comm.group);
-  if (spec.kind == OpKind::kVerify) {
-    const rhz::Digest digest = driver->digest();
-    std::memcpy(op->verify_send.data(), digest.data(), digest.size());
-    op->verify_send[2] = ~op->verify_send[0];
-    op->verify_send[3] = ~op->verify_send[1];
-    spec.send = reinterpret_cast<const std::byte*>(op->verify_send.data());
-    spec.recv = reinterpret_cast<std::byte*>(op->verify_recv.data());
-  }
-  if (Status status = op->submit(spec); !status) {
-    op->discard();
-    return status;
-  }
-  *out_op = op;
-  return Status::ok();
-}
 
 // Of `given` and `got` bytes that this rank gives and gets.
 Status check_buffers(const OpSpec& spec, uint64_t given, uint64_t got) {
@@ -56,36 +33,6 @@ Status check_buffers(const OpSpec& spec, uint64_t given, uint64_t got) {
     return Status(Code::kOverlap,
                   "send and recv overlap; make them equal (or send NULL) for an "
                   "in-place op, or disjoint");
-  return Status::ok();
-}
-
-// What all collectives have: type, reduction, mode, count, time-out.
-template <class Params>
-Status to_spec(const Params& p, uint64_t blocks, OpSpec& spec) {
-  const uint32_t redop = p.redop == RHZ_REDOP_DEFAULT ? uint32_t{RHZ_REDOP_SUM} : p.redop;
-  if (!rhz::reduce::valid_dtype(p.dtype))
-    return Status(Code::kArgument, "dtype " + std::to_string(p.dtype) + " is none of RHZ_DTYPE_*");
-  if (!rhz::reduce::valid_redop(redop))
-    return Status(Code::kArgument, "redop " + std::to_string(redop) + " is none of RHZ_REDOP_*");
-  spec.dtype = static_cast<Dtype>(p.dtype);
-  spec.redop = static_cast<RedOp>(redop);
-  if (!rhz::reduce::valid(spec.dtype, spec.redop))
-    return Status(Code::kArgument, std::string("the bitwise reduction ") +
-                                       rhz::reduce::name(spec.redop) + " is not defined for " +
-                                       rhz::reduce::name(spec.dtype));
-  if (p.rebuild > RHZ_REBUILD_FAIL)
-    return Status(Code::kArgument,
-                  "rebuild " + std::to_string(p.rebuild) + " is none of RHZ_REBUILD_*");
-  spec.rebuild = p.rebuild != RHZ_REBUILD_DEFAULT ? static_cast<rhz::RebuildMode>(p.rebuild)
-                 : spec.redop == RedOp::avg       ? rhz::RebuildMode::kKeep
-                                                  : rhz::RebuildMode::kStrict;
-  if (p.count_elems > rhz::kMaxCount / blocks)
-    return Status(Code::kArgument, "count_elems " + std::to_string(p.count_elems) +
-                                       " is over the limit of 2^40 elements");
-  spec.count = p.count_elems;
-  spec.send = static_cast<const std::byte*>(p.send);
-  spec.recv = static_cast<std::byte*>(p.recv);
-  spec.timeout = rhz::milliseconds(p.timeout_ms);
   return Status::ok();
 }
 

@@ -23,6 +23,7 @@ Node::Node(NodeOptions options, std::function<Time()> clock, Transport& transpor
       state_(state),
       member_(options.run_id, options.self, options.timing),
       groups_(options.self.id, transport, pool, options.limits),
+      messenger_(options.self.id, transport, pool, options.message_limits),
       donor_(pool),
       puller_(state) {
   transport_.set_events(this);
@@ -53,7 +54,12 @@ Communicator::Handle Node::submit(Time now, GroupId group, const OpSpec& spec, O
   return handle;
 }
 
-void Node::cancel(Time now, GroupId group, Communicator::Handle handle) {
+MessageHandle Node::submit(Time now, const MessageSpec& spec, OpCompletion* completion) {
+  return messenger_.submit(now, spec, completion);
+}
+
+void Node::cancel(Time now, GroupId group, uint64_t handle) {
+  if (handle & kMessageBit) return messenger_.cancel(now, handle);
   if (Communicator* communicator = groups_.find(group)) communicator->cancel(now, handle);
   settle(now);
 }
@@ -129,6 +135,7 @@ void Node::act(Time now, MemberAction&& action) {
     control_out_.push_back(std::move(a->message));
   } else if (auto* a = std::get_if<SealAction>(&action)) {
     groups_.set_config(member_.config());
+    messenger_.seal();
     SealReport report = groups_.seal(now, a->view);
     // What the seal itself failed is in the report; membership has to know before the answer comes.
     heed_news(now);
@@ -168,6 +175,8 @@ void Node::install(Time now, const View& view, const Resolution& resolution) {
   doubted_.clear();  // the transport names its peers anew
   groups_.set_config(member_.config());
   groups_.install(now, view, resolution);
+  messenger_.set_config(member_.config());
+  messenger_.install(now, view);
 }
 
 void Node::name_peers() {
@@ -219,12 +228,13 @@ void Node::end(Time now, const Status& status) {
   builder_.reset();
   puller_.cancel();
   groups_.end_all(now, status);
+  messenger_.end_all(now, status);
   donor_.close();
 }
 
 Time Node::tick(Time now) {
   if (ended_) return kNever;
-  Time next = std::min(member_.tick(now), groups_.tick(now));
+  Time next = std::min({member_.tick(now), groups_.tick(now), messenger_.tick(now)});
   if (builder_) {
     if (builder_->advance(kDigestStepBytes)) {
       recovery::Manifest manifest = builder_->take();
@@ -293,6 +303,8 @@ Landing Node::on_header(PeerId from, const FrameHeader& header) {
     if (!canary(Rule::kA)) landing.verdict = Landing::Verdict::kHold;
     return landing;
   }
+  if (wire::is_message(header.kind))
+    return installed_.contains(from) ? messenger_.on_header(clock_(), from, header) : landing;
   landing = groups_.on_header(from, header);
   if (!settling_) settle(clock_());
   return landing;
@@ -303,6 +315,8 @@ void Node::on_frame(PeerId from, const FrameHeader& header, Landing&& landing) {
   const Time now = clock_();
   if (header.kind == Kind::kStatePull || header.kind == Kind::kStateData) {
     on_state_frame(now, from, header, std::move(landing));
+  } else if (wire::is_message(header.kind)) {
+    messenger_.on_frame(now, from, header, std::move(landing));
   } else {
     RHZ_ASSERT("D1", installed_.contains(from) && header.epoch == groups_.epoch());
     groups_.on_frame(now, from, header, std::move(landing));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "collectives/groups.h"
+#include "collectives/p2p/messenger.h"
 #include "recovery/state/manifest.h"
 #include "recovery/state/state.h"
 #include "recovery/sync/donor.h"
@@ -25,6 +26,7 @@ struct NodeOptions {
   MemberInfo self;
   MemberTiming timing;
   CommunicatorLimits limits;
+  MessageLimits message_limits;
 };
 
 class Node final : public TransportEvents {
@@ -42,7 +44,9 @@ class Node final : public TransportEvents {
 
   // The program.
   Communicator::Handle submit(Time now, GroupId group, const OpSpec& spec, OpCompletion* completion);
-  void cancel(Time now, GroupId group, Communicator::Handle handle);
+  MessageHandle submit(Time now, const MessageSpec& spec, OpCompletion* completion);
+  // Of an op of that group, or of a message.
+  void cancel(Time now, GroupId group, uint64_t handle);
   // As in Groups; of a group that is there.
   void split(Time now, GroupId parent, const SplitChoice& choice, Duration timeout, Groups::SplitDone done);
   void close_group(Time now, GroupId group);
@@ -58,12 +62,13 @@ class Node final : public TransportEvents {
   bool ended() const { return ended_; }
   const Status& end_status() const { return end_status_; }
   bool synced() const { return synced_; }  // entered a run that had begun
-  bool idle() const { return groups_.idle(); }
+  bool idle() const { return groups_.idle() && messenger_.open() == 0; }
   const View& view() const { return installed_; }
   const Member& member() const { return member_; }
   const Communicator& communicator() const { return groups_.root(); }
   Groups& groups() { return groups_; }
   const Groups& groups() const { return groups_; }
+  const Messenger& messenger() const { return messenger_; }
 
   Landing on_header(PeerId from, const wire::FrameHeader& header) override;
   void on_frame(PeerId from, const wire::FrameHeader& header, Landing&& landing) override;
@@ -92,6 +97,7 @@ class Node final : public TransportEvents {
   recovery::State& state_;
   Member member_;
   Groups groups_;
+  Messenger messenger_;
   FailureDetector detector_;
   recovery::Donor donor_;
   recovery::Puller puller_;

@@ -6,9 +6,27 @@
 #include <cerrno>
 #include <cstring>
 
-rhz::Status rhz_op::submit(const rhz::OpSpec& spec) {
-  kind_ = spec.kind;
-  count_ = spec.count;
+void rhz_op::note(const rhz::AnySpec& spec) {
+  const auto* collective = std::get_if<rhz::OpSpec>(&spec);
+  if (!collective) return;
+  kind_ = collective->kind;
+  count_ = collective->count;
+}
+
+void rhz_op::enter_group(const rhz::AnySpec& spec) {
+  note(spec);
+  references_.fetch_add(1, std::memory_order_relaxed);
+  in_group_.store(true, std::memory_order_release);
+}
+
+void rhz_op::leave_group(uint64_t handle) {
+  handle_ = handle;
+  in_group_.store(false);
+  if (cancel_asked_.load()) cancel();
+}
+
+rhz::Status rhz_op::submit(const rhz::AnySpec& spec) {
+  note(spec);
   const auto handle = driver_->submit(group_, spec, this);
   if (handle) handle_ = handle.value();
   return handle.status();
@@ -24,7 +42,8 @@ rhz::Status rhz_op::status() const {
 }
 
 void rhz_op::cancel() {
-  if (!is_released()) driver_->cancel(group_, handle_);
+  cancel_asked_.store(true);  // a group looks at it when it ends
+  if (!is_in_group() && !is_released()) driver_->cancel(group_, handle_);
 }
 
 void rhz_op::released(const rhz::OpOutcome& outcome) {

@@ -16,8 +16,13 @@ struct rhz_op final : rhz::OpCompletion {
       : driver_(std::move(driver)), group_(group) {}
 
   // Submits; the runtime keeps a reference until the op is final.  On an error it took none, and the caller deletes by discard().
-  [[nodiscard]] rhz::Status submit(const rhz::OpSpec& spec);
+  [[nodiscard]] rhz::Status submit(const rhz::AnySpec& spec);
   void discard() { delete this; }
+  // Between rhz_group_begin and _end it is not submitted; a third reference is the group's.
+  void enter_group(const rhz::AnySpec& spec);
+  void leave_group(uint64_t handle);
+  bool is_in_group() const { return in_group_.load(std::memory_order_acquire); }
+  rhz::GroupId group() const { return group_; }
   bool is_released() const { return released_.load(std::memory_order_acquire); }
   bool is_final() const { return final_.load(std::memory_order_acquire); }
   // Of a released op.
@@ -38,13 +43,15 @@ struct rhz_op final : rhz::OpCompletion {
 
  private:
   ~rhz_op() override;
+  void note(const rhz::AnySpec& spec);
 
   std::shared_ptr<rhz::PeerDriver> driver_;
   const rhz::GroupId group_;
-  rhz::Communicator::Handle handle_ = 0;
+  uint64_t handle_ = 0;
   rhz::OpKind kind_ = rhz::OpKind::kAllReduce;
   uint64_t count_ = 0;  // elements
   std::atomic<bool> released_{false}, final_{false};
+  std::atomic<bool> in_group_{false}, cancel_asked_{false};
   std::atomic<int> references_{2};  // the caller's and the runtime's
   rhz::OpOutcome outcome_;
   rhz::Status final_status_;

@@ -36,6 +36,8 @@ RHZ_API rhz_status rhz_op_wait(rhz_op* op, uint32_t timeout_ms, uint32_t flags) 
     const bool need_final = flags & RHZ_WAIT_FINAL;
     auto done = [&] { return need_final ? op->is_final() : op->is_released(); };
     if (done()) return outcome_of(*op, need_final);
+    if (op->is_in_group())
+      return Status(Code::kState, "the op is not submitted yet: call rhz_group_end before waiting for it");
     auto& driver = op->driver();
     const rhz::Time deadline =
         timeout_ms ? driver.now() + rhz::milliseconds(timeout_ms) : rhz::kNever;
@@ -131,8 +133,14 @@ RHZ_API rhz_status rhz_op_contributors(rhz_op* op, uint64_t element, uint32_t* s
       return Status(Code::kState, "only an op that ended with RHZ_OK has contributors");
     const rhz::OpOutcome& o = op->outcome();
     // Of an op without elements, a barrier for one, element 0 stands for the whole.
-    const uint64_t block = o.block_elements ? element / o.block_elements : element;
-    if (block >= o.result_blocks.size())
+    const bool past = o.fused && element >= std::max<uint64_t>(op->count(), 1);
+    element += o.first_element;
+    uint64_t block = o.block_elements ? element / o.block_elements : element;
+    if (!o.block_counts.empty()) {
+      for (block = 0; block < o.block_counts.size() && element >= o.block_counts[block]; ++block)
+        element -= o.block_counts[block];
+    }
+    if (block >= o.result_blocks.size() || past)
       return Status(Code::kArgument, "element is past the end of the result");
     uint64_t chunk = uint64_t{o.result_blocks[block]} * o.chunks_of_block;
     if (o.block_elements) chunk += element % o.block_elements / o.chunk_elements;

@@ -36,6 +36,8 @@ uint32_t usable_cores() {
 
 // B1: submitted and not begun.  Far above what a program has in flight, far below what would hurt.
 constexpr size_t kMaxQueuedOps = 16384;
+// B1: sends and receives that are open, and small messages that nobody has taken.
+constexpr size_t kMaxOpenMessages = MessageLimits{}.open;
 
 // Shared memory is looked at for nothing; looking at the loop is a system call.
 constexpr int kLooksPerPoll = 64;
@@ -291,29 +293,40 @@ void PeerDriver::close() {
 }
 
 // As the loop's owner.
-Status PeerDriver::may_submit(GroupId group) {
+Status PeerDriver::may_submit(GroupId group, bool message) {
   if (closed_) return kClosedStatus;
   if (node_->ended()) return node_->end_status();
   if (!node_->joined()) return Status(Code::kState, "not a member yet: call rhz_comm_join first");
   if (leaving_) return Status(Code::kState, "the run is being left: no op is taken any more");
   const Communicator* communicator = node_->groups().find(group);
   if (!communicator || communicator->closing()) return Status(Code::kState, "this communicator was closed");
-  if (communicator->queued() >= kMaxQueuedOps)
+  if (message && node_->messenger().open() >= kMaxOpenMessages)
+    return Status(Code::kState, "too many sends and receives are open; wait for some of them");
+  if (!message && communicator->queued() >= kMaxQueuedOps)
     return Status(Code::kState, "too many ops are queued; wait for some of them");
   return Status::ok();
 }
 
-Result<Communicator::Handle> PeerDriver::submit(GroupId group, const OpSpec& spec, OpCompletion* completion) {
-  Result<Communicator::Handle> handle = Communicator::Handle{0};
+void PeerDriver::submit(std::span<Request> requests) {
   progress_.with([&] {
-    if (Status no = may_submit(group); !no) return void(handle = no);
-    handle = node_->submit(loop_.now(), group, spec, completion);
-    flush_control();
+    const Time now = loop_.now();
+    for (Request& request : requests) {
+      const auto* message = std::get_if<MessageSpec>(&request.spec);
+      if (Status no = may_submit(request.group, message != nullptr); !no) request.handle = no;
+      else if (message) request.handle = node_->submit(now, *message, request.completion);
+      else request.handle = node_->submit(now, request.group, std::get<OpSpec>(request.spec), request.completion);
+    }
+    if (!closed_) flush_control();
   });
-  return handle;
 }
 
-void PeerDriver::cancel(GroupId group, Communicator::Handle handle) {
+Result<uint64_t> PeerDriver::submit(GroupId group, const AnySpec& spec, OpCompletion* completion) {
+  Request request{group, spec, completion};
+  submit({&request, 1});
+  return request.handle;
+}
+
+void PeerDriver::cancel(GroupId group, uint64_t handle) {
   progress_.with([&] {
     if (closed_) return;
     node_->cancel(loop_.now(), group, handle);
@@ -330,7 +343,7 @@ Result<GroupId> PeerDriver::split(GroupId parent, const SplitChoice& choice, Dur
   auto outcome = std::make_shared<Outcome>();
   Status may;
   progress_.with([&] {
-    may = may_submit(parent);
+    may = may_submit(parent, false);
     if (!may) return;
     node_->split(loop_.now(), parent, choice, timeout, [this, outcome](const Status& status, GroupId group) {
       outcome->status = status;

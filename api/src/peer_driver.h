@@ -3,11 +3,13 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "api/src/node.h"
 #include "api/src/progress.h"
+#include "api/src/request.h"
 #include "recovery/state/state.h"
 #include "runtime/loop/asio_loop.h"
 #include "runtime/memory/pool.h"
@@ -46,8 +48,10 @@ class PeerDriver {
   void close();
 
   // kState before join(); what ended this peer, after that.
-  [[nodiscard]] Result<Communicator::Handle> submit(GroupId group, const OpSpec& spec, OpCompletion* completion);
-  void cancel(GroupId group, Communicator::Handle handle);
+  [[nodiscard]] Result<uint64_t> submit(GroupId group, const AnySpec& spec, OpCompletion* completion);
+  // In this order, and in one taking of the loop.
+  void submit(std::span<Request> requests);
+  void cancel(GroupId group, uint64_t handle);
   // Blocks until the op by which it is agreed upon has ended.  The root group's id: none was wanted.
   [[nodiscard]] Result<GroupId> split(GroupId parent, const SplitChoice& choice, Duration timeout);
   void close_group(GroupId group);
@@ -85,7 +89,7 @@ class PeerDriver {
   void flush_control();
   void note_changes();
   Status join_outcome();
-  Status may_submit(GroupId group);
+  Status may_submit(GroupId group, bool message);
 
   const PeerOptions options_;
   const PeerId id_;

@@ -12,7 +12,7 @@ constexpr uint64_t kMostChunks = 65536;         // bounds reports and per-op sta
 }  // namespace
 
 Layout make_layout(uint64_t count, uint32_t element_bytes, const RunConfig& config, uint32_t blocks) {
-  Layout layout{count, element_bytes, 0, 0, 1, blocks};
+  Layout layout{count, element_bytes, 0, 0, 1, blocks, {}};
   const uint64_t bytes = layout.bytes();
   uint64_t chunk_bytes = std::max<uint64_t>(bytes, element_bytes);
   if (bytes > wire::kEagerBytes) {
@@ -30,6 +30,13 @@ Layout make_layout(uint64_t count, uint32_t element_bytes, const RunConfig& conf
   layout.segment_elements = std::max<uint64_t>(1, segment_bytes / element_bytes);
   layout.chunks = blocks * static_cast<uint32_t>(std::max<uint64_t>(
                                1, (count + layout.chunk_elements - 1) / layout.chunk_elements));
+  return layout;
+}
+
+Layout make_layout(const std::vector<uint64_t>& counts, uint32_t element_bytes, const RunConfig& config) {
+  const uint64_t most = counts.empty() ? 0 : *std::max_element(counts.begin(), counts.end());
+  Layout layout = make_layout(most, element_bytes, config, static_cast<uint32_t>(counts.size()));
+  layout.counts = counts;
   return layout;
 }
 

@@ -36,12 +36,23 @@ enum class Kind : uint8_t {
   kControl = 11,   // payload: a Cap'n Proto message (codec.h)
   kStatePull = 12, // recovery/sync: a joiner asks for a range; not fenced by epoch
   kStateData = 13, // recovery/sync: the range, or the manifest
+  // Send and receive (collectives/p2p/message.h says what their fields mean).
+  kMessage = 14,   // a message, whole where it is small, else the offer of one; or that it is withdrawn
+  kPull = 15,      // a receive is there: these pieces may come
+  kPiece = 16,     // a piece of a message, straight to its place
+  kTaken = 17,     // messages that their receives have consumed
 };
-inline constexpr uint8_t kLastKind = 13;
+inline constexpr uint8_t kLastKind = 17;
+
+constexpr bool is_message(Kind kind) { return kind >= Kind::kMessage && kind <= Kind::kTaken; }
+// Frames of ops: fenced by the epoch, and ended by quiescence.
+constexpr bool is_op_frame(Kind kind) {
+  return (kind >= Kind::kPartial && kind <= Kind::kGrant) || is_message(kind);
+}
 
 struct FrameHeader {
   Kind kind = Kind::kVoid;
-  uint16_t flags = 0;
+  uint16_t flags = 0;      // HELLO_ACK: why it refuses; MESSAGE: why it is withdrawn
   uint32_t length = 0;     // bytes of payload
   uint64_t run = 0;        // hash of the run id
   Epoch epoch;

@@ -5,8 +5,10 @@
 //   allreduce id= count= redop= rebuild= in_place= barrier= kill_us= timeout_ms=  → op …
 //   collective kind=, then as allreduce and dtype= root= world=  → op …
 //   submit (as allreduce, or with kind= as collective), wait id=  → submitted …, op …
+//   send or recv id= peer= tag= bytes= content= timeout_ms=, then wait id=  → submitted …, op …
 //   cancel id=
 //   series first= ops= count= kill_us=  → series status= done= wrong= digest= contributors=
+//   batch first= ops= count= rebuild= kill_us=  → batch status= wrong= digest= contributors= seqs=
 //   admit until=N or world=N  → admitted status= joined= rounds= world= epoch=
 //   split name= colour= key=  → split status= rank= world=, a communicator for comm=NAME of ops and views
 //   close comm=NAME  → closed
@@ -22,6 +24,7 @@
 
 #include "rhizome/rhizome.h"
 #include "tests/integration/collective.h"
+#include "tests/integration/letter.h"
 #include "tests/integration/process.h"
 #include "tests/integration/values.h"
 
@@ -41,6 +44,7 @@ class Rank {
   struct Open {
     rhz_op* op = nullptr;
     std::unique_ptr<Collective> other;  // than an all-reduce, whose buffers are these
+    std::unique_ptr<Letter> letter;     // a send or receive
     std::vector<float> send, recv;
     bool in_place = false, average = false;
     uint32_t slot = 0;
@@ -53,9 +57,12 @@ class Rank {
   bool submit(const Line& command);
   void fill(Open& open, const Line& command);
   rhz_status submit_allreduce(Open& open, const Line& command);
+  void post(const Line& command);
   void wait(const Line& command);
+  void tell_letter(uint64_t id, const Open& open, rhz_status status);
   void tell_outcome(uint64_t id, Open& open, rhz_status status);
   void series(const Line& command);
+  void batch(const Line& command);
   void cancel(const Line& command);
   void split(const Line& command);
   void close_part(const Line& command);

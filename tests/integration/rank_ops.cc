@@ -106,6 +106,28 @@ bool Rank::submit(const Line& command) {
   return true;
 }
 
+void Rank::post(const Line& command) {
+  const uint64_t id = command.number("id");
+  Open& open = open_[id];
+  open.letter = std::make_unique<Letter>(command);
+  if (const uint64_t us = command.number("kill_us")) arm_kill(us);
+  const rhz_status status = open.letter->submit(comm_, &open.op);
+  if (status != RHZ_OK) open_.erase(id);
+  std::printf("submitted id=%llu status=%d text=%s\n", static_cast<unsigned long long>(id), status,
+              last_error(status).c_str());
+}
+
+void Rank::tell_letter(uint64_t id, const Open& open, rhz_status status) {
+  rhz_op_info info{};
+  info.struct_size = sizeof info;
+  if (rhz_op_info_get(open.op, &info) != RHZ_OK) std::abort();
+  std::printf("op id=%llu status=%d bytes=%llu wrong=%llu seq=%llu rebuilds=%u culprit=%d text=%s\n",
+              static_cast<unsigned long long>(id), status, static_cast<unsigned long long>(info.bytes),
+              static_cast<unsigned long long>(status == RHZ_OK ? open.letter->wrong(info.bytes) : 0),
+              static_cast<unsigned long long>(info.op_seq), info.rebuilds,
+              static_cast<int>(info.culprit_slot_plus_one) - 1, info.text);
+}
+
 void Rank::wait(const Line& command) {
   const auto found = open_.find(command.number("id"));
   if (found == open_.end()) return void(std::printf("unknown id=%s\n", command.text("id").c_str()));
@@ -113,9 +135,11 @@ void Rank::wait(const Line& command) {
   const auto flags = static_cast<uint32_t>(command.number("final") ? RHZ_WAIT_FINAL : 0);
   const rhz_status status =
       rhz_op_wait(open.op, static_cast<uint32_t>(command.number("wait_ms")), flags);
-  tell_outcome(found->first, open, status);
+  if (open.letter) tell_letter(found->first, open, status);
+  else tell_outcome(found->first, open, status);
   if (status == RHZ_PENDING) return;
   rhz_op_release(open.op);
+  if (open.letter) return void(open_.erase(found));
   if (!open.other) spare_.push_back(std::move(open.recv));
   if (!open.other && !open.in_place) spare_.push_back(std::move(open.send));
   open_.erase(found);
@@ -158,6 +182,49 @@ void Rank::cancel(const Line& command) {
   const rhz_status status =
       found == open_.end() ? RHZ_ERR_ARGUMENT : rhz_op_cancel(found->second.op);
   std::printf("cancelled status=%d\n", status);
+}
+
+// Many small all-reduces in one group: one line, with a digest over all results and contributors.
+void Rank::batch(const Line& command) {
+  const uint64_t first = command.number("first"), ops = command.number("ops");
+  std::vector<std::vector<float>> send(ops), recv(ops);
+  std::vector<rhz_op*> handles(ops);
+  if (const rhz_status status = barrier(); status != RHZ_OK) return void(std::printf("batch status=%d\n", status));
+  if (const uint64_t us = command.number("kill_us")) arm_kill(us);
+  rhz_status status = rhz_group_begin();
+  for (uint64_t i = 0; i < ops && status == RHZ_OK; ++i) {
+    send[i].resize(command.number("count") + i % 7);
+    recv[i].resize(send[i].size());
+    fill_input(send[i], first + i, view_.slot);
+    rhz_allreduce_params params{};
+    params.struct_size = sizeof params;
+    params.send = send[i].data();
+    params.recv = recv[i].data();
+    params.count_elems = send[i].size();
+    params.dtype = RHZ_DTYPE_F32;
+    params.rebuild = rebuild_mode(command.text("rebuild"));
+    status = rhz_allreduce(comm_, &params, &handles[i]);
+  }
+  if (status == RHZ_OK) status = rhz_group_end();
+  uint64_t wrong = 0, digest = 0, first_seq = 0, last_seq = 0;
+  std::string sets;
+  for (uint64_t i = 0; i < ops && status == RHZ_OK; ++i) {
+    status = rhz_op_wait(handles[i], 0, 0);
+    if (status != RHZ_OK) break;
+    const Verdict verdict = check_result(handles[i], recv[i], first + i, false);
+    rhz_op_info info{};
+    info.struct_size = sizeof info;
+    if (rhz_op_info_get(handles[i], &info) != RHZ_OK) std::abort();
+    (i == 0 ? first_seq : last_seq) = info.op_seq;
+    wrong += verdict.wrong;
+    sets = verdict.contributors;
+    digest = digest * 31 + digest_of(recv[i]) + std::hash<std::string>()(sets);
+  }
+  std::printf("batch status=%d wrong=%llu digest=%016llx contributors=%s seqs=%llu text=%s\n", status,
+              static_cast<unsigned long long>(wrong), static_cast<unsigned long long>(digest), sets.c_str(),
+              static_cast<unsigned long long>(last_seq - first_seq), last_error(status).c_str());
+  for (rhz_op* op : handles)
+    if (rhz_op_wait(op, 0, 0) != RHZ_PENDING) rhz_op_release(op);
 }
 
 // Small ops one after the other: one line, with a digest over the results and the contributors of

@@ -9,7 +9,7 @@ namespace rhz::lint {
 namespace {
 
 // From the bottom to the top.  A folder may include itself and those before it.
-constexpr std::array<std::string_view, 27> kFolders = {
+constexpr std::array<std::string_view, 28> kFolders = {
     "runtime/base",
     "runtime/digest",
     "runtime/observe",
@@ -25,6 +25,7 @@ constexpr std::array<std::string_view, 27> kFolders = {
     "collectives/reduce",
     "collectives/rebuild",
     "collectives",
+    "collectives/p2p",
     "recovery/state",
     "recovery/sync",
     "recovery/snapshot",

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 
 #include "runtime/base/canary.h"
@@ -39,6 +40,9 @@ constexpr Bird kBirds[] = {
     {Rule::kJ, "J", "transports are not quiesced before SEALED and before an end"},
     {Rule::kG2, "G2", "a DONE of any group counts in the root group"},
     {Rule::kG6, "G6", "a group that is closed is not reported as such"},
+    {Rule::kR1, "R1", "a send returns when it is sent, and no copy is kept"},
+    {Rule::kR3, "R3", "a message that comes twice is taken twice"},
+    {Rule::kR5, "R5", "what is unanswered is not sent again after an install"},
 };
 constexpr uint64_t kMostSeeds = 4000;  // per rule
 constexpr uint64_t kControls = 20;  // seeds in which nothing is planted, and nothing may be found
@@ -63,7 +67,7 @@ int main(int argc, char** argv) {
     }
   }
   for (const Bird& bird : kBirds) {
-    if (only && only[0] != bird.name[0]) continue;
+    if (only && std::strcmp(only, bird.name) != 0) continue;
     const auto begin = std::chrono::steady_clock::now();
     std::string what;
     uint64_t seed = 0, signals = 0;

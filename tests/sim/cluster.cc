@@ -75,7 +75,7 @@ bool Cluster::settled() const {
     const Process& process = *processes_[who];
     if (process.ended() || !process.joined() || stuck_.contains(who)) continue;
     if (const_cast<Process&>(process).trainer().leaving()) return false;
-    if (!const_cast<Process&>(process).trainer().done() || !process.node().idle()) return false;
+    if (!const_cast<Process&>(process).trainer().done() || !const_cast<Process&>(process).trainer().idle()) return false;
     if (process.node().groups().all().size() > 1 + kAxes) return false;  // closed by all, and still there
   }
   return true;
@@ -116,6 +116,7 @@ Outcome Cluster::run() {
   outcome_.hash = world_.hash();
   outcome_.events = world_.events();
   outcome_.released = oracles_.releases();
+  outcome_.messages = oracles_.messages();
   outcome_.rebuilt = oracles_.rebuilt();
   outcome_.aborted = oracles_.aborts();
   outcome_.steps = last;

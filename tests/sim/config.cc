@@ -77,6 +77,17 @@ Config make_config(uint64_t seed) {
   }
   c.groups = Prng(mix64(seed) ^ 0x6709).chance(0.5);
   if (random.chance(0.25)) c.append_crash = World::log_uniform(random, 0.0005, 0.01);
+  if (seed % 3 == 2) {
+    // Seeds that found a bug once keep what they mean: the others have no letters.
+    c.letters = 1 + static_cast<uint32_t>(random.below(8));
+    const auto strikes = [&](Fault fault) { return c.per_second[static_cast<size_t>(fault)] > 0; };
+    // Two members whose edge is broken for good wait for each other until their time is over.
+    const bool may_break = strikes(Fault::kBreak) || c.late_break || c.core_only;
+    c.hurried_letters = may_break || (strikes(Fault::kCancel) && random.chance(0.5));
+    c.message_limits.kept_bytes = pick(random, {uint64_t{0}, uint64_t{512}, uint64_t{1} << 20});
+    c.varying = 0.5;
+    c.message_limits.window = pick(random, {1u, 3u, 16u});
+  }
   return c;
 }
 
@@ -95,11 +106,12 @@ std::string Config::text() const {
       line, sizeof line,
       "world=%u max_world=%u min_world=%u chunk=%u segment=%u retain=%u suspicion_ms=%u "
       "open_ops=%u window=%llu latency_us=%.0f codec=%d append_crash=%.4f bulk=%.1f ops=%u "
-      "groups=%d admit_every=%u core_only=%d late_break=%d floats=%d odd=%g hasty=%g",
+      "groups=%d admit_every=%u core_only=%d late_break=%d floats=%d odd=%g hasty=%g letters=%u%s",
       run.world, run.max_world, run.min_world, run.chunk_bytes, run.segment_bytes, run.retain_bytes,
       run.suspicion_ms, limits.open_ops, static_cast<unsigned long long>(limits.window_bytes),
       static_cast<double>(base_latency.count()) / 1e3, codec, append_crash, bulk, ops_per_step,
-      groups, admit_every, core_only, late_break, floats, odd, hasty);
+      groups, admit_every, core_only, late_break, floats, odd, hasty, letters,
+      hurried_letters ? " hurried" : "");
   std::string text = line;
   for (size_t k = 0; k < kFaults; ++k) {
     if (per_second[k] == 0) continue;

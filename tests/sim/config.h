@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "collectives/communicator.h"
+#include "collectives/p2p/message.h"
 #include "runtime/agreement/view.h"
 #include "runtime/base/prng.h"
 #include "runtime/membership/coordinator.h"
@@ -64,6 +65,10 @@ struct Config {
   bool floats = false;            // f32, whose bits tell the order of the sums
   uint32_t ops_per_step = 1;
   bool groups = false;  // sub-communicators, with ops on several of them at once
+  uint32_t letters = 0;          // most sends and receives of a step, beside its ops
+  bool hurried_letters = false;  // have time-outs, and are cancelled: some have no other side
+  MessageLimits message_limits;
+  double varying = 0;            // share of the collectives with blocks whose sizes differ
   uint32_t admit_every = 1;  // steps
   bool big_state = false;
 

@@ -38,7 +38,7 @@ struct Options {
 };
 
 struct Totals {
-  uint64_t seeds = 0, events = 0, churn = 0, released = 0, rebuilt = 0, aborted = 0, views = 0;
+  uint64_t seeds = 0, events = 0, churn = 0, released = 0, rebuilt = 0, aborted = 0, messages = 0, views = 0;
   uint64_t members = 0, deserted = 0;
   uint64_t entered = 0, removed = 0, rerouted = 0, restarts = 0;
   uint64_t violations = 0;
@@ -67,6 +67,7 @@ void add(Totals& totals, const Outcome& outcome) {
   totals.released += outcome.released;
   totals.rebuilt += outcome.rebuilt;
   totals.aborted += outcome.aborted;
+  totals.messages += outcome.messages;
   totals.views += outcome.views;
   totals.members += outcome.members;
   for (size_t k = 0; k < kFaults; ++k) totals.faults[k] += outcome.faults[k];
@@ -218,6 +219,7 @@ void print(const Totals& t, double seconds) {
   show("ops_ended", t.released);
   show("ops_rebuilt", t.rebuilt);
   show("ops_aborted", t.aborted);
+  show("messages", t.messages);
   show("violations", t.violations);
   std::printf("seconds=%.1f\nfaults", seconds);
   for (size_t k = 0; k < kFaults; ++k)

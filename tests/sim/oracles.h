@@ -63,6 +63,7 @@ class Oracles {
   void finished_step(NodeIndex who, uint64_t step, uint64_t state_hash);
   // A joiner's state as it becomes a member.
   void entered(NodeIndex who, uint64_t step, uint64_t state_hash);
+  void received_message() { ++messages_; }
   // L1: what each member of the newest view holds.
   struct Holding {
     NodeIndex who;
@@ -74,6 +75,7 @@ class Oracles {
   const View& newest() const { return view_; }
   bool is_member(NodeIndex who) const { return members_.contains(who); }
   uint64_t releases() const { return releases_count_; }
+  uint64_t messages() const { return messages_; }
   uint64_t rebuilt() const { return rebuilt_; }
   uint64_t aborts() const { return aborts_; }
   uint64_t entered_count() const { return entered_count_; }  // behind the founders
@@ -120,6 +122,7 @@ class Oracles {
   std::map<std::pair<GroupId, Epoch>, Stage> stages_;
   std::map<std::pair<OpKey, uint32_t>, std::map<std::vector<NodeIndex>, uint64_t>> right_;
   std::map<uint64_t, std::vector<std::pair<NodeIndex, uint64_t>>> states_;
+  uint64_t messages_ = 0;
   uint64_t releases_count_ = 0, rebuilt_ = 0, aborts_ = 0, members_seen_ = 0;
   uint64_t entered_count_ = 0, removed_count_ = 0, rerouted_count_ = 0;
   const uint64_t seed_;

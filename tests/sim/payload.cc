@@ -48,10 +48,17 @@ Workload workload_of(const Config& config, OpKey op, NodeIndex who) {
     w.algorithm = Algorithm::kAuto;
     if (has_root(w.kind)) w.root = Slot(static_cast<uint32_t>(random.below(random.chance(0.9) ? config.run.world : 16)));
     if (has_layout(w.kind)) w.count /= 3;
+    if (has_layout(w.kind) && config.varying > 0) w.varying = random.chance(config.varying);
   }
   Prng own(random.next() ^ mix64(who));
   if (own.chance(config.odd)) ++w.count;
   return w;
+}
+
+uint64_t varying_count(const Config& config, OpKey op, const Workload& workload, uint32_t block) {
+  if (block == 0) return workload.count;  // so that the largest is known
+  Prng random(mix64(config.seed ^ 0x7a) ^ mix64(op.step * 1000003 + op.index) ^ mix64(block));
+  return random.chance(0.2) ? 0 : random.below(workload.count + 1);
 }
 
 uint64_t input_of(uint64_t seed, OpKey op, NodeIndex who, uint64_t element) {

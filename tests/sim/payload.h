@@ -32,6 +32,7 @@ struct Workload {
   bool average = false;
   bool floats = false;  // f32, else u64
   uint64_t count = 0;
+  bool varying = false;  // blocks of up to `count` elements, each where one of `count` would be
   Duration timeout = Duration::zero();
   // The order of the sum, which shows in the bits of floats, is known of the ring alone.
   bool has_known_order() const { return !floats || algorithm == Algorithm::kRing; }
@@ -41,6 +42,8 @@ struct Workload {
 
 // As that process has it: now and then one gets an op wrong.
 Workload workload_of(const Config& config, OpKey op, NodeIndex who);
+// Elements of a block of one that varies: of rank r, or of what rank i gives rank j (i * ranks + j).
+uint64_t varying_count(const Config& config, OpKey op, const Workload& workload, uint32_t block);
 void fill_input(const Config& config, OpKey op, NodeIndex who, const Workload& workload,
                 uint64_t* out);
 uint64_t input_of(uint64_t seed, OpKey op, NodeIndex who, uint64_t element);

@@ -27,6 +27,7 @@ Process::Process(World& world, Network& network, Directory& directory, Coordinat
   options.self = {id_, slot, slot.value / 2, transport_->endpoints()};
   options.timing = config.member;
   options.limits = config.limits;
+  options.message_limits = config.message_limits;
   node_ = std::make_unique<Node>(
       std::move(options), [this] { return clock(); }, *transport_, *pool_, *state_);
   trainer_->attach(*node_, [this] { return clock(); });

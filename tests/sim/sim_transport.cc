@@ -7,6 +7,7 @@
 
 namespace rhz::sim {
 
+using wire::is_op_frame;
 using wire::Kind;
 
 SimTransport::SimTransport(World& world, Network& network, Directory& directory,
@@ -19,11 +20,6 @@ SimTransport::SimTransport(World& world, Network& network, Directory& directory,
       run_hash_(run_hash) {}
 
 SimTransport::~SimTransport() = default;
-
-bool SimTransport::is_op_frame(Kind kind) {
-  return kind == Kind::kPartial || kind == Kind::kResult || kind == Kind::kDone ||
-         kind == Kind::kGrant;
-}
 
 SimTransport::Peer& SimTransport::peer(PeerId id) {
   auto& entry = peers_[id];

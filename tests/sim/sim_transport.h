@@ -83,7 +83,6 @@ class SimTransport final : public Transport {
   void offer_later(PeerId from, LaneClass lane, Duration delay);
   void land(PeerId from, LaneClass lane);
   void watch_cut(PeerId id);
-  static bool is_op_frame(wire::Kind kind);
   static bool reads_caller_memory(const Out& out) {
     return !out.copied && !out.frame.keep && !out.frame.payload.empty();
   }

@@ -19,6 +19,7 @@ Trainer::Trainer(World& world, const Config& config, Oracles& oracles, Directory
       directory_(directory),
       self_(self),
       state_(state),
+      letters_(world, config, oracles, self),
       tensor_(config.big_state ? 40000 : 8) {
   recovery::Tensor tensor;
   tensor.name = "state";
@@ -38,6 +39,12 @@ Trainer::~Trainer() {
 void Trainer::attach(Node& node, std::function<Time()> clock) {
   node_ = &node;
   clock_ = std::move(clock);
+  letters_.attach(node, clock_, [this] { step_over(Duration::zero()); });
+}
+
+bool Trainer::idle() const {
+  if (!config_.hurried_letters) return node_->idle();
+  return node_->communicator().idle() && node_->messenger().pending() == 0;
 }
 
 uint64_t Trainer::state_hash() const {
@@ -52,7 +59,7 @@ void Trainer::poll() {
     if (node_->synced()) oracles_.entered(self_, step(), state_hash());
     begin_epoch();
   }
-  if (leaving_ && !left_ && (!started_ || (open_ == 0 && splits_open_ == 0 && node_->idle()))) {
+  if (leaving_ && !left_ && (!started_ || (open_ == 0 && splits_open_ == 0 && letters_.open() == 0 && idle()))) {
     left_ = true;
     world_.trace("leaves", static_cast<int>(self_), step());
     node_->leave(clock_());
@@ -77,6 +84,7 @@ void Trainer::begin_step() {
   }
   open_ = static_cast<uint32_t>(ops_.size());
   submit_later();
+  letters_.begin(next);
 }
 
 Trainer::Op& Trainer::make_op(OpKey key, const Workload& workload) {
@@ -86,14 +94,16 @@ Trainer::Op& Trainer::make_op(OpKey key, const Workload& workload) {
   op->in_place = world_.workload.chance(config_.in_place);
   op->group = axes_[workload.axis].group;
   op->workload.root = root_of(workload);
-  const Communicator* communicator = communicator_of(*op);
-  op->ranks = has_layout(workload.kind) && communicator ? communicator->view().size() : 1;
+  if (const Communicator* communicator = communicator_of(*op)) {
+    op->ranks = has_layout(workload.kind) ? communicator->view().size() : 1;
+    op->rank = communicator->view().rank_of(node_->member().self().id).value;
+  }
   op->input.assign(workload.words() * op->ranks, kPoison);
   if (workload.kind == OpKind::kVerify) {
     const uint64_t digest = state_hash();  // and its complement, as in rhz_state_verify
     op->input = {digest, ~digest, ~digest, digest};
   } else {
-    Workload whole = workload;
+    Workload whole = workload;  // also what lies between the blocks of one that varies, which nobody reads
     whole.count *= op->ranks;
     fill_input(config_, key, self_, whole, op->input.data());
   }
@@ -139,6 +149,7 @@ void Trainer::submit_next() {
     if (op.in_place && spec.kind == OpKind::kReduceScatter) spec.recv = nullptr;
     spec.root = op.workload.root;
     spec.ranks = op.ranks;
+    if (op.workload.varying) spec.varying = blocks_of(op);
   }
   const bool more = submitted_ < ops_.size();
   if (!communicator_of(op)) {
@@ -151,6 +162,31 @@ void Trainer::submit_next() {
   oracles_.submitted(self_, op.key);
   op.handle = node_->submit(clock_(), op.group, spec, &op);
   if (more) submit_later();
+}
+
+// Each at the place that it would have if all had the size of the largest.
+VaryingRef Trainer::blocks_of(const Op& op) const {
+  const uint32_t n = op.ranks;
+  const uint64_t step = op.workload.count;
+  const OpKind kind = op.workload.kind;
+  auto varying = std::make_shared<Varying>();
+  varying->rank = op.rank;
+  const auto count = [&](uint32_t block) { return varying_count(config_, op.key, op.workload, block); };
+  for (uint32_t r = 0; r < n; ++r) {
+    if (kind == OpKind::kAllToAll) {
+      varying->give.push_back(count(op.rank * n + r));
+      varying->expect.push_back(count(r * n + op.rank));
+    } else {
+      varying->counts.push_back(count(r));
+    }
+    varying->send_at.push_back(r * step);
+    varying->recv_at.push_back(r * step);
+  }
+  const bool gives_one = kind == OpKind::kAllGather || kind == OpKind::kGather;
+  const bool gets_one = kind == OpKind::kScatter || kind == OpKind::kReduceScatter;
+  if (gives_one) varying->send_at = {0};
+  if (gets_one) varying->recv_at = {0};
+  return varying;
 }
 
 void Trainer::op_released(Op& op, const OpOutcome& outcome) {
@@ -196,11 +232,16 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
 void Trainer::op_over(Op& op, bool well) {
   std::fill(op.input.begin(), op.input.end(), kPoison);
   std::fill(op.output.begin(), op.output.end(), kPoison);
-  if (open_ > 0 || submitted_ < ops_.size() || advancing_) return;
-  advancing_ = true;
   Duration pause = World::between(world_.workload, Duration(0), 8 * config_.base_latency);
   // After an error a program waits for better times before it tries the next step.
   if (!well) pause += milliseconds(20);
+  step_over(pause);
+}
+
+// All that was submitted has returned, perhaps.
+void Trainer::step_over(Duration pause) {
+  if (open_ > 0 || submitted_ < ops_.size() || letters_.open() > 0 || advancing_) return;
+  advancing_ = true;
   world_.after(pause, [this, self = self_, &directory = directory_] {
     directory.run(self, [this] { advance(); });
   });
@@ -253,6 +294,7 @@ void Trainer::check_poison(const Op& op) {
 }
 
 bool Trainer::cancel_something(uint64_t which) {
+  if (which % 2 == 0 && letters_.cancel_something(which / 2)) return true;
   if (ops_.empty()) return false;
   Op& op = *ops_[which % ops_.size()];
   if (!op.submitted || op.returned) return false;
@@ -263,7 +305,8 @@ bool Trainer::cancel_something(uint64_t which) {
 std::string Trainer::text() const {
   return "step " + std::to_string(step()) + (at_boundary_ ? " boundary" : "") + " submitted " +
          std::to_string(submitted_) + "/" + std::to_string(ops_.size()) + " open " +
-         std::to_string(open_) + (splits_open_ > 0 ? " splitting" : "") + (leaving_ ? " leaving" : "") + (done_ ? " done" : "");
+         std::to_string(open_) + " letters " + std::to_string(letters_.open()) + (splits_open_ > 0 ? " splitting" : "") +
+         (leaving_ ? " leaving" : "") + (done_ ? " done" : "");
 }
 
 }  // namespace rhz::sim

@@ -9,6 +9,7 @@
 
 #include "api/src/node.h"
 #include "tests/sim/directory.h"
+#include "tests/sim/letters.h"
 #include "tests/sim/oracles.h"
 #include "tests/sim/payload.h"
 
@@ -31,6 +32,8 @@ class Trainer {
   uint64_t step() const { return tensor_[0]; }  // the last one finished
   bool done() const { return done_; }
   bool leaving() const { return leaving_; }
+  // Nothing of it is open, and nobody has to take anything any more.
+  bool idle() const;
   std::string text() const;
 
  private:
@@ -48,9 +51,11 @@ class Trainer {
   Slot root_of(const Workload& workload) const;
   void submit_next();
   void submit_later();
+  VaryingRef blocks_of(const Op& op) const;
   void op_released(Op& op, const OpOutcome& outcome);
   void op_finalised(Op& op);
   void op_over(Op& op, bool well);
+  void step_over(Duration pause);
   void advance();
   void finish_step();
   void finish_boundary();
@@ -64,6 +69,7 @@ class Trainer {
   Directory& directory_;
   const NodeIndex self_;
   recovery::State& state_;
+  Letters letters_;
   Node* node_ = nullptr;
   std::function<Time()> clock_;
   struct Axis {

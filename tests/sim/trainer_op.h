@@ -16,6 +16,7 @@ struct Trainer::Op final : OpCompletion {
   bool in_place = false;
   GroupId group;
   uint32_t ranks = 1;  // that the buffers have room for
+  uint32_t rank = 0;   // as these were made
   std::vector<uint64_t> input, output;
   Communicator::Handle handle = 0;
   bool submitted = false, returned = false, final = false;

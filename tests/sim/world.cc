@@ -14,7 +14,8 @@ World::World(uint64_t seed)
       latency(stream(seed, 2)),
       faults(stream(seed, 3)),
       workload(stream(seed, 4)),
-      scheduling(stream(seed, 5)) {}
+      scheduling(stream(seed, 5)),
+      letters(stream(seed, 6)) {}
 
 void World::at(Time when, Action action) {
   uint32_t slot = 0;

@@ -274,6 +274,41 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_gather(rhz_comm *comm, const rhz_collective
 RHZ_API RHZ_NODISCARD rhz_status rhz_scatter(rhz_comm *comm, const rhz_collective_params *params, rhz_op **out_op);
 RHZ_API RHZ_NODISCARD rhz_status rhz_alltoall(rhz_comm *comm, const rhz_collective_params *params, rhz_op **out_op);
 
+/* The v-variants: blocks of different sizes.  Block r is that for, or from, rank r; it begins displs[r] elements into the buffer (displs NULL:
+ * one block behind the other).
+ *
+ *                         send, counts on every rank               recv
+ *   rhz_allgatherv        the own block                            all blocks: recv_counts, recv_displs
+ *   rhz_gatherv           the own block                            root: all blocks; recv_counts on every rank, recv_displs on the root
+ *   rhz_scatterv          root: all blocks, send_displs;           the own block
+ *                         send_counts on every rank
+ *   rhz_reduce_scatterv   all blocks: send_counts, send_displs     the own block
+ *   rhz_alltoallv         by receiver: send_counts, send_displs    by sender: recv_counts, recv_displs
+ *
+ * Counts    belong to the op: all ranks give the same, but of rhz_alltoallv, where each knows its own.  Its ranks tell each other first (one small
+ *           rhz_allgather more, which has a number of its own, and which later ops wait for); where rank a gives rank b another count than b
+ *           expects, the op ends as RHZ_ERR_MISMATCH on every rank, and no byte has moved.  All blocks: <= 2^40 elements; all are cut like the
+ *           largest one, so that very different sizes cost empty frames.
+ * Buffers   what lies between blocks is not touched.  Blocks that are received must not overlap (RHZ_ERR_OVERLAP).  In place: as rhz_allgather and
+ *           rhz_reduce_scatter.
+ * Ranks     a view in which this peer has another rank than at the submission ends the op as RHZ_ERR_PEER_LOST on every rank.
+ * Contributors   elements are those of the blocks that this rank gets, by rank, without what lies between. */
+typedef struct rhz_vcollective_params {
+  size_t struct_size; /* sizeof(rhz_vcollective_params) */
+  const void *send;
+  void *recv;
+  const uint64_t *send_counts, *send_displs; /* world_size elements each, read before the call returns */
+  const uint64_t *recv_counts, *recv_displs;
+  uint32_t dtype, redop, rebuild, timeout_ms, root_slot, world_size; /* as in rhz_collective_params */
+} rhz_vcollective_params;
+
+/* Otherwise as their likes above.  Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_allgatherv(rhz_comm *comm, const rhz_vcollective_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_gatherv(rhz_comm *comm, const rhz_vcollective_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_scatterv(rhz_comm *comm, const rhz_vcollective_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_reduce_scatterv(rhz_comm *comm, const rhz_vcollective_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_alltoallv(rhz_comm *comm, const rhz_vcollective_params *params, rhz_op **out_op);
+
 /* Submits a barrier: terminal once every rank of the view has submitted it.  Otherwise as rhz_allreduce. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_barrier(rhz_comm *comm, rhz_op **out_op);
 
@@ -282,6 +317,62 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_barrier(rhz_comm *comm, rhz_op **out_op);
  * op is open), and the op ends with a view that holds them.  Call it once a step, between the optimizer and the next one.
  * Returns   as rhz_allreduce. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_admit(rhz_comm *comm, rhz_op **out_op);
+
+/* ------------------------------------------------------------------------------------------------ send and receive */
+
+typedef struct rhz_message_params {
+  size_t struct_size; /* sizeof(rhz_message_params) */
+  const void *send;   /* rhz_send: the message */
+  void *recv;         /* rhz_recv: room for it; rhz_op_info.bytes tells how long the message was */
+  uint64_t bytes;     /* of the message, or of the room; 0 is legal; <= 2^40 */
+  uint64_t tag;       /* of the channel */
+  uint32_t peer_slot; /* the other side, by its slot (rhz_view), which stays when ranks change; the own one is legal */
+  uint32_t timeout_ms; /* since the submission; 0: the communicator's op_timeout */
+} rhz_message_params;
+
+/* Submits the sending of a message, or the receiving of one.  They are between two peers: others take no part, and they need not be
+ * submitted in the order of collectives, nor wait for any.
+ *
+ * Order     a channel is (sender, receiver, tag): its messages and its receives go together in the order of their submission.
+ *           Messages of other tags, and messages without a receive, wait and stop nobody.
+ * Memory    send and recv stay borrowed until the op is terminal.  A message of at most 16 KiB is copied and its send returns at
+ *           once, as long as what its receiver has not taken is less than 1 MiB; other sends return when they were taken, and are kept
+ *           by nobody.  RHZ_WAIT_FINAL waits until a send was taken.  At most 16 384 are open or not taken at a time (RHZ_ERR_STATE).
+ * Outcome   of either side by itself.  A send that ends with RHZ_OK and is final was taken by its receive, which may have refused it.
+ *   message longer than the room   the receive: RHZ_ERR_MISMATCH, with both sizes; the message is gone, the send is RHZ_OK
+ *   the other side goes            RHZ_ERR_PEER_LOST for all that is open, with the view without it.  A send that ends so may have arrived.
+ *                                  A newcomer in its slot is another peer: it gets nothing that was meant for that one
+ *   the slot is vacant             RHZ_ERR_PEER_LOST
+ *   time-out, rhz_op_cancel        end this side alone, as RHZ_ERR_TIMEOUT or _CANCELLED.  A receive that ends so before its message began
+ *                                  to come took nothing, and the next one takes its turn; nor is a message taken that was withdrawn before
+ *                                  its receive began.  In the middle, the message is gone: the sender of a receive that ends so gets
+ *                                  RHZ_OK, the receiver of a send that ends so the same error, or all of the message
+ *   view changes of others         are survived: what was not taken is sent again
+ *   the two do not reach each other, and both are members   the message waits until they do, or for its time-out
+ * rhz_comm_leave waits until all that was sent is taken.
+ * Threads   any; does not block.   Since 1.0.
+ * Returns   as rhz_allreduce. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_send(rhz_comm *comm, const rhz_message_params *params, rhz_op **out_op);
+RHZ_API RHZ_NODISCARD rhz_status rhz_recv(rhz_comm *comm, const rhz_message_params *params, rhz_op **out_op);
+
+/* ------------------------------------------------------------------------------------------------ several at once */
+
+/* What this thread submits between the two is taken in together at the end: one taking of the communicator, one wake-up.  The names are
+ * NCCL's; a group of *peers* is something else.  Calls in between return at once with their op, which is not submitted before the end:
+ * rhz_op_wait on it is RHZ_ERR_STATE until then, rhz_op_poll says RHZ_PENDING.  Pairs may be nested: the outermost end counts.  Sends and
+ * receives of a group cannot wait for each other's submission.  At most 16 384 ops; of several communicators, if you like.
+ *
+ * Fusing    all-reduces of at most 64 KiB with the same dtype, redop and rebuild mode become one op on the wire, of at most 256 KiB; other
+ *           collectives between them end that, and nothing overtakes those.  Each keeps its own rhz_op and outcome, which is that of
+ *           the whole: so are the bytes and times in its rhz_op_info but for `bytes`, its time-out is the longest one, and a cancel of one
+ *           cancels all.  send is read before rhz_group_end returns and stays borrowed like recv.  Every rank submits
+ *           the same ops in the same order in the same groups; else RHZ_ERR_MISMATCH on every rank.
+ * Close     of a communicator inside: its ops of the group end as RHZ_ERR_CLOSED.  A thread that ends inside a group submits nothing of it
+ *           (RHZ_ERR_CANCELLED).
+ * Returns   begin: RHZ_OK.  End: RHZ_OK, RHZ_ERR_STATE (no begin); or why the first of those ops that could not be submitted
+ *           was not, as rhz_allreduce: it has ended with this status, and the others go on.  Since 1.0. */
+RHZ_API rhz_status rhz_group_begin(void);
+RHZ_API RHZ_NODISCARD rhz_status rhz_group_end(void);
 
 /* ------------------------------------------------------------------------------------------------ ops */
 
@@ -310,7 +401,7 @@ RHZ_API rhz_status rhz_op_release(rhz_op *op);
 #define RHZ_NAME_BYTES 24
 typedef struct rhz_op_info {
   size_t struct_size; /* sizeof(rhz_op_info) */
-  uint64_t op_seq;    /* number of the op in its group */
+  uint64_t op_seq;    /* number of the op in its group; of a message: among those of its sender to its receiver */
   uint64_t first_epoch, last_epoch; /* views in which it was begun and ended */
   uint64_t bytes;                   /* size of the result */
   uint64_t sent_bytes, received_bytes, redone_bytes; /* payload; redone: of chunks begun again after a rebuild */

@@ -62,7 +62,7 @@ void OutLane::let_go() {
 
 bool OutLane::copies(const OutFrame& frame) const {
   // What is not ended by a quiescence must be the runtime's own, for its address is in the ring.
-  return number_ == 0 || (!frame.keep && !tcp::is_op_frame(frame.header.kind));
+  return number_ == 0 || (!frame.keep && !wire::is_op_frame(frame.header.kind));
 }
 
 void OutLane::flush() {

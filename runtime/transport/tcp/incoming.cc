@@ -91,7 +91,7 @@ bool Incoming::refuse() {
 void Incoming::quiesce() {
   if (!arriving_ || held_ || arrival_.landing.verdict != Landing::Verdict::kInto) return;
   // Model state on its way to the runtime's own memory goes on.
-  const bool op_frame = is_op_frame(arrival_.header.kind);
+  const bool op_frame = wire::is_op_frame(arrival_.header.kind);
   if (op_frame || !arrival_.landing.keep) arrival_.landing = {};
 }
 

@@ -192,7 +192,7 @@ void SendQueue::drop_retired() {
 void SendQueue::quiesce() {
   for (size_t i = 0; i < frames_.size(); ++i) {
     Frame& frame = frames_[i];
-    if (!is_op_frame(frame.header.kind)) {
+    if (!wire::is_op_frame(frame.header.kind)) {
       if (!frame.keep) own_payload(frame, 0);  // model state goes on
     } else if (!frame.stale) {
       retire(i);
@@ -205,7 +205,7 @@ void SendQueue::release(GroupId group, OpSeq op) {
   for (size_t i = 0; i < frames_.size(); ++i) {
     Frame& frame = frames_[i];
     const bool reads_caller_memory = !frame.payload.empty() && !frame.keep;
-    if (reads_caller_memory && is_op_frame(frame.header.kind) && frame.header.op_seq == op &&
+    if (reads_caller_memory && wire::is_op_frame(frame.header.kind) && frame.header.op_seq == op &&
         frame.header.group == group)
       retire(i);
   }

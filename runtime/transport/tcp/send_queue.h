@@ -93,13 +93,7 @@ class SendQueue {
 // Whether frames of this kind have a place in the numbering of their lane.
 constexpr bool takes_number(wire::Kind kind) {
   using enum wire::Kind;
-  return kind == kPartial || kind == kResult || kind == kDone || kind == kGrant || kind == kVoid ||
-         kind == kStatePull || kind == kStateData;
-}
-// Frames of ops: fenced by the epoch, and ended by quiescence.
-constexpr bool is_op_frame(wire::Kind kind) {
-  using enum wire::Kind;
-  return kind == kPartial || kind == kResult || kind == kDone || kind == kGrant;
+  return wire::is_op_frame(kind) || kind == kVoid || kind == kStatePull || kind == kStateData;
 }
 
 }  // namespace rhz::tcp
