@@ -304,7 +304,6 @@ void Node::on_frame(PeerId from, const FrameHeader& header, Landing&& landing) {
   if (header.kind == Kind::kStatePull || header.kind == Kind::kStateData) {
     on_state_frame(now, from, header, std::move(landing));
   } else {
-    RHZ_ASSERT("D1", installed_.contains(from) && header.epoch == groups_.epoch());
     groups_.on_frame(now, from, header, std::move(landing));
   }
   settle(now);
