@@ -209,7 +209,9 @@ void Groups::on_frame(Time now, PeerId from, const FrameHeader& header, Landing&
     return;
   }
   const Rank rank = communicator->view().rank_of(from);
-  if (rank != kNoRank) communicator->on_frame(now, rank, header, std::move(landing));
+  RHZ_ASSERT("D1", rank != kNoRank || header.group != kRootGroup);
+  if (rank == kNoRank) return;  // it named a group that it is not in, before that was there
+  communicator->on_frame(now, rank, header, std::move(landing));
 }
 
 void Groups::replay_early(GroupId id, Communicator& communicator) {

@@ -115,7 +115,8 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_comm_join(rhz_comm *comm, uint32_t timeout_
 RHZ_API RHZ_NODISCARD rhz_status rhz_comm_leave(rhz_comm *comm, uint32_t timeout_ms);
 
 /* Ends open ops with RHZ_ERR_CLOSED, stops the progress thread and frees the communicator.  Op handles that the caller still
- * owns stay valid until rhz_op_release.  Without rhz_comm_leave before it, the others see this peer as lost.  NULL: no-op. */
+ * owns stay valid until rhz_op_release.  Without rhz_comm_leave before it, the others see this peer as lost.  Of a
+ * sub-communicator: see rhz_comm_split.  NULL: no-op. */
 RHZ_API void rhz_comm_close(rhz_comm *comm);
 
 #define RHZ_SPLIT_NONE (-1) /* rhz_split_params.colour: this rank gets no communicator */
