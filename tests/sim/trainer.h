@@ -43,6 +43,7 @@ class Trainer {
   VaryingRef blocks_of(const Op& op) const;
   void op_released(Op& op, const OpOutcome& outcome);
   void op_finalised(Op& op);
+  bool is_step_over() const;
   void step_over(Duration pause);
   void advance();
   void finish_step();
