@@ -96,7 +96,8 @@ Collective::Collective(const Line& command, uint32_t slot)
       world_(static_cast<uint32_t>(command.number("world"))),
       id_(command.number("id")),
       count_(command.number("count")),
-      in_place_(command.number("in_place") != 0) {
+      in_place_(command.number("in_place") != 0),
+      vary_(command.number("vary") != 0) {
   params_.struct_size = sizeof params_;
   params_.count_elems = count_;
   params_.dtype = dtype_named(command.text("dtype"));
@@ -115,9 +116,54 @@ Collective::Collective(const Line& command, uint32_t slot)
   for (uint32_t b = 0; b < blocks_given(); ++b) {
     with_type(params_.dtype, [&]<class T>(T) {
       auto* to = reinterpret_cast<T*>(input(b));
-      for (uint64_t i = 0; i < count_; ++i) to[i] = static_cast<T>(given(slot_, b, i));
+      for (uint64_t i = 0; i < given_count(b); ++i) to[i] = static_cast<T>(given(slot_, b, i));
     });
   }
+}
+
+// Of what `from` gives `to`; of kinds with one row, of the block of rank `to`.
+uint64_t Collective::varied(uint32_t from, uint32_t to) const {
+  if (!vary_) return count_;
+  const uint64_t mixed = (id_ * 31 + from * 7 + to * 3) % 5;
+  return mixed == 0 ? 0 : count_ - count_ * (mixed - 1) / 5;
+}
+
+uint64_t Collective::given_count(uint32_t block) const {
+  if (kind_ == Kind::kAllToAll) return varied(slot_, block);
+  return varied(0, blocks_given() > 1 || kind_ == Kind::kReduceScatter || kind_ == Kind::kScatter ? block : slot_);
+}
+
+uint64_t Collective::got_count(uint32_t block) const {
+  if (kind_ == Kind::kAllToAll) return varied(block, slot_);
+  const bool all = kind_ == Kind::kAllGather || kind_ == Kind::kGather;
+  return varied(0, all ? block : slot_);
+}
+
+rhz_status Collective::submit_varying(rhz_comm* comm, rhz_op** op) const {
+  using Call = rhz_status (*)(rhz_comm*, const rhz_vcollective_params*, rhz_op**);
+  constexpr Call kCalls[] = {nullptr,     nullptr,      rhz_allgatherv, rhz_reduce_scatterv,
+                             rhz_gatherv, rhz_scatterv, rhz_alltoallv};
+  std::vector<uint64_t> send_counts, recv_counts, displs;
+  for (uint32_t r = 0; r < world_; ++r) {
+    const bool all_to_all = kind_ == Kind::kAllToAll;
+    send_counts.push_back(all_to_all ? varied(slot_, r) : varied(0, r));
+    recv_counts.push_back(all_to_all ? varied(r, slot_) : varied(0, r));
+    displs.push_back(r * count_);
+  }
+  rhz_vcollective_params params{};
+  params.struct_size = sizeof params;
+  params.send = or_null(send_);
+  params.recv = or_null(recv_);
+  params.send_counts = send_counts.data();
+  params.recv_counts = recv_counts.data();
+  params.send_displs = params.recv_displs = displs.data();
+  params.dtype = params_.dtype;
+  params.redop = params_.redop;
+  params.rebuild = params_.rebuild;
+  params.timeout_ms = params_.timeout_ms;
+  params.root_slot = root_;
+  params.world_size = world_;
+  return kCalls[static_cast<size_t>(kind_)](comm, &params, op);
 }
 
 uint32_t Collective::blocks_given() const {
@@ -152,6 +198,7 @@ const std::byte* Collective::result(uint32_t block) const {
 }
 
 rhz_status Collective::submit(rhz_comm* comm, rhz_op** op) const {
+  if (vary_) return submit_varying(comm, op);
   rhz_collective_params params = params_;
   params.send = or_null(send_);
   params.recv = or_null(recv_);
@@ -184,9 +231,11 @@ double Collective::expected(uint32_t block, uint64_t element,
 
 Verdict Collective::check(rhz_op* op) const {
   Verdict verdict;
+  uint64_t behind = 0;
   for (uint32_t b = 0; b < blocks_got(); ++b) {
     bool empty = false;
-    const uint64_t first = b * count_;  // of the block, among the elements of the result
+    const uint64_t first = behind;  // of the block, among the elements of the result
+    behind += got_count(b);
     const auto check = [&](uint64_t begin, uint64_t end, const std::vector<uint32_t>& slots) {
       empty |= slots.empty();
       with_type(params_.dtype, [&]<class T>(T) {
@@ -200,7 +249,7 @@ Verdict Collective::check(rhz_op* op) const {
         }
       });
     };
-    for_each_stretch(op, first, first + count_, verdict, check);
+    for_each_stretch(op, first, behind, verdict, check);
     if (empty) verdict.empty += (verdict.empty.empty() ? "" : ",") + std::to_string(b);
   }
   return verdict;
@@ -218,8 +267,16 @@ uint64_t Collective::changed() const {
     if (is_overwritten(b)) continue;
     with_type(params_.dtype, [&]<class T>(T) {
       const auto* now = reinterpret_cast<const T*>(input(b));
-      for (uint64_t i = 0; i < count_; ++i) changed += now[i] != static_cast<T>(given(slot_, b, i));
+      for (uint64_t i = 0; i < given_count(b); ++i)
+        changed += now[i] != static_cast<T>(given(slot_, b, i));
     });
+  }
+  for (uint32_t b = 0; vary_ && b < blocks_got(); ++b) {  // what lies behind a block is nobody's
+    if (recv_.empty()) break;
+    const size_t element = block_bytes_ / std::max<uint64_t>(count_, 1);
+    const auto* end = result(b) + block_bytes_;
+    for (const auto* at = result(b) + got_count(b) * element; at < end; ++at)
+      changed += *at != kUntouched;
   }
   for (const auto* buffer : {&send_, &recv_})
     if (!buffer->empty())

@@ -20,7 +20,7 @@ namespace rhz::test {
 class Collective {
  public:
   // kind= dtype= redop= rebuild= root= world= count= in_place= id= timeout_ms=, all but the first
-  // three as numbers or as in allreduce.
+  // three as numbers or as in allreduce.  vary=1: blocks of up to count, each where one of count would begin.
   Collective(const Line& command, uint32_t slot);
   rhz_status submit(rhz_comm* comm, rhz_op** op) const;
   // Every element of the result against the contributors that the library names for it.
@@ -34,6 +34,11 @@ class Collective {
   bool reduces() const { return kind_ == Kind::kReduce || kind_ == Kind::kReduceScatter; }
   uint32_t blocks_given() const;
   uint32_t blocks_got() const;
+  // Elements of a block that this rank gives, or gets; ranks are slots in these tests.
+  uint64_t given_count(uint32_t block) const;
+  uint64_t got_count(uint32_t block) const;
+  uint64_t varied(uint32_t from, uint32_t to) const;
+  rhz_status submit_varying(rhz_comm* comm, rhz_op** op) const;
   uint64_t given(uint32_t slot, uint32_t block, uint64_t element) const;
   double expected(uint32_t block, uint64_t element, const std::vector<uint32_t>& slots) const;
   std::byte* input(uint32_t block);  // that this rank gives
@@ -46,7 +51,7 @@ class Collective {
   const Kind kind_;
   const uint32_t slot_, root_, world_;
   const uint64_t id_, count_;
-  const bool in_place_;
+  const bool in_place_, vary_;
   uint64_t block_bytes_ = 0;
   rhz_collective_params params_{};
   std::vector<std::byte> send_, recv_;  // empty: NULL is passed; else with a few bytes behind

@@ -30,6 +30,7 @@ struct Buffers {
   uint64_t count = 0;  // of a block
   uint32_t root = 0, world = 4;
   bool in_place = false;
+  bool vary = false;  // blocks of different sizes
 };
 
 // Behind "collective " or "submit ".
@@ -43,6 +44,7 @@ struct Death {
   std::string rebuild;  // strict, keep
   uint32_t victim = 0, root = 0;
   std::set<uint32_t> survivors;
+  bool vary = false;  // blocks without elements have contributors too, which nobody sees
 };
 // One end everywhere, and one that the decision table allows after this death.
 void expect_after(const Death& death, const CollectiveKind& kind, const std::vector<Line>& lines);

@@ -21,7 +21,7 @@ class CollectiveKill : public testing::TestWithParam<CollectiveKind> {
     // 8 MiB through the busiest rank, and sometimes a small one.
     const uint64_t bytes = random_() % 8 == 0 ? 4000 : GetParam().spans ? 2u << 20 : 8u << 20;
     const Buffers buffers{"f32", bytes / 4, death.root, kWorld,
-                          GetParam().in_place && random_() % 2};
+                          GetParam().in_place && random_() % 2, death.vary};
     return "collective barrier=1 " + command_of(GetParam(), buffers, id_++, death.rebuild);
   }
 
@@ -30,7 +30,7 @@ class CollectiveKill : public testing::TestWithParam<CollectiveKind> {
     std::vector<uint64_t> times;
     for (int i = 0; i < 5; ++i) {
       uint64_t slowest = 0;
-      for (const Line& line : cluster_.all(command({"strict", 0, 0, {}}), "op")) {
+      for (const Line& line : cluster_.all(command({"strict", 0, 0, {}, false}), "op")) {
         EXPECT_EQ(line.number("wrong"), 0u) << line.raw;
         slowest = std::max(slowest, line.number("us"));
       }
@@ -64,6 +64,7 @@ TEST_P(CollectiveKill, OfAnyRankAtAnyPointEndsAlikeEverywhere) {
     Death death;
     death.rebuild = i % 2 ? "keep" : "strict";
     death.victim = static_cast<uint32_t>(random_() % kWorld);
+    death.vary = random_() % 2 == 0;
     // Every other pair of deaths is the root's.
     death.root = i / 2 % 2 ? death.victim : static_cast<uint32_t>(random_() % kWorld);
     const auto lines = kill_one(death, 1 + random_() % us);
@@ -94,13 +95,15 @@ TEST(CollectivesInFlight, EndAlikeOneByOneWhenARankDies) {
     Death death{kill % 2 ? "keep" : "strict",
                 static_cast<uint32_t>(random() % kWorld),
                 static_cast<uint32_t>(random() % kWorld),
-                {}};
+                {},
+                true};
     for (uint32_t slot = 0; slot < kWorld; ++slot)
       if (slot != death.victim) death.survivors.insert(slot);
     std::vector<std::string> commands;
     for (const CollectiveKind& kind : kCollectiveKinds)
       commands.push_back("submit " + command_of(kind,
-                                                {"i32", random() % 2 ? 100'000u : 700u, death.root},
+                                                {"i32", random() % 2 ? 100'000u : 700u, death.root,
+                                                 kWorld, false, random() % 2 == 0},
                                                 id++, death.rebuild));
     commands[0] += " barrier=1";
     for (Member& member : cluster.members()) {

@@ -28,10 +28,10 @@ class Collectives : public testing::TestWithParam<uint32_t> {
  protected:
   Collectives() : world_(GetParam()), cluster_({.world = world_}) { cluster_.found(); }
 
-  void run(const CollectiveKind& kind, Size size, uint32_t root, bool in_place) {
+  void run(const CollectiveKind& kind, Size size, uint32_t root, bool in_place, bool vary) {
     if (kind.reduces && is_small_float(size.dtype)) size.dtype = "i16";
     const auto lines = cluster_.all(
-        "collective " + command_of(kind, {size.dtype, size.count, root, world_, in_place}, id_++),
+        "collective " + command_of(kind, {size.dtype, size.count, root, world_, in_place, vary}, id_++),
         "op");
     expect_steady(lines, kind, world_);
   }
@@ -47,7 +47,8 @@ TEST_P(Collectives, GiveTheRightValuesOnEveryRank) {
     for (const Size& size : kSizes) {
       for (const bool in_place : {false, true}) {
         if (in_place && !kind.in_place) continue;
-        run(kind, size, root++ % world_, in_place);
+        run(kind, size, root++ % world_, in_place, false);
+        if (kind.spans) run(kind, size, root++ % world_, in_place, true);
         if (HasFailure())
           FAIL() << kind.name << " of " << size.count << " " << size.dtype
                  << (in_place ? " in place\n" : "\n") << cluster_.dump();
@@ -62,7 +63,7 @@ TEST_P(Collectives, OfAllKindsInFlightKeepToTheirOwnBuffers) {
     for (const CollectiveKind& kind : kCollectiveKinds) {
       const uint64_t counts[] = {300, 60'000, 5000};
       const Buffers buffers{"i32", counts[(round + ids.size()) % 3], round % world_, world_,
-                            kind.in_place && round == 1};
+                            kind.in_place && round == 1, round == 2};
       cluster_.tell_all("submit " + command_of(kind, buffers, id_));
       ids.push_back(id_++);
     }

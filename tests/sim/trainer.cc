@@ -232,15 +232,20 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
 void Trainer::op_over(Op& op, bool well) {
   std::fill(op.input.begin(), op.input.end(), kPoison);
   std::fill(op.output.begin(), op.output.end(), kPoison);
+  if (!is_step_over()) return;
   Duration pause = World::between(world_.workload, Duration(0), 8 * config_.base_latency);
   // After an error a program waits for better times before it tries the next step.
   if (!well) pause += milliseconds(20);
   step_over(pause);
 }
 
-// All that was submitted has returned, perhaps.
+bool Trainer::is_step_over() const {
+  return open_ == 0 && submitted_ == ops_.size() && letters_.open() == 0 && !advancing_;
+}
+
+// The last one of all has returned, perhaps.
 void Trainer::step_over(Duration pause) {
-  if (open_ > 0 || submitted_ < ops_.size() || letters_.open() > 0 || advancing_) return;
+  if (!is_step_over()) return;
   advancing_ = true;
   world_.after(pause, [this, self = self_, &directory = directory_] {
     directory.run(self, [this] { advance(); });

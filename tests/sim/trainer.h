@@ -55,6 +55,7 @@ class Trainer {
   void op_released(Op& op, const OpOutcome& outcome);
   void op_finalised(Op& op);
   void op_over(Op& op, bool well);
+  bool is_step_over() const;
   void step_over(Duration pause);
   void advance();
   void finish_step();

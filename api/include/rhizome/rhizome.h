@@ -288,7 +288,7 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_alltoall(rhz_comm *comm, const rhz_collecti
  *
  * Counts    belong to the op: all ranks give the same, but of rhz_alltoallv, where each knows its own.  Its ranks tell each other first (one small
  *           rhz_allgather more, which has a number of its own, and which later ops wait for); where rank a gives rank b another count than b
- *           expects, the op ends as RHZ_ERR_MISMATCH on every rank, and no byte has moved.  All blocks: <= 2^40 elements; all are cut like the
+ *           expects, the op ends as RHZ_ERR_MISMATCH on every rank.  All blocks: <= 2^40 elements; all are cut like the
  *           largest one, so that very different sizes cost empty frames.
  * Buffers   what lies between blocks is not touched.  Blocks that are received must not overlap (RHZ_ERR_OVERLAP).  In place: as rhz_allgather and
  *           rhz_reduce_scatter.
