@@ -28,8 +28,13 @@ enum class Evidence : uint8_t {
   kSilence = 5,  // no heartbeat
 };
 
-// How an endpoint of the transport on shared memory begins.
-inline constexpr std::string_view kShmScheme = "shm:";
+// How endpoints begin: on shared memory, over UCX, over libfabric.  Those of TCP begin with a host.
+inline constexpr std::string_view kShmScheme = "shm:", kUcxScheme = "ucx:", kOfiScheme = "ofi:";
+constexpr std::string_view scheme_of(std::string_view endpoint) {
+  for (const std::string_view scheme : {kShmScheme, kUcxScheme, kOfiScheme})
+    if (endpoint.starts_with(scheme)) return scheme;
+  return {};
+}
 
 struct PeerAddress {
   PeerId id;
