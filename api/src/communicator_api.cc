@@ -39,6 +39,7 @@ Status peer_options(const rhz_comm_params& params, rhz::PeerOptions& options) {
   } else {
     return Status(transport.status().code(), "RHZ_TRANSPORT: " + transport.status().text());
   }
+  options.modules = text_or_environment(nullptr, "RHZ_MODULE_DIR", "");
   if (params.reserved != 0) return Status(Code::kArgument, "rhz_comm_params.reserved must be 0");
   uint64_t value = 0;
   if (params.slot_plus_one != RHZ_ANY_SLOT) {

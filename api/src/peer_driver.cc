@@ -95,6 +95,7 @@ Status PeerDriver::open() {
   TransportOptions transport_options;
   transport_options.choice = options_.transport;
   transport_options.memory = &shared_memory_;
+  transport_options.modules = options_.modules;
   TcpOptions& tcp_options = transport_options.tcp;
   tcp_options.self = id_;
   tcp_options.run_hash = wire::run_hash(options_.run_id);

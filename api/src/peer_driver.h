@@ -32,6 +32,7 @@ struct PeerOptions {
   std::string congestion;
   Algorithm algorithm = Algorithm::kAuto;
   TransportChoice transport = TransportChoice::kAuto;
+  std::string modules;  // empty: beside the library
 };
 
 class PeerDriver {

@@ -43,7 +43,7 @@ inline Result<std::unique_ptr<Transport>> open_carrier(Carrier carrier, AsioLoop
                                                        const TcpOptions& options) {
   if (carrier == Carrier::kTcp) return open_tcp(loop, pool, options);
   if (carrier == Carrier::kAuto)
-    return open_transport(loop, pool, {TransportChoice::kAuto, memory, options});
+    return open_transport(loop, pool, {TransportChoice::kAuto, memory, options, {}});
   if (carrier >= Carrier::kUcxTcp) return open_fabric_carrier(carrier, loop, pool, options);
   ShmOptions shm;
   shm.self = options.self;

@@ -32,7 +32,5 @@ struct FabricOptions {
 std::string_view fabric_name(FabricLibrary library);
 // How its endpoints begin.
 std::string_view fabric_scheme(FabricLibrary library);
-// This host has a device that does RDMA.  Ok, or what was looked for in vain.
-Status rdma_hardware();
 
 }  // namespace rhz

@@ -5,6 +5,7 @@
 #include "runtime/transport/fabric/in_lane.h"
 #include "runtime/transport/fabric/module.h"
 #include "runtime/transport/fabric/out_lane.h"
+#include "runtime/transport/open.h"
 #include "runtime/transport/tcp/lane_transport.h"
 #include "runtime/transport/tcp/listening.h"
 
