@@ -27,8 +27,8 @@ if(UCX_INCLUDE_DIR AND UCP_LIBRARY AND UCS_LIBRARY)
     INCLUDE ${UCX_INCLUDE_DIR} LIBRARIES ${UCP_LIBRARY} ${UCS_LIBRARY})
   target_compile_definitions(rhz_transport PUBLIC RHZ_HAS_UCX)
 endif()
-if(LIBFABRIC_INCLUDE_DIR AND LIBFABRIC_LIBRARY AND EXISTS ${PROJECT_SOURCE_DIR}/runtime/transport/libfabric/module.cc)
-  rhz_module(ofi SOURCES transport/libfabric/module.cc transport/libfabric/ofi_fabric.cc
+if(LIBFABRIC_INCLUDE_DIR AND LIBFABRIC_LIBRARY)
+  rhz_module(ofi SOURCES transport/libfabric/module.cc transport/libfabric/ofi_fabric.cc transport/libfabric/provider.cc
     INCLUDE ${LIBFABRIC_INCLUDE_DIR} LIBRARIES ${LIBFABRIC_LIBRARY})
   target_compile_definitions(rhz_transport PUBLIC RHZ_HAS_OFI)
 endif()

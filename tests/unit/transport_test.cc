@@ -37,6 +37,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Way{"ucx_shm", Carrier::kUcxShm, false},
                     Way{"ucx_shm_polled", Carrier::kUcxShm, true},
 #endif
+#ifdef RHZ_HAS_OFI
+                    Way{"ofi_tcp", Carrier::kOfiTcp, false},
+                    Way{"ofi_tcp_polled", Carrier::kOfiTcp, true},
+#endif
                     Way{"auto", Carrier::kAuto, false}, Way{"auto_polled", Carrier::kAuto, true}),
     testing::PrintToStringParamName());
 

@@ -69,6 +69,10 @@ class Fabric {
   };
   virtual void send(Link* link, uint64_t tag, std::span<const Part> parts, Request* request) = 0;
 
+  // Messages with other tags are dropped.
+  virtual void expect(uint64_t tag) = 0;
+  virtual void forget(uint64_t tag) = 0;
+
   // Moves what can be moved; true when there was something.
   virtual bool progress(Sink& sink) = 0;
   virtual void release(const Piece& piece) = 0;
@@ -77,6 +81,8 @@ class Fabric {
   virtual std::vector<int> event_fds() = 0;
   virtual unsigned generation() const = 0;  // of these descriptors
   virtual bool arm() = 0;
+  // Something was not taken and has to be tried again, of which no event tells.
+  virtual bool needs_turns() const = 0;
 
   // Receives anew, under another address: a peer that died in the middle of a message may have left
   // the place where messages arrive in a state in which nobody else's come through.  All pieces
@@ -84,10 +90,10 @@ class Fabric {
   virtual bool renew() = 0;
 };
 
-// The module's only function.  `version` is kInterface of who calls.  Null: `why` says it, ended by
-// a zero.
+// The module's only function.  `version` is kInterface of who calls, `host` the address to be reached
+// at, or empty.  Null: `why` says it, ended by a zero.
 inline constexpr uint32_t kInterface = 1;
 inline constexpr char kOpenFunction[] = "rhz_fabric_open";
-using OpenFunction = Fabric*(uint32_t version, char* why, size_t why_bytes);
+using OpenFunction = Fabric*(uint32_t version, const char* host, char* why, size_t why_bytes);
 
 }  // namespace rhz::fabric

@@ -67,7 +67,8 @@ Result<std::unique_ptr<Transport>> open_fabric(AsioLoop& loop, BufferPool& pool,
                                                const FabricOptions& options) {
   const TcpOptions& tcp = options.tcp;
   if (!tcp.self.valid()) return Status(Code::kArgument, "a transport needs a peer id");
-  auto fabric = fabric::load(options.library, options.modules);
+  const auto where = tcp::parse_address(tcp.listen);
+  auto fabric = fabric::load(options.library, options.modules, where ? where.value().host : "");
   if (!fabric) return fabric.status();
   const auto listener = tcp::listen_for_lanes(tcp);
   if (!listener) return listener.status();

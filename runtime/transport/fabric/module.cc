@@ -85,7 +85,8 @@ class SignalsAsTheyAre {
 
 }  // namespace
 
-Result<std::unique_ptr<Fabric>> load(FabricLibrary library, std::string folder) {
+Result<std::unique_ptr<Fabric>> load(FabricLibrary library, std::string folder,
+                                     const std::string& host) {
   const Library& about = describe(library);
   if (folder.empty()) folder = own_folder() + "/rhizome";
   const std::string path = folder + "/" + about.module;
@@ -107,7 +108,7 @@ Result<std::unique_ptr<Fabric>> load(FabricLibrary library, std::string folder) 
   auto* const open = reinterpret_cast<OpenFunction*>(dlsym(handle, kOpenFunction));
   if (!open) return trouble(path + " is no module of this library");
   char why[256] = "no reason given";
-  std::unique_ptr<Fabric> fabric(open(kInterface, why, sizeof why));
+  std::unique_ptr<Fabric> fabric(open(kInterface, host.c_str(), why, sizeof why));
   if (!fabric) return trouble(why);
   return fabric;
 }

@@ -19,6 +19,8 @@ static_assert(kLargeBytes + wire::kHeaderBytes <= Fabric::kMaxMessageBytes);
 constexpr size_t kMostFlights = 16;
 constexpr size_t kMostFrames = 256;
 constexpr size_t kMostBytes = size_t{4} << 20;
+// What the fabric did not take is tried again after this.
+constexpr Duration kRetryPause = milliseconds(1);
 
 }  // namespace
 
@@ -216,6 +218,14 @@ void OutLane::launch(Flight& flight, std::span<const Fabric::Part> parts) {
   under_way_.push_back(&flight);
   pump_.fabric().send(link_, tag_, parts, &flight);
   pump_.kick();
+  if (pump_.needs_turns()) shared_.wake_at(shared_.loop.now() + kRetryPause);
+}
+
+Time OutLane::tick(Time now) {
+  const Time next = CreditedOutgoing::tick(now);
+  if (!link_ || !pump_.needs_turns()) return next;
+  pump_.kick();
+  return std::min(next, now + kRetryPause);
 }
 
 void OutLane::wrote(size_t bytes) {

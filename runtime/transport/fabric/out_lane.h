@@ -21,6 +21,7 @@ class OutLane final : public tcp::CreditedOutgoing, private Sender {
 
   void quiesce() override;
   void release(GroupId group, OpSeq op) override;
+  Time tick(Time now) override;
 
  private:
   void begin() override;

@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 
-// Behind the standard library: Asio's configuration looks at what that has defined.
-#include <asio/post.hpp>
 #include <utility>
 
 #include "runtime/base/prng.h"
@@ -42,7 +40,13 @@ void Pump::watch() {
 
 uint64_t Pump::add(Receiver& lane) {
   lanes_[next_tag_] = &lane;
+  fabric_->expect(next_tag_);
   return next_tag_++;
+}
+
+void Pump::remove(uint64_t tag) {
+  lanes_.erase(tag);
+  fabric_->forget(tag);
 }
 
 void Pump::arrived(const Piece& piece) {
@@ -99,17 +103,23 @@ void Pump::work() {
   if (armed_ && !rest()) later();
 }
 
+void Pump::post(void (*call)(Pump&)) {
+  loop_.context().get_executor().post(
+      [call, alive = std::weak_ptr(alive_)] {
+        if (const auto pump = alive.lock()) call(**pump);
+      },
+      std::allocator<void>());
+}
+
 void Pump::kick() {
   if (armed_) later();
 }
 
 void Pump::later() {
   if (std::exchange(scheduled_, true)) return;
-  asio::post(loop_.context(), [alive = std::weak_ptr(alive_)] {
-    const auto pump = alive.lock();
-    if (!pump) return;
-    (*pump)->scheduled_ = false;
-    (*pump)->work();
+  post([](Pump& pump) {
+    pump.scheduled_ = false;
+    pump.work();
   });
 }
 
@@ -121,9 +131,7 @@ void Pump::disconnect(Link* link) {
 
 void Pump::renew_soon() {
   if (std::exchange(renewal_due_, true)) return;
-  asio::post(loop_.context(), [alive = std::weak_ptr(alive_)] {
-    if (const auto pump = alive.lock()) (*pump)->renew();
-  });
+  post([](Pump& pump) { pump.renew(); });
 }
 
 void Pump::renew() {

@@ -31,13 +31,14 @@ class Pump final : private Sink {
 
   // From now on what comes with this tag is for it.
   uint64_t add(Receiver& lane);
-  void remove(uint64_t tag) { lanes_.erase(tag); }
+  void remove(uint64_t tag);
   // A peer went without a word: its last message may stand in everybody's way.
   void renew_soon();
 
   // Something was given to the fabric from outside a turn.
   void kick();
   void disconnect(Link* link);
+  bool needs_turns() const { return fabric_->needs_turns(); }
 
   bool poll();
   bool arm();
@@ -49,6 +50,7 @@ class Pump final : private Sink {
   void watch();
   bool rest();
   void later();
+  void post(void (*call)(Pump&));
   void renew();
 
   AsioLoop& loop_;

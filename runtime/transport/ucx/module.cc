@@ -4,7 +4,7 @@
 #include "runtime/transport/ucx/ucx_fabric.h"
 
 extern "C" __attribute__((visibility("default"))) rhz::fabric::Fabric* rhz_fabric_open(
-    uint32_t version, char* why, size_t why_bytes) {
+    uint32_t version, const char*, char* why, size_t why_bytes) {
   if (version != rhz::fabric::kInterface) {
     std::snprintf(why, why_bytes, "the module belongs to another version of the library");
     return nullptr;

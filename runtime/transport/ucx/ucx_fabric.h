@@ -31,11 +31,14 @@ class UcxFabric final : public fabric::Fabric {
   bool shares_memory(fabric::Link* link) override;
   void send(fabric::Link* link, uint64_t tag, std::span<const Part> parts,
             fabric::Request* request) override;
+  void expect(uint64_t) override {}
+  void forget(uint64_t) override {}
   bool progress(fabric::Sink& sink) override;
   void release(const fabric::Piece& piece) override;
   std::vector<int> event_fds() override;
   unsigned generation() const override { return workers_made_; }
   bool arm() override;
+  bool needs_turns() const override { return false; }
   bool renew() override;
 
  private:
