@@ -351,7 +351,7 @@ TEST_P(TransportTest, KeepsItsLanesWhenAPeerIsNamedAgain) {
   a.send(c.id, LaneClass::kExpress, 1, {});  // not named any more
   ASSERT_TRUE(stage.until([&] { return b.received.size() == 2; }));
   EXPECT_EQ(b.received[1].header.lane_seq, 2u);
-  // One whose memory all senders share is renewed when one of them is gone.
+  // What receives from all senders alike is renewed when one of them is gone.
   if (GetParam().carrier != Carrier::kUcxShm) {
     EXPECT_EQ(a.transport->counters().reconnects, 0u);
   }

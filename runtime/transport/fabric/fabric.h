@@ -43,8 +43,8 @@ struct Link;  // a way to one receiver, the module's own
 
 class Fabric {
  public:
-  // Longest message.
-  static constexpr size_t kMaxMessageBytes = (size_t{256} << 10) + 4096;
+  // Longest message, of this library.
+  virtual size_t max_message_bytes() const = 0;
   static constexpr size_t kMaxParts = 2;
   static constexpr size_t kMaxAddressBytes = size_t{16} << 10;
 
@@ -58,9 +58,9 @@ class Fabric {
   // later, so that only memory may be sent that nobody else needs.
   virtual bool needs_copies() const = 0;
   virtual void disconnect(Link* link) = 0;
-  // What is sent there lies in memory that all senders to that receiver share: one that is killed
-  // may stop the others, until the receiver has renewed itself.
-  virtual bool shares_memory(Link* link) = 0;
+  // All senders to that receiver share what receives: one that is killed may stop the others, until
+  // the receiver has renewed itself.
+  virtual bool shares_receiver(Link* link) = 0;
   // Messages of one link arrive in the order in which they were sent, or the link fails.  The parts
   // are read until the request has ended.
   struct Part {

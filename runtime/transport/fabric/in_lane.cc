@@ -90,7 +90,7 @@ bool InLane::heard(const wire::FrameHeader& header) {
     case wire::Kind::kGoodbye: return begin(header);
     case wire::Kind::kHeartbeat: return pass(header);
     case wire::Kind::kVoid:
-      shares_ |= header.flags == static_cast<uint16_t>(Beside::kSharesMemory);
+      shares_ |= header.flags == static_cast<uint16_t>(Beside::kSharesReceiver);
       orderly_ |= header.flags == static_cast<uint16_t>(Beside::kOrderlyEnd);
       return header.lane_seq == 0 && header.length == 0 && header.run == shared_.options.run_hash;
     default: return false;

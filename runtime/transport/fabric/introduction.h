@@ -16,7 +16,7 @@ namespace rhz::fabric {
 
 // What a sender says there besides heartbeats and GOODBYE: the flags of a VOID without a number.
 enum class Beside : uint16_t {
-  kSharesMemory = 1,  // Fabric::shares_memory
+  kSharesReceiver = 1,  // Fabric::shares_receiver
   kOrderlyEnd = 2,    // it ends this connection, and lives
 };
 

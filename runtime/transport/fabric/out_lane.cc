@@ -12,11 +12,10 @@ namespace {
 // Frames that fit are copied, and several of them make one message.
 constexpr size_t kSmallBytes = size_t{16} << 10;
 constexpr size_t kSmallMessageBytes = kSmallBytes + wire::kHeaderBytes;
-constexpr size_t kLargeBytes = size_t{256} << 10;  // payload of one message
-static_assert(kLargeBytes + wire::kHeaderBytes <= Fabric::kMaxMessageBytes);
-// B1.  Messages at a time, and what may be sent and not be credited: all of that the far side
-// keeps in memory while its lane is held.
-constexpr size_t kMostFlights = 16;
+// A usual segment in one message, where the library takes it.
+constexpr size_t kLargeMessageBytes = (size_t{256} << 10) + wire::kHeaderBytes;
+// B1: what may be under way, and what may be sent and not be credited: all of that the far side keeps
+// in memory while its lane is held.
 constexpr size_t kMostFrames = 256;
 constexpr size_t kMostBytes = size_t{4} << 20;
 // What the fabric did not take is tried again after this.
@@ -29,7 +28,9 @@ OutLane::OutLane(tcp::Shared& shared, tcp::Edge& edge,
                  Flights& flights)
     : CreditedOutgoing(shared, edge, std::move(addresses), number),
       pump_(pump),
-      flights_(flights) {}
+      flights_(flights),
+      message_bytes_(std::min(kLargeMessageBytes, pump.fabric().max_message_bytes())),
+      most_flights_(kMostBytes / message_bytes_) {}
 
 bool OutLane::copies(const OutFrame&) const {
   return number_ == 0;
@@ -70,7 +71,7 @@ bool OutLane::take_introduction() {
         lost();
         return false;
       }
-      if (pump_.fabric().shares_memory(link_)) say_beside(Beside::kSharesMemory);
+      if (pump_.fabric().shares_receiver(link_)) say_beside(Beside::kSharesReceiver);
       flush();
       return up();
     }
@@ -111,7 +112,7 @@ void OutLane::say_beside(Beside what) {
 }
 
 bool OutLane::room() const {
-  if (under_way_.size() >= kMostFlights) return false;
+  if (under_way_.size() >= most_flights_) return false;
   if (queue_.in_a_frame()) return true;  // what was begun has to follow before anything is credited
   return queue_.written_frames() < kMostFrames && queue_.written_bytes() < kMostBytes;
 }
@@ -135,7 +136,7 @@ bool OutLane::send_next() {
   if (!tcp::takes_number(queue_.next().kind)) return send_beside(pieces[0]);
   size_t bytes = 0;
   for (size_t i = 0; i < count; ++i) bytes += pieces[i].iov_len;
-  if (bytes <= kSmallMessageBytes)
+  if (bytes <= std::min(kSmallMessageBytes, message_bytes_))
     send_small();
   else
     send_large(pieces, count);
@@ -166,13 +167,14 @@ void OutLane::send_small() {
     flights_.put_back(flight);
     return lost();
   }
+  const size_t most = std::min(kSmallMessageBytes, message_bytes_);
   size_t size = 0;
   while (queue_.has_unsent()) {
     iovec pieces[2];
     const size_t count = queue_.gather(pieces);
     size_t bytes = 0;
     for (size_t i = 0; i < count; ++i) bytes += pieces[i].iov_len;
-    if (!tcp::takes_number(queue_.next().kind) || size + bytes > kSmallMessageBytes) break;
+    if (!tcp::takes_number(queue_.next().kind) || size + bytes > most) break;
     for (size_t i = 0; i < count; ++i) {
       std::memcpy(flight.keep.data() + size, pieces[i].iov_base, pieces[i].iov_len);
       size += pieces[i].iov_len;
@@ -197,8 +199,9 @@ void OutLane::send_large(const iovec* pieces, size_t count) {
     parts[used++] = {flight.header.data(), pieces[0].iov_len};
   }
   const iovec& payload = pieces[count - 1];
-  parts[used++] = {static_cast<const std::byte*>(payload.iov_base),
-                   std::min(payload.iov_len, kLargeBytes)};
+  parts[used] = {static_cast<const std::byte*>(payload.iov_base),
+                   std::min(payload.iov_len, message_bytes_ - (used > 0 ? parts[0].size : 0))};
+  ++used;
   for (size_t i = 0; i < used; ++i) bytes += parts[i].size;
   if (flight.lent && pump_.fabric().needs_copies()) {
     flight.lent = false;

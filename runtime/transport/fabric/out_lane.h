@@ -45,6 +45,8 @@ class OutLane final : public tcp::CreditedOutgoing, private Sender {
 
   Pump& pump_;
   Flights& flights_;
+  const size_t message_bytes_;  // at most
+  const size_t most_flights_;
   Link* link_ = nullptr;
   uint64_t tag_ = 0;
   std::vector<Flight*> under_way_;

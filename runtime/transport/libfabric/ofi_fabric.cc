@@ -15,7 +15,7 @@ namespace rhz::ofi {
 namespace {
 
 // Receives that stand ready, for all peers together.
-constexpr size_t kPosted = 16;
+constexpr size_t kPosted = 128;
 constexpr size_t kCompletionsAtATime = 32;
 
 }  // namespace
@@ -38,15 +38,15 @@ struct OfiFabric::Operation {
   size_t part_count = 0;
   // Of a receive.
   std::unique_ptr<std::byte[]> buffer;
-  static constexpr size_t kBufferBytes = sizeof(Prefix) + kMaxMessageBytes;
 };
 
 OfiFabric::OfiFabric() = default;
 
 OfiFabric::~OfiFabric() {
-  for (fid* each : {endpoint_ ? &endpoint_->fid : nullptr, completions_ ? &completions_->fid : nullptr,
-                    addresses_ ? &addresses_->fid : nullptr, domain_ ? &domain_->fid : nullptr,
-                    fabric_ ? &fabric_->fid : nullptr})
+  for (fid* each :
+       {endpoint_ ? &endpoint_->fid : nullptr, completions_ ? &completions_->fid : nullptr,
+        addresses_ ? &addresses_->fid : nullptr, domain_ ? &domain_->fid : nullptr,
+        fabric_ ? &fabric_->fid : nullptr})
     if (each) (void)fi_close(each);
   if (info_) fi_freeinfo(info_);
   // Whatever had not ended has, with the endpoint.
@@ -61,6 +61,13 @@ std::string OfiFabric::open(const std::string& host) {
   if (!info_)
     return "no provider of libfabric here sends messages between endpoints of the kind FI_EP_RDM "
            "(fi_info shows them; FI_PROVIDER chooses one)";
+  const std::string provider = info_->fabric_attr->prov_name;
+  if (fi_fabric(info_->fabric_attr, &fabric_, nullptr) != 0) return provider + ": no fabric";
+  if (fi_domain(fabric_, info_, &domain_, nullptr) != 0) return provider + ": no domain";
+  return open_endpoint();
+}
+
+std::string OfiFabric::open_endpoint() {
   fi_av_attr av{};
   av.type = FI_AV_UNSPEC;
   fi_cq_attr cq{};
@@ -69,8 +76,6 @@ std::string OfiFabric::open(const std::string& host) {
   const auto failed = [&](const char* call, int error) {
     return std::string(info_->fabric_attr->prov_name) + ": " + call + ": " + fi_strerror(-error);
   };
-  if (int e = fi_fabric(info_->fabric_attr, &fabric_, nullptr)) return failed("fi_fabric", e);
-  if (int e = fi_domain(fabric_, info_, &domain_, nullptr)) return failed("fi_domain", e);
   if (int e = fi_av_open(domain_, &av, &addresses_, nullptr)) return failed("fi_av_open", e);
   if (int e = fi_cq_open(domain_, &cq, &completions_, nullptr)) return failed("fi_cq_open", e);
   if (int e = fi_endpoint(domain_, info_, &endpoint_, nullptr)) return failed("fi_endpoint", e);
@@ -117,7 +122,7 @@ OfiFabric::Operation& OfiFabric::idle_operation(bool receive) {
   if (idle.empty()) {
     operations_.push_back(std::make_unique<Operation>());
     operations_.back()->receive = receive;
-    if (receive) operations_.back()->buffer.reset(new std::byte[Operation::kBufferBytes]);
+    if (receive) operations_.back()->buffer.reset(new std::byte[kBufferBytes]);
     idle.push_back(operations_.back().get());
   }
   Operation& operation = *idle.back();
@@ -166,7 +171,7 @@ bool OfiFabric::start_waiting() {
 
 bool OfiFabric::post_receive() {
   Operation& receive = idle_operation(true);
-  if (fi_recv(endpoint_, receive.buffer.get(), Operation::kBufferBytes, nullptr, FI_ADDR_UNSPEC,
+  if (fi_recv(endpoint_, receive.buffer.get(), kBufferBytes, nullptr, FI_ADDR_UNSPEC,
               &receive.context) == 0) {
     ++posted_;
     return true;

@@ -1,8 +1,10 @@
 // Lanes over libfabric: messages between endpoints of the kind FI_EP_RDM.  There is no way to take a
 // send back that is under way, so what is sent is always a copy of the runtime's own.
 //
-// Large messages are fetched by the receiver and may be complete behind later ones: each carries a
-// number, and they are handed on in that order.
+// Messages are short enough to be sent eagerly everywhere.  A longer one is fetched by its receiver,
+// into memory that stays lost when the sender dies meanwhile; and an endpoint with such a receive
+// cannot be closed (libfabric 1.17 crashes in fi_close).  Short ones also arrive in order, but no
+// provider promises that they are complete in order: each carries a number.
 #pragma once
 
 #include <rdma/fabric.h>
@@ -30,9 +32,10 @@ class OfiFabric final : public fabric::Fabric {
 
   std::vector<std::byte> address() override { return address_; }
   fabric::Link* connect(std::span<const std::byte> address) override;
+  size_t max_message_bytes() const override { return kBufferBytes - sizeof(Prefix); }
   bool needs_copies() const override { return true; }
   void disconnect(fabric::Link* link) override;
-  bool shares_memory(fabric::Link*) override { return false; }
+  bool shares_receiver(fabric::Link*) override { return false; }
   void send(fabric::Link* link, uint64_t tag, std::span<const Part> parts,
             fabric::Request* request) override;
   void expect(uint64_t tag) override;
@@ -43,9 +46,11 @@ class OfiFabric final : public fabric::Fabric {
   unsigned generation() const override { return 1; }
   bool arm() override;
   bool needs_turns() const override { return !waiting_.empty(); }
-  bool renew() override { return true; }  // each pair of peers has a connection of its own
+  bool renew() override { return true; }  // nothing is shared
 
  private:
+  // What RxM, the layer under most providers, sends eagerly.
+  static constexpr size_t kBufferBytes = size_t{16} << 10;
   struct Peer;
   struct Operation;
   struct Prefix {
@@ -57,6 +62,7 @@ class OfiFabric final : public fabric::Fabric {
     std::map<uint64_t, fabric::Piece> early;
   };
 
+  std::string open_endpoint();
   bool start(Operation& sending);
   bool post_receive();
   void ended(Operation& operation, bool ok, size_t bytes);

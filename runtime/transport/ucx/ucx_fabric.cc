@@ -101,7 +101,7 @@ fabric::Link* UcxFabric::connect(std::span<const std::byte> address) {
 }
 
 // Up to UCX 1.13 only its description of an endpoint, meant for people, names the transports.
-bool UcxFabric::shares_memory(fabric::Link* link) {
+bool UcxFabric::shares_receiver(fabric::Link* link) {
   char* text = nullptr;
   size_t size = 0;
   std::FILE* const description = open_memstream(&text, &size);

@@ -26,9 +26,10 @@ class UcxFabric final : public fabric::Fabric {
 
   std::vector<std::byte> address() override;
   fabric::Link* connect(std::span<const std::byte> address) override;
+  size_t max_message_bytes() const override { return (size_t{256} << 10) + 4096; }
   bool needs_copies() const override { return false; }
   void disconnect(fabric::Link* link) override;
-  bool shares_memory(fabric::Link* link) override;
+  bool shares_receiver(fabric::Link* link) override;
   void send(fabric::Link* link, uint64_t tag, std::span<const Part> parts,
             fabric::Request* request) override;
   void expect(uint64_t) override {}
