@@ -1,4 +1,5 @@
-// Runs a Node for real: TCP transport, control connection, the loop and who owns it.  One per communicator.
+// Runs a Node for real: TCP transport, control connection, the loop and who owns it.  One per
+// communicator.
 #pragma once
 
 #include <memory>
@@ -65,7 +66,8 @@ class PeerDriver {
   };
   Membership membership();
   Slot slot();  // kAnySlot before it has joined
-  // Memory that peers of this host may map, so that they reduce from it without a copy; it goes with the driver.
+  // Memory that peers of this host may map, so that they reduce from it without a copy; it goes
+  // with the driver.
   Result<std::byte*> allocate(size_t bytes);
   // kArgument: allocate() did not give it out.  No open op may use it.
   Status free(std::byte* begin);

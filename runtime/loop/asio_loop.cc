@@ -17,7 +17,8 @@ constexpr size_t kHandlersAtATime = 256;
 
 }  // namespace
 
-// One thread runs the context at a time (hint 1): Asio then leaves out its wake-ups between threads.
+// One thread runs the context at a time (hint 1): Asio then leaves out its wake-ups between
+// threads.
 AsioLoop::AsioLoop() : context_(1), wake_event_(context_) {
   const int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   RHZ_ASSERT("eventfd", fd >= 0);

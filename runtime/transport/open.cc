@@ -38,8 +38,8 @@ FabricOptions fabric_options(FabricLibrary library, const TransportOptions& from
 
 Result<std::unique_ptr<Transport>> forced_fabric(AsioLoop& loop, BufferPool& pool,
                                                  const TransportOptions& options) {
-  const auto library = options.choice == TransportChoice::kUcx ? FabricLibrary::kUcx
-                                                               : FabricLibrary::kLibfabric;
+  const auto library =
+      options.choice == TransportChoice::kUcx ? FabricLibrary::kUcx : FabricLibrary::kLibfabric;
   auto opened = open_fabric(loop, pool, fabric_options(library, options));
   if (opened || opened.status().code() != Code::kIo) return opened;
   return Status(Code::kIo, "RHZ_TRANSPORT=" + std::string(fabric_name(library)) + ": " +

@@ -1,5 +1,5 @@
-// Opens the transport that a communicator uses: shared memory to peers of this host, RDMA over UCX or
-// libfabric to others where there is hardware for it, else TCP, or what the user forces.
+// Opens the transport that a communicator uses: shared memory to peers of this host, RDMA over UCX
+// or libfabric to others where there is hardware for it, else TCP, or what the user forces.
 #pragma once
 
 #include <memory>

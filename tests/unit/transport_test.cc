@@ -27,21 +27,19 @@ class TransportTest : public testing::TestWithParam<Way> {
 
 INSTANTIATE_TEST_SUITE_P(
     Ways, TransportTest,
-    testing::Values(Way{"tcp", Carrier::kTcp, false}, Way{"shm", Carrier::kShm, false},
-                    Way{"shm_polled", Carrier::kShm, true},
-                    Way{"shm_through_ring", Carrier::kShmThroughRing, false},
-                    Way{"shm_through_ring_polled", Carrier::kShmThroughRing, true},
+    testing::Values(
+        Way{"tcp", Carrier::kTcp, false}, Way{"shm", Carrier::kShm, false},
+        Way{"shm_polled", Carrier::kShm, true},
+        Way{"shm_through_ring", Carrier::kShmThroughRing, false},
+        Way{"shm_through_ring_polled", Carrier::kShmThroughRing, true},
 #ifdef RHZ_HAS_UCX
-                    Way{"ucx_tcp", Carrier::kUcxTcp, false},
-                    Way{"ucx_tcp_polled", Carrier::kUcxTcp, true},
-                    Way{"ucx_shm", Carrier::kUcxShm, false},
-                    Way{"ucx_shm_polled", Carrier::kUcxShm, true},
+        Way{"ucx_tcp", Carrier::kUcxTcp, false}, Way{"ucx_tcp_polled", Carrier::kUcxTcp, true},
+        Way{"ucx_shm", Carrier::kUcxShm, false}, Way{"ucx_shm_polled", Carrier::kUcxShm, true},
 #endif
 #ifdef RHZ_HAS_OFI
-                    Way{"ofi_tcp", Carrier::kOfiTcp, false},
-                    Way{"ofi_tcp_polled", Carrier::kOfiTcp, true},
+        Way{"ofi_tcp", Carrier::kOfiTcp, false}, Way{"ofi_tcp_polled", Carrier::kOfiTcp, true},
 #endif
-                    Way{"auto", Carrier::kAuto, false}, Way{"auto_polled", Carrier::kAuto, true}),
+        Way{"auto", Carrier::kAuto, false}, Way{"auto_polled", Carrier::kAuto, true}),
     testing::PrintToStringParamName());
 
 TcpOptions impatient() {

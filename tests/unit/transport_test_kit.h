@@ -21,8 +21,16 @@ namespace rhz::test {
 inline constexpr uint64_t kRun = 77;
 
 // What carries the frames of a test.
-enum class Carrier : uint8_t { kTcp, kShm, kShmThroughRing, kAuto, kUcxTcp, kUcxShm, kOfiTcp, kOfiShm };
-
+enum class Carrier : uint8_t {
+  kTcp,
+  kShm,
+  kShmThroughRing,
+  kAuto,
+  kUcxTcp,
+  kUcxShm,
+  kOfiTcp,
+  kOfiShm
+};
 
 // Their libraries are told by the environment what to use.
 inline Result<std::unique_ptr<Transport>> open_fabric_carrier(Carrier carrier, AsioLoop& loop,

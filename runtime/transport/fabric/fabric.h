@@ -1,6 +1,7 @@
 // What a library for fast networks (UCX, libfabric) has to do for lanes: carry messages between
-// processes, in order, and end what it was asked to do.  Implemented by a module that is loaded only
-// when it is used; this header is all that it shares with the library, and needs nothing of it.
+// processes, in order, and end what it was asked to do.  Implemented by a module that is loaded
+// only when it is used; this header is all that it shares with the library, and needs nothing of
+// it.
 //
 // Nothing here blocks, and all calls come from one thread at a time.  Callbacks come from inside
 // progress() and disconnect() only.
@@ -61,8 +62,8 @@ class Fabric {
   // All senders to that receiver share what receives: one that is killed may stop the others, until
   // the receiver has renewed itself.
   virtual bool shares_receiver(Link* link) = 0;
-  // Messages of one link arrive in the order in which they were sent, or the link fails.  The parts
-  // are read until the request has ended.
+  // Messages of one link carry one tag, and arrive in the order in which they were sent, or the
+  // link fails.  The parts are read until the request has ended.
   struct Part {
     const std::byte* data = nullptr;
     size_t size = 0;
@@ -78,10 +79,12 @@ class Fabric {
   virtual void release(const Piece& piece) = 0;
 
   // What becomes readable when there is something to do, after arm() has returned true.
+  // The first one tells of what arrives.
   virtual std::vector<int> event_fds() = 0;
   virtual unsigned generation() const = 0;  // of these descriptors
   virtual bool arm() = 0;
-  // Something was not taken and has to be tried again, of which no event tells.
+  // Something was not taken and has to be tried again, of which no event tells; all descriptors but
+  // the first say nothing meanwhile.
   virtual bool needs_turns() const = 0;
 
   // Receives anew, under another address: a peer that died in the middle of a message may have left
@@ -90,8 +93,8 @@ class Fabric {
   virtual bool renew() = 0;
 };
 
-// The module's only function.  `version` is kInterface of who calls, `host` the address to be reached
-// at, or empty.  Null: `why` says it, ended by a zero.
+// The module's only function.  `version` is kInterface of who calls, `host` the address to be
+// reached at, or empty.  Null: `why` says it, ended by a zero.
 inline constexpr uint32_t kInterface = 1;
 inline constexpr char kOpenFunction[] = "rhz_fabric_open";
 using OpenFunction = Fabric*(uint32_t version, const char* host, char* why, size_t why_bytes);

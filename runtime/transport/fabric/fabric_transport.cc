@@ -19,6 +19,7 @@ class FabricLanes final : public tcp::LaneKinds {
 
   std::shared_ptr<tcp::PeerAddresses> addresses(
       tcp::Shared& shared, const std::vector<std::string>& endpoints) override {
+    pump_.use(shared);
     return tcp::PeerAddresses::make(shared, endpoints, scheme_);
   }
   std::unique_ptr<tcp::Outgoing> outgoing(tcp::Shared& shared, tcp::Edge& edge,

@@ -154,8 +154,7 @@ bool InLane::land() {
   const auto rest = [&] { return size_t{arrival_.header.length} - arrival_.got; };
   size_t looked_at = 0;
   if (wanted && arrival_.landing.may_look && arrival_.got == 0 && rest() > 0 && !pieces_.empty() &&
-      front().size() >= rest() &&
-      reinterpret_cast<uintptr_t>(front().data()) % kAlignment == 0) {
+      front().size() >= rest() && reinterpret_cast<uintptr_t>(front().data()) % kAlignment == 0) {
     arrival_.landing.into = const_cast<std::byte*>(front().data());
     looked_at = rest();
     arrival_.got = arrival_.header.length;

@@ -1,6 +1,7 @@
-// A lane's way in through a fabric.  Messages are a stream of bytes, cut anywhere; a payload is copied
-// to its place from where the fabric has put it, or used there.  Nothing but this process writes to
-// a landing, so quiescence is only a matter of not writing.  Owner: PeerLink.  Progress thread only.
+// A lane's way in through a fabric.  Messages are a stream of bytes, cut anywhere; a payload is
+// copied to its place from where the fabric has put it, or used there.  Nothing but this process
+// writes to a landing, so quiescence is only a matter of not writing.  Owner: PeerLink.  Progress
+// thread only.
 #pragma once
 
 #include <array>
@@ -35,17 +36,15 @@ class InLane final : public tcp::CreditedIncoming, private Receiver {
   void drop_connection() override;
   void let_go();
 
-  ConstBytes front() const {
-    return {pieces_.front().data + used_, pieces_.front().size - used_};
-  }
+  ConstBytes front() const { return {pieces_.front().data + used_, pieces_.front().size - used_}; }
   void use(size_t bytes);
 
   Pump& pump_;
-  uint64_t tag_ = 0;           // 0: none
-  std::deque<Piece> pieces_;   // that wait
+  uint64_t tag_ = 0;          // 0: none
+  std::deque<Piece> pieces_;  // that wait
   size_t piece_bytes_ = 0;
-  size_t used_ = 0;            // of the first of them
-  wire::HeaderBytes header_;   // of a frame that is cut there
+  size_t used_ = 0;           // of the first of them
+  wire::HeaderBytes header_;  // of a frame that is cut there
   size_t header_bytes_ = 0;
   std::array<std::byte, 4 * wire::kHeaderBytes> beside_;  // what came on the connection
   size_t beside_bytes_ = 0;

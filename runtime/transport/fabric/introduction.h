@@ -17,7 +17,7 @@ namespace rhz::fabric {
 // What a sender says there besides heartbeats and GOODBYE: the flags of a VOID without a number.
 enum class Beside : uint16_t {
   kSharesReceiver = 1,  // Fabric::shares_receiver
-  kOrderlyEnd = 2,    // it ends this connection, and lives
+  kOrderlyEnd = 2,      // it ends this connection, and lives
 };
 
 struct Introduction {

@@ -10,7 +10,8 @@
 
 namespace rhz::fabric {
 
-// `folder` as FabricOptions::modules, `host` the address to be reached at, or empty.  What was loaded stays until the process ends.
+// `folder` as FabricOptions::modules, `host` the address to be reached at, or empty.  What was
+// loaded stays until the process ends.
 [[nodiscard]] Result<std::unique_ptr<Fabric>> load(FabricLibrary library, std::string folder,
                                                    const std::string& host);
 

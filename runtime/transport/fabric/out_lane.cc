@@ -14,12 +14,10 @@ constexpr size_t kSmallBytes = size_t{16} << 10;
 constexpr size_t kSmallMessageBytes = kSmallBytes + wire::kHeaderBytes;
 // A usual segment in one message, where the library takes it.
 constexpr size_t kLargeMessageBytes = (size_t{256} << 10) + wire::kHeaderBytes;
-// B1: what may be under way, and what may be sent and not be credited: all of that the far side keeps
-// in memory while its lane is held.
+// B1: what may be under way, and what may be sent and not be credited: all of that the far side
+// keeps in memory while its lane is held.
 constexpr size_t kMostFrames = 256;
 constexpr size_t kMostBytes = size_t{4} << 20;
-// What the fabric did not take is tried again after this.
-constexpr Duration kRetryPause = milliseconds(1);
 
 }  // namespace
 
@@ -32,9 +30,7 @@ OutLane::OutLane(tcp::Shared& shared, tcp::Edge& edge,
       message_bytes_(std::min(kLargeMessageBytes, pump.fabric().max_message_bytes())),
       most_flights_(kMostBytes / message_bytes_) {}
 
-bool OutLane::copies(const OutFrame&) const {
-  return number_ == 0;
-}
+bool OutLane::copies(const OutFrame&) const { return number_ == 0; }
 
 void OutLane::begin() {
   forget_back();
@@ -200,7 +196,7 @@ void OutLane::send_large(const iovec* pieces, size_t count) {
   }
   const iovec& payload = pieces[count - 1];
   parts[used] = {static_cast<const std::byte*>(payload.iov_base),
-                   std::min(payload.iov_len, message_bytes_ - (used > 0 ? parts[0].size : 0))};
+                 std::min(payload.iov_len, message_bytes_ - (used > 0 ? parts[0].size : 0))};
   ++used;
   for (size_t i = 0; i < used; ++i) bytes += parts[i].size;
   if (flight.lent && pump_.fabric().needs_copies()) {
@@ -221,14 +217,11 @@ void OutLane::launch(Flight& flight, std::span<const Fabric::Part> parts) {
   under_way_.push_back(&flight);
   pump_.fabric().send(link_, tag_, parts, &flight);
   pump_.kick();
-  if (pump_.needs_turns()) shared_.wake_at(shared_.loop.now() + kRetryPause);
 }
 
 Time OutLane::tick(Time now) {
   const Time next = CreditedOutgoing::tick(now);
-  if (!link_ || !pump_.needs_turns()) return next;
-  pump_.kick();
-  return std::min(next, now + kRetryPause);
+  return link_ ? std::min(next, pump_.tick(now)) : next;
 }
 
 void OutLane::wrote(size_t bytes) {
@@ -264,9 +257,8 @@ void OutLane::quiesce() {
 
 void OutLane::release(GroupId group, OpSeq op) {
   queue_.release(group, op);
-  if (std::any_of(under_way_.begin(), under_way_.end(), [&](Flight* f) {
-        return f->lent && f->group == group && f->op == op;
-      }))
+  if (std::any_of(under_way_.begin(), under_way_.end(),
+                  [&](Flight* f) { return f->lent && f->group == group && f->op == op; }))
     lost();
 }
 

@@ -11,6 +11,8 @@ namespace {
 
 // Before others get their turn.
 constexpr int kTurns = 64;
+// What the fabric did not take is tried again after this.
+constexpr Duration kRetryPause = milliseconds(1);
 
 }  // namespace
 
@@ -88,8 +90,18 @@ bool Pump::arm() {
 // again: whoever polls does not look at them.
 bool Pump::rest() {
   if (!fabric_->arm()) return false;
-  for (tcp::Connection& event : events_) event.want_read();
+  const bool needs_turns = fabric_->needs_turns();
+  for (size_t i = 0; i < (needs_turns ? 1 : events_.size()); ++i) events_[i].want_read();
+  retry_at_ = needs_turns ? loop_.now() + kRetryPause : kNever;
+  if (needs_turns && shared_) shared_->wake_at(retry_at_);
   return true;
+}
+
+Time Pump::tick(Time now) {
+  if (now < retry_at_) return retry_at_;
+  retry_at_ = kNever;  // until it rests again
+  kick();
+  return kNever;
 }
 
 // From the loop.

@@ -8,6 +8,7 @@
 
 #include "runtime/transport/fabric/fabric.h"
 #include "runtime/transport/tcp/connection.h"
+#include "runtime/transport/tcp/shared.h"
 
 namespace rhz::fabric {
 
@@ -28,6 +29,10 @@ class Pump final : private Sink {
   ~Pump();
 
   Fabric& fabric() { return *fabric_; }
+  // Before any lane: by whom it asks to be ticked.
+  void use(tcp::Shared& shared) { shared_ = &shared; }
+  // Lanes tick it.
+  Time tick(Time now);
 
   // From now on what comes with this tag is for it.
   uint64_t add(Receiver& lane);
@@ -38,7 +43,6 @@ class Pump final : private Sink {
   // Something was given to the fabric from outside a turn.
   void kick();
   void disconnect(Link* link);
-  bool needs_turns() const { return fabric_->needs_turns(); }
 
   bool poll();
   bool arm();
@@ -54,13 +58,15 @@ class Pump final : private Sink {
   void renew();
 
   AsioLoop& loop_;
+  tcp::Shared* shared_ = nullptr;
   const std::unique_ptr<Fabric> fabric_;
   std::unordered_map<uint64_t, Receiver*> lanes_;
   std::vector<uint64_t> given_;  // tags of lanes that were given something in this turn
   std::vector<tcp::Connection> events_;
   unsigned watched_ = 0;  // the generation of descriptors that these are copies of
   uint64_t next_tag_ = 1;
-  bool armed_ = true;      // nobody polls
+  Time retry_at_ = kNever;
+  bool armed_ = true;       // nobody polls
   bool scheduled_ = false;  // work() is on its way
   bool turning_ = false;
   bool renewal_due_ = false;

@@ -1,10 +1,10 @@
-// Lanes over libfabric: messages between endpoints of the kind FI_EP_RDM.  There is no way to take a
-// send back that is under way, so what is sent is always a copy of the runtime's own.
+// Lanes over libfabric: messages between endpoints of the kind FI_EP_RDM.  There is no way to take
+// a send back that is under way, so what is sent is always a copy of the runtime's own.
 //
-// Messages are short enough to be sent eagerly everywhere.  A longer one is fetched by its receiver,
-// into memory that stays lost when the sender dies meanwhile; and an endpoint with such a receive
-// cannot be closed (libfabric 1.17 crashes in fi_close).  Short ones also arrive in order, but no
-// provider promises that they are complete in order: each carries a number.
+// Messages are short enough to be sent eagerly everywhere.  A longer one is fetched by its
+// receiver, into memory that stays lost when the sender dies meanwhile; and an endpoint with such a
+// receive cannot be closed (libfabric 1.17 crashes in fi_close).  Short ones also arrive in order,
+// but no provider promises that they are complete in order: each carries a number.
 #pragma once
 
 #include <rdma/fabric.h>
@@ -82,7 +82,7 @@ class OfiFabric final : public fabric::Fabric {
   std::unordered_set<Peer*> waiting_;  // with messages that were not taken
   std::vector<std::unique_ptr<Operation>> operations_;
   std::vector<Operation*> idle_sends_, idle_receives_;
-  size_t posted_ = 0;  // receives
+  size_t posted_ = 0;                           // receives
   std::unordered_map<uint64_t, Order> orders_;  // by tag
   std::vector<fabric::Piece> arrived_;
   std::vector<std::pair<fabric::Request*, bool>> ended_;

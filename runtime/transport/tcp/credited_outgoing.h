@@ -1,4 +1,4 @@
-// A lane's way out whose credits come back on its connection, as frames.  Owner: PeerLink.  Progress
+// A lane's way out whose credits come back on its connection, as frames.  Owner: PeerLink. Progress
 // thread only.
 #pragma once
 

@@ -183,8 +183,8 @@ void UcxFabric::send(fabric::Link* link, uint64_t tag, std::span<const Part> par
   param.datatype = parts.size() == 1 ? ucp_dt_make_contig(1) : ucp_dt_make_iov();
   const void* const from = parts.size() == 1 ? sending.parts[0].buffer : sending.parts.data();
   const size_t count = parts.size() == 1 ? sending.parts[0].length : parts.size();
-  const ucs_status_ptr_t status = ucp_am_send_nbx(endpoint.ep, kMessage, &sending.tag,
-                                                  sizeof sending.tag, from, count, &param);
+  const ucs_status_ptr_t status =
+      ucp_am_send_nbx(endpoint.ep, kMessage, &sending.tag, sizeof sending.tag, from, count, &param);
   if (UCS_PTR_IS_PTR(status)) {
     sending.under_way = true;
     ++endpoint.under_way;
@@ -236,19 +236,23 @@ bool UcxFabric::progress(fabric::Sink& sink) {
   return moved;
 }
 
-void UcxFabric::release(const fabric::Piece& piece) {
-  ucp_am_data_release(receiver_, piece.owner);
-}
+void UcxFabric::release(const fabric::Piece& piece) { ucp_am_data_release(receiver_, piece.owner); }
 
 std::vector<int> UcxFabric::event_fds() {
   std::vector<int> fds;
-  for (const ucp_worker_h worker : {sender_, receiver_})
+  for (const ucp_worker_h worker : {receiver_, sender_})
     if (int fd = -1; ucp_worker_get_efd(worker, &fd) == UCS_OK) fds.push_back(fd);
   return fds;
 }
 
+// A worker with messages that shared memory has no room for refuses to be armed until it has: that may
+// be as long as the receiver stands still.
 bool UcxFabric::arm() {
-  return ended_.empty() && ucp_worker_arm(sender_) == UCS_OK && ucp_worker_arm(receiver_) == UCS_OK;
+  stuck_ = false;
+  if (!ended_.empty() || ucp_worker_arm(receiver_) != UCS_OK) return false;
+  if (ucp_worker_arm(sender_) == UCS_OK) return true;
+  stuck_ = ucp_worker_progress(sender_) == 0 && ended_.empty();
+  return stuck_;
 }
 
 bool UcxFabric::renew() {

@@ -39,7 +39,7 @@ class UcxFabric final : public fabric::Fabric {
   std::vector<int> event_fds() override;
   unsigned generation() const override { return workers_made_; }
   bool arm() override;
-  bool needs_turns() const override { return false; }
+  bool needs_turns() const override { return stuck_; }
   bool renew() override;
 
  private:
@@ -59,6 +59,7 @@ class UcxFabric final : public fabric::Fabric {
   ucp_context_h context_ = nullptr;
   ucp_worker_h sender_ = nullptr, receiver_ = nullptr;
   unsigned workers_made_ = 0;
+  bool stuck_ = false;  // what was armed last will not tell when there is room
   std::unordered_set<Endpoint*> endpoints_;
   std::vector<Sending*> ended_;  // to be told of
   std::vector<std::unique_ptr<Sending>> sendings_;

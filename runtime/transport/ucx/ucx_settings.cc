@@ -18,7 +18,8 @@ constexpr Setting kSettings[] = {{"ZCOPY_THRESH", "inf"}, {"RNDV_THRESH", "inf"}
 // Of transports: UCX reads these from the environment only, whenever a worker is made, so they stay
 // there.
 constexpr Setting kTransportSettings[] = {
-    // Memory shared by processes: UCX offers it only on request, because a process that is killed in
+    // Memory shared by processes: UCX offers it only on request, because a process that is killed
+    // in
     // the middle of a message stops everybody else's.  renew() is the answer to that.
     {"POSIX_ERROR_HANDLING", "y"},
     // Fewer, larger pieces of a large message.
