@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "runtime/transport/ucx/ucx_settings.h"
 
@@ -79,6 +80,7 @@ bool UcxFabric::listen() {
 std::vector<std::byte> UcxFabric::address() {
   ucp_address_t* address = nullptr;
   size_t size = 0;
+  if (!receiver_) return {};
   if (ucp_worker_get_address(receiver_, &address, &size) != UCS_OK) return {};
   const auto* const bytes = reinterpret_cast<const std::byte*>(address);
   std::vector<std::byte> copy(bytes, bytes + size);
@@ -95,7 +97,7 @@ fabric::Link* UcxFabric::connect(std::span<const std::byte> address) {
   params.address = reinterpret_cast<const ucp_address_t*>(address.data());
   params.err_mode = UCP_ERR_HANDLING_MODE_PEER;
   params.err_handler = {failed, endpoint.get()};
-  if (ucp_ep_create(sender_, &params, &endpoint->ep) != UCS_OK) return nullptr;
+  if (!sender_ || ucp_ep_create(sender_, &params, &endpoint->ep) != UCS_OK) return nullptr;
   endpoints_.insert(endpoint.get());
   return reinterpret_cast<fabric::Link*>(endpoint.release());
 }
@@ -228,7 +230,9 @@ ucs_status_t UcxFabric::arrived(void* self, const void* header, size_t header_by
 }
 
 bool UcxFabric::progress(fabric::Sink& sink) {
-  bool moved = ucp_worker_progress(sender_) + ucp_worker_progress(receiver_) > 0;
+  bool moved = false;
+  for (const ucp_worker_h worker : {sender_, receiver_})
+    moved |= worker && ucp_worker_progress(worker) > 0;
   moved |= !ended_.empty() || !arrived_.empty();
   tell_ended();
   for (const fabric::Piece& piece : arrived_) sink.arrived(piece);
@@ -241,16 +245,17 @@ void UcxFabric::release(const fabric::Piece& piece) { ucp_am_data_release(receiv
 std::vector<int> UcxFabric::event_fds() {
   std::vector<int> fds;
   for (const ucp_worker_h worker : {receiver_, sender_})
-    if (int fd = -1; ucp_worker_get_efd(worker, &fd) == UCS_OK) fds.push_back(fd);
+    if (int fd = -1; worker && ucp_worker_get_efd(worker, &fd) == UCS_OK) fds.push_back(fd);
   return fds;
 }
 
-// A worker with messages that shared memory has no room for refuses to be armed until it has: that may
-// be as long as the receiver stands still.
+// A worker with messages that shared memory has no room for refuses to be armed until it has: that
+// may be as long as the receiver stands still.
 bool UcxFabric::arm() {
   stuck_ = false;
-  if (!ended_.empty() || ucp_worker_arm(receiver_) != UCS_OK) return false;
-  if (ucp_worker_arm(sender_) == UCS_OK) return true;
+  if (!ended_.empty()) return false;
+  if (receiver_ && ucp_worker_arm(receiver_) != UCS_OK) return false;
+  if (!sender_ || ucp_worker_arm(sender_) == UCS_OK) return true;
   stuck_ = ucp_worker_progress(sender_) == 0 && ended_.empty();
   return stuck_;
 }
@@ -258,8 +263,7 @@ bool UcxFabric::arm() {
 bool UcxFabric::renew() {
   for (const fabric::Piece& piece : arrived_) release(piece);
   arrived_.clear();
-  ucp_worker_destroy(receiver_);
-  receiver_ = nullptr;
+  if (receiver_) ucp_worker_destroy(std::exchange(receiver_, nullptr));
   return listen();
 }
 

@@ -57,7 +57,7 @@ class UcxFabric final : public fabric::Fabric {
   Sending& idle_sending();
 
   ucp_context_h context_ = nullptr;
-  ucp_worker_h sender_ = nullptr, receiver_ = nullptr;
+  ucp_worker_h sender_ = nullptr, receiver_ = nullptr;  // null: the system refused another one
   unsigned workers_made_ = 0;
   bool stuck_ = false;  // what was armed last will not tell when there is room
   std::unordered_set<Endpoint*> endpoints_;
