@@ -185,16 +185,24 @@ Status Communicator::unfit(const Op& op) const {
     if (!there)
       return Status(Code::kPeerLost, "the root, slot " + std::to_string(blocks.root.value) + ", is no member");
   }
-  if (has_layout(kind) && blocks.layout.size() != op.spec.ranks) {
+  if (!has_room_for(op) && blocks.layout.size() != op.spec.ranks) {
     return Status(Code::kPeerLost, "the op spans " + std::to_string(blocks.layout.size()) +
                                        " ranks, its buffers are for " + std::to_string(op.spec.ranks) +
                                        ": look at the view and submit it again");
   }
-  if (op.spec.varying && blocks.layout[op.spec.varying->rank] != view_.members[rank_.value].slot) {
+  if (!has_room_for(op)) {
     return Status(Code::kPeerLost, "the ranks have moved since the op was submitted, and its blocks differ in size: look at the "
                                    "view and submit it again");
   }
   return Status::ok();
+}
+
+// Whether the buffers are for the blocks that this op has here.  One of which that is not so never moves, whatever was decided of it.
+bool Communicator::has_room_for(const Op& op) const {
+  const Blocks& blocks = op.executor->blocks();
+  if (!has_layout(op.spec.kind)) return true;
+  if (blocks.layout.size() != op.spec.ranks) return false;
+  return !op.spec.varying || blocks.layout[op.spec.varying->rank] == view_.members[rank_.value].slot;
 }
 
 void Communicator::begin_admit(Time now, std::unique_ptr<Op> op) {
@@ -208,6 +216,7 @@ void Communicator::begin_admit(Time now, std::unique_ptr<Op> op) {
 
 // (Re)starts the executor in the installed epoch.
 void Communicator::start(Time now, Op& op, const OpDecision* decision) {
+  if (!has_room_for(op)) return;
   const bool rebuilt = decision && decision->outcome == OpDecision::Outcome::kChunks;
   Executor::Stage stage{epoch_, &view_, rank_, ring_of(op.seq), !relayed_, {}};
   if (is_uniform(op.spec.kind)) {

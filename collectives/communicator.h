@@ -157,6 +157,7 @@ class Communicator final : private Outbox {
   bool make_executor(Op& op);
   Blocks blocks_of(const OpSpec& spec, OpSeq seq) const;
   Status unfit(const Op& op) const;
+  bool has_room_for(const Op& op) const;
   bool is_closed_by_all() const;
   void start(Time now, Op& op, const OpDecision* decision);
   void grant(const Op& op, const std::vector<Rank>& ranks);

@@ -9,11 +9,13 @@
 #define RHZ_TEXT(x) RHZ_TEXT_OF(x)
 
 extern "C" RHZ_API const char* rhz_build_info(void) {
+  static const rhz::Status rdma = rhz::rdma_hardware();
   static const std::string text =
       "version=" RHZ_TEXT(RHZ_VERSION_MAJOR) "." RHZ_TEXT(RHZ_VERSION_MINOR) "." RHZ_TEXT(
           RHZ_VERSION_PATCH) "\nprotocol=" +
-      std::to_string(rhz::wire::kProtocolVersion) + "\ncompiler=" __VERSION__ "\nkernels=" +
-      rhz::reduce::isa_name() + "\ntransports=" + rhz::kTransportNames +
+      std::to_string(rhz::wire::kProtocolVersion) +
+      "\ncompiler=" __VERSION__ "\nkernels=" + rhz::reduce::isa_name() +
+      "\ntransports=" + rhz::kTransportNames + "\nrdma=" + (rdma ? "yes" : rdma.text()) +
       "\nalgorithms=ring direct doubling halving tree hierarchical\n";
   return text.c_str();
 }

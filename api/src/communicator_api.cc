@@ -17,7 +17,8 @@ std::string text_or_environment(const char* text, const char* variable, const ch
   return rhz::environment(variable).value_or(otherwise);
 }
 
-Status number(const char* variable, uint64_t otherwise, uint64_t low, uint64_t high, uint64_t& out) {
+Status number(const char* variable, uint64_t otherwise, uint64_t low, uint64_t high,
+              uint64_t& out) {
   const Result<uint64_t> value = rhz::environment_number(variable, otherwise, low, high);
   if (value) out = value.value();
   return value.status();
@@ -27,18 +28,21 @@ Status number(const char* variable, uint64_t otherwise, uint64_t low, uint64_t h
 Status peer_options(const rhz_comm_params& params, rhz::PeerOptions& options) {
   options.coordinator = text_or_environment(params.coordinator, "RHZ_COORDINATOR", "");
   if (options.coordinator.empty())
-    return Status(Code::kArgument, "no coordinator given: set rhz_comm_params.coordinator or "
-                                   "RHZ_COORDINATOR to HOST:PORT");
+    return Status(Code::kArgument,
+                  "no coordinator given: set rhz_comm_params.coordinator or "
+                  "RHZ_COORDINATOR to HOST:PORT");
   options.run_id = text_or_environment(params.run_id, "RHZ_RUN_ID", "default");
   if (options.run_id.size() > 255) return Status(Code::kArgument, "a run id has at most 255 bytes");
   options.listen = text_or_environment(params.listen, "RHZ_LISTEN", "");
   options.advertise = text_or_environment(params.advertise, "RHZ_ADVERTISE", "");
   options.congestion = text_or_environment(nullptr, "RHZ_TCP_CONGESTION", "");
-  if (auto transport = rhz::parse_transport(text_or_environment(nullptr, "RHZ_TRANSPORT", "auto"))) {
+  if (auto transport =
+          rhz::parse_transport(text_or_environment(nullptr, "RHZ_TRANSPORT", "auto"))) {
     options.transport = transport.value();
   } else {
     return Status(transport.status().code(), "RHZ_TRANSPORT: " + transport.status().text());
   }
+  options.modules = text_or_environment(nullptr, "RHZ_MODULE_DIR", "");
   if (params.reserved != 0) return Status(Code::kArgument, "rhz_comm_params.reserved must be 0");
   uint64_t value = 0;
   if (params.slot_plus_one != RHZ_ANY_SLOT) {
@@ -50,8 +54,9 @@ Status peer_options(const rhz_comm_params& params, rhz::PeerOptions& options) {
   const std::string algorithm = text_or_environment(nullptr, "RHZ_ALGORITHM", "auto");
   const auto known = rhz::algorithm_named(algorithm);
   if (!known)
-    return Status(Code::kArgument, "RHZ_ALGORITHM=" + algorithm + " is none of auto, ring, direct, doubling, halving, "
-                                   "tree, hierarchical");
+    return Status(Code::kArgument, "RHZ_ALGORITHM=" + algorithm +
+                                       " is none of auto, ring, direct, doubling, halving, "
+                                       "tree, hierarchical");
   options.algorithm = *known;
   if (Status s = number("RHZ_CONNECT_TIMEOUT_MS", 5000, 1, 3'600'000, value); !s) return s;
   options.connect_timeout = rhz::milliseconds(value);
@@ -136,7 +141,8 @@ RHZ_API rhz_status rhz_comm_publish(rhz_comm* comm, const char* name, double val
     auto driver = rhz::api::find_comm(comm);
     if (!driver) return driver.status();
     if (!name || !*name) return Status(Code::kArgument, "a published number needs a name");
-    if (std::string(name).size() > 23) return Status(Code::kArgument, "the name is longer than 23 bytes");
+    if (std::string(name).size() > 23)
+      return Status(Code::kArgument, "the name is longer than 23 bytes");
     return driver.value()->publish(name, value);
   });
 }

@@ -19,8 +19,8 @@ uint64_t read_host_id() {
     if (!std::fgets(text, sizeof text, file)) text[0] = 0;
     std::fclose(file);
   }
-  return load<uint64_t>(reinterpret_cast<const std::byte*>(
-      digest128(bytes_of(text, sizeof text)).data()));
+  return load<uint64_t>(
+      reinterpret_cast<const std::byte*>(digest128(bytes_of(text, sizeof text)).data()));
 }
 
 uint64_t host_id() {
@@ -101,6 +101,7 @@ Status PeerDriver::open() {
   TransportOptions transport_options;
   transport_options.choice = options_.transport;
   transport_options.memory = &shared_memory_;
+  transport_options.modules = options_.modules;
   TcpOptions& tcp_options = transport_options.tcp;
   tcp_options.self = id_;
   tcp_options.run_hash = wire::run_hash(options_.run_id);
@@ -116,8 +117,8 @@ Status PeerDriver::open() {
   node.run_id = options_.run_id;
   node.self = {id_, options_.slot, host_id(), transport_->endpoints()};
   node.timing.isolation = options_.isolation;
-  node_ = std::make_unique<Node>(std::move(node), [this] { return loop_.now(); }, *transport_,
-                                 pool_, state_);
+  node_ = std::make_unique<Node>(
+      std::move(node), [this] { return loop_.now(); }, *transport_, pool_, state_);
   progress_.start([this] { recorder_.watch_this_thread(); });
   return Status::ok();
 }
@@ -162,10 +163,12 @@ bool PeerDriver::poll() {
   return loop_.poll() || moved;
 }
 
-// A coordinator that is frozen, or whose host is gone, says nothing: its beats do not come.  Then the connection is as good as lost.
+// A coordinator that is frozen, or whose host is gone, says nothing: its beats do not come.  Then
+// the connection is as good as lost.
 void PeerDriver::watch_control(Time now) {
   const Duration suspicion = milliseconds(node_->member().config().suspicion_ms);
-  if (now - last_turn_ > suspicion / 2) control_heard_ = now;  // it was this process that stood still
+  if (now - last_turn_ > suspicion / 2)
+    control_heard_ = now;  // it was this process that stood still
   last_turn_ = now;
   if (control_.is_up() && now - control_heard_ > 3 * suspicion)
     control_.drop(Status(Code::kUnreachable, "the coordinator is silent"));
@@ -219,8 +222,7 @@ Status PeerDriver::join_outcome() {
 }
 
 Status PeerDriver::join(Duration timeout) {
-  const Time deadline =
-      timeout == Duration::zero() ? kNever : loop_.now() + timeout;
+  const Time deadline = timeout == Duration::zero() ? kNever : loop_.now() + timeout;
   progress_.with([this] {
     if (join_asked_ || closed_) return;
     join_asked_ = true;
@@ -260,7 +262,8 @@ Status PeerDriver::leave(Duration timeout) {
     flush_control();
   });
   if (idle) wait_until(ended, [&] { return closed_ || node_->ended(); });
-  const auto closed = std::make_shared<std::atomic<bool>>(false);  // the transport may call back after we stopped waiting
+  const auto closed = std::make_shared<std::atomic<bool>>(
+      false);  // the transport may call back after we stopped waiting
   progress_.with([&] {
     if (closed_ || std::exchange(transport_closing_, true)) return void(*closed = true);
     if (!node_->ended()) node_->abandon(loop_.now(), Status(Code::kClosed, "left the run"));
@@ -386,7 +389,8 @@ Result<std::byte*> PeerDriver::allocate(size_t bytes) {
 Status PeerDriver::free(std::byte* begin) {
   bool known = false;
   progress_.with([&] { known = shared_memory_.free(begin); });
-  return known ? Status::ok() : Status(Code::kArgument, "no memory that this communicator gave out");
+  return known ? Status::ok()
+               : Status(Code::kArgument, "no memory that this communicator gave out");
 }
 
 PeerDriver::Membership PeerDriver::membership(GroupId group) {
@@ -409,7 +413,8 @@ Slot PeerDriver::slot() {
   Slot slot = kAnySlot;
   progress_.with([&] {
     if (closed_ || !node_->joined()) return;
-    if (const Rank rank = node_->view().rank_of(id_); rank != kNoRank) slot = node_->view().members[rank.value].slot;
+    if (const Rank rank = node_->view().rank_of(id_); rank != kNoRank)
+      slot = node_->view().members[rank.value].slot;
   });
   return slot;
 }
@@ -426,14 +431,18 @@ Status PeerDriver::add_tensor(recovery::Tensor tensor) {
 Status PeerDriver::commit(uint64_t revision) {
   Status status;
   progress_.with([&] {
-    if (closed_) status = kClosedStatus;
-    else if (node_->ended()) status = node_->end_status();
-    else status = state_.commit(revision);
+    if (closed_)
+      status = kClosedStatus;
+    else if (node_->ended())
+      status = node_->end_status();
+    else
+      status = state_.commit(revision);
   });
   return status;
 }
 
-// The caller does not change the tensors meanwhile, and they are registered for good: no need to hold the loop.
+// The caller does not change the tensors meanwhile, and they are registered for good: no need to
+// hold the loop.
 Digest PeerDriver::digest() { return state_.root(); }
 
 }  // namespace rhz

@@ -1,4 +1,5 @@
-// Runs a Node for real: TCP transport, control connection, the loop and who owns it.  One per communicator.
+// Runs a Node for real: TCP transport, control connection, the loop and who owns it.  One per
+// communicator.
 #pragma once
 
 #include <memory>
@@ -34,6 +35,7 @@ struct PeerOptions {
   std::string congestion;
   Algorithm algorithm = Algorithm::kAuto;
   TransportChoice transport = TransportChoice::kAuto;
+  std::string modules;  // empty: beside the library
 };
 
 class PeerDriver {
@@ -72,7 +74,8 @@ class PeerDriver {
   // View and rank are those in the group.
   Membership membership(GroupId group = kRootGroup);
   Slot slot();  // kAnySlot before it has joined
-  // Memory that peers of this host may map, so that they reduce from it without a copy; it goes with the driver.
+  // Memory that peers of this host may map, so that they reduce from it without a copy; it goes
+  // with the driver.
   Result<std::byte*> allocate(size_t bytes);
   // kArgument: allocate() did not give it out.  No open op may use it.
   Status free(std::byte* begin);

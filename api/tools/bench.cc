@@ -83,7 +83,7 @@ void add_allreduce(CLI::App* bench, int& exit_status) {
       "allreduce", "Time and bandwidth of all-reduces between N processes of this host.");
   sub->add_option("-n,--ranks", o->ranks, "processes")->capture_default_str();
   sub->add_option("--bytes", *sizes, "sizes, with commas")->capture_default_str();
-  sub->add_option("--transport", o->transport, "auto, tcp, shm")->capture_default_str();
+  sub->add_option("--transport", o->transport, "auto, tcp, shm, ucx, ofi")->capture_default_str();
   sub->add_option("--iterations", o->iterations, "per size (default: by the size)");
   sub->add_flag("--json", o->json, "one object per size");
   add_reduction(sub, o->reduction);
@@ -109,7 +109,7 @@ void add_recovery(CLI::App* bench, int& exit_status) {
       "recovery", "What the loss of a random rank at a random moment of an all-reduce costs.");
   sub->add_option("-n,--ranks", o->ranks, "processes")->capture_default_str();
   sub->add_option("--bytes", *size, "size of the op")->capture_default_str();
-  sub->add_option("--transport", o->transport, "auto, tcp, shm")->capture_default_str();
+  sub->add_option("--transport", o->transport, "auto, tcp, shm, ucx, ofi")->capture_default_str();
   sub->add_option("--fault", o->fault, "kill: SIGKILL; stop: SIGSTOP")
       ->check(CLI::IsMember({"kill", "stop"}))
       ->capture_default_str();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 
 namespace rhz::perf {
@@ -75,17 +76,17 @@ void start_ours(const Start& s) {
   s.contender.coordinator = start_coordinator(s.settings, s.world());
   if (!s.contender.coordinator) return s.group().give_up("no coordinator");
   const std::string transport = std::string("RHZ_TRANSPORT=") + s.kind.transport;
-  s.contender.forced = transport + ", rebuild " + s.settings.rebuild + (s.settings.alloc ? ", rhz_alloc" : "");
+  s.contender.forced =
+      transport + ", rebuild " + s.settings.rebuild + (s.settings.alloc ? ", rhz_alloc" : "");
   for (int i = 0; i < s.world(); i++) {
     const std::string address = rhz_coordinator_address(s.contender.coordinator.get());
     // Slot by namespace: the slots' order is the ring's.
     const Words environment = {"RHZ_COORDINATOR=" + address, "RHZ_RUN_ID=perf", transport,
                                "RHZ_SLOT=" + std::to_string(i)};
-    s.group().start(
-        placed(s.settings.network, i,
-               {own_folder() + s.kind.program, s.group().socket_path(), s.settings.rebuild,
-                s.settings.alloc ? "alloc" : "ordinary"}),
-        environment);
+    s.group().start(placed(s.settings.network, i,
+                           {own_folder() + s.kind.program, s.group().socket_path(),
+                            s.settings.rebuild, s.settings.alloc ? "alloc" : "ordinary"}),
+                    environment);
   }
 }
 
@@ -161,6 +162,8 @@ void start_python(const Start& s) {
 const std::array kKinds = {
     Kind{"ours-tcp", "tcp", "perf_ours", "", start_ours},
     Kind{"ours-shm", "shm", "perf_ours", "", start_ours},
+    Kind{"ours-ucx", "ucx", "perf_ours", "", start_ours},
+    Kind{"ours-ofi", "ofi", "perf_ours", "", start_ours},
     Kind{"openmpi-tcp", "tcp", "perf_peer_openmpi", "tcp,self", start_openmpi},
     Kind{"openmpi-shm", "shm", "perf_peer_openmpi", "vader,self", start_openmpi},
     Kind{"mpich-tcp", "tcp", "perf_peer_mpich", "", start_mpich},
@@ -173,8 +176,11 @@ const std::array kKinds = {
 };
 
 std::string missing_of(const Settings& settings, const Kind& kind) {
-  if (settings.network.on() && kind.transport != std::string("tcp"))
-    return "no network's transport";
+  const std::string transport = kind.transport;
+  if (settings.network.on() && transport == "shm") return "no network's transport";
+  if ((transport == "ucx" || transport == "ofi") &&
+      !std::strstr(rhz_build_info(), ("," + transport).c_str()))
+    return "not in this build";
   if (kind.start == start_python) {
     std::string said =
         output_of({settings.python, own_folder() + kind.program, "probe", kind.variant});

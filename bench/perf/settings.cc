@@ -55,9 +55,9 @@ void describe_what(Settings& s, Words& words, CLI::App& app) {
          "--collectives", words.collectives,
          "allreduce, reduce_scatter, allgather, broadcast, reduce, alltoall, barrier; or all")
       ->delimiter(',');
-  app.add_option("--transport", s.transports, "tcp, shm, or both: tcp,shm")
+  app.add_option("--transport", s.transports, "tcp, shm, ucx, ofi, or several: tcp,shm")
       ->delimiter(',')
-      ->check(CLI::IsMember({"tcp", "shm"}));
+      ->check(CLI::IsMember({"tcp", "shm", "ucx", "ofi"}));
   app.add_option("--contenders", s.contenders, "only these: ours-tcp,gloo-ring,… (see --list)")
       ->delimiter(',');
   app.add_flag("--ours-only,--no-peers", s.ours_only, "ours and the raw limits alone");

@@ -23,6 +23,7 @@ struct Style {
 // Okabe and Ito), and by their markers, which change from line to line.
 constexpr std::array kStyles = {
     Style{"ours-tcp", "#000000"},     Style{"ours-shm", "#D55E00"},
+    Style{"ours-ucx", "#999900"},     Style{"ours-ofi", "#7B3294"},
     Style{"openmpi-tcp", "#0072B2"},  Style{"openmpi-shm", "#009E73"},
     Style{"mpich-tcp", "#CC79A7"},    Style{"mpich-shm", "#E69F00"},
     Style{"gloo-ring", "#56B4E9"},    Style{"gloo-chunked", "#8B6508"},

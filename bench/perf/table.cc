@@ -42,7 +42,8 @@ std::string ratio_text(const Report& report, const Row& row) {
 std::string warning_of(const Report& report, const Row& row) {
   std::string text;
   const bool enough = row.buffer_bytes() >= 64 << 10;  // launchers and heartbeats chatter over TCP
-  if (enough && row.went_over_tcp() != (row.transport == "tcp")) {
+  const bool known = row.transport == "tcp" || row.transport == "shm";
+  if (enough && known && row.went_over_tcp() != (row.transport == "tcp")) {
     text += row.went_over_tcp() ? "  went over TCP" : "  did not go over TCP";
   }
   const std::string& congestion = row.rounds.front().congestion;

@@ -1,8 +1,9 @@
 // Moves frames between peers.  The progress thread owns it; nothing here blocks.
 //
-// A *lane* is an ordered, numbered stream of frames from one peer to another.  Every peer has one express lane to each other
-// peer it talks to (small ops, DONE, GRANT, heartbeats) and one or more bulk lanes.  Lanes outlive connections: after a
-// reset the same lane is resumed behind the highest frame consumed, within the same epoch.
+// A *lane* is an ordered, numbered stream of frames from one peer to another.  Every peer has one
+// express lane to each other peer it talks to (small ops, DONE, GRANT, heartbeats) and one or more
+// bulk lanes.  Lanes outlive connections: after a reset the same lane is resumed behind the highest
+// frame consumed, within the same epoch.
 #pragma once
 
 #include <atomic>
@@ -29,8 +30,13 @@ enum class Evidence : uint8_t {
   kSilence = 6,  // no heartbeat
 };
 
-// How an endpoint of the transport on shared memory begins.
-inline constexpr std::string_view kShmScheme = "shm:";
+// How endpoints begin: on shared memory, over UCX, over libfabric.  Those of TCP begin with a host.
+inline constexpr std::string_view kShmScheme = "shm:", kUcxScheme = "ucx:", kOfiScheme = "ofi:";
+constexpr std::string_view scheme_of(std::string_view endpoint) {
+  for (const std::string_view scheme : {kShmScheme, kUcxScheme, kOfiScheme})
+    if (endpoint.starts_with(scheme)) return scheme;
+  return {};
+}
 
 struct PeerAddress {
   PeerId id;
@@ -47,8 +53,9 @@ enum class LaneClass : uint8_t { kExpress, kBulk };
 struct OutFrame {
   wire::FrameHeader header;
   ConstBytes payload;
-  // Keeps payload alive where it is the runtime's own.  Empty: the caller's memory, read until the frame is credited, its op is
-  // released (release_op) or the transport is quiesced.  Express frames are always copied.
+  // Keeps payload alive where it is the runtime's own.  Empty: the caller's memory, read until the
+  // frame is credited, its op is released (release_op) or the transport is quiesced.  Express
+  // frames are always copied.
   Buffer keep;
 };
 
@@ -61,11 +68,12 @@ struct Landing {
   };
   Verdict verdict = Verdict::kDrop;
   std::byte* into = nullptr;
-  Buffer keep;  // what `into` points to, where that is the runtime's own
+  Buffer keep;        // what `into` points to, where that is the runtime's own
   uint32_t note = 0;  // the receiver's own, handed back with the frame
 
-  // Set in on_header: the payload is only looked at, inside on_frame, and nothing made of it counts before still_there() has
-  // been asked behind its use.  Then `into` may come back as the sender's own memory, not to be written to.
+  // Set in on_header: the payload is only looked at, inside on_frame, and nothing made of it counts
+  // before still_there() has been asked behind its use.  Then `into` may come back as the sender's
+  // own memory, not to be written to.
   bool may_look = false;
   // False: the sender has taken the payload back meanwhile.  The frame counts as a VOID.
   bool still_there() const {
@@ -81,11 +89,12 @@ struct Landing {
 class TransportEvents {
  public:
   virtual ~TransportEvents() = default;
-  // A header arrived.  Called again for the same frame after resume() when the verdict was kHold, and after a reset came before
-  // its payload was complete (the landing of the first time is then destroyed without on_frame).
+  // A header arrived.  Called again for the same frame after resume() when the verdict was kHold,
+  // and after a reset came before its payload was complete (the landing of the first time is then
+  // destroyed without on_frame).
   virtual Landing on_header(PeerId from, const wire::FrameHeader& header) = 0;
-  // The payload is complete in landing.into.  Not called when quiesce() came between, except for kStateData that lands in the
-  // runtime's own memory (landing.keep).
+  // The payload is complete in landing.into.  Not called when quiesce() came between, except for
+  // kStateData that lands in the runtime's own memory (landing.keep).
   virtual void on_frame(PeerId from, const wire::FrameHeader& header, Landing&& landing) = 0;
   // At most once per peer until set_peers names it anew, and once more if it turns out that it died.
   virtual void on_edge_down(PeerId peer, Evidence evidence) = 0;
@@ -106,26 +115,32 @@ class Transport {
   virtual void set_events(TransportEvents* events) = 0;
   // Where others reach this peer.
   virtual std::vector<std::string> endpoints() const = 0;
-  // The peers to talk to from now on; links to others are closed.  `likely_next`: whom bulk lanes are opened to ahead of need.
-  virtual void set_peers(std::span<const PeerAddress> peers, std::span<const PeerId> likely_next) = 0;
-  // Queues a frame.  Frames of one lane class to one peer leave in this order; with several bulk lanes a bulk frame may overtake
-  // another.  To a peer that set_peers does not name: dropped.
+  // The peers to talk to from now on; links to others are closed.  `likely_next`: whom bulk lanes
+  // are opened to ahead of need.
+  virtual void set_peers(std::span<const PeerAddress> peers,
+                         std::span<const PeerId> likely_next) = 0;
+  // Queues a frame.  Frames of one lane class to one peer leave in this order; with several bulk
+  // lanes a bulk frame may overtake another.  To a peer that set_peers does not name: dropped.
   virtual void send(PeerId to, LaneClass lane, OutFrame frame) = 0;
-  // W8, rule J: after this returns true no byte of caller memory is read or written by this transport, and every data frame that
-  // was queued is gone (one partly in the kernel is completed from a private copy).  False: on its way, call again.
+  // W8, rule J: after this returns true no byte of caller memory is read or written by this
+  // transport, and every data frame that was queued is gone (one partly in the kernel is completed
+  // from a private copy).  False: on its way, call again.
   virtual bool quiesce() = 0;
-  // Frames of this op that still wait read no caller memory from now on: unsent ones go, unacknowledged ones are resent as VOID.
+  // Frames of this op that still wait read no caller memory from now on: unsent ones go,
+  // unacknowledged ones are resent as VOID.
   virtual void release_op(GroupId group, OpSeq op) = 0;
-  // Offers held frames again (after an install), from the loop and never inside this call.  Also ends quiescence.
+  // Offers held frames again (after an install), from the loop and never inside this call.  Also
+  // ends quiescence.
   virtual void resume() = 0;
   // Drains what is queued until `deadline`, says GOODBYE and closes; then calls `closed`.
   virtual void close(Time deadline, std::function<void()> closed) = 0;
   // Periodic work: reconnects, stalls, late credits.  Returns when it wants to be called next.
   virtual Time tick(Time now) = 0;
-  // For transports that hear of new bytes without a system call.  poll() moves what has come, does not block, and returns
-  // whether it did anything; who polls does not need to be woken.  arm(), called before the loop sleeps: from now on and until
-  // the next poll() whoever has something for this transport wakes the loop.  False: something is there already, poll again.
-  // A transport that is never polled is armed.
+  // For transports that hear of new bytes without a system call.  poll() moves what has come, does
+  // not block, and returns whether it did anything; who polls does not need to be woken.  arm(),
+  // called before the loop sleeps: from now on and until the next poll() whoever has something for
+  // this transport wakes the loop.  False: something is there already, poll again. A transport that
+  // is never polled is armed.
   virtual bool poll() { return false; }
   virtual bool arm() { return true; }
   virtual bool polled() const { return false; }  // there is something for poll() to look at

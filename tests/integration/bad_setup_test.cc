@@ -46,6 +46,27 @@ TEST(BadSetup, AnAddressThatNobodyListensOnIsUnreachable) {
   unsetenv("RHZ_CONNECT_TIMEOUT_MS");
 }
 
+TEST(BadSetup, ATransportWhoseModuleIsMissingSaysWhatToInstall) {
+  LocalRun run(1);
+  setenv("RHZ_MODULE_DIR", "/nowhere", 1);
+  for (const auto& [name, package] :
+       {std::pair{"ucx", "libucx-dev"}, {"ofi", "libfabric-dev"}, {"libfabric", "libfabric-dev"}}) {
+    setenv("RHZ_TRANSPORT", name, 1);
+    rhz_comm* comm = nullptr;
+    const auto params = comm_params(run.address());
+    expect_refused(rhz_comm_create(&params, &comm), RHZ_ERR_IO,
+                   {"RHZ_TRANSPORT=", "/nowhere/librhizome-", package});
+    EXPECT_EQ(comm, nullptr);
+  }
+  setenv("RHZ_TRANSPORT", "infiniband", 1);
+  rhz_comm* comm = nullptr;
+  const auto params = comm_params(run.address());
+  expect_refused(rhz_comm_create(&params, &comm), RHZ_ERR_ARGUMENT,
+                 {"RHZ_TRANSPORT", "infiniband", "ucx", "ofi"});
+  unsetenv("RHZ_TRANSPORT");
+  unsetenv("RHZ_MODULE_DIR");
+}
+
 TEST(BadSetup, AnAddressThatIsNoneSaysHowOneLooks) {
   rhz_comm* comm = nullptr;
   for (const char* address : {"nonsense", "127.0.0.1:", "127.0.0.1:notaport", "127.0.0.1:99999"}) {

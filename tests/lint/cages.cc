@@ -18,7 +18,7 @@ struct Cage {
 const Cage kCages[] = {
     {"Asio", {"asio/", "asio.hpp"}, {"runtime/loop/", "runtime/transport/tcp/"}},
     {"Cap'n Proto", {"capnp/", "kj/"}, {"runtime/wire/codec"}},
-    {"UCX", {"ucp/", "uct/", "ucs/"}, {"runtime/transport/ucx/"}},
+    {"UCX", {"ucp/", "uct/", "ucs/", "ucm/"}, {"runtime/transport/ucx/"}},
     {"libfabric", {"rdma/"}, {"runtime/transport/libfabric/"}},
     {"ISA-L", {"isa-l.h", "isa-l/", "erasure_code.h"}, {"recovery/erasure/"}},
     {"OpenSSL", {"openssl/"}, {"runtime/security/"}},

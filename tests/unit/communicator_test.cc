@@ -112,5 +112,44 @@ TEST(Fail, IsWithdrawnWhenTheOpIsReleasedAfterAll) {
   EXPECT_TRUE(world.ranks[1]->take_news().withdrawn.empty());
 }
 
+// Whoever begins it later than others finds a decision about it; its buffers are for one rank all the same.
+TEST(Begin, MovesNothingOfAnOpWhoseBuffersAreForOtherRanks) {
+  RunConfig config;
+  config.world = 2;
+  View view;
+  view.epoch = Epoch(1);
+  GroupResolution root;
+  for (uint32_t r = 0; r < 2; ++r) {
+    view.members.push_back({id_of(r), Slot(r), 0, {}});
+    root.ring.push_back(Rank(r));
+    root.first_op.push_back(OpSeq(0));
+  }
+  root.ops.push_back({});  // REDO everything
+  BufferPool pool;
+  std::deque<Sent> wire;
+  Port port(wire, 0);
+  Communicator rank(id_of(0), kRootGroup, port, pool);
+  rank.set_config(config);
+  rank.install(Time{}, view, root, view.size());
+  uint64_t block = 7, result = 0;
+  OpSpec spec;
+  spec.kind = OpKind::kReduceScatter;
+  spec.dtype = reduce::Dtype::u64;
+  spec.ranks = 1;
+  spec.count = 1;
+  spec.send = reinterpret_cast<const std::byte*>(&block);
+  spec.recv = reinterpret_cast<std::byte*>(&result);
+  Ended ended;
+  rank.submit(Time{}, spec, &ended);
+  ASSERT_EQ(rank.take_news().failed.size(), 1u);
+  for (const Sent& sent : wire) EXPECT_EQ(sent.header.kind, wire::Kind::kGrant);
+  view.epoch = Epoch(2);
+  (void)rank.seal(view);
+  wire.clear();
+  rank.install(Time{}, view, root, view.size());
+  for (const Sent& sent : wire) EXPECT_EQ(sent.header.kind, wire::Kind::kGrant);
+  EXPECT_FALSE(ended.ok);
+}
+
 }  // namespace
 }  // namespace rhz

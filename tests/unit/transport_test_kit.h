@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "runtime/base/prng.h"
+#include "runtime/transport/fabric/fabric_options.h"
 #include "runtime/transport/open.h"
 #include "runtime/transport/shm/shm_options.h"
 #include "runtime/transport/tcp/tcp_options.h"
@@ -20,14 +21,38 @@ namespace rhz::test {
 inline constexpr uint64_t kRun = 77;
 
 // What carries the frames of a test.
-enum class Carrier : uint8_t { kTcp, kShm, kShmThroughRing, kAuto };
+enum class Carrier : uint8_t {
+  kTcp,
+  kShm,
+  kShmThroughRing,
+  kAuto,
+  kUcxTcp,
+  kUcxShm,
+  kOfiTcp,
+  kOfiShm
+};
+
+// Their libraries are told by the environment what to use.
+inline Result<std::unique_ptr<Transport>> open_fabric_carrier(Carrier carrier, AsioLoop& loop,
+                                                              BufferPool& pool,
+                                                              const TcpOptions& tcp) {
+  const bool ucx = carrier == Carrier::kUcxTcp || carrier == Carrier::kUcxShm;
+  ::setenv("UCX_TLS", carrier == Carrier::kUcxTcp ? "tcp" : "posix", 1);
+  ::setenv("FI_PROVIDER", carrier == Carrier::kOfiTcp ? "tcp;ofi_rxm" : "shm", 1);
+  FabricOptions options;
+  options.library = ucx ? FabricLibrary::kUcx : FabricLibrary::kLibfabric;
+  options.modules = RHZ_TEST_MODULE_DIR;
+  options.tcp = tcp;
+  return open_fabric(loop, pool, options);
+}
 
 inline Result<std::unique_ptr<Transport>> open_carrier(Carrier carrier, AsioLoop& loop,
                                                        BufferPool& pool, const SharedMemory* memory,
                                                        const TcpOptions& options) {
   if (carrier == Carrier::kTcp) return open_tcp(loop, pool, options);
   if (carrier == Carrier::kAuto)
-    return open_transport(loop, pool, {TransportChoice::kAuto, memory, options});
+    return open_transport(loop, pool, {TransportChoice::kAuto, memory, options, {}});
+  if (carrier >= Carrier::kUcxTcp) return open_fabric_carrier(carrier, loop, pool, options);
   ShmOptions shm;
   shm.self = options.self;
   shm.run_hash = options.run_hash;

@@ -339,6 +339,7 @@ typedef struct rhz_message_params {
  * Memory    send and recv stay borrowed until the op is terminal.  A message of at most 16 KiB is copied and its send returns at
  *           once, as long as what its receiver has not taken is less than 1 MiB; other sends return when they were taken, and are kept
  *           by nobody.  RHZ_WAIT_FINAL waits until a send was taken.  At most 16 384 are open or not taken at a time (RHZ_ERR_STATE).
+ *           All communicators of a run share its channels: slots and tags mean the same on a sub-communicator.
  * Outcome   of either side by itself.  A send that ends with RHZ_OK and is final was taken by its receive, which may have refused it.
  *   message longer than the room   the receive: RHZ_ERR_MISMATCH, with both sizes; the message is gone, the send is RHZ_OK
  *   the other side goes            RHZ_ERR_PEER_LOST for all that is open, with the view without it.  A send that ends so may have arrived.

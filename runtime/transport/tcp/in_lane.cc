@@ -20,15 +20,11 @@ constexpr size_t kBulkBufferBytes = size_t{4} << 10;
 // Of one lane, before others get their turn.
 constexpr size_t kBytesPerTurn = size_t{2} << 20;
 
-constexpr uint32_t kCreditFrames = 64;
-constexpr uint64_t kCreditBytes = uint64_t{1} << 20;
-constexpr Duration kCreditAfter = milliseconds(5);
-
 }  // namespace
 
 InLane::InLane(Shared& shared, Edge& edge, uint32_t number, uint64_t generation,
                std::function<void()> lost)
-    : Incoming(shared, edge, number, generation, std::move(lost)),
+    : CreditedIncoming(shared, edge, number, generation, std::move(lost)),
       buffer_(number == 0 ? kExpressBufferBytes : kBulkBufferBytes) {}
 
 void InLane::attach(Connection&& connection) {
@@ -37,16 +33,12 @@ void InLane::attach(Connection&& connection) {
   tune_connected(connection_.fd(), shared_.options);
   connection_.on_ready([this] { read(); }, [this] { write_back(); });
   connection_.want_read();
-  credited_ = consumed_;
-  uncredited_frames_ = 0;
-  uncredited_bytes_ = 0;
   say(encode_welcome(consumed_, shared_.options.run_hash));
 }
 
 void InLane::drop_connection() {
-  Incoming::drop_connection();
+  CreditedIncoming::drop_connection();
   begin_ = end_ = 0;
-  back_.clear();
 }
 
 void InLane::read() {
@@ -136,62 +128,10 @@ void InLane::land_buffered() {
   if (begin_ == end_) begin_ = end_ = 0;
 }
 
-void InLane::count_consumed(const wire::FrameHeader& header) {
-  if (uncredited_frames_++ == 0) uncredited_since_ = shared_.loop.now();
-  uncredited_bytes_ += wire::kHeaderBytes + header.length;
-  if (uncredited_frames_ >= kCreditFrames || uncredited_bytes_ >= kCreditBytes) send_credit();
-}
-
-void InLane::send_credit() {
-  // While the way back is full, later consumption goes into one credit.
-  if (!connection_ || !back_.empty() || credited_ == consumed_) return;
-  wire::FrameHeader credit;
-  credit.kind = wire::Kind::kCredit;
-  credit.run = shared_.options.run_hash;
-  credit.lane_seq = credited_ = consumed_;
-  uncredited_frames_ = 0;
-  uncredited_bytes_ = 0;
-  wire::HeaderBytes bytes;
-  wire::encode_header(credit, bytes.data());
-  say({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-}
-
-void InLane::say_goodbye() {
-  wire::FrameHeader goodbye;
-  goodbye.kind = wire::Kind::kGoodbye;
-  goodbye.run = shared_.options.run_hash;
-  wire::HeaderBytes bytes;
-  wire::encode_header(goodbye, bytes.data());
-  say({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-}
-
 void InLane::go_on() {
   const auto self = shared_from_this();
   const uint64_t connection = connection_count_;
   if (digest() && connection == connection_count_ && !held_) connection_.want_read();
-}
-
-void InLane::say(std::string_view bytes) {
-  back_.append(bytes);
-  write_back();
-}
-
-void InLane::write_back() {
-  if (back_.empty()) return;
-  const ssize_t written =
-      ::send(connection_.fd(), back_.data(), back_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  // An error shows when reading, which also finds what came before it.
-  if (written > 0) back_.erase(0, static_cast<size_t>(written));
-  if (!back_.empty() && (written > 0 || errno == EAGAIN || errno == EINTR))
-    connection_.want_write();
-  if (back_.empty() && uncredited_frames_ >= kCreditFrames) send_credit();
-}
-
-Time InLane::tick(Time now) {
-  if (!connection_ || uncredited_frames_ == 0) return kNever;
-  if (now < uncredited_since_ + kCreditAfter) return uncredited_since_ + kCreditAfter;
-  send_credit();
-  return kNever;
 }
 
 }  // namespace rhz::tcp

@@ -81,6 +81,18 @@ bool Incoming::complete() {
   return true;
 }
 
+bool Incoming::pass(const wire::FrameHeader& header) {
+  if (header.run != shared_.options.run_hash || header.lane_seq != 0 || header.length != 0)
+    return false;
+  ++shared_.counters.received_frames;
+  if (finishing_) return true;
+  const auto self = shared_from_this();
+  Landing landing = shared_.events->on_header(edge_.peer(), header);
+  if (landing.verdict == Landing::Verdict::kInto)
+    shared_.events->on_frame(edge_.peer(), header, std::move(landing));
+  return true;
+}
+
 // A frame that no peer of this run sends: the connection ends; an honest sender resumes the lane.
 bool Incoming::refuse() {
   ++shared_.counters.refused_frames;

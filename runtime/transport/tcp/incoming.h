@@ -49,6 +49,7 @@ class Incoming : public std::enable_shared_from_this<Incoming> {
   // Each returns false when the connection is gone.
   bool begin(const wire::FrameHeader& header);
   bool complete();
+  bool pass(const wire::FrameHeader& heartbeat);  // that came beside the frames
   bool refuse();
 
   // A frame that was arriving or held will be sent again.

@@ -2,25 +2,18 @@
 // Owner: PeerLink.  Progress thread only.
 #pragma once
 
-#include <array>
-
-#include "runtime/transport/tcp/outgoing.h"
+#include "runtime/transport/tcp/credited_outgoing.h"
 
 namespace rhz::tcp {
 
-class OutLane final : public Outgoing {
+class OutLane final : public CreditedOutgoing {
  public:
-  using Outgoing::Outgoing;
+  using CreditedOutgoing::CreditedOutgoing;
 
  private:
   void begin() override;
   void flush() override;
   bool copies(const OutFrame&) const override { return number_ == 0; }
-  void read_back();
-  bool heard(const wire::FrameHeader& header);
-
-  std::array<std::byte, 32 * wire::kHeaderBytes> back_;  // what came against the lane's direction
-  size_t back_bytes_ = 0;
 };
 
 }  // namespace rhz::tcp

@@ -6,11 +6,12 @@
 namespace rhz::tcp {
 
 std::shared_ptr<PeerAddresses> PeerAddresses::make(Shared& shared,
-                                                   std::vector<std::string> endpoints) {
+                                                   std::vector<std::string> endpoints,
+                                                   std::string_view scheme) {
   std::shared_ptr<PeerAddresses> self(new PeerAddresses(shared, std::move(endpoints)));
   for (const std::string& endpoint : self->endpoints_) {
-    if (endpoint.starts_with(kShmScheme)) continue;  // another transport's
-    const auto where = parse_address(endpoint);
+    if (scheme_of(endpoint) != scheme) continue;
+    const auto where = parse_address(endpoint.substr(scheme.size()));
     if (!where || where.value().host.empty() || where.value().port == 0) {
       ++self->missing_;
       continue;

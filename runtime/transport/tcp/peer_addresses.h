@@ -17,7 +17,9 @@ namespace rhz::tcp {
 
 class PeerAddresses : public std::enable_shared_from_this<PeerAddresses> {
  public:
-  static std::shared_ptr<PeerAddresses> make(Shared& shared, std::vector<std::string> endpoints);
+  // Of the endpoints, those that begin with `scheme`; others are other transports'.
+  static std::shared_ptr<PeerAddresses> make(Shared& shared, std::vector<std::string> endpoints,
+                                             std::string_view scheme = {});
 
   // Where the addresses are known already.
   static std::shared_ptr<PeerAddresses> of(Shared& shared, std::vector<std::string> endpoints,

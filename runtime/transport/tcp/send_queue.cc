@@ -59,6 +59,12 @@ size_t SendQueue::unsent_bytes() const {
   return bytes - head_written_;
 }
 
+size_t SendQueue::written_bytes() const {
+  size_t bytes = 0;
+  for (size_t i = 0; i < next_; ++i) bytes += total_bytes(frames_[i]);
+  return bytes;
+}
+
 size_t SendQueue::gather(std::span<iovec> out) {
   size_t pieces = 0, bytes = 0;
   uint64_t number = next_number_;

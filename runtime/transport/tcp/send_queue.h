@@ -44,6 +44,11 @@ class SendQueue {
   // once gather() has described it.
   bool in_a_frame() const { return head_written_ > 0; }
   const wire::FrameHeader& next() const { return frames_[next_].header; }
+  // What keeps its payload alive; empty: the caller's memory.
+  const Buffer& next_keep() const { return frames_[next_].keep; }
+  // Written and not credited.
+  size_t written_frames() const { return next_; }
+  size_t written_bytes() const;
   // The numbers of frames that were written, are not credited, and whose op has ended.
   template <class Call>
   void each_stale(Call call) const {

@@ -1,0 +1,55 @@
+#include "runtime/transport/libfabric/provider.h"
+
+#include <rdma/fi_domain.h>
+#include <rdma/fi_endpoint.h>
+
+#include <cstdlib>
+#include <string_view>
+
+namespace rhz::ofi {
+namespace {
+
+// Best first.  Not among them: shm, where a process that is killed while it holds a lock makes the
+// others wait for ever; udp and sockets, which are for tests.
+constexpr std::string_view kProviders[] = {"cxi",  "efa",           "psm3",
+                                           "psm2", "verbs;ofi_rxm", "tcp;ofi_rxm"};
+
+fi_info* ask(const std::string& host) {
+  fi_info* const hints = fi_allocinfo();
+  if (!hints) return nullptr;
+  hints->caps = FI_MSG | FI_SEND | FI_RECV;
+  hints->mode = FI_CONTEXT | FI_CONTEXT2;
+  hints->ep_attr->type = FI_EP_RDM;
+  hints->tx_attr->msg_order = FI_ORDER_SAS;
+  hints->rx_attr->msg_order = FI_ORDER_SAS;
+  hints->domain_attr->threading = FI_THREAD_DOMAIN;  // one owner at a time
+  hints->domain_attr->resource_mgmt = FI_RM_ENABLED;
+  fi_info* found = nullptr;
+  const bool here = !host.empty();
+  const int error = fi_getinfo(FI_VERSION(1, 14), here ? host.c_str() : nullptr, nullptr,
+                               here ? uint64_t{FI_SOURCE} : 0, hints, &found);
+  fi_freeinfo(hints);
+  return error == 0 ? found : nullptr;
+}
+
+fi_info* best_of(fi_info* all) {
+  if (!all) return nullptr;
+  const char* const forced = std::getenv("FI_PROVIDER");
+  fi_info* best = forced && *forced ? all : nullptr;
+  for (size_t i = 0; !best && i < std::size(kProviders); ++i)
+    for (fi_info* each = all; each && !best; each = each->next)
+      if (each->fabric_attr->prov_name == kProviders[i]) best = each;
+  fi_info* const copy = best ? fi_dupinfo(best) : nullptr;
+  fi_freeinfo(all);
+  return copy;
+}
+
+}  // namespace
+
+fi_info* choose_provider(const std::string& host) {
+  // An address that a provider does not know leaves the choice of one to it.
+  fi_info* found = host.empty() ? nullptr : best_of(ask(host));
+  return found ? found : best_of(ask({}));
+}
+
+}  // namespace rhz::ofi
