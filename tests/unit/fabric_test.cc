@@ -320,6 +320,9 @@ TEST(FabricModule, SaysThatNoProviderFits) {
 }  // namespace
 }  // namespace rhz::test
 
+// libfabric 1.17 loses a little of its own when an endpoint is closed with sends under way.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libfabric.so"; }
+
 int main(int argc, char** argv) {
   if (argc == 9 && std::string(argv[1]) == "sleeper") return rhz::test::run_sleeper(argv + 2);
   testing::InitGoogleTest(&argc, argv);
