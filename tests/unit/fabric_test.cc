@@ -80,14 +80,15 @@ INSTANTIATE_TEST_SUITE_P(Kinds, FabricTest, testing::ValuesIn(kinds()),
                          testing::PrintToStringParamName());
 
 TEST_P(FabricTest, DeliversInOrderToTheRightTag) {
+  // Outlive the fabric, which may be the one to end them.
+  std::vector<uint32_t> numbers(100);
+  std::vector<CountedRequest> requests(100);
   auto sender = open(), receiver = open();
   receiver->expect(7);
   receiver->expect(8);
   fabric::Link* const links[] = {sender->connect(receiver->address()),
                                  sender->connect(receiver->address())};
   ASSERT_TRUE(links[0] && links[1]);
-  std::vector<uint32_t> numbers(100);
-  std::vector<CountedRequest> requests(100);
   for (uint32_t i = 0; i < 100; ++i) {
     numbers[i] = i;
     const fabric::Fabric::Part part{reinterpret_cast<const std::byte*>(&numbers[i]), 4};
@@ -111,13 +112,13 @@ TEST_P(FabricTest, DeliversInOrderToTheRightTag) {
 }
 
 TEST_P(FabricTest, EndsEveryRequestOfAnEndpointThatIsTornDown) {
+  Pages memory(kMessage);
+  std::vector<CountedRequest> requests(kMessages);
   auto receiver = open();  // and never looks
   auto sender = open();
   receiver->expect(7);
   fabric::Link* const link = sender->connect(receiver->address());
   ASSERT_NE(link, nullptr);
-  Pages memory(kMessage);
-  std::vector<CountedRequest> requests(kMessages);
   const fabric::Fabric::Part part{memory.data(), std::min(kMessage, sender->max_message_bytes())};
   Collector none;
   for (CountedRequest& request : requests) {
@@ -146,14 +147,14 @@ TEST_P(FabricTest, EndsEveryRequestOfAnEndpointThatIsTornDown) {
 }
 
 TEST_P(FabricTest, ReceivesUnderANewAddressAfterARenewal) {
+  const std::byte word{5};
+  CountedRequest request;
   auto sender = open(), receiver = open();
   ASSERT_TRUE(receiver->renew());
   receiver->expect(9);
   fabric::Link* const link = sender->connect(receiver->address());
   ASSERT_NE(link, nullptr);
-  const std::byte word{5};
   const fabric::Fabric::Part part{&word, 1};
-  CountedRequest request;
   sender->send(link, 9, {&part, 1}, &request);
   Collector got, none;
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
@@ -318,6 +319,9 @@ TEST(FabricModule, SaysThatNoProviderFits) {
 
 }  // namespace
 }  // namespace rhz::test
+
+// libfabric 1.17 loses a little of its own when an endpoint is closed with sends under way.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libfabric.so"; }
 
 int main(int argc, char** argv) {
   if (argc == 9 && std::string(argv[1]) == "sleeper") return rhz::test::run_sleeper(argv + 2);
