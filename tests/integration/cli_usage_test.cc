@@ -105,7 +105,7 @@ INSTANTIATE_TEST_SUITE_P(
         Usage{"bench allreduce --redop mean", {"unknown reduction \"mean\"", "avg"}},
         Usage{"bench allreduce --redop bxor", {"bxor is not defined for f32"}},
         Usage{"bench allreduce --rebuild maybe", {"unknown rebuild mode \"maybe\"", "keep"}},
-        Usage{"bench allreduce --transport pigeon", {"\"pigeon\" is not in this build", "tcp"}},
+        Usage{"bench allreduce --transport pigeon", {"the transport \"pigeon\" is none", "tcp", "ucx"}},
         Usage{"bench recovery --fault frob", {"--fault", "frob", "kill", "stop"}},
         Usage{"bench recovery --bytes 4KiB,8KiB", {"\"4KiB,8KiB\" is no size"}},
         Usage{"bench recovery -n 1", {"-n must be at least 2"}},

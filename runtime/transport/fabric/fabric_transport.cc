@@ -34,6 +34,7 @@ class FabricLanes final : public tcp::LaneKinds {
   }
   bool poll() override { return pump_.poll(); }
   bool arm() override { return pump_.arm(); }
+  bool polled() const override { return true; }
 
  private:
   Flights flights_;  // first: what is under way ends with the fabric
