@@ -42,6 +42,8 @@ constexpr size_t kMaxOpenMessages = MessageLimits{}.open;
 // Shared memory is looked at for nothing; looking at the loop is a system call.
 constexpr int kLooksPerPoll = 64;
 constexpr int kMovesPerPoll = 16;
+// Who gives the core up between two looks may look for longer: it has to wait for the turns of others.
+constexpr int kCrowdedSpins = 10;
 // While one event follows the other, timers are looked at so often; none of them is that fine.
 constexpr Duration kTicksApart = microseconds(50);
 
@@ -143,7 +145,8 @@ void PeerDriver::turn(Time until) {
   flush_control();
   note_changes();
   if (!ran && !node_->idle()) {
-    const Time spin_until = std::min(next, loop_.now() + options_.spin);
+    const Duration spin = crowded_ ? kCrowdedSpins * options_.spin : options_.spin;
+    const Time spin_until = std::min(next, loop_.now() + spin);
     while (!ran && loop_.now() < spin_until && !progress_.wanted()) {
       if (crowded_) std::this_thread::yield();  // whoever has what is waited for gets the core
       ran = poll();
