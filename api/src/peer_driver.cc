@@ -144,17 +144,33 @@ void PeerDriver::turn(Time until) {
   const Time next = std::min({node_->tick(now), transport_->tick(now), control_.tick(now), until});
   flush_control();
   note_changes();
-  if (!ran && !node_->idle()) {
-    const Duration spin = crowded_ ? kCrowdedSpins * options_.spin : options_.spin;
-    const Time spin_until = std::min(next, loop_.now() + spin);
-    while (!ran && loop_.now() < spin_until && !progress_.wanted()) {
-      if (crowded_) std::this_thread::yield();  // whoever has what is waited for gets the core
-      ran = poll();
-    }
-  }
-  if (!ran && !progress_.wanted() && transport_->arm()) loop_.run_until(next);
+  if (!ran && !node_->idle()) ran = spin(next);
+  if (!ran && !progress_.wanted() && transport_->arm()) rest(next);
   flush_control();
   note_changes();
+}
+
+// Looks again and again, for as long as it paid of late.
+bool PeerDriver::spin(Time next) {
+  const Time until = std::min(next, loop_.now() + patience_);
+  bool ran = false;
+  while (!ran && loop_.now() < until && !progress_.wanted()) {
+    if (crowded_) std::this_thread::yield();  // whoever has what is waited for gets the core
+    ran = poll();
+  }
+  if (ran) patience_ = most_patience();
+  else if (!progress_.wanted()) patience_ = patience_ / 2;
+  return ran;
+}
+
+void PeerDriver::rest(Time next) {
+  const Time since = loop_.now();
+  loop_.run_until(next);
+  if (loop_.now() - since < 2 * options_.spin) patience_ = most_patience();
+}
+
+Duration PeerDriver::most_patience() const {
+  return crowded_ ? kCrowdedSpins * options_.spin : options_.spin;
 }
 
 bool PeerDriver::poll() {
@@ -197,6 +213,7 @@ void PeerDriver::note_changes() {
         std::count_if(view.members.begin(), view.members.end(),
                       [&](const MemberInfo& m) { return m.host == host_id(); }));
     crowded_ = here > usable_cores();
+    patience_ = most_patience();
   }
   if (node_->ended() && !noted_end_)
     recorder_.note(now, LogLevel::kInfo, "event=end status=%d text=\"%s\"",

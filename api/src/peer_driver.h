@@ -88,6 +88,9 @@ class PeerDriver {
   Status open();
   void turn(Time until);
   bool poll();
+  bool spin(Time next);
+  void rest(Time next);
+  Duration most_patience() const;
   void watch_control(Time now);
   void flush_control();
   void note_changes();
@@ -111,6 +114,7 @@ class PeerDriver {
   bool transport_closing_ = false;
   Time join_asked_at_ = kNever;
   bool crowded_ = false;  // more members on this host than it has cores
+  Duration patience_{};   // of the next spin
   int moves_ = 0;         // in a row, without a look at the loop
   Time control_heard_{}, last_turn_{}, ticked_{};
   Epoch noted_epoch_;
