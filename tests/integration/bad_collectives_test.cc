@@ -50,11 +50,7 @@ class BadCollective : public testing::Test {
       change(slot, p);
       EXPECT_EQ(kCalls.at(kind)(comms_[slot], &p, &ops[slot]), RHZ_OK) << rhz_last_error();
     }
-    std::string texts[2];
-    for (uint32_t slot : {0u, 1u})
-      EXPECT_EQ(outcome(ops[slot], &texts[slot]), status) << texts[slot];
-    EXPECT_EQ(texts[0], texts[1]);
-    return texts[0];
+    return same_end(ops, status);
   }
 
   LocalRun run_;

@@ -65,6 +65,13 @@ rhz_status outcome(rhz_op* op, std::string* text) {
   return status;
 }
 
+std::string same_end(rhz_op* const (&ops)[2], rhz_status status) {
+  std::string texts[2];
+  for (int rank : {0, 1}) EXPECT_EQ(outcome(ops[rank], &texts[rank]), status) << texts[rank];
+  EXPECT_EQ(texts[0], texts[1]);
+  return texts[0];
+}
+
 void expect_sum(const std::vector<rhz_comm*>& comms) {
   std::vector<float> ones(1000, 1.0f);
   std::vector<std::vector<float>> sums(comms.size(), std::vector<float>(1000));

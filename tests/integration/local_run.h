@@ -40,6 +40,8 @@ rhz_comm_params comm_params(const char* coordinator);
 rhz_allreduce_params floats(const void* send, void* recv, uint64_t count);
 // Of the op; releases it.
 rhz_status outcome(rhz_op* op, std::string* text = nullptr);
+// Of the ops of two ranks, which end alike: their text.  Releases them.
+std::string same_end(rhz_op* const (&ops)[2], rhz_status status);
 // An all-reduce of all of them that must go well.
 void expect_sum(const std::vector<rhz_comm*>& comms);
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "collectives/op.h"
-#include "runtime/transport/transport.h"
+#include "tests/unit/send_only.h"
 
 namespace rhz {
 
@@ -19,7 +19,7 @@ struct Sent {
   std::vector<std::byte> bytes;
 };
 
-struct Port final : Transport {
+struct Port final : SendOnly {
   Port(std::deque<Sent>& wire, uint32_t self) : wire(wire), self(self) {}
   void send(PeerId to, LaneClass, OutFrame frame) override {
     frame.header.length = static_cast<uint32_t>(frame.payload.size());
@@ -28,15 +28,6 @@ struct Port final : Transport {
                     frame.header,
                     {frame.payload.begin(), frame.payload.end()}});
   }
-  void set_events(TransportEvents*) override {}
-  std::vector<std::string> endpoints() const override { return {}; }
-  void set_peers(std::span<const PeerAddress>, std::span<const PeerId>) override {}
-  bool quiesce() override { return true; }
-  void release_op(GroupId, OpSeq) override {}
-  void resume() override {}
-  void close(Time, std::function<void()>) override {}
-  Time tick(Time) override { return kNever; }
-  TransportCounters counters() const override { return {}; }
   std::deque<Sent>& wire;
   uint32_t self;
 };

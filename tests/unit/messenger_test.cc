@@ -7,6 +7,8 @@
 #include <cstring>
 #include <deque>
 
+#include "tests/unit/send_only.h"
+
 namespace rhz {
 namespace {
 
@@ -22,20 +24,11 @@ struct Sent {
   std::vector<std::byte> bytes;
 };
 
-struct Port final : Transport {
+struct Port final : SendOnly {
   void send(PeerId, LaneClass, OutFrame frame) override {
     frame.header.length = static_cast<uint32_t>(frame.payload.size());
     out.push_back({frame.header, {frame.payload.begin(), frame.payload.end()}});
   }
-  void set_events(TransportEvents*) override {}
-  std::vector<std::string> endpoints() const override { return {}; }
-  void set_peers(std::span<const PeerAddress>, std::span<const PeerId>) override {}
-  bool quiesce() override { return true; }
-  void release_op(GroupId, OpSeq) override {}
-  void resume() override {}
-  void close(Time, std::function<void()>) override {}
-  Time tick(Time) override { return kNever; }
-  TransportCounters counters() const override { return {}; }
   std::deque<Sent> out;
 };
 
