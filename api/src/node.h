@@ -16,6 +16,7 @@
 #include "recovery/sync/puller.h"
 #include "runtime/membership/failure_detector.h"
 #include "runtime/membership/member.h"
+#include "runtime/membership/prober.h"
 #include "runtime/memory/pool.h"
 #include "runtime/transport/transport.h"
 
@@ -27,6 +28,8 @@ struct NodeOptions {
   MemberTiming timing;
   CommunicatorLimits limits;
   MessageLimits message_limits;
+  uint32_t cores = 1;              // of this host
+  uint64_t reduce_ps_per_kib = 0;  // how long this peer reduces; 0: nobody looked
 };
 
 class Node final : public TransportEvents {
@@ -88,6 +91,8 @@ class Node final : public TransportEvents {
   void end(Time now, const Status& status);
   void name_peers();
   void heartbeat(Time now);
+  void probe(Time now);
+  void answer(PeerId to, const wire::FrameHeader& ping);
   void on_state_frame(Time now, PeerId from, const wire::FrameHeader& header, Landing&& landing);
 
   const PeerId self_;
@@ -99,6 +104,8 @@ class Node final : public TransportEvents {
   Groups groups_;
   Messenger messenger_;
   FailureDetector detector_;
+  Prober prober_;
+  OwnCosts own_costs_;
   recovery::Donor donor_;
   recovery::Puller puller_;
 
