@@ -2,12 +2,14 @@
 // behind which no op begins until it is over.  So all ranks choose an op's algorithm from the same numbers.
 //
 // Which number is such an op's follows from what all ranks know: the number of the last admit op, with which newcomers begin.
+#include <algorithm>
+
 #include "collectives/communicator.h"
 
 namespace rhz {
 namespace {
-// After so many ops, after eight times as many, and so on: what was measured gets better, and what changes is seen again.
-constexpr uint64_t kFirst = 8, kGrowth = 8, kFurthest = 4096;
+// After so many ops, after twice as many, and so on: what was measured gets better, and what changes is seen again.
+constexpr uint64_t kFirst = 8, kFurthest = 1024;
 }  // namespace
 
 void Communicator::measure_from(OpSeq base) {
@@ -22,7 +24,7 @@ bool Communicator::is_measuring_due() const {
 
 Communicator::Submission Communicator::measurement(Time now) {
   const uint64_t distance = measure_at_.value - measure_base_.value;
-  measure_at_.value += distance < kFurthest ? distance * (kGrowth - 1) : kFurthest;
+  measure_at_.value += std::min(distance, kFurthest);
   measuring_ = true;
   seen_ = own_costs_ ? row_of(seen_by(*own_costs_, view_, rank_)) : CostRow{};
   OpSpec spec;

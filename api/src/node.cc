@@ -274,7 +274,7 @@ Time Node::tick(Time now) {
   if (now >= next_beat_) heartbeat(now);
   probe(now);
   settle(now);
-  return std::min({next, next_beat_, groups_.sealed() ? kNever : prober_.next_tick()});
+  return std::min({next, next_beat_, groups_.sealed() ? kNever : prober_.next_tick(now)});
 }
 
 void Node::heartbeat(Time now) {
@@ -304,7 +304,8 @@ void Node::probe(Time now) {
   transport_.send(probe->to, probe->bytes > 0 ? LaneClass::kBulk : LaneClass::kExpress, std::move(ping));
 }
 
-void Node::answer(PeerId to, const FrameHeader& ping) {
+void Node::answer(Time now, PeerId to, const FrameHeader& ping) {
+  asked_ = now;
   OutFrame pong;
   pong.header.kind = Kind::kPong;
   pong.header.op_seq = ping.op_seq;
@@ -357,7 +358,7 @@ void Node::on_frame(PeerId from, const FrameHeader& header, Landing&& landing) {
   if (header.kind == Kind::kStatePull || header.kind == Kind::kStateData) {
     on_state_frame(now, from, header, std::move(landing));
   } else if (header.kind == Kind::kPing) {
-    return answer(from, header);
+    return answer(now, from, header);
   } else if (header.kind == Kind::kPong) {
     if (!prober_.answered(now, from, header.op_seq.value)) return;
     own_costs_.links = prober_.costs();

@@ -65,6 +65,8 @@ class Node final : public TransportEvents {
   bool ended() const { return ended_; }
   const Status& end_status() const { return end_status_; }
   bool synced() const { return synced_; }  // entered a run that had begun
+  // An answer, or another question, about what a link costs should be here in a moment.
+  bool probing(Time now) const { return prober_.waits() || now < asked_ + kAskedAgain; }
   bool idle() const { return groups_.idle() && messenger_.open() == 0; }
   const View& view() const { return installed_; }
   const Member& member() const { return member_; }
@@ -92,7 +94,8 @@ class Node final : public TransportEvents {
   void name_peers();
   void heartbeat(Time now);
   void probe(Time now);
-  void answer(PeerId to, const wire::FrameHeader& ping);
+  void answer(Time now, PeerId to, const wire::FrameHeader& ping);
+  static constexpr Duration kAskedAgain = microseconds(200);
   void on_state_frame(Time now, PeerId from, const wire::FrameHeader& header, Landing&& landing);
 
   const PeerId self_;
@@ -106,6 +109,7 @@ class Node final : public TransportEvents {
   FailureDetector detector_;
   Prober prober_;
   OwnCosts own_costs_;
+  Time asked_ = -kAskedAgain;  // when the newest PING came
   recovery::Donor donor_;
   recovery::Puller puller_;
 

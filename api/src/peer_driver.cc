@@ -147,7 +147,7 @@ void PeerDriver::turn(Time until) {
   const Time next = std::min({node_->tick(now), transport_->tick(now), control_.tick(now), until});
   flush_control();
   note_changes();
-  if (!ran && !node_->idle()) ran = spin(next);
+  if (!ran && (!node_->idle() || node_->probing(now))) ran = spin(next);
   if (!ran && !progress_.wanted() && transport_->arm()) rest(next);
   flush_control();
   note_changes();

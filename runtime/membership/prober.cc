@@ -9,7 +9,7 @@ constexpr uint32_t kSmall = 6, kLarge = 3;  // probes of a visit
 // Soon after an install, then ever more rarely.
 constexpr Duration kFirstPause = milliseconds(20), kLongestPause = std::chrono::seconds(60);
 constexpr int kGrowth = 4;
-constexpr Duration kBusyPatience = milliseconds(500);  // before a pass begins between ops
+constexpr Duration kBusyPatience = milliseconds(50);  // before a pass begins between ops
 constexpr Duration kGiveUp = std::chrono::seconds(2);  // no answer: the next peer
 
 uint64_t count_of(Duration d) { return static_cast<uint64_t>(std::max<int64_t>(d.count(), 1)); }
@@ -63,9 +63,9 @@ bool Prober::answered(Time now, PeerId from, uint64_t number) {
   return true;
 }
 
-Time Prober::next_tick() const {
+Time Prober::next_tick(Time now) const {
   if (waiting_) return sent_ + kGiveUp;
-  return running_ || due_ == kNever ? due_ : due_ + kBusyPatience;
+  return running_ || now < due_ ? due_ : due_ + kBusyPatience;
 }
 
 void Prober::end_visit() {

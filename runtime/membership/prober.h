@@ -34,7 +34,8 @@ class Prober {
   std::optional<Probe> tick(Time now, bool idle);
   // False: that was no answer to what is waited for.  True: tick() may have more.
   bool answered(Time now, PeerId from, uint64_t number);
-  Time next_tick() const;
+  Time next_tick(Time now) const;
+  bool waits() const { return waiting_; }  // for an answer
 
   // Of peers that answered.
   const std::map<PeerId, LinkCost>& costs() const { return costs_; }

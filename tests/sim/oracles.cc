@@ -146,7 +146,7 @@ void Oracles::learned(NodeIndex who, GroupId group, const Chooser& chooser) {
   auto& [costs, teller] = at->second;
   if (fresh || costs == chooser.costs() || !is_member(who)) return;
   if (is_member(teller))
-    return fail("A1", "p" + number(who) + " and p" + number(teller) + " were told other costs by op seq " +
+    return fail("O6", "p" + number(who) + " and p" + number(teller) + " were told other costs by op seq " +
                           number(chooser.from().value));
   at->second = {chooser.costs(), who};
 }
@@ -278,7 +278,7 @@ void Oracles::compare(const Release& a, const Release& b, OpSeq seq) {
                           code_text(b.code) + "\":" + which);
   }
   if (a.algorithm != b.algorithm && a.algorithm != Algorithm::kAuto && b.algorithm != Algorithm::kAuto)
-    return fail("A1", std::string(name(a.algorithm)) + " and " + name(b.algorithm) + " were chosen:" + which);
+    return fail("O6", std::string(name(a.algorithm)) + " and " + name(b.algorithm) + " were chosen:" + which);
   if (a.code != Code::kOk) return;
   if (a.held != b.held) return fail("O1", "released with two lineages:" + which);
   if (a.chunk_hashes != b.chunk_hashes) return fail("O1", "released with other bits:" + which);

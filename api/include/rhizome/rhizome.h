@@ -421,7 +421,7 @@ RHZ_API rhz_status rhz_op_release(rhz_op *op);
 #define RHZ_TEXT_BYTES 192
 typedef struct rhz_op_info {
   size_t struct_size; /* sizeof(rhz_op_info) */
-  uint64_t op_seq;    /* number of the op in its group; of a message: among those of its sender to its receiver */
+  uint64_t op_seq;    /* number of the op in its group, where some numbers are the runtime's own; of a message: among those of its sender to its receiver */
   uint64_t first_epoch, last_epoch; /* views in which it was begun and ended */
   uint64_t bytes;                   /* size of the result */
   uint64_t sent_bytes, received_bytes, redone_bytes; /* payload; redone: of chunks begun again after a rebuild */
