@@ -25,7 +25,7 @@ uint32_t iterations_for(uint64_t bytes) {
   return 10;
 }
 
-// What the last op of a size was chosen by.
+// What the ops of a size are chosen by.
 struct CostLine {
   bool known = false;
   double local_us = 0, local_GBps = 0, remote_us = 0, remote_GBps = 0, reduce_GBps = 0;
