@@ -4,19 +4,24 @@
 // Progress thread only.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <map>
 #include <memory>
+#include <memory_resource>
+#include <optional>
 #include <set>
 #include <vector>
 
 #include "collectives/executor.h"
 #include "collectives/op.h"
+#include "collectives/op_table.h"
 #include "collectives/rebuild/wave.h"
 #include "runtime/agreement/report.h"
 #include "runtime/agreement/resolution.h"
 #include "runtime/agreement/view.h"
 #include "runtime/memory/pool.h"
+#include "runtime/memory/recycler.h"
 #include "runtime/transport/transport.h"
 
 namespace rhz {
@@ -33,6 +38,13 @@ struct CommunicatorNews {
   OpSeq admit_begun = kNoOp;       // this member stands at its admit op
   bool empty() const {
     return failed.empty() && withdrawn.empty() && ended.empty() && admit_begun == kNoOp;
+  }
+  // Keeps the memory.
+  void clear() {
+    failed.clear();
+    withdrawn.clear();
+    ended.clear();
+    admit_begun = kNoOp;
   }
 };
 
@@ -86,6 +98,11 @@ class Communicator final : private Outbox {
   Time tick(Time now);
   bool has_news() const { return !news_.empty(); }
   CommunicatorNews take_news() { return std::exchange(news_, {}); }
+  // The same, into memory that is used again and again.
+  void take_news(CommunicatorNews& into) {
+    into.clear();
+    std::swap(into, news_);
+  }
 
   Epoch epoch() const { return epoch_; }
   bool sealed() const { return sealed_; }
@@ -117,11 +134,16 @@ class Communicator final : private Outbox {
     std::vector<uint64_t> rows;  // what each rank gives to each
   };
   struct Op {
+    // Of the books of a small op.
+    static constexpr size_t kBookBytes = 512;
+
     OpSeq seq;
     Handle handle = 0;
     OpSpec spec;
     OpCompletion* completion = nullptr;
-    std::unique_ptr<Executor> executor;  // null: an admit op
+    alignas(std::max_align_t) std::array<std::byte, kBookBytes> room;
+    std::pmr::monotonic_buffer_resource books{room.data(), room.size()};
+    std::optional<Executor> executor;    // none: an admit op
     std::unique_ptr<Exchange> exchange;  // of the counts of an all-to-all that follows
     uint64_t signature = 0;
     bool released = false, full = false;
@@ -144,6 +166,7 @@ class Communicator final : private Outbox {
     wire::FrameHeader header;
     Buffer payload;
   };
+  using OwnedOp = Recycler<Op>::Owner;
   struct Past {  // a view that a lineage, or a failure, may name
     std::vector<PeerId> ids;
     std::vector<Slot> slots;
@@ -153,7 +176,8 @@ class Communicator final : private Outbox {
   // communicator.cc
   void begin_ready(Time now);
   void begin(Time now, Submission&& submission);
-  void begin_admit(Time now, std::unique_ptr<Op> op);
+  void begin_admit(Time now, Op& op);
+  bool may_begin() const;
   bool make_executor(Op& op);
   Blocks blocks_of(const OpSpec& spec, OpSeq seq) const;
   Status unfit(const Op& op) const;
@@ -165,8 +189,9 @@ class Communicator final : private Outbox {
   void pump(Time now);
   void fail(Op& op, Status status);
   bool same_signature(Op& op, Rank from, uint64_t signature);
-  std::vector<Rank> ring_of(OpSeq seq) const;
-  Op* find(OpSeq seq);
+  const std::vector<Rank>& ring_of(OpSeq seq) const;
+  std::shared_ptr<const Schedule> schedule(Algorithm algorithm, const std::vector<Rank>& ring);
+  Op* find(OpSeq seq) { return ops_.find(seq); }
   bool ended(OpSeq seq) const;
   void emit(OpSeq op, Rank to, LaneClass lane, OutFrame frame) override;
   void out_of_memory(OpSeq op) override;
@@ -175,6 +200,7 @@ class Communicator final : private Outbox {
   // communicator_release.cc
   void progress(Time now, Op& op);
   void announce(Time now);
+  void say_done(OpSeq seq);
   void send_done(Rank to, Rank about, OpSeq op, OpSeq upto);
   Rank successor() const;
   void on_done(Time now, const wire::FrameHeader& header);
@@ -187,7 +213,7 @@ class Communicator final : private Outbox {
   void probe_over(Time now, Op& op);
   void mark_ended(OpSeq seq);
   void erase(OpSeq seq);
-  std::vector<ContributorRun> contributors(const Op& op) const;
+  Contributors contributors(const Op& op);
   Slot slot_of(PeerId peer) const;
 
   // communicator_exchange.cc
@@ -223,12 +249,17 @@ class Communicator final : private Outbox {
   bool relayed_ = false;       // DONE goes round the ring, not to everybody
   bool routed_ = true;         // the ring avoids what is broken
   std::vector<OpSeq> first_op_;  // by rank
+  OpSeq all_since_;              // the newest of these: the ring of later ops has all ranks
+  mutable std::vector<Rank> part_of_ring_;  // the ring of the op that was asked for last
+  std::array<std::shared_ptr<const Schedule>, kAlgorithms> schedules_;  // of ops of all ranks, in this epoch
+  Contributors all_ranks_;       // of such an op, as long as nothing of it was kept
   std::map<Epoch, Past> past_;
 
   Handle next_handle_ = 1;
   std::deque<Submission> queue_;
   OpSeq next_seq_;
-  std::map<OpSeq, std::unique_ptr<Op>> ops_;
+  Recycler<Op> spare_ops_;
+  OpTable<OwnedOp> ops_;
   OpSeq ended_upto_;
   std::set<OpSeq> ended_beyond_;
   uint64_t ended_count_ = 0;

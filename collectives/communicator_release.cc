@@ -60,18 +60,19 @@ void Communicator::announce(Time) {
     full_upto_ = full_upto_.next();
   }
   if (sealed_) return;
-  std::vector<OpSeq> beyond;
-  for (const auto& [seq, op] : ops_)
-    if (op->full && seq >= full_upto_) beyond.push_back(seq);
-  if (beyond.empty() && full_upto_ != OpSeq(0)) beyond.push_back(OpSeq(full_upto_.value - 1));
-  const OpSeq upto = canary(Rule::kI) ? OpSeq(0) : full_upto_;
-  for (OpSeq seq : beyond) {
-    if (relayed_) {
-      send_done(successor(), rank_, seq, upto);
-      continue;
-    }
-    for (uint32_t r = 0; r < view_.size(); ++r) send_done(Rank(r), rank_, seq, upto);
+  bool said = false;
+  for (const auto [seq, op] : ops_) {
+    if (!op->full || seq < full_upto_) continue;
+    say_done(seq);
+    said = true;
   }
+  if (!said && full_upto_ != OpSeq(0)) say_done(OpSeq(full_upto_.value - 1));
+}
+
+void Communicator::say_done(OpSeq seq) {
+  const OpSeq upto = canary(Rule::kI) ? OpSeq(0) : full_upto_;
+  if (relayed_) return send_done(successor(), rank_, seq, upto);
+  for (uint32_t r = 0; r < view_.size(); ++r) send_done(Rank(r), rank_, seq, upto);
 }
 
 Rank Communicator::successor() const {
@@ -96,7 +97,7 @@ void Communicator::on_done(Time now, const FrameHeader& header) {
   // Only what is new travels on, so that it stops where it began.
   if (wave_.done(about, op, upto) && relayed_) send_done(successor(), about, op, upto);
   std::vector<OpSeq> waiting;
-  for (const auto& [seq, open] : ops_)
+  for (const auto [seq, open] : ops_)
     if (!open->full && open->executor && !open->executor->needs_something()) waiting.push_back(seq);
   for (OpSeq seq : waiting)
     if (Op* open = find(seq)) progress(now, *open);
@@ -113,12 +114,13 @@ bool Communicator::wave_known(const Op& op) const {
 }
 
 void Communicator::free_known(Time now) {
-  std::vector<OpSeq> known;
-  for (const auto& [seq, op] : ops_)
-    if (wave_known(*op)) known.push_back(seq);
-  for (OpSeq seq : known)
-    if (Op* op = find(seq)) free(now, *op);
-  if (!known.empty()) begin_ready(now);
+  bool any = false;
+  for (const auto [seq, op] : ops_) {
+    if (!wave_known(*op)) continue;
+    free(now, *op);
+    any = true;
+  }
+  if (any) begin_ready(now);
 }
 
 // Terminal for the caller.
@@ -134,7 +136,7 @@ void Communicator::release(Time now, Op& op) {
   op.outcome.sent_bytes = op.executor->sent_bytes();
   op.outcome.received_bytes = op.executor->received_bytes();
   op.outcome.redone_bytes = op.executor->redone_bytes();
-  op.outcome.contributors = contributors(op);
+  op.outcome.runs = contributors(op);
   if (op.spec.kind == OpKind::kProbe) return probe_over(now, op);
   if (op.exchange) return exchange_over(op);
   if (op.completion) op.completion->released(op.outcome);
@@ -189,7 +191,8 @@ void Communicator::probe_over(Time now, Op& op) {
 
 void Communicator::mark_ended(OpSeq seq) {
   ++ended_count_;
-  ended_beyond_.insert(seq);
+  if (seq == ended_upto_) ended_upto_ = ended_upto_.next();
+  else ended_beyond_.insert(seq);
   while (!ended_beyond_.empty() && *ended_beyond_.begin() == ended_upto_) {
     ended_beyond_.erase(ended_beyond_.begin());
     ended_upto_ = ended_upto_.next();
@@ -214,7 +217,9 @@ Slot Communicator::slot_of(PeerId peer) const {
   return kAnySlot;
 }
 
-std::vector<ContributorRun> Communicator::contributors(const Op& op) const {
+Contributors Communicator::contributors(const Op& op) {
+  const bool usual = op.outcome.rebuilds == 0 && is_uniform(op.spec.kind) && all_since_ <= op.seq;
+  if (usual && all_ranks_ && all_ranks_->front().count == op.executor->layout().chunks) return all_ranks_;
   std::vector<ContributorRun> runs;
   const Blocks& blocks = op.executor->blocks();
   const Layout& layout = op.executor->layout();
@@ -229,7 +234,9 @@ std::vector<ContributorRun> Communicator::contributors(const Op& op) const {
     }
     runs.push_back(std::move(run));
   }
-  return runs;
+  auto made = std::make_shared<const std::vector<ContributorRun>>(std::move(runs));
+  if (usual) all_ranks_ = made;
+  return made;
 }
 
 }  // namespace rhz
