@@ -240,6 +240,7 @@ void Communicator::start(Time now, Op& op, const OpDecision* decision) {
     if (!rebuilt) op.outcome.algorithm = algorithm;
     stage.schedule = schedule(algorithm, stage.ring);
   }
+  busy_from_ = std::min(busy_from_, op.seq);
   op.executor->start(stage, rebuilt ? decision : nullptr);
   op.tell_at = now + limits_.quiet;
   if (!op.executor->eager()) grant(op, op.executor->sources());
@@ -281,12 +282,18 @@ void Communicator::replay_early(Time now, Op& op) {
 void Communicator::pump(Time now) {
   if (sealed_) return;
   uint32_t older = 0;
+  bool leading = true;
   std::array<std::byte, 128> room;
   std::pmr::monotonic_buffer_resource memory(room.data(), room.size());
   std::pmr::vector<OpSeq> completed(&memory);  // everything that was to come had come before they were begun
-  for (const auto [seq, op] : ops_) {
+  for (auto at = ops_.from(busy_from_); at != ops_.end(); ++at) {
+    const auto [seq, op] = *at;
     // Who has its own result may still owe others the beginning of theirs (reduce-scatter).
-    if (!op->executor || (op->full && op->executor->has_originated())) continue;
+    if (!op->executor || (op->full && op->executor->has_originated())) {
+      if (leading) busy_from_ = seq.next();
+      continue;
+    }
+    leading = false;
     const Layout& layout = op->executor->layout();
     const uint64_t chunk_bytes = std::max<uint64_t>(1, layout.chunk_elements * layout.element_bytes);
     const auto window =

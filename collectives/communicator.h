@@ -260,6 +260,7 @@ class Communicator final : private Outbox {
   OpSeq next_seq_;
   Recycler<Op> spare_ops_;
   OpTable<OwnedOp> ops_;
+  OpSeq busy_from_;              // ops below have nothing to begin
   OpSeq ended_upto_;
   std::set<OpSeq> ended_beyond_;
   uint64_t ended_count_ = 0;

@@ -42,6 +42,7 @@ class OpTable {
   };
 
   Iterator begin() const { return {*this, first_}; }
+  Iterator from(OpSeq seq) const { return {*this, seq.value}; }
   Iterator end() const { return {*this, next_}; }
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
