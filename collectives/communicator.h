@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -31,8 +32,9 @@ struct CommunicatorNews {
   std::vector<OpSeq> withdrawn;    // released after all: their FAIL is not to be repeated
   std::vector<OpSeq> ended;        // ops that are over here
   OpSeq admit_begun = kNoOp;       // this member stands at its admit op
+  Status diverged;                 // not ok: members have returned different results, and this peer is not to go on (O2)
   bool empty() const {
-    return failed.empty() && withdrawn.empty() && ended.empty() && admit_begun == kNoOp;
+    return failed.empty() && withdrawn.empty() && ended.empty() && admit_begun == kNoOp && diverged.is_ok();
   }
 };
 
@@ -125,6 +127,7 @@ class Communicator final : private Outbox {
     std::unique_ptr<Exchange> exchange;  // of the counts of an all-to-all that follows
     uint64_t signature = 0;
     bool released = false, full = false;
+    uint64_t digest = 0;       // of the result, once full
     Status fail;               // raised, not answered
     Time submitted{}, begun{}, full_at{}, frozen_at{};
     Time deadline = kNever, tell_at = kNever;
@@ -154,6 +157,7 @@ class Communicator final : private Outbox {
   void begin_ready(Time now);
   void begin(Time now, Submission&& submission);
   void begin_admit(Time now, std::unique_ptr<Op> op);
+  void stand_at_admit();
   bool make_executor(Op& op);
   Blocks blocks_of(const OpSpec& spec, OpSeq seq) const;
   Status unfit(const Op& op) const;
@@ -175,7 +179,8 @@ class Communicator final : private Outbox {
   // communicator_release.cc
   void progress(Time now, Op& op);
   void announce(Time now);
-  void send_done(Rank to, Rank about, OpSeq op, OpSeq upto);
+  void announce_one(OpSeq op, OpSeq upto, std::optional<uint64_t> digest);
+  void send_done(Rank to, Rank about, OpSeq op, OpSeq upto, std::optional<uint64_t> digest);
   Rank successor() const;
   void on_done(Time now, const wire::FrameHeader& header);
   bool has_all(const Op& op) const;
@@ -189,6 +194,15 @@ class Communicator final : private Outbox {
   void erase(OpSeq seq);
   std::vector<ContributorRun> contributors(const Op& op) const;
   Slot slot_of(PeerId peer) const;
+
+  // communicator_verify.cc
+  void note_full(Op& op);
+  bool is_known(const Op& op, Rank rank) const;
+  bool agrees(const Op& op) const;
+  void conclude(Time now, Op& op);
+  void diverge(Op& op);
+  Status divergence(const Op& op) const;
+  void give_up(Time now, const Status& status);
 
   // communicator_exchange.cc
   std::vector<uint64_t> counts_of(const OpSpec& spec, const Blocks& blocks) const;
@@ -251,6 +265,12 @@ class Communicator final : private Outbox {
   OpSeq full_upto_;              // leading ops that are full or over here
   Time announce_at_ = kNever;
   uint32_t unannounced_ = 0;
+  struct Owed {
+    OpSeq op;
+    uint64_t digest;
+  };
+  std::vector<Owed> owed_;  // digests that were not announced in this epoch
+  bool in_doubt_ = false;   // members have returned different results: nothing is released before that is resolved
 };
 
 }  // namespace rhz

@@ -111,6 +111,7 @@ void Node::settle(Time now) {
 bool Node::heed_news(Time now) {
   const std::vector<Groups::News> all = groups_.take_news();
   for (const auto& [group, news] : all) {
+    if (!news.diverged.is_ok()) member_.resign(now, news.diverged);
     for (const auto& failed : news.failed) member_.fail(now, group, failed.seq, failed.status);
     for (OpSeq seq : news.withdrawn) member_.op_ended(group, seq);
     for (OpSeq seq : news.ended) {
