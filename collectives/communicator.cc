@@ -168,7 +168,7 @@ bool Communicator::make_executor(Op& op) {
   }
   const bool retain = may_retain(blocks.kind) && op.outcome.bytes <= config_.retain_bytes;
   Outbox& outbox = *this;
-  op.executor.emplace(op.seq, op.spec, blocks, self, layout, retain, pool_, outbox, &op.books);
+  op.executor.emplace(op.seq, op.spec, blocks, self, layout, retain, config_.verify, pool_, outbox, &op.books);
   return op.executor->prepare();
 }
 
@@ -224,7 +224,14 @@ void Communicator::begin_admit(Time now, Op& begun) {
   begun.deadline = kNever;  // the coordinator bounds it
   admit_open_ = begun.seq;
   if (admit_ended_ != kNoOp && admit_ended_ >= begun.seq) return end(now, begun, Status::ok());
-  news_.admit_begun = begun.seq;
+  announce(now);  // what others stand at it for
+  stand_at_admit();
+}
+
+// Older results are those of all members by now; what a newcomer gets of them has been compared as well.
+void Communicator::stand_at_admit() {
+  if (admit_open_ != kNoOp && !ops_.empty() && (*ops_.begin()).seq == admit_open_)
+    news_.admit_begun = admit_open_;
 }
 
 // (Re)starts the executor in the installed epoch.
@@ -334,8 +341,10 @@ void Communicator::emit(OpSeq seq, Rank to, LaneClass lane, OutFrame frame) {
   frame.header.epoch = epoch_;
   frame.header.group = group_;
   frame.header.op_seq = seq;
-  if (frame.header.kind != Kind::kDone) frame.header.full_upto = full_upto_.value;
-  if (Op* op = find(seq)) frame.header.signature = op->signature;
+  if (frame.header.kind != Kind::kDone) {
+    frame.header.full_upto = full_upto_.value;
+    if (Op* op = find(seq)) frame.header.signature = op->signature;
+  }
   transport_.send(view_.members[to.value].id, lane, std::move(frame));
 }
 

@@ -36,8 +36,9 @@ struct CommunicatorNews {
   std::vector<OpSeq> withdrawn;    // released after all: their FAIL is not to be repeated
   std::vector<OpSeq> ended;        // ops that are over here
   OpSeq admit_begun = kNoOp;       // this member stands at its admit op
+  Status diverged;                 // not ok: members have returned different results, and this peer is not to go on (O2)
   bool empty() const {
-    return failed.empty() && withdrawn.empty() && ended.empty() && admit_begun == kNoOp;
+    return failed.empty() && withdrawn.empty() && ended.empty() && admit_begun == kNoOp && diverged.is_ok();
   }
   // Keeps the memory.
   void clear() {
@@ -45,6 +46,7 @@ struct CommunicatorNews {
     withdrawn.clear();
     ended.clear();
     admit_begun = kNoOp;
+    diverged = Status::ok();
   }
 };
 
@@ -147,6 +149,7 @@ class Communicator final : private Outbox {
     std::unique_ptr<Exchange> exchange;  // of the counts of an all-to-all that follows
     uint64_t signature = 0;
     bool released = false, full = false;
+    uint64_t digest = 0;       // of the result, once full
     Status fail;               // raised, not answered
     Time submitted{}, begun{}, full_at{}, frozen_at{};
     Time deadline = kNever, tell_at = kNever;
@@ -178,6 +181,7 @@ class Communicator final : private Outbox {
   void begin(Time now, Submission&& submission);
   void begin_admit(Time now, Op& op);
   bool may_begin() const;
+  void stand_at_admit();
   bool make_executor(Op& op);
   Blocks blocks_of(const OpSpec& spec, OpSeq seq) const;
   Status unfit(const Op& op) const;
@@ -200,8 +204,8 @@ class Communicator final : private Outbox {
   // communicator_release.cc
   void progress(Time now, Op& op);
   void announce(Time now);
-  void say_done(OpSeq seq);
-  void send_done(Rank to, Rank about, OpSeq op, OpSeq upto);
+  void announce_one(OpSeq op, OpSeq upto, std::optional<uint64_t> digest);
+  void send_done(Rank to, Rank about, OpSeq op, OpSeq upto, std::optional<uint64_t> digest);
   Rank successor() const;
   void on_done(Time now, const wire::FrameHeader& header);
   bool has_all(const Op& op) const;
@@ -215,6 +219,15 @@ class Communicator final : private Outbox {
   void erase(OpSeq seq);
   Contributors contributors(const Op& op);
   Slot slot_of(PeerId peer) const;
+
+  // communicator_verify.cc
+  void note_full(Op& op);
+  bool is_known(const Op& op, Rank rank) const;
+  bool agrees(const Op& op) const;
+  void conclude(Time now, Op& op);
+  void diverge(Op& op);
+  Status divergence(const Op& op) const;
+  void give_up(Time now, const Status& status);
 
   // communicator_exchange.cc
   std::vector<uint64_t> counts_of(const OpSpec& spec, const Blocks& blocks) const;
@@ -283,6 +296,12 @@ class Communicator final : private Outbox {
   OpSeq full_upto_;              // leading ops that are full or over here
   Time announce_at_ = kNever;
   uint32_t unannounced_ = 0;
+  struct Owed {
+    OpSeq op;
+    uint64_t digest;
+  };
+  std::vector<Owed> owed_;  // digests that were not announced in this epoch
+  bool in_doubt_ = false;   // members have returned different results: nothing is released before that is resolved
 };
 
 }  // namespace rhz

@@ -87,6 +87,8 @@ void Communicator::forget_epoch() {
   stash_.clear();
   early_grants_.clear();
   wave_.reset(view_.size());
+  owed_.clear();
+  in_doubt_ = false;
 }
 
 void Communicator::remember(const Communicator& parent, const std::vector<PeerId>& members, Epoch since) {
@@ -160,6 +162,8 @@ void Communicator::install_group(Time now, const GroupResolution& group) {
     admit_ended_ = group.admit_ended;
     if (Op* op = find(admit_open_); op && admit_open_ <= admit_ended_) end(now, *op, Status::ok());
   }
+  for (const auto& [seq, op] : ops_)
+    if (op->full) note_full(*op);
   for (OpSeq seq : open)
     if (Op* op = find(seq); op && op->executor) progress(now, *op);
   announce(now);  // W2: DONE again, in this epoch
@@ -174,7 +178,9 @@ void Communicator::apply(Time now, const OpDecision& decision) {
   if (ended(decision.seq)) return;
   Op* op = find(decision.seq);
   if (decision.outcome == Outcome::kAbort) {
-    if (op) end(now, *op, decision.reason);
+    const bool returned = op && op->executor && (op->released || op->executor->retains());  // somewhere
+    if (returned && decision.reason.code() == Code::kDiverged) give_up(now, decision.reason);
+    else if (op) end(now, *op, decision.reason);
     else aborted_[decision.seq] = decision.reason;  // rule 6
     return;
   }

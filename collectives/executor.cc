@@ -27,7 +27,7 @@ uint64_t start_of(const std::vector<uint64_t>& starts, uint64_t block) {
 }  // namespace
 
 Executor::Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot self,
-                   const Layout& layout, bool retain, BufferPool& pool, Outbox& outbox,
+                   const Layout& layout, bool retain, Verify verify, BufferPool& pool, Outbox& outbox,
                    std::pmr::memory_resource* books)
     : seq_(seq),
       spec_(spec),
@@ -35,6 +35,7 @@ Executor::Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot sel
       self_(self),
       layout_(layout),
       retain_(retain),
+      sample_(is_alike(blocks.kind) ? verify : Verify::kOff, seq, layout_),
       pool_(pool),
       outbox_(outbox),
       kernels_(reduce::kernels_for(spec.dtype, spec.redop)),
@@ -292,6 +293,12 @@ void Executor::deliver() {
   for (uint32_t b = 0; b < layout_.blocks; ++b)
     if (const uint64_t bytes = layout_.count_of(b) * layout_.element_bytes; bytes > 0)
       std::memcpy(spec_.recv + got_at(b) * layout_.element_bytes, retained_.data() + kept_at(b) * layout_.element_bytes, bytes);
+}
+
+uint64_t Executor::digest() const {
+  uint64_t sum = 0;
+  for (uint32_t c = 0; c < chunks_.size(); ++c) sum += chunks_[c].digest;
+  return sum;
 }
 
 void Executor::drop_originals() {

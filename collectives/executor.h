@@ -9,6 +9,7 @@
 
 #include "collectives/op.h"
 #include "collectives/rebuild/chunk_table.h"
+#include "collectives/sample.h"
 #include "collectives/reduce/kernels.h"
 #include "collectives/schedule/layout.h"
 #include "collectives/schedule/schedule.h"
@@ -32,7 +33,7 @@ class Executor {
   // `retain`: the result is kept in memory of the runtime until it is released (rule b).  `self`: this rank's slot.  `books`: where
   // what is noted of each chunk lies; outlives the executor.
   Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot self, const Layout& layout,
-           bool retain, BufferPool& pool, Outbox& outbox,
+           bool retain, Verify verify, BufferPool& pool, Outbox& outbox,
            std::pmr::memory_resource* books = std::pmr::get_default_resource());
 
   // False when there was no memory.
@@ -76,6 +77,10 @@ class Executor {
   bool retains() const { return retained_ || (retain_ && result_bytes() == 0); }
   // Puts a retained result into the caller's buffer.
   void deliver();
+  // Members compare digests of this result, which all of them hold (O2).
+  bool is_compared() const { return sample_.any(); }
+  // Of a result that is full.
+  uint64_t digest() const;
   // Inputs are no longer needed (W10).
   void drop_originals();
 
@@ -176,6 +181,7 @@ class Executor {
   const Slot self_;
   const Layout layout_;
   const bool retain_;
+  const Sample sample_;
   BufferPool& pool_;
   Outbox& outbox_;
   const reduce::Kernels& kernels_;

@@ -104,6 +104,9 @@ void Executor::keep_own_block(uint32_t c) {
 
 void Executor::hold(uint32_t c, Epoch lineage) {
   chunks_.hold(c, lineage);
+  // Now, while it is in the cache.
+  if (sample_.any() && participants_ > 1)
+    chunks_[c].digest = sample_.digest_of(c, held_value(place(c, 0)));
   if (needs(c)) ++needed_held_;
 }
 

@@ -113,6 +113,7 @@ bool Node::heed_news(Time now) {
   while (groups_.take_news(news_)) {
     any = true;
     const auto& [group, news] = news_;
+    if (!news.diverged.is_ok()) member_.resign(now, news.diverged);
     for (const auto& failed : news.failed) member_.fail(now, group, failed.seq, failed.status);
     for (OpSeq seq : news.withdrawn) member_.op_ended(group, seq);
     for (OpSeq seq : news.ended) {

@@ -17,6 +17,7 @@ struct Chunk {
   Epoch due;                 // lineage of the value that is to come in this epoch
   uint32_t program = 0;      // index into the run's programs, for this epoch
   uint32_t finals = 0;       // segments of the final value that are in place (or staged)
+  uint64_t digest = 0;       // of the value held here, as far as it is verified (O2)
   bool empty = false;        // zeros: its source is gone
   bool begun = false;        // its program runs in this epoch
   Buffer staged;             // final value until the chunk is complete, where it may not land in place
