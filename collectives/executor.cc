@@ -20,6 +20,9 @@ uint64_t blocks_of_a_rank(const Blocks& blocks) {
   return has_layout(blocks.kind) ? blocks.layout.size() : 1;
 }
 
+// From here on a result is larger than what the program finds in the caches of one core afterwards.
+constexpr uint64_t kColdBytes = 4u << 20;
+
 // Of an op that does not fit the view, and never begins, there are fewer than blocks.
 uint64_t start_of(const std::vector<uint64_t>& starts, uint64_t block) {
   return block < starts.size() ? starts[block] : 0;
@@ -34,6 +37,7 @@ Executor::Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot sel
       self_(self),
       layout_(layout),
       retain_(retain),
+      cold_(result_bytes() >= kColdBytes),
       pool_(pool),
       outbox_(outbox),
       kernels_(reduce::kernels_for(spec.dtype, spec.redop)),
@@ -212,7 +216,10 @@ Landing Executor::on_header(Rank from, const FrameHeader& header) {
   Landing landing;
   landing.verdict = Landing::Verdict::kInto;
   if (header.length == 0) return landing;
-  if (!partial && (landing.into = final_landing(at))) return landing;
+  if (!partial && (landing.into = final_landing(at))) {
+    landing.cold = cold_ && progress(at).step + 1 == program(c).size();  // it is not handed on
+    return landing;
+  }
   landing.keep = pool_.take(at.bytes);
   if (!landing.keep) {
     outbox_.out_of_memory(seq_);

@@ -174,6 +174,7 @@ class Executor {
   const Slot self_;
   const Layout layout_;
   const bool retain_;
+  const bool cold_;  // the result is so large that what lands in it need not go through the caches
   BufferPool& pool_;
   Outbox& outbox_;
   const reduce::Kernels& kernels_;

@@ -103,6 +103,7 @@ Status PeerDriver::open() {
   TransportOptions transport_options;
   transport_options.choice = options_.transport;
   transport_options.memory = &shared_memory_;
+  transport_options.shm_direct = options_.shm_direct;
   transport_options.modules = options_.modules;
   TcpOptions& tcp_options = transport_options.tcp;
   tcp_options.self = id_;

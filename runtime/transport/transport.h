@@ -71,6 +71,9 @@ struct Landing {
   Buffer keep;        // what `into` points to, where that is the runtime's own
   uint32_t note = 0;  // the receiver's own, handed back with the frame
 
+  // Set in on_header: nobody here reads the payload soon, so that it need not go through the caches.
+  bool cold = false;
+
   // Set in on_header: the payload is only looked at, inside on_frame, and nothing made of it counts
   // before still_there() has been asked behind its use.  Then `into` may come back as the sender's
   // own memory, not to be written to.

@@ -214,6 +214,13 @@ TEST_F(ShmIntruders, AreReadInTheirOwnMemoryOnly) {
   ASSERT_TRUE(shm::send_memory(fd, memory.region().fd()));
   ASSERT_TRUE(stage.until([&] { return memory.control().bulk.load() != 0; }));
   EXPECT_EQ(memory.control().bulk.load(), static_cast<uint32_t>(Bulk::kThroughRing));
+  ring = shm::RingWriter(memory);
+  const auto bytes = random_bytes(1 << 20, 1);
+  const shm::Descriptor where{reinterpret_cast<uint64_t>(bytes.data()), shm::Descriptor::kNoBlock};
+  put(frame(1, 1 << 20), {reinterpret_cast<const std::byte*>(&where), sizeof where});
+  memory.word(1).store(1);
+  publish();
+  expect_ended();
 }
 
 TEST_F(ShmIntruders, FramesThatWereTakenBackAreVoid) {
