@@ -60,6 +60,7 @@ enum {
   RHZ_ERR_TIMEOUT = 301,
   RHZ_ERR_CANCELLED = 302,
   RHZ_ERR_WORLD_TOO_SMALL = 303, /* the view is smaller than min_world */
+  RHZ_ERR_STATE_LOST = 304, /* too much is lost for this source of a stage's state; the text names the stage and the next source */
   /* 400s: leave this communicator, and join again as a new peer */
   RHZ_ERR_EVICTED = 400,
   RHZ_ERR_ISOLATED = 401, /* the coordinator was out of reach for too long while it was needed */
