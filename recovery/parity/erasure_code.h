@@ -2,13 +2,13 @@
 // back.
 //
 //   m = 1   the parity shard is the exclusive or of the data shards
-//   m > 1   Reed–Solomon over GF(2⁸), polynomial 0x11d.  Parity shard i is the sum over j of c(i,
-//   j) · data shard j, where
-//           c(i, j) = 1 / ((k + i) xor j): a Cauchy matrix, so that every square part of it can be
-//           inverted (Blömer et al., "An XOR-based erasure-resilient coding scheme", 1995)
+//   m > 1   Reed–Solomon over GF(2⁸), polynomial 0x11d.  Parity shard i is the sum over j of
+//           c(i, j) · data shard j, where c(i, j) = 1 / ((k + i) xor j): a Cauchy matrix, every
+//           square part of which can be inverted (Blömer et al., "An XOR-based erasure-resilient
+//           coding scheme", 1995)
 //
-// Persisted in every vault: it never changes.  tests/unit/parity_test.cc has known answers.  The
-// only user of ISA-L. Plain values and pure functions, any thread.
+// Persisted in every vault: it never changes.  tests/unit/parity_test.cc checks it against
+// schoolbook arithmetic.  The only user of ISA-L.  Plain values and pure functions, any thread.
 #pragma once
 
 #include <cstddef>

@@ -1,9 +1,8 @@
 // Gives the lost shards of one stripe back, in three parts:
 //
-//   verify()    digests what is there, step by step: a corrupt shard counts as lost
-//   lost()      which shards those are; kStateLost when they are more than parity makes up for
-//   begin() and rebuild()   compute those that the caller wants, step by step; what came out is
-//   digested again
+//   verify()             digests what is there, step by step: a corrupt shard counts as lost
+//   lost()               which shards those are; kStateLost: more than parity makes up for
+//   begin(), rebuild()   compute those that the caller wants, step by step, and digest them
 //
 // Never hands out bytes that do not match their digests.  Memory is the caller's and does not
 // change meanwhile; one thread at a time.
