@@ -119,6 +119,9 @@ Result<std::string> prepare_checkpoint(const std::string& root, const std::strin
     const auto newest = read_checkpoint_manifest(root, run_id, complete.value().front());
     if (newest.status().code() == Code::kRunId) return newest.status();
   }
+  if (is_complete(root, revision))
+    return Status(Code::kState,
+                  root + ": revision " + std::to_string(revision) + " is complete already");
   std::string folder = checkpoint_folder(root, revision);
   if (Status status = make_folder(folder); !status) return status;
   return folder;
@@ -161,6 +164,17 @@ Result<CheckpointManifest> read_checkpoint_manifest(const std::string& root,
                                       std::to_string(manifest.value().revision));
   if (Status status = check_files(folder, manifest.value()); !status) return status;
   return manifest;
+}
+
+Status discard_checkpoint(const std::string& root, const std::string& run_id, uint64_t revision) {
+  const auto complete = complete_checkpoints(root);
+  if (!complete) return complete.status();
+  for (const uint64_t other : complete.value()) {
+    if (other != revision && read_checkpoint_manifest(root, run_id, other))
+      return remove_checkpoint(root, revision);
+  }
+  return {Code::kState, root + ": no other complete checkpoint than revision " +
+                            std::to_string(revision) + " can be read, so it stays"};
 }
 
 Status prune_checkpoints(const std::string& root, const std::string& run_id, uint32_t keep) {
