@@ -61,6 +61,10 @@ bool is_complete(const std::string& root, uint64_t revision) {
   return fs::exists(checkpoint_folder(root, revision) + "/" + kManifest, error);
 }
 
+Status complete_already(const std::string& root, uint64_t revision) {
+  return {Code::kState, root + ": revision " + std::to_string(revision) + " is complete already"};
+}
+
 Status check_files(const std::string& folder, const CheckpointManifest& manifest) {
   for (const FileRecord& file : manifest.files) {
     const std::string path = folder + "/" + file.name;
@@ -119,9 +123,7 @@ Result<std::string> prepare_checkpoint(const std::string& root, const std::strin
     const auto newest = read_checkpoint_manifest(root, run_id, complete.value().front());
     if (newest.status().code() == Code::kRunId) return newest.status();
   }
-  if (is_complete(root, revision))
-    return Status(Code::kState,
-                  root + ": revision " + std::to_string(revision) + " is complete already");
+  if (is_complete(root, revision)) return complete_already(root, revision);
   std::string folder = checkpoint_folder(root, revision);
   if (Status status = make_folder(folder); !status) return status;
   return folder;
@@ -129,6 +131,7 @@ Result<std::string> prepare_checkpoint(const std::string& root, const std::strin
 
 Status publish_checkpoint(const std::string& root, CheckpointManifest manifest) {
   if (Status status = manifest.settle(); !status) return status;
+  if (is_complete(root, manifest.revision)) return complete_already(root, manifest.revision);
   const std::string folder = checkpoint_folder(root, manifest.revision);
   if (Status status = check_files(folder, manifest); !status) return status;
   Result<File> file = File::create(folder + "/" + kNewManifest);

@@ -24,9 +24,9 @@ std::string checkpoint_folder(const std::string& root, uint64_t revision);
 [[nodiscard]] Result<std::string> prepare_checkpoint(const std::string& root,
                                                      const std::string& run_id, uint64_t revision);
 
-// Writes the manifest: the checkpoint is complete from then on, or, after an error, not there.  All
-// its files have been written.  kArgument: tensors that are not whole; kIo: a file is missing or
-// has another size.
+// Writes the manifest behind all files: the checkpoint is complete.  kArgument: tensors that are
+// not whole; kState: it was complete already; kIo: a file is missing or has another size, or the
+// system's reason, and only then it may be complete all the same.
 [[nodiscard]] Status publish_checkpoint(const std::string& root, CheckpointManifest manifest);
 
 // Revisions with a manifest, newest first; none where `root` is missing.

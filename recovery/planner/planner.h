@@ -3,13 +3,14 @@
 //
 // All members of a run hold one revision.  So where no source of some stage has the current one,
 // everybody goes back to one revision that every stage has a source for, those that live included.
-// Among revisions and sources:
+// Ranks of what can be done:
 //
-//   1. exact, without the disk     2. neighbour averages, at the current revision     3. exact,
-//   with the disk
+//   1   exact, without the disk
+//   2   neighbour averages, at the current revision
+//   3   exact, with the disk
 //
-// (Approximate::last_resort puts 3 beside 1; never leaves 2 out), and within a rank whatever has
-// the run where it was soonest: the slowest stage's restore, and the steps that are lost at
+// (Approximate::last_resort puts 3 beside 1; never leaves 2 out.)  Within a rank, whatever has the
+// run where it was soonest: the slowest stage's restore, and the steps that are lost at
 // step_seconds each.
 #pragma once
 
@@ -26,10 +27,9 @@ namespace rhz::recovery {
 // A source and what the planner made of it.
 struct Verdict {
   Source source = Source::replica;
-  bool serves = false;  // it could: its best offer is below, the newest one within the plan's
-                        // revision where there are several
+  bool serves = false;
   bool chosen = false;
-  Offer offer;
+  Offer offer;         // where it serves: at the plan's revision, or else its newest one
   std::string reason;  // why it was not chosen
 };
 
