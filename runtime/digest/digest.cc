@@ -20,6 +20,8 @@ Digest digest128(ConstBytes bytes) {
   return digest;
 }
 
+uint64_t digest64(ConstBytes bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+
 Digest digest_of(std::span<const Digest> digests) { return digest128(std::as_bytes(digests)); }
 
 ConstBytes digest_block(ConstBytes bytes, uint64_t index) {
@@ -43,6 +45,18 @@ std::string to_hex(const Digest& digest) {
     text += kDigits[byte & 15];
   }
   return text;
+}
+
+std::optional<Digest> digest_from_hex(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  Digest digest{};
+  if (text.size() != 2 * digest.size()) return std::nullopt;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const size_t value = kDigits.find(text[i]);
+    if (value == std::string_view::npos) return std::nullopt;
+    digest[i / 2] = static_cast<uint8_t>(digest[i / 2] << 4 | value);
+  }
+  return digest;
 }
 
 }  // namespace rhz

@@ -174,11 +174,17 @@ bool InLane::move_payload(size_t& budget) {
   } else {
     // Piece by piece, so that the sender fills one while another is emptied.
     size = std::min({size, ring_.available(), kPieceBytes});
-    if (wanted)
-      ring_.take(arrival_.landing.into + arrival_.got, size, arrival_.landing.cold);
-    else
+    const bool whole = size == arrival_.header.length;
+    if (const std::byte* const there = wanted && whole && arrival_.landing.may_look ? ring_.next(size) : nullptr) {
+      arrival_.landing.into = const_cast<std::byte*>(there);  // used before this is published as taken
       ring_.skip(size);
-    ring_.publish();
+    } else {
+      if (wanted)
+        ring_.take(arrival_.landing.into + arrival_.got, size, arrival_.landing.cold);
+      else
+        ring_.skip(size);
+      if (arrival_.header.length > kInlineBytes) ring_.publish();
+    }
   }
   arrival_.got += static_cast<uint32_t>(size);
   shared_.counters.received_bytes += size;
