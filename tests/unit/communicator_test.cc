@@ -46,6 +46,10 @@ struct World {
     spec.recv = reinterpret_cast<std::byte*>(&output[r]);
     return ranks[r]->submit(Time{}, spec, &end);
   }
+  GroupReport seal(uint32_t r, const View& next) {
+    ranks[r]->freeze(Time{});
+    return ranks[r]->seal(next);
+  }
   // DONE of what was released by rule b.
   void tick() {
     for (auto& rank : ranks) rank->tick(Time{} + milliseconds(10));
@@ -138,7 +142,7 @@ TEST(Divergence, OfResultsThatNobodyHasBackFailsTheOpOnAllAndNamesTheOddOne) {
           << failed[0].status.text();
       View next = world.view;
       next.epoch = Epoch(2);
-      EXPECT_EQ(world.ranks[r]->seal(next).open.at(0).fail, failed[0].status);
+      EXPECT_EQ(world.seal(r, next).open.at(0).fail, failed[0].status);
       world.ranks[r]->install(Time{}, next, aborted(world, failed[0].status), kWorld);
       EXPECT_TRUE(world.ended[r].final && world.ranks[r]->take_news().diverged.is_ok())
           << "the op is over, the communicator is not";
@@ -176,8 +180,10 @@ TEST(Divergence, OfResultsThatWereReturnedLetsNothingElseReturn) {
     EXPECT_FALSE(later[r].ok || later[r].final) << r;
     View next = world.view;
     next.epoch = Epoch(2);
-    (void)world.ranks[r]->seal(next);
-    world.ranks[r]->install(Time{}, next, aborted(world, failed[0].status), kWorld);
+    (void)world.seal(r, next);
+    GroupResolution resolution = aborted(world, failed[0].status);
+    resolution.ops.push_back({OpSeq(1), OpDecision::Outcome::kChunks, {}, {}});
+    world.ranks[r]->install(Time{}, next, resolution, kWorld);
     EXPECT_EQ(world.ranks[r]->take_news().diverged, failed[0].status) << "the peer is to end";
   }
   world.run();
@@ -205,7 +211,7 @@ TEST(Divergence, IsNoneWhereTheMembersOfTheNextViewAgree) {
   kept.ops.push_back({OpSeq(0), OpDecision::Outcome::kChunks, {}, {{0, 1, Epoch(1), {Rank(0), Rank(1), Rank(2)}, ChunkRun::Fate::kKeep}}});
   for (uint32_t r : {0u, 1u, 3u}) kept.answered.push_back({id_of(r), OpSeq(0)});
   for (uint32_t r : {0u, 1u, 3u}) {
-    (void)world.ranks[r]->seal(next);
+    (void)world.seal(r, next);
     (void)world.ranks[r]->take_news();
     world.ranks[r]->install(Time{}, next, kept, 3);
   }
@@ -270,14 +276,14 @@ TEST(Unprotected, LosesWhatIsOpenWhenTheViewChangesAndGoesOn) {
   ASSERT_FALSE(world.ended[2].ok);
   View next = world.view;
   next.epoch = Epoch(2);
-  const GroupReport report = world.ranks[2]->seal(next);
+  const GroupReport report = world.seal(2, next);
   EXPECT_EQ(report.open.at(0).fail.code(), Code::kPeerLost);
-  EXPECT_EQ(world.ranks[3]->seal(next).ended_upto, OpSeq(1));
+  EXPECT_EQ(world.seal(3, next).ended_upto, OpSeq(1));
   world.wire.clear();
   GroupResolution resolution = world.root;
   resolution.ops.push_back({OpSeq(0), OpDecision::Outcome::kFinal, {}, {}});
   for (uint32_t r = 0; r < kWorld; ++r) {
-    if (r < 2) (void)world.ranks[r]->seal(next);
+    if (r < 2) (void)world.seal(r, next);
     world.ranks[r]->install(Time{}, next, resolution, kWorld);
   }
   EXPECT_EQ(world.ended[2].code, Code::kPeerLost);

@@ -465,7 +465,7 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_state_verify(rhz_comm *comm, rhz_op **out_o
 enum {
   RHZ_VERIFY_DEFAULT = 0, /* $RHZ_VERIFY, else sampled */
   RHZ_VERIFY_OFF = 1,
-  RHZ_VERIFY_SAMPLED = 2, /* one piece of 4 KiB in sixteen, another one in each op */
+  RHZ_VERIFY_SAMPLED = 2, /* one page of 4 KiB in sixteen, others in each op */
   RHZ_VERIFY_ALL = 3      /* every byte */
 };
 
