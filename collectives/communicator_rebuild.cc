@@ -17,7 +17,7 @@ Status unprotected_loss() {
 
 // FAILs that the change of view itself raises; they travel in the report.
 void Communicator::fail_for(const View& next) {
-  for (auto& [seq, op] : ops_) {
+  for (const auto [seq, op] : ops_) {
     if (op->released || !op->executor) continue;
     if (next.size() < config_.min_world && !ignores_min_world(op->spec.kind))
       fail(*op, too_small(next.size()));  // rule 8
@@ -38,7 +38,7 @@ void Communicator::fail_for(const View& next) {
 void Communicator::freeze(Time now) {
   if (sealed_) return;
   sealed_ = true;
-  for (auto& [seq, op] : ops_) {
+  for (const auto [seq, op] : ops_) {
     op->frozen_at = now;
     if (!op->executor) continue;
     op->executor->freeze();
@@ -48,9 +48,10 @@ void Communicator::freeze(Time now) {
 
 // The wave of its last op says so; what that op proves does not end with the epoch.
 bool Communicator::is_closed_by_all() const {
-  return closed_ || std::any_of(ops_.begin(), ops_.end(), [](const auto& op) {
-           return op.second->spec.kind == OpKind::kClose && op.second->full;
-         });
+  if (closed_) return true;
+  for (const auto [seq, op] : ops_)
+    if (op->spec.kind == OpKind::kClose && op->full) return true;
+  return false;
 }
 
 GroupReport Communicator::seal(const View& next) {
@@ -66,7 +67,7 @@ GroupReport Communicator::seal(const View& next) {
     r.begun = r.freed = true;
     group.open.push_back(std::move(r));
   }
-  for (const auto& [seq, op] : ops_) {
+  for (const auto [seq, op] : ops_) {
     OpReport r;
     r.seq = seq;
     r.begun = true;
@@ -125,6 +126,9 @@ void Communicator::install(Time now, const View& view, const GroupResolution& gr
   ring_ = routed_ ? group.ring : make_ring(view_.size(), {});
   relayed_ = group.relayed;
   first_op_ = group.first_op;
+  all_since_ = *std::max_element(first_op_.begin(), first_op_.end());
+  schedules_ = {};
+  all_ranks_.reset();
   Past& past = past_[epoch_] = {};
   for (const MemberInfo& member : view.members) {
     past.ids.push_back(member.id);
@@ -144,7 +148,7 @@ void Communicator::install_group(Time now, const GroupResolution& group) {
     if (answered.peer == self_)
       if (Op* op = find(answered.seq)) op->fail = Status::ok();
   std::vector<OpSeq> open;
-  for (auto& [seq, op] : ops_) {
+  for (const auto [seq, op] : ops_) {
     open.push_back(seq);
     ++op->outcome.rebuilds;
     op->outcome.rebuild += now - op->frozen_at;
@@ -218,7 +222,7 @@ void Communicator::end_all(Time now, const Status& status) {
   over_ = true;
   over_status_ = status;
   sealed_ = true;
-  while (!ops_.empty()) end(now, *ops_.begin()->second, status);
+  while (!ops_.empty()) end(now, *(*ops_.begin()).op, status);
   while (!queue_.empty()) {
     Submission next = std::move(queue_.front());
     queue_.pop_front();

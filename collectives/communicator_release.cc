@@ -73,7 +73,7 @@ void Communicator::announce(Time) {
     announce_one(owed.op, told ? upto : std::min(upto, owed.op), owed.digest);
   }
   owed_.clear();
-  for (const auto& [seq, op] : ops_) {
+  for (const auto [seq, op] : ops_) {
     if (!op->full || seq < full_upto_ || op->executor->is_compared()) continue;
     announce_one(seq, upto, std::nullopt);
     told = true;
@@ -116,7 +116,7 @@ void Communicator::on_done(Time now, const FrameHeader& header) {
   // Only what is new travels on, so that it stops where it began.
   if (news && relayed_) send_done(successor(), about, op, upto, digest);
   std::vector<OpSeq> waiting;
-  for (const auto& [seq, open] : ops_)
+  for (const auto [seq, open] : ops_)
     if (!open->full && open->executor && !open->executor->needs_something()) waiting.push_back(seq);
   for (OpSeq seq : waiting)
     if (Op* open = find(seq)) progress(now, *open);
@@ -133,12 +133,13 @@ bool Communicator::wave_known(const Op& op) const {
 }
 
 void Communicator::free_known(Time now) {
-  std::vector<OpSeq> known;
-  for (const auto& [seq, op] : ops_)
-    if (wave_known(*op)) known.push_back(seq);
-  for (OpSeq seq : known)
-    if (Op* op = find(seq)) conclude(now, *op);
-  if (!known.empty()) begin_ready(now);
+  bool any = false;
+  for (const auto [seq, op] : ops_) {
+    if (!wave_known(*op)) continue;
+    conclude(now, *op);
+    any = true;
+  }
+  if (any) begin_ready(now);
 }
 
 // Terminal for the caller.
@@ -154,7 +155,7 @@ void Communicator::release(Time now, Op& op) {
   op.outcome.sent_bytes = op.executor->sent_bytes();
   op.outcome.received_bytes = op.executor->received_bytes();
   op.outcome.redone_bytes = op.executor->redone_bytes();
-  op.outcome.contributors = contributors(op);
+  op.outcome.runs = contributors(op);
   if (op.spec.kind == OpKind::kProbe) return probe_over(now, op);
   if (op.exchange) return exchange_over(op);
   if (op.completion) op.completion->released(op.outcome);
@@ -209,7 +210,8 @@ void Communicator::probe_over(Time now, Op& op) {
 
 void Communicator::mark_ended(OpSeq seq) {
   ++ended_count_;
-  ended_beyond_.insert(seq);
+  if (seq == ended_upto_) ended_upto_ = ended_upto_.next();
+  else ended_beyond_.insert(seq);
   while (!ended_beyond_.empty() && *ended_beyond_.begin() == ended_upto_) {
     ended_beyond_.erase(ended_beyond_.begin());
     ended_upto_ = ended_upto_.next();
@@ -236,7 +238,9 @@ Slot Communicator::slot_of(PeerId peer) const {
   return kAnySlot;
 }
 
-std::vector<ContributorRun> Communicator::contributors(const Op& op) const {
+Contributors Communicator::contributors(const Op& op) {
+  const bool usual = op.outcome.rebuilds == 0 && is_uniform(op.spec.kind) && all_since_ <= op.seq;
+  if (usual && all_ranks_ && all_ranks_->front().count == op.executor->layout().chunks) return all_ranks_;
   std::vector<ContributorRun> runs;
   const Blocks& blocks = op.executor->blocks();
   const Layout& layout = op.executor->layout();
@@ -251,7 +255,9 @@ std::vector<ContributorRun> Communicator::contributors(const Op& op) const {
     }
     runs.push_back(std::move(run));
   }
-  return runs;
+  auto made = std::make_shared<const std::vector<ContributorRun>>(std::move(runs));
+  if (usual) all_ranks_ = made;
+  return made;
 }
 
 }  // namespace rhz

@@ -31,7 +31,7 @@ bool Communicator::is_known(const Op& op, Rank rank) const {
 // Of an op whose wave is known.
 bool Communicator::agrees(const Op& op) const {
   if (!op.executor->is_compared() || canary(Rule::kO2)) return true;
-  const std::vector<Rank> ring = ring_of(op.seq);
+  const std::vector<Rank>& ring = ring_of(op.seq);
   return std::all_of(ring.begin(), ring.end(), [&](Rank r) {
     return r == rank_ || wave_.digest(r, op.seq) == op.digest;
   });
@@ -56,7 +56,7 @@ void Communicator::diverge(Op& op) {
 // Names those who differ from more than half of all.
 Status Communicator::divergence(const Op& op) const {
   std::map<uint64_t, std::vector<Rank>> camps;
-  const std::vector<Rank> ring = ring_of(op.seq);
+  const std::vector<Rank>& ring = ring_of(op.seq);
   for (Rank r : ring) camps[r == rank_ ? op.digest : *wave_.digest(r, op.seq)].push_back(r);
   std::vector<Rank> odd;
   const auto is_most = [&](const auto& camp) { return 2 * camp.second.size() > ring.size(); };

@@ -3,7 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <memory>
+#include <memory_resource>
 #include <vector>
 
 #include "collectives/op.h"
@@ -34,9 +35,10 @@ class Executor {
     bool redo = true;     // inputs are kept for as long as they may be needed again
     Verify verify = Verify::kOff;
   };
-  // `self`: this rank's slot.
+  // `self`: this rank's slot.  `books`: where what is noted of each chunk lies; outlives the executor.
   Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot self, const Layout& layout,
-           const Care& care, BufferPool& pool, Outbox& outbox);
+           const Care& care, BufferPool& pool, Outbox& outbox,
+           std::pmr::memory_resource* books = std::pmr::get_default_resource());
 
   // False when there was no memory.
   [[nodiscard]] bool prepare();
@@ -46,9 +48,9 @@ class Executor {
     Epoch epoch;
     const View* view = nullptr;
     Rank self = kNoRank;
-    std::vector<Rank> ring;  // the participants that are in the view
-    bool direct = true;      // every two of them reach each other
-    Schedule schedule;       // of kinds to whose every chunk everybody adds, and which everybody needs
+    const std::vector<Rank>& ring;  // the participants that are in the view
+    bool direct = true;             // every two of them reach each other
+    std::shared_ptr<const Schedule> schedule;  // of kinds to whose every chunk everybody adds, and which everybody needs
   };
   void start(const Stage& stage, const OpDecision* decision);
   // Stops until the next start: the epoch is sealed.
@@ -126,12 +128,11 @@ class Executor {
   uint64_t kept_at(uint64_t block) const;
   const std::byte* input(const Place& at) const;
   const std::byte* held_value(const Place& at) const;
-  const Program& program(uint32_t chunk) const { return programs_[chunks_[chunk].program]; }
+  const Program& program(uint32_t chunk) const { return schedule_->programs[chunks_[chunk].program]; }
   Progress& progress(const Place& at) { return progress_[at.chunk * layout_.most_segments() + at.segment]; }
   const Progress& progress(const Place& at) const {
     return progress_[at.chunk * layout_.most_segments() + at.segment];
   }
-  uint32_t add_program(const Program& program);
   bool is_granted(Rank to) const { return to.value < granted_.size() && granted_[to.value]; }
   bool may_send(const Program& program) const;
   std::vector<Rank> peers_of(bool (*wanted)(Move move)) const;
@@ -199,11 +200,11 @@ class Executor {
   ChunkTable chunks_;
   uint32_t needed_ = 0, needed_held_ = 0;  // chunks
   bool needs_something_ = false;
-  std::vector<Program> programs_;
-  std::vector<Progress> progress_;  // by chunk and segment
-  std::vector<Early> early_;
-  std::vector<uint8_t> granted_;  // by rank
-  std::vector<std::pair<Rank, OutFrame>> blocked_;  // until the GRANT comes
+  std::shared_ptr<const Schedule> schedule_;  // the programs of this epoch
+  std::pmr::vector<Progress> progress_;  // by chunk and segment
+  std::pmr::vector<Early> early_;
+  std::pmr::vector<uint8_t> granted_;  // by rank
+  std::pmr::vector<std::pair<Rank, OutFrame>> blocked_;  // until the GRANT comes
   uint32_t next_origin_ = 0;   // chunks below were begun or are not ours to begin
   uint32_t outstanding_ = 0;   // begun here, final value not back yet
   Buffer retained_;            // the whole result

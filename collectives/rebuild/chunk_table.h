@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory_resource>
 #include <vector>
 
 #include "runtime/agreement/report.h"
@@ -26,7 +27,8 @@ struct Chunk {
 
 class ChunkTable {
  public:
-  explicit ChunkTable(uint32_t chunks) : chunks_(chunks) {}
+  explicit ChunkTable(uint32_t chunks, std::pmr::memory_resource* memory = std::pmr::get_default_resource())
+      : chunks_(chunks, memory) {}
 
   uint32_t size() const { return static_cast<uint32_t>(chunks_.size()); }
   Chunk& operator[](uint32_t chunk) { return chunks_[chunk]; }
@@ -44,7 +46,7 @@ class ChunkTable {
   std::vector<HeldRun> report(uint32_t block) const;
 
  private:
-  std::vector<Chunk> chunks_;
+  std::pmr::vector<Chunk> chunks_;
   uint32_t held_ = 0;
 };
 

@@ -172,7 +172,7 @@ void Oracles::check_contributors(const Release& release, OpSeq seq, const View& 
     std::vector<Slot> slots;
     for (const MemberInfo& m : past_[run.lineage].view.members)
       if (std::binary_search(set.begin(), set.end(), index_of(m.id))) slots.push_back(m.slot);
-    if (i >= outcome.contributors.size() || outcome.contributors[i].slots != slots)
+    if (i >= outcome.contributors().size() || outcome.contributors()[i].slots != slots)
       fail("O3", "the op info names other contributors" + where);
   }
 }

@@ -43,7 +43,7 @@ class Oracles {
     std::vector<uint64_t> chunk_hashes;
     bool final = false;
     // Of collectives with blocks: lineage of each chunk that this process got, and whether zeros stand for it.
-    std::map<uint32_t, std::pair<Epoch, bool>> pieces;
+    std::map<uint32_t, std::pair<Epoch, bool>> pieces = {};
   };
   struct Care {
     bool rule_a = false, unprotected = false;

@@ -35,12 +35,12 @@ void Oracles::check_piece(Release& release, const BlockRelease& of, const OpOutc
   const Layout& layout = of.state->layout;
   const Blocks& blocks = of.state->blocks;
   const uint32_t block = layout.block_of(run.first);
-  const auto place = std::find(outcome.result_blocks.begin(), outcome.result_blocks.end(), block);
-  if (place == outcome.result_blocks.end()) return;  // held for others
-  const auto got = static_cast<uint64_t>(place - outcome.result_blocks.begin()) * layout.count;
+  const uint32_t place = outcome.result_blocks.position_of(block);
+  if (place == outcome.result_blocks.count) return;  // held for others
+  const auto got = uint64_t{place} * layout.count;
   std::vector<NodeIndex> who = givers(release.group, blocks.sources(block), run.lineage, outcome.seq);
   const bool empty =
-      run_number >= outcome.contributors.size() || outcome.contributors[run_number].slots.empty();
+      run_number >= outcome.contributors().size() || outcome.contributors()[run_number].slots.empty();
   const std::string where = " of op " + std::to_string(release.op.step) + "." +
                             std::to_string(release.op.index) + " block " + std::to_string(block) +
                             " at p" + std::to_string(release.who);

@@ -218,7 +218,7 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
     } else {
       // In place the result stands where the own block did.
       const uint64_t at = op.in_place && ok && !outcome.result_blocks.empty()
-                              ? outcome.result_blocks.front() * op.workload.count * 8 : 0;
+                              ? outcome.result_blocks.first * op.workload.count * 8 : 0;
       oracles_.released_blocks(self_, op.group, op.key, op.workload, outcome,
                                {&state, bytes + at, &view, care});
       if (ok) result = 1000 + static_cast<uint64_t>(op.workload.kind);  // what each got is its own

@@ -62,7 +62,7 @@ struct Pair {
   void start(uint64_t epoch, const OpDecision* decision = nullptr) {
     for (uint32_t r = 0; r < 2; ++r) {
       const std::vector<Rank> ring{Rank(0), Rank(1)};
-      ranks[r]->start({Epoch(epoch), &view, Rank(r), ring, true, make_ring_allreduce(ring, Rank(r))}, decision);
+      ranks[r]->start({Epoch(epoch), &view, Rank(r), ring, true, std::make_shared<Schedule>(make_ring_allreduce(ring, Rank(r)))}, decision);
       ranks[r]->granted(Rank(1 - r));
     }
   }
