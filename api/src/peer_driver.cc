@@ -136,7 +136,7 @@ void PeerDriver::turn(Time until) {
   const Time now = loop_.now();
   if (closed_) return loop_.run_until(std::min(until, now + milliseconds(1)));
   bool ran = poll(now);
-  if (ran && now - ticked_ < kTicksApart) {
+  if (ran && now - ticked_ < kTicksApart && !node_->groups().draining()) {
     flush_control();
     return note_changes();
   }

@@ -132,6 +132,9 @@ class Transport {
   // Frames of this op that still wait read no caller memory from now on: unsent ones go,
   // unacknowledged ones are resent as VOID.
   virtual void release_op(GroupId group, OpSeq op) = 0;
+  // Whether frames of this op that read caller memory wait to be taken: by the kernel, which then has a copy; where the receiver
+  // reads that memory itself, by the receiver.
+  virtual bool reads(GroupId group, OpSeq op) = 0;
   // Offers held frames again (after an install), from the loop and never inside this call.  Also
   // ends quiescence.
   virtual void resume() = 0;

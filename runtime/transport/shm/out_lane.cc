@@ -233,6 +233,11 @@ void OutLane::release(GroupId group, OpSeq op) {
   revoke_stale();
 }
 
+bool OutLane::reads(GroupId group, OpSeq op) {
+  if (memory_) (void)take_credit();
+  return queue_.reads(group, op, true);
+}
+
 // Frames in the ring whose memory has just become somebody else's.
 void OutLane::revoke_stale() {
   if (!memory_) return;

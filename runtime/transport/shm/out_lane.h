@@ -22,6 +22,7 @@ class OutLane final : public tcp::Outgoing, private Watched {
 
   void quiesce() override;
   void release(GroupId group, OpSeq op) override;
+  bool reads(GroupId group, OpSeq op) override;
   Time tick(Time now) override;
 
  private:
