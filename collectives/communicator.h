@@ -17,6 +17,7 @@
 #include "collectives/op.h"
 #include "collectives/op_table.h"
 #include "collectives/rebuild/wave.h"
+#include "collectives/schedule/choose.h"
 #include "runtime/agreement/report.h"
 #include "runtime/agreement/resolution.h"
 #include "runtime/agreement/view.h"
@@ -73,6 +74,8 @@ class Communicator final : private Outbox {
   void set_config(const RunConfig& config) { config_ = config; }
   // Newcomers that wait, as told by the coordinator: what the next probe contributes.
   void set_waiting(uint32_t count) { waiting_ = count; }
+  // What this peer measures, for as long as this is here; null: nothing.
+  void set_costs(const OwnCosts* costs) { own_costs_ = costs; }
 
   Handle submit(Time now, const OpSpec& spec, OpCompletion* completion);
   void cancel(Time now, Handle handle);
@@ -120,6 +123,15 @@ class Communicator final : private Outbox {
   size_t queued() const { return queue_.size(); }  // submitted, not begun
   OpSeq next_seq() const { return next_seq_; }
   uint64_t ended_ops() const { return ended_count_; }
+  const Chooser& chooser() const { return chooser_; }
+  // What an all-reduce of so many bytes would take now, and how long each algorithm should.
+  struct Forecast {
+    OpSeq from;  // kNoOp: nothing was measured
+    Costs costs;
+    Algorithm chosen = Algorithm::kAuto;
+    std::array<uint64_t, kAlgorithms> ns{};  // kNoWay: not taken for that size, or not known
+  };
+  Forecast forecast(uint64_t bytes) const;
 
   // What a simulator or a dump looks at.
   struct OpState {
@@ -243,6 +255,12 @@ class Communicator final : private Outbox {
   static OpSpec exchange_of(Submission& submission);
   void exchange_over(Op& op);
 
+  // communicator_measure.cc
+  bool is_measuring_due() const;
+  Submission measurement(Time now);
+  void measure_from(OpSeq base);
+  void measured(const Op& op, const Status& status);
+
   // communicator_rebuild.cc
   void fail_for(const View& next);
   Status too_small(uint32_t world) const;
@@ -290,10 +308,17 @@ class Communicator final : private Outbox {
   bool closing_ = false, closed_ = false;  // here; by everybody
   bool probe_open_ = false;
   bool exchange_open_ = false;
+  bool measuring_ = false;
   uint32_t probe_value_ = 0, probe_result_ = 0;
   OpSeq admit_open_ = kNoOp;
   OpSeq admit_ended_ = kNoOp;  // newest admit op known to be over
   uint32_t admit_joined_ = 0;
+
+  const OwnCosts* own_costs_ = nullptr;
+  Chooser chooser_;
+  OpSeq measure_base_, measure_at_;        // from where the numbers of measuring ops count, and the next one
+  CostRow seen_{}, told_{};                // of the measuring op: what this rank measured, the worst of all
+  Status carried_;                         // what ended it, for the op behind it
 
   // About ops not begun here yet.
   std::map<OpSeq, OpDecision> decisions_;

@@ -136,7 +136,11 @@ void Communicator::install(Time now, const View& view, const GroupResolution& gr
   }
   past.first_op = first_op_;
   if (past_.size() > kMaxPast) past_.erase(past_.begin());
-  if (newborn) next_seq_ = ended_upto_ = full_upto_ = first_op_[rank_.value];
+  chooser_.install(config_, first_op_);
+  if (newborn) {
+    next_seq_ = ended_upto_ = full_upto_ = first_op_[rank_.value];
+    measure_from(next_seq_);
+  }
   forget_epoch();
   sealed_ = false;
   install_group(now, group);

@@ -158,6 +158,7 @@ void Communicator::release(Time now, Op& op) {
   op.outcome.runs = contributors(op);
   if (op.spec.kind == OpKind::kProbe) return probe_over(now, op);
   if (op.exchange) return exchange_over(op);
+  if (op.spec.kind == OpKind::kMeasure) return measured(op, op.outcome.status);
   if (op.completion) op.completion->released(op.outcome);
 }
 
@@ -179,6 +180,7 @@ void Communicator::end(Time now, Op& op, const Status& status) {
   }
   if (op.spec.kind == OpKind::kProbe) probe_open_ = false;
   if (op.exchange) exchange_open_ = false;
+  if (op.spec.kind == OpKind::kMeasure && !op.released) measured(op, status);
   if (!op.released) {
     op.released = true;
     op.outcome.status = status;

@@ -43,6 +43,11 @@ void Groups::set_config(const RunConfig& config) {
   for (auto& [id, group] : groups_) group.communicator->set_config(config);
 }
 
+void Groups::set_costs(const OwnCosts* costs) {
+  own_costs_ = costs;
+  for (auto& [id, group] : groups_) group.communicator->set_costs(costs);
+}
+
 Communicator* Groups::find(GroupId id) {
   const auto at = groups_.find(id);
   return at == groups_.end() ? nullptr : at->second.communicator.get();
@@ -99,6 +104,7 @@ Status Groups::add(GroupId id, std::vector<PeerId> members, const Communicator& 
   group.members = std::move(members);
   group.communicator = std::make_unique<Communicator>(self_, id, transport_, pool_, limits_);
   group.communicator->set_config(config_);
+  group.communicator->set_costs(own_costs_);
   group.communicator->remember(parent, group.members, since);
   install_group(Time{}, id, group);  // it has no op yet that would care for the time
   replay_early(id, *group.communicator);

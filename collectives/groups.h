@@ -28,6 +28,7 @@ class Groups {
   ~Groups();
 
   void set_config(const RunConfig& config);
+  void set_costs(const OwnCosts* costs);  // see Communicator
   Communicator& root() { return *groups_.begin()->second.communicator; }
   const Communicator& root() const { return *groups_.begin()->second.communicator; }
   // Null: there is none of that number (any more).
@@ -87,6 +88,7 @@ class Groups {
   BufferPool& pool_;
   const CommunicatorLimits limits_;
   RunConfig config_;
+  const OwnCosts* own_costs_ = nullptr;
 
   View view_;                        // of the run, installed
   Resolution resolution_;            // of that view

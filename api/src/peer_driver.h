@@ -74,6 +74,7 @@ class PeerDriver {
   };
   // View and rank are those in the group.
   Membership membership(GroupId group = kRootGroup);
+  Result<Communicator::Forecast> forecast(GroupId group, uint64_t bytes);
   Slot slot();  // kAnySlot before it has joined
   // Memory that peers of this host may map, so that they reduce from it without a copy; it goes
   // with the driver.

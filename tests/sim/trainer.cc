@@ -194,6 +194,7 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
   op.returned = true;
   op.seq = outcome.seq;
   --open_;
+  if (const Communicator* communicator = communicator_of(op)) oracles_.learned(self_, op.group, communicator->chooser());
   world_.trace("returned", static_cast<int>(self_), outcome.seq.value, outcome.last_epoch.value,
                code_text(outcome.status.code()));
   uint64_t result = static_cast<uint64_t>(outcome.status.code());

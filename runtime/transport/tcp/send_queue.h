@@ -104,7 +104,8 @@ class SendQueue {
 // Whether frames of this kind have a place in the numbering of their lane.
 constexpr bool takes_number(wire::Kind kind) {
   using enum wire::Kind;
-  return wire::is_op_frame(kind) || kind == kVoid || kind == kStatePull || kind == kStateData;
+  return wire::is_op_frame(kind) || kind == kVoid || kind == kStatePull || kind == kStateData ||
+         kind == kPing || kind == kPong;
 }
 
 }  // namespace rhz::tcp
