@@ -173,9 +173,13 @@ bool Communicator::make_executor(Op& op) {
     op.outcome.bytes += layout.count_of(b) * element_bytes;
     if (op.spec.varying) op.outcome.block_counts.push_back(layout.count_of(b));
   }
-  const bool retain = may_retain(blocks.kind) && op.outcome.bytes <= config_.retain_bytes;
+  op.unprotected = !config_.protection && may_go_unprotected(op.spec);
+  Executor::Care care;
+  care.retain = may_retain(blocks.kind) && op.outcome.bytes <= config_.retain_bytes && !op.unprotected;
+  care.redo = !op.unprotected;
+  care.verify = op.unprotected ? Verify::kOff : config_.verify;
   Outbox& outbox = *this;
-  op.executor.emplace(op.seq, op.spec, blocks, self, layout, retain, config_.verify, pool_, outbox, &op.books);
+  op.executor.emplace(op.seq, op.spec, blocks, self, layout, care, pool_, outbox, &op.books);
   return op.executor->prepare();
 }
 
@@ -462,6 +466,7 @@ Time Communicator::tick(Time now) {
                      "who is behind"));
   }
   if (now >= announce_at_) announce(now);
+  if (drain_all(now)) next = std::min(next, now + limits_.drain_look);
   return std::min(next, announce_at_);
 }
 

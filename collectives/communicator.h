@@ -56,6 +56,7 @@ struct CommunicatorLimits {
   uint64_t window_bytes = 1u << 20;      // of chunks that began here and are not back yet
   uint32_t retained_ops = 32;            // released by rule b before DONE is sent at once
   Duration done_delay = milliseconds(1);  // … otherwise DONE waits for company
+  Duration drain_look = microseconds(200);  // how often is looked whether what an unprotected op sends was taken
   Duration quiet = milliseconds(200);    // an op that is not full after so long tells its neighbours what it is (Q6)
 };
 
@@ -111,6 +112,8 @@ class Communicator final : private Outbox {
 
   Epoch epoch() const { return epoch_; }
   bool sealed() const { return sealed_; }
+  // An unprotected op waits until what it sends is taken; tick() looks.
+  bool draining() const { return draining_; }
   // Nothing of the program's is open.
   bool idle() const { return ops_.size() + queue_.size() == (closing_ && !closed_ ? size_t{1} + measuring_ : 0); }
   bool closing() const { return closing_; }
@@ -161,6 +164,7 @@ class Communicator final : private Outbox {
     std::unique_ptr<Exchange> exchange;  // of the counts of an all-to-all that follows
     uint64_t signature = 0;
     bool released = false, full = false;
+    bool unprotected = false;  // communicator_unprotected.cc
     uint64_t digest = 0;       // of the result, once full
     Status fail;               // raised, not answered
     Time submitted{}, begun{}, full_at{}, frozen_at{};
@@ -239,7 +243,12 @@ class Communicator final : private Outbox {
   void conclude(Time now, Op& op);
   void diverge(Op& op);
   Status divergence(const Op& op) const;
-  void give_up(Time now, const Status& status);
+  void give_up(const Status& status);
+
+  // communicator_unprotected.cc
+  static bool may_go_unprotected(const OpSpec& spec);
+  void drain(Time now, Op& op);
+  bool drain_all(Time now);
 
   // communicator_exchange.cc
   std::vector<uint64_t> counts_of(const OpSpec& spec, const Blocks& blocks) const;
@@ -326,6 +335,7 @@ class Communicator final : private Outbox {
     uint64_t digest;
   };
   std::vector<Owed> owed_;  // digests that were not announced in this epoch
+  bool draining_ = false;
   bool in_doubt_ = false;   // members have returned different results: nothing is released before that is resolved
 };
 

@@ -12,11 +12,13 @@ using wire::Kind;
 
 // After anything that may have completed the op's own result.
 void Communicator::progress(Time now, Op& op) {
+  if (op.full && op.unprotected) return drain(now, op);
   if (op.full || !has_all(op)) return;
   op.full = true;
   op.full_at = now;
   op.outcome.run = now - op.begun;
   if (op.spec.kind != OpKind::kReduceScatter) op.executor->drop_originals();  // W10, Q4
+  if (op.unprotected) return drain(now, op);
   ++unannounced_;
   note_full(op);
   const bool retained = op.executor->retains();

@@ -277,6 +277,11 @@ bool Groups::idle() const {
                      [](const auto& group) { return group.second.communicator->idle(); });
 }
 
+bool Groups::draining() const {
+  return std::any_of(groups_.begin(), groups_.end(),
+                     [](const auto& group) { return group.second.communicator->draining(); });
+}
+
 uint64_t Groups::ended_ops() const {
   uint64_t ended = ended_before_;
   for (const auto& [id, group] : groups_) ended += group.communicator->ended_ops();

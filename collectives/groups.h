@@ -52,6 +52,7 @@ class Groups {
 
   Epoch epoch() const { return view_.epoch; }
   bool sealed() const { return sealed_; }
+  bool draining() const;  // a communicator is
   bool idle() const;  // nothing of the program's is open in any group
   uint64_t ended_ops() const;
   std::vector<std::pair<GroupId, const Communicator*>> all() const;

@@ -104,6 +104,7 @@ Status PeerDriver::open() {
   TransportOptions transport_options;
   transport_options.choice = options_.transport;
   transport_options.memory = &shared_memory_;
+  transport_options.shm_direct = options_.shm_direct;
   transport_options.modules = options_.modules;
   TcpOptions& tcp_options = transport_options.tcp;
   tcp_options.self = id_;
@@ -138,7 +139,7 @@ void PeerDriver::turn(Time until) {
   const Time now = loop_.now();
   if (closed_) return loop_.run_until(std::min(until, now + milliseconds(1)));
   bool ran = poll(now);
-  if (ran && now - ticked_ < kTicksApart) {
+  if (ran && now - ticked_ < kTicksApart && !node_->groups().draining()) {
     flush_control();
     return note_changes();
   }

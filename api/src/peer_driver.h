@@ -32,6 +32,7 @@ struct PeerOptions {
   Duration spin = microseconds(50);
   uint32_t bulk_lanes = 1;
   uint32_t socket_buffer_bytes = 4u << 20;
+  bool shm_direct = false;
   std::string congestion;
   Algorithm algorithm = Algorithm::kAuto;
   TransportChoice transport = TransportChoice::kAuto;

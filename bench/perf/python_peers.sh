@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs peers from PyPI into a virtual environment; says what does not install, and goes on.
 #
-#   sh bench/perf/python_peers.sh VENV [torch] [pypccl]
+#   sh bench/perf/python_peers.sh VENV [torch] [pypccl] [safetensors]
 #
 # pypccl has packages for Python 3.12 alone on x86-64 Linux: that one is taken where it is there.
 set -u
@@ -22,7 +22,7 @@ fi
 for package in "$@"; do
   "$venv/bin/python" -c "import importlib.metadata as m; m.version('$package')" 2> /dev/null && continue
   say "installing $package"
-  "$venv/bin/pip" install -q --retries 1 numpy 2> /dev/null
+  [ "$package" = safetensors ] || "$venv/bin/pip" install -q --retries 1 numpy 2> /dev/null
   if [ "$package" = torch ]; then # the build without CUDA is a tenth of the other; it is not on PyPI
     without_cuda=https://download.pytorch.org/whl/cpu
     "$venv/bin/pip" install -q --retries 0 --timeout 10 --index-url $without_cuda torch 2> /dev/null && continue

@@ -23,6 +23,7 @@ const char* code_text(Code code) {
     case Code::kTimeout: return "timed out";
     case Code::kCancelled: return "cancelled";
     case Code::kWorldTooSmall: return "the view is smaller than min_world";
+    case Code::kStateLost: return "this source cannot give the state back";
     case Code::kEvicted: return "this peer was evicted";
     case Code::kIsolated: return "the coordinator was out of reach for too long";
     case Code::kDiverged: return "this peer's state differs from the run's";

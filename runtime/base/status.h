@@ -31,6 +31,7 @@ enum class Code : int32_t {
   kTimeout = 301,
   kCancelled = 302,
   kWorldTooSmall = 303,
+  kStateLost = 304,
   kEvicted = 400,
   kIsolated = 401,
   kDiverged = 402,

@@ -47,4 +47,16 @@ std::string to_hex(const Digest& digest) {
   return text;
 }
 
+std::optional<Digest> digest_from_hex(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  Digest digest{};
+  if (text.size() != 2 * digest.size()) return std::nullopt;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const size_t value = kDigits.find(text[i]);
+    if (value == std::string_view::npos) return std::nullopt;
+    digest[i / 2] = static_cast<uint8_t>(digest[i / 2] << 4 | value);
+  }
+  return digest;
+}
+
 }  // namespace rhz

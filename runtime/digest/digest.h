@@ -13,8 +13,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "runtime/base/bytes.h"
 #include "runtime/base/types.h"
@@ -45,5 +47,7 @@ ConstBytes digest_block(ConstBytes bytes, uint64_t index);
 
 // 32 lower-case hexadecimal digits.
 std::string to_hex(const Digest& digest);
+// The opposite; nothing for any other text.
+std::optional<Digest> digest_from_hex(std::string_view text);
 
 }  // namespace rhz

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "runtime/base/fd.h"
 #include "runtime/membership/log_format.h"
 
 namespace rhz {
@@ -20,24 +21,6 @@ namespace {
 constexpr int kOpenAttempts = 8;
 constexpr const char* kRestore =
     "; restore the file from a copy, or start a new run with another --log path";
-
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-  bool valid() const { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
 
 Status log_error(Code code, const std::string& path, const std::string& what) {
   return {code, "log " + path + ": " + what};

@@ -27,6 +27,7 @@ bool known(Code code) {
     case Code::kTimeout:
     case Code::kCancelled:
     case Code::kWorldTooSmall:
+    case Code::kStateLost:
     case Code::kEvicted:
     case Code::kIsolated:
     case Code::kDiverged:

@@ -61,6 +61,15 @@ TEST(BenchAllreduce, WithoutJsonIsATableWithItsUnits) {
   expect_has(command.output(), {"all-reduce i16 max, 2 ranks", "median us", "busbw", "    64 KiB", "           "});
 }
 
+TEST(BenchAllreduce, RunsWithoutProtectionAndWithDigestsOfEverything) {
+  for (const char* how : {"--protection off", "--verify all", "--verify off"}) {
+    Cli command(words(std::string("bench allreduce -n 3 --bytes 4KiB,1MB --iterations 5 --json ") + how));
+    for (const Json& row : rows(command)) EXPECT_EQ(row.at("wrong"), 0) << how;
+  }
+  Cli command(words("bench allreduce -n 2 --bytes 4KiB --verify some"));
+  EXPECT_NE(command.end(), 0);
+}
+
 void expect_recovery(const Json& row, const char* fault) {
   EXPECT_EQ(row.at("bench"), "recovery");
   EXPECT_EQ(row.at("n"), 3);

@@ -9,7 +9,7 @@ namespace rhz::lint {
 namespace {
 
 // From the bottom to the top.  A folder may include itself and those before it.
-constexpr std::array<std::string_view, 28> kFolders = {
+constexpr std::array<std::string_view, 29> kFolders = {
     "runtime/base",
     "runtime/digest",
     "runtime/observe",
@@ -29,10 +29,11 @@ constexpr std::array<std::string_view, 28> kFolders = {
     "recovery/state",
     "recovery/sync",
     "recovery/snapshot",
-    "recovery/erasure",
-    "recovery/neighbor",
+    "recovery/parity",
+    "recovery/disk",
+    "recovery/average",
+    "recovery/optimizer",
     "recovery/planner",
-    "recovery/storage",
     "recovery",
     "api",
     "bench",

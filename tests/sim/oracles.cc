@@ -264,12 +264,12 @@ void Oracles::finalised(NodeIndex who, GroupId group, OpSeq seq) {
 void Oracles::released(NodeIndex who, GroupId group, const OpKey& op, const Workload& workload,
                        const OpOutcome& outcome, const std::vector<HeldRun>& held,
                        const Layout& layout, const std::byte* result, const View& installed,
-                       uint32_t retain_bytes) {
+                       Care care) {
   const Code code = outcome.status.code();
   ++releases_count_;
   rebuilt_ += outcome.rebuilds > 0;
   aborts_ += code != Code::kOk;
-  Release release{who, group, op, workload, code, layout.bytes() > retain_bytes, outcome.algorithm, held, {}, {}};
+  Release release{who, group, op, workload, code, care.rule_a, care.unprotected, outcome.algorithm, held, {}, {}, {}};
   if (code == Code::kOk) {
     uint32_t chunks = 0;
     for (const HeldRun& run : held) chunks += run.count;
@@ -292,6 +292,7 @@ void Oracles::compare(const Release& a, const Release& b, OpSeq seq) {
   const bool both_members = is_member(a.who) && is_member(b.who);
   if (!both_members && !(a.rule_a && b.rule_a)) return;
   if (a.op != b.op) return fail("O4", "two ops have one number: " + describe(a.op) + which);
+  if (a.unprotected && (a.code == Code::kPeerLost || b.code == Code::kPeerLost)) return;
   if (a.code != b.code) {
     return fail("O1", std::string("ended with \"") + code_text(a.code) + "\" and \"" +
                           code_text(b.code) + "\":" + which);
@@ -312,7 +313,7 @@ void Oracles::compare(const Release& a, const Release& b, OpSeq seq) {
 
 void Oracles::left_boundary(NodeIndex who, const OpKey& op, const OpOutcome& outcome) {
   const Code code = outcome.status.code();
-  Release release{who, kRootGroup, op, {}, code, false, {}, {}, {outcome.joined}, {}};
+  Release release{who, kRootGroup, op, {}, code, false, false, {}, {}, {outcome.joined}, {}, {}};
   auto& others = releases_[{kRootGroup, outcome.seq}];
   for (const Release& other : others) compare(other, release, outcome.seq);
   others.push_back(std::move(release));

@@ -38,6 +38,7 @@ class Oracles {
     Workload workload;
     Code code = Code::kOk;
     bool rule_a = false;
+    bool unprotected = false;  // some may lose it where others have it
     Algorithm algorithm = Algorithm::kAuto;  // kAuto: it was begun elsewhere, and rebuilt before it was here
     std::vector<HeldRun> held;
     std::vector<uint64_t> chunk_hashes;
@@ -45,15 +46,18 @@ class Oracles {
     // Of collectives with blocks: lineage of each chunk that this process got, and whether zeros stand for it.
     std::map<uint32_t, std::pair<Epoch, bool>> pieces = {};
   };
+  struct Care {
+    bool rule_a = false, unprotected = false;
+  };
   void released(NodeIndex who, GroupId group, const OpKey& op, const Workload& workload, const OpOutcome& outcome,
                 const std::vector<HeldRun>& held, const Layout& layout, const std::byte* result,
-                const View& installed, uint32_t retain_bytes);
+                const View& installed, Care care);
   // The same for collectives with blocks.
   struct BlockRelease {
     const Communicator::OpState* state = nullptr;
     const std::byte* result = nullptr;
     const View* installed = nullptr;
-    bool retained = false;
+    Care care;
   };
   void released_blocks(NodeIndex who, GroupId group, const OpKey& op, const Workload& workload,
                        const OpOutcome& outcome, const BlockRelease& of);

@@ -23,7 +23,7 @@ TEST(Status, HasTheNumbersOfThePublicHeader) {
       {Code::kWorldFull, RHZ_ERR_WORLD_FULL}, {Code::kCorrupt, RHZ_ERR_CORRUPT},
       {Code::kPeerLost, RHZ_ERR_PEER_LOST}, {Code::kTimeout, RHZ_ERR_TIMEOUT},
       {Code::kCancelled, RHZ_ERR_CANCELLED}, {Code::kWorldTooSmall, RHZ_ERR_WORLD_TOO_SMALL},
-      {Code::kEvicted, RHZ_ERR_EVICTED}, {Code::kIsolated, RHZ_ERR_ISOLATED},
+      {Code::kStateLost, RHZ_ERR_STATE_LOST}, {Code::kEvicted, RHZ_ERR_EVICTED}, {Code::kIsolated, RHZ_ERR_ISOLATED},
       {Code::kDiverged, RHZ_ERR_DIVERGED}, {Code::kClosed, RHZ_ERR_CLOSED},
       {Code::kInternal, RHZ_ERR_INTERNAL}};
   for (auto [code, number] : pairs) EXPECT_EQ(static_cast<int>(code), number);

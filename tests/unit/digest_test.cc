@@ -27,6 +27,9 @@ TEST(Digest, OfNothingIsThePublishedOne) {
 
 TEST(Digest, OfAbcIsThePublishedOne) {
   EXPECT_EQ(to_hex(digest128(bytes_of("abc", 3))), "06b05ab6733a618578af5f94892f3950");
+  EXPECT_EQ(digest_from_hex("06b05ab6733a618578af5f94892f3950"), digest128(bytes_of("abc", 3)));
+  for (const char* text : {"", "06", "06b05ab6733a618578af5f94892f395g", "06B05AB6733A618578AF5F94892F3950"})
+    EXPECT_FALSE(digest_from_hex(text)) << text;
 }
 
 // One length for every path of the algorithm: 1–3, 4–8, 9–16, 17–128, 129–240, long, several stripes.

@@ -60,6 +60,7 @@ enum {
   RHZ_ERR_TIMEOUT = 301,
   RHZ_ERR_CANCELLED = 302,
   RHZ_ERR_WORLD_TOO_SMALL = 303, /* the view is smaller than min_world */
+  RHZ_ERR_STATE_LOST = 304, /* too much is lost for this source of a stage's state; the text names the stage and the next source */
   /* 400s: leave this communicator, and join again as a new peer */
   RHZ_ERR_EVICTED = 400,
   RHZ_ERR_ISOLATED = 401, /* the coordinator was out of reach for too long while it was needed */
@@ -483,14 +484,17 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_state_verify(rhz_comm *comm, rhz_op **out_o
 enum {
   RHZ_VERIFY_DEFAULT = 0, /* $RHZ_VERIFY, else sampled */
   RHZ_VERIFY_OFF = 1,
-  RHZ_VERIFY_SAMPLED = 2, /* one piece of 4 KiB in sixteen, another one in each op */
+  RHZ_VERIFY_SAMPLED = 2, /* one page of 4 KiB in sixteen, others in each op */
   RHZ_VERIFY_ALL = 3      /* every byte */
 };
 
-/* Off: what libraries without protection do, to be measured against.  Nothing is kept for a death: no originals, no copies of results, and
- * an op returns when its result is there and what it has to send is taken, without a word from the others.  A rank that is in the middle of
- * an op when the view changes sees it end as RHZ_ERR_PEER_LOST, whatever its rebuild mode; others may have returned it with RHZ_OK, some
- * with RHZ_OK and some with an error.  Sums over different sets of ranks, however, do not occur, and the communicator goes on. */
+/* Off: what libraries without protection do, to be measured against.  Of all-reduce, barrier, all-gather, reduce-scatter and all-to-all nothing
+ * is kept for a death: no originals, no copies of results; they return when the own result is there and what this rank has to send was taken,
+ * without a word from the others, and are not verified.  A rank that is in the middle of such an op when the view changes (somebody died or
+ * left, or the ring was laid anew) may see it end as RHZ_ERR_PEER_LOST, whatever its rebuild mode, where others have it with RHZ_OK:
+ * "one outcome per op" does not hold, nor is RHZ_WAIT_FINAL of use.  An op that ends with RHZ_OK is right.  The communicator goes on: every
+ * rank submits the next op, also after such an error.  A connection that breaks and is made anew may cost an op its time-out.
+ * Other ops are as ever. */
 enum {
   RHZ_PROTECTION_DEFAULT = 0, /* $RHZ_PROTECTION, else on */
   RHZ_PROTECTION_ON = 1,
