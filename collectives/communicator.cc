@@ -27,7 +27,14 @@ Communicator::Handle Communicator::submit(Time now, const OpSpec& spec, OpComple
     completion->finalised(over_status_);
     return handle;
   }
-  queue_.push_back({handle, spec, completion, now, {}});
+  if (busy_ || !queue_.empty() || !may_begin() || spec.varying) {
+    queue_.push_back({handle, spec, completion, now, {}});
+    begin_ready(now);
+    return handle;
+  }
+  busy_ = true;
+  begin(now, {handle, spec, completion, now, {}});
+  busy_ = false;
   begin_ready(now);
   return handle;
 }
@@ -38,7 +45,7 @@ void Communicator::cancel(Time now, Handle handle) {
                                                               : std::to_string(view_.members[rank_.value].slot.value)));
   for (Submission& submission : queue_)
     if (submission.handle == handle) submission.fail = status;
-  for (auto& [seq, op] : ops_)
+  for (const auto [seq, op] : ops_)
     if (op->handle == handle && !op->released && op->spec.kind != OpKind::kAdmit) fail(*op, status);
   (void)now;
 }
@@ -49,7 +56,7 @@ void Communicator::close(Time now) {
   closing_ = true;
   Status closed(Code::kClosed, "slot " + std::to_string(view_.members[rank_.value].slot.value) + " closed the communicator");
   closed.culprit = self_;
-  for (auto& [seq, op] : ops_) fail(*op, closed);
+  for (const auto [seq, op] : ops_) fail(*op, closed);
   for (Submission& submission : queue_)
     if (submission.fail.is_ok()) submission.fail = closed;
   OpSpec last;
@@ -57,27 +64,36 @@ void Communicator::close(Time now) {
   submit(now, last, nullptr);
 }
 
-Communicator::Op* Communicator::find(OpSeq seq) {
-  auto at = ops_.find(seq);
-  return at == ops_.end() ? nullptr : at->second.get();
-}
-
 bool Communicator::ended(OpSeq seq) const {
   return seq < ended_upto_ || ended_beyond_.contains(seq);
 }
 
-std::vector<Rank> Communicator::ring_of(OpSeq seq) const {
-  std::vector<Rank> ring;
+// Good until the next call.
+const std::vector<Rank>& Communicator::ring_of(OpSeq seq) const {
+  if (all_since_ <= seq) return ring_;
+  part_of_ring_.clear();
   for (Rank r : ring_)
-    if (first_op_[r.value] <= seq) ring.push_back(r);
-  return ring;
+    if (first_op_[r.value] <= seq) part_of_ring_.push_back(r);
+  return part_of_ring_;
+}
+
+// Made once for all ops of one algorithm in an epoch.
+std::shared_ptr<const Schedule> Communicator::schedule(Algorithm algorithm, const std::vector<Rank>& ring) {
+  auto make = [&] { return std::make_shared<const Schedule>(make_allreduce(algorithm, view_, ring, rank_)); };
+  if (&ring != &ring_) return make();
+  std::shared_ptr<const Schedule>& made = schedules_[static_cast<size_t>(algorithm)];
+  if (!made) made = make();
+  return made;
+}
+
+bool Communicator::may_begin() const {
+  return !sealed_ && !over_ && !probe_open_ && admit_open_ == kNoOp && !exchange_open_ && ops_.size() < limits_.open_ops;
 }
 
 void Communicator::begin_ready(Time now) {
   if (busy_) return;  // whoever is at it looks at the queue again
   busy_ = true;
-  while (!queue_.empty() && !sealed_ && !over_ && !probe_open_ && admit_open_ == kNoOp &&
-         !exchange_open_ && ops_.size() < limits_.open_ops) {
+  while (!queue_.empty() && may_begin()) {
     Submission next = std::move(queue_.front());
     queue_.pop_front();
     if (next.spec.varying && !next.spec.varying->is_known()) next.spec = exchange_of(next);
@@ -88,9 +104,10 @@ void Communicator::begin_ready(Time now) {
 }
 
 void Communicator::begin(Time now, Submission&& submission) {
-  auto op = std::make_unique<Op>();
-  op->seq = next_seq_;
-  next_seq_ = next_seq_.next();
+  OwnedOp op = spare_ops_.make();
+  const OpSeq seq = next_seq_;
+  next_seq_ = seq.next();
+  op->seq = seq;
   op->handle = submission.handle;
   op->spec = submission.spec;
   op->completion = submission.completion;
@@ -108,27 +125,21 @@ void Communicator::begin(Time now, Submission&& submission) {
     op->spec.send = reinterpret_cast<const std::byte*>(&probe_value_);
     op->spec.recv = reinterpret_cast<std::byte*>(&probe_result_);
   }
-  if (auto at = aborted_.find(op->seq); at != aborted_.end()) {  // rule 6
+  if (auto at = aborted_.find(seq); at != aborted_.end()) {  // rule 6
     const Status reason = at->second;
     aborted_.erase(at);
-    Op& dead = *op;
-    ops_[op->seq] = std::move(op);
-    return end(now, dead, reason);
+    return end(now, ops_.add(seq, std::move(op)), reason);
   }
-  if (op->spec.kind == OpKind::kAdmit) return begin_admit(now, std::move(op));
-  Op& begun = *op;
-  ops_[op->seq] = std::move(op);
+  Op& begun = ops_.add(seq, std::move(op));
+  if (begun.spec.kind == OpKind::kAdmit) return begin_admit(now, begun);
   if (!make_executor(begun)) fail(begun, Status(Code::kMemory, "no memory for the result"));
-  auto at = decisions_.find(begun.seq);
-  const OpDecision decision = at == decisions_.end() ? OpDecision{} : at->second;
-  const bool decided = at != decisions_.end();
-  if (decided) decisions_.erase(at);
+  const auto decision = decisions_.extract(seq);
+  const bool decided = !decision.empty();
   // Nothing of an op that cannot be moves, so that rule 3 has no reason to refuse: a world of one would be done at once.
   const Status why_not = submission.refused.is_ok() ? unfit(begun) : submission.refused;
-  if (why_not.is_ok() || decided) start(now, begun, decided ? &decision : nullptr);
+  if (why_not.is_ok() || decided) start(now, begun, decided ? &decision.mapped() : nullptr);
   if (!why_not.is_ok()) fail(begun, why_not);
   if (!submission.fail.is_ok()) fail(begun, submission.fail);
-  const OpSeq seq = begun.seq;
   replay_early(now, begun);
   pump(now);
   if (Op* still = find(seq)) progress(now, *still);
@@ -144,16 +155,20 @@ bool Communicator::make_executor(Op& op) {
   op.outcome.chunk_elements = layout.chunk_elements;
   op.outcome.block_elements = layout.count;
   op.outcome.chunks_of_block = layout.chunks_of_block();
-  for (uint32_t b = 0; b < layout.blocks; ++b)
-    if (blocks.needers(b).has(self)) op.outcome.result_blocks.push_back(b);
+  BlockRange& mine = op.outcome.result_blocks;
   op.outcome.bytes = 0;
-  for (uint32_t b : op.outcome.result_blocks) {
+  for (uint32_t b = 0; b < layout.blocks; ++b) {
+    if (!blocks.needers(b).has(self)) continue;
+    if (mine.count == 0) mine.first = b;
+    if (mine.count == 1) mine.stride = b - mine.first;
+    ++mine.count;
+    RHZ_ASSERT("blocks are equally far apart", mine[mine.count - 1] == b);
     op.outcome.bytes += layout.count_of(b) * element_bytes;
     if (op.spec.varying) op.outcome.block_counts.push_back(layout.count_of(b));
   }
   const bool retain = may_retain(blocks.kind) && op.outcome.bytes <= config_.retain_bytes;
   Outbox& outbox = *this;
-  op.executor = std::make_unique<Executor>(op.seq, op.spec, blocks, self, layout, retain, pool_, outbox);
+  op.executor.emplace(op.seq, op.spec, blocks, self, layout, retain, config_.verify, pool_, outbox, &op.books);
   return op.executor->prepare();
 }
 
@@ -178,7 +193,7 @@ Status Communicator::unfit(const Op& op) const {
     return Status(Code::kPeerLost, "two members of the group cannot reach each other, and no ring avoids that");
   const Blocks& blocks = op.executor->blocks();
   if (has_root(kind)) {
-    const std::vector<Rank> ring = ring_of(op.seq);
+    const std::vector<Rank>& ring = ring_of(op.seq);
     const bool there = std::any_of(ring.begin(), ring.end(), [&](Rank r) {
       return view_.members[r.value].slot == blocks.root;
     });
@@ -205,28 +220,34 @@ bool Communicator::has_room_for(const Op& op) const {
   return !op.spec.varying || blocks.layout[op.spec.varying->rank] == view_.members[rank_.value].slot;
 }
 
-void Communicator::begin_admit(Time now, std::unique_ptr<Op> op) {
-  Op& begun = *op;
+void Communicator::begin_admit(Time now, Op& begun) {
   begun.deadline = kNever;  // the coordinator bounds it
-  ops_[op->seq] = std::move(op);
   admit_open_ = begun.seq;
   if (admit_ended_ != kNoOp && admit_ended_ >= begun.seq) return end(now, begun, Status::ok());
-  news_.admit_begun = begun.seq;
+  announce(now);  // what others stand at it for
+  stand_at_admit();
+}
+
+// Older results are those of all members by now; what a newcomer gets of them has been compared as well.
+void Communicator::stand_at_admit() {
+  if (admit_open_ != kNoOp && !ops_.empty() && (*ops_.begin()).seq == admit_open_)
+    news_.admit_begun = admit_open_;
 }
 
 // (Re)starts the executor in the installed epoch.
 void Communicator::start(Time now, Op& op, const OpDecision* decision) {
   if (!has_room_for(op)) return;
   const bool rebuilt = decision && decision->outcome == OpDecision::Outcome::kChunks;
-  Executor::Stage stage{epoch_, &view_, rank_, ring_of(op.seq), !relayed_, {}};
+  Executor::Stage stage{epoch_, &view_, rank_, ring_of(op.seq), !relayed_, nullptr};
   if (is_uniform(op.spec.kind)) {
     // Only the ring is known to avoid broken edges; what is redone goes round it in any case.
     const Algorithm algorithm = rebuilt || relayed_
                                     ? Algorithm::kRing
                                     : choose(op.spec.algorithm, op.outcome.bytes, view_, stage.ring);
     if (!rebuilt) op.outcome.algorithm = algorithm;
-    stage.schedule = make_allreduce(algorithm, view_, stage.ring, rank_);
+    stage.schedule = schedule(algorithm, stage.ring);
   }
+  busy_from_ = std::min(busy_from_, op.seq);
   op.executor->start(stage, rebuilt ? decision : nullptr);
   op.tell_at = now + limits_.quiet;
   if (!op.executor->eager()) grant(op, op.executor->sources());
@@ -268,10 +289,18 @@ void Communicator::replay_early(Time now, Op& op) {
 void Communicator::pump(Time now) {
   if (sealed_) return;
   uint32_t older = 0;
-  std::vector<OpSeq> completed;  // everything that was to come had come before they were begun
-  for (auto& [seq, op] : ops_) {
+  bool leading = true;
+  std::array<std::byte, 128> room;
+  std::pmr::monotonic_buffer_resource memory(room.data(), room.size());
+  std::pmr::vector<OpSeq> completed(&memory);  // everything that was to come had come before they were begun
+  for (auto at = ops_.from(busy_from_); at != ops_.end(); ++at) {
+    const auto [seq, op] = *at;
     // Who has its own result may still owe others the beginning of theirs (reduce-scatter).
-    if (!op->executor || (op->full && op->executor->has_originated())) continue;
+    if (!op->executor || (op->full && op->executor->has_originated())) {
+      if (leading) busy_from_ = seq.next();
+      continue;
+    }
+    leading = false;
     const Layout& layout = op->executor->layout();
     const uint64_t chunk_bytes = std::max<uint64_t>(1, layout.chunk_elements * layout.element_bytes);
     const auto window =
@@ -312,8 +341,10 @@ void Communicator::emit(OpSeq seq, Rank to, LaneClass lane, OutFrame frame) {
   frame.header.epoch = epoch_;
   frame.header.group = group_;
   frame.header.op_seq = seq;
-  if (frame.header.kind != Kind::kDone) frame.header.full_upto = full_upto_.value;
-  if (Op* op = find(seq)) frame.header.signature = op->signature;
+  if (frame.header.kind != Kind::kDone) {
+    frame.header.full_upto = full_upto_.value;
+    if (Op* op = find(seq)) frame.header.signature = op->signature;
+  }
   transport_.send(view_.members[to.value].id, lane, std::move(frame));
 }
 
@@ -407,7 +438,7 @@ void Communicator::deliver_to(Time, Op& op, Rank from, const FrameHeader& header
 Time Communicator::tick(Time now) {
   if (over_) return kNever;
   Time next = kNever;
-  for (auto& [seq, op] : ops_) {
+  for (const auto [seq, op] : ops_) {
     if (!sealed_ && !op->full && now >= op->tell_at) {
       op->tell_at = kNever;
       grant(*op, op->executor->peers());
@@ -429,7 +460,7 @@ Time Communicator::tick(Time now) {
 
 std::vector<Communicator::OpState> Communicator::open_ops() const {
   std::vector<OpState> states;
-  for (const auto& [seq, op] : ops_) {
+  for (const auto [seq, op] : ops_) {
     states.push_back({seq, op->spec.kind, op->released, {}, op->full, {}, {}});
     if (!op->executor) continue;
     states.back().held = op->executor->held_runs();

@@ -4,19 +4,24 @@
 // Progress thread only.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <map>
 #include <memory>
+#include <memory_resource>
+#include <optional>
 #include <set>
 #include <vector>
 
 #include "collectives/executor.h"
 #include "collectives/op.h"
+#include "collectives/op_table.h"
 #include "collectives/rebuild/wave.h"
 #include "runtime/agreement/report.h"
 #include "runtime/agreement/resolution.h"
 #include "runtime/agreement/view.h"
 #include "runtime/memory/pool.h"
+#include "runtime/memory/recycler.h"
 #include "runtime/transport/transport.h"
 
 namespace rhz {
@@ -31,8 +36,17 @@ struct CommunicatorNews {
   std::vector<OpSeq> withdrawn;    // released after all: their FAIL is not to be repeated
   std::vector<OpSeq> ended;        // ops that are over here
   OpSeq admit_begun = kNoOp;       // this member stands at its admit op
+  Status diverged;                 // not ok: members have returned different results, and this peer is not to go on (O2)
   bool empty() const {
-    return failed.empty() && withdrawn.empty() && ended.empty() && admit_begun == kNoOp;
+    return failed.empty() && withdrawn.empty() && ended.empty() && admit_begun == kNoOp && diverged.is_ok();
+  }
+  // Keeps the memory.
+  void clear() {
+    failed.clear();
+    withdrawn.clear();
+    ended.clear();
+    admit_begun = kNoOp;
+    diverged = Status::ok();
   }
 };
 
@@ -86,6 +100,11 @@ class Communicator final : private Outbox {
   Time tick(Time now);
   bool has_news() const { return !news_.empty(); }
   CommunicatorNews take_news() { return std::exchange(news_, {}); }
+  // The same, into memory that is used again and again.
+  void take_news(CommunicatorNews& into) {
+    into.clear();
+    std::swap(into, news_);
+  }
 
   Epoch epoch() const { return epoch_; }
   bool sealed() const { return sealed_; }
@@ -117,14 +136,20 @@ class Communicator final : private Outbox {
     std::vector<uint64_t> rows;  // what each rank gives to each
   };
   struct Op {
+    // Of the books of a small op.
+    static constexpr size_t kBookBytes = 512;
+
     OpSeq seq;
     Handle handle = 0;
     OpSpec spec;
     OpCompletion* completion = nullptr;
-    std::unique_ptr<Executor> executor;  // null: an admit op
+    alignas(std::max_align_t) std::array<std::byte, kBookBytes> room;
+    std::pmr::monotonic_buffer_resource books{room.data(), room.size()};
+    std::optional<Executor> executor;    // none: an admit op
     std::unique_ptr<Exchange> exchange;  // of the counts of an all-to-all that follows
     uint64_t signature = 0;
     bool released = false, full = false;
+    uint64_t digest = 0;       // of the result, once full
     Status fail;               // raised, not answered
     Time submitted{}, begun{}, full_at{}, frozen_at{};
     Time deadline = kNever, tell_at = kNever;
@@ -144,6 +169,7 @@ class Communicator final : private Outbox {
     wire::FrameHeader header;
     Buffer payload;
   };
+  using OwnedOp = Recycler<Op>::Owner;
   struct Past {  // a view that a lineage, or a failure, may name
     std::vector<PeerId> ids;
     std::vector<Slot> slots;
@@ -153,7 +179,9 @@ class Communicator final : private Outbox {
   // communicator.cc
   void begin_ready(Time now);
   void begin(Time now, Submission&& submission);
-  void begin_admit(Time now, std::unique_ptr<Op> op);
+  void begin_admit(Time now, Op& op);
+  bool may_begin() const;
+  void stand_at_admit();
   bool make_executor(Op& op);
   Blocks blocks_of(const OpSpec& spec, OpSeq seq) const;
   Status unfit(const Op& op) const;
@@ -165,8 +193,9 @@ class Communicator final : private Outbox {
   void pump(Time now);
   void fail(Op& op, Status status);
   bool same_signature(Op& op, Rank from, uint64_t signature);
-  std::vector<Rank> ring_of(OpSeq seq) const;
-  Op* find(OpSeq seq);
+  const std::vector<Rank>& ring_of(OpSeq seq) const;
+  std::shared_ptr<const Schedule> schedule(Algorithm algorithm, const std::vector<Rank>& ring);
+  Op* find(OpSeq seq) { return ops_.find(seq); }
   bool ended(OpSeq seq) const;
   void emit(OpSeq op, Rank to, LaneClass lane, OutFrame frame) override;
   void out_of_memory(OpSeq op) override;
@@ -175,7 +204,8 @@ class Communicator final : private Outbox {
   // communicator_release.cc
   void progress(Time now, Op& op);
   void announce(Time now);
-  void send_done(Rank to, Rank about, OpSeq op, OpSeq upto);
+  void announce_one(OpSeq op, OpSeq upto, std::optional<uint64_t> digest);
+  void send_done(Rank to, Rank about, OpSeq op, OpSeq upto, std::optional<uint64_t> digest);
   Rank successor() const;
   void on_done(Time now, const wire::FrameHeader& header);
   bool has_all(const Op& op) const;
@@ -187,8 +217,17 @@ class Communicator final : private Outbox {
   void probe_over(Time now, Op& op);
   void mark_ended(OpSeq seq);
   void erase(OpSeq seq);
-  std::vector<ContributorRun> contributors(const Op& op) const;
+  Contributors contributors(const Op& op);
   Slot slot_of(PeerId peer) const;
+
+  // communicator_verify.cc
+  void note_full(Op& op);
+  bool is_known(const Op& op, Rank rank) const;
+  bool agrees(const Op& op) const;
+  void conclude(Time now, Op& op);
+  void diverge(Op& op);
+  Status divergence(const Op& op) const;
+  void give_up(Time now, const Status& status);
 
   // communicator_exchange.cc
   std::vector<uint64_t> counts_of(const OpSpec& spec, const Blocks& blocks) const;
@@ -223,12 +262,18 @@ class Communicator final : private Outbox {
   bool relayed_ = false;       // DONE goes round the ring, not to everybody
   bool routed_ = true;         // the ring avoids what is broken
   std::vector<OpSeq> first_op_;  // by rank
+  OpSeq all_since_;              // the newest of these: the ring of later ops has all ranks
+  mutable std::vector<Rank> part_of_ring_;  // the ring of the op that was asked for last
+  std::array<std::shared_ptr<const Schedule>, kAlgorithms> schedules_;  // of ops of all ranks, in this epoch
+  Contributors all_ranks_;       // of such an op, as long as nothing of it was kept
   std::map<Epoch, Past> past_;
 
   Handle next_handle_ = 1;
   std::deque<Submission> queue_;
   OpSeq next_seq_;
-  std::map<OpSeq, std::unique_ptr<Op>> ops_;
+  Recycler<Op> spare_ops_;
+  OpTable<OwnedOp> ops_;
+  OpSeq busy_from_;              // ops below have nothing to begin
   OpSeq ended_upto_;
   std::set<OpSeq> ended_beyond_;
   uint64_t ended_count_ = 0;
@@ -251,6 +296,12 @@ class Communicator final : private Outbox {
   OpSeq full_upto_;              // leading ops that are full or over here
   Time announce_at_ = kNever;
   uint32_t unannounced_ = 0;
+  struct Owed {
+    OpSeq op;
+    uint64_t digest;
+  };
+  std::vector<Owed> owed_;  // digests that were not announced in this epoch
+  bool in_doubt_ = false;   // members have returned different results: nothing is released before that is resolved
 };
 
 }  // namespace rhz

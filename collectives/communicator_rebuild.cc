@@ -13,7 +13,7 @@ constexpr size_t kMaxPast = 1024;
 
 // FAILs that the change of view itself raises; they travel in the report.
 void Communicator::fail_for(const View& next) {
-  for (auto& [seq, op] : ops_) {
+  for (const auto [seq, op] : ops_) {
     if (op->released || !op->executor) continue;
     if (next.size() < config_.min_world && !ignores_min_world(op->spec.kind))
       fail(*op, too_small(next.size()));  // rule 8
@@ -32,7 +32,7 @@ void Communicator::fail_for(const View& next) {
 void Communicator::freeze(Time now) {
   if (sealed_) return;
   sealed_ = true;
-  for (auto& [seq, op] : ops_) {
+  for (const auto [seq, op] : ops_) {
     op->frozen_at = now;
     if (!op->executor) continue;
     op->executor->freeze();
@@ -42,9 +42,10 @@ void Communicator::freeze(Time now) {
 
 // The wave of its last op says so; what that op proves does not end with the epoch.
 bool Communicator::is_closed_by_all() const {
-  return closed_ || std::any_of(ops_.begin(), ops_.end(), [](const auto& op) {
-           return op.second->spec.kind == OpKind::kClose && op.second->full;
-         });
+  if (closed_) return true;
+  for (const auto [seq, op] : ops_)
+    if (op->spec.kind == OpKind::kClose && op->full) return true;
+  return false;
 }
 
 GroupReport Communicator::seal(const View& next) {
@@ -60,7 +61,7 @@ GroupReport Communicator::seal(const View& next) {
     r.begun = r.freed = true;
     group.open.push_back(std::move(r));
   }
-  for (const auto& [seq, op] : ops_) {
+  for (const auto [seq, op] : ops_) {
     OpReport r;
     r.seq = seq;
     r.begun = true;
@@ -86,6 +87,8 @@ void Communicator::forget_epoch() {
   stash_.clear();
   early_grants_.clear();
   wave_.reset(view_.size());
+  owed_.clear();
+  in_doubt_ = false;
 }
 
 void Communicator::remember(const Communicator& parent, const std::vector<PeerId>& members, Epoch since) {
@@ -117,6 +120,9 @@ void Communicator::install(Time now, const View& view, const GroupResolution& gr
   ring_ = routed_ ? group.ring : make_ring(view_.size(), {});
   relayed_ = group.relayed;
   first_op_ = group.first_op;
+  all_since_ = *std::max_element(first_op_.begin(), first_op_.end());
+  schedules_ = {};
+  all_ranks_.reset();
   Past& past = past_[epoch_] = {};
   for (const MemberInfo& member : view.members) {
     past.ids.push_back(member.id);
@@ -136,7 +142,7 @@ void Communicator::install_group(Time now, const GroupResolution& group) {
     if (answered.peer == self_)
       if (Op* op = find(answered.seq)) op->fail = Status::ok();
   std::vector<OpSeq> open;
-  for (auto& [seq, op] : ops_) {
+  for (const auto [seq, op] : ops_) {
     open.push_back(seq);
     ++op->outcome.rebuilds;
     op->outcome.rebuild += now - op->frozen_at;
@@ -156,6 +162,8 @@ void Communicator::install_group(Time now, const GroupResolution& group) {
     admit_ended_ = group.admit_ended;
     if (Op* op = find(admit_open_); op && admit_open_ <= admit_ended_) end(now, *op, Status::ok());
   }
+  for (const auto& [seq, op] : ops_)
+    if (op->full) note_full(*op);
   for (OpSeq seq : open)
     if (Op* op = find(seq); op && op->executor) progress(now, *op);
   announce(now);  // W2: DONE again, in this epoch
@@ -170,7 +178,9 @@ void Communicator::apply(Time now, const OpDecision& decision) {
   if (ended(decision.seq)) return;
   Op* op = find(decision.seq);
   if (decision.outcome == Outcome::kAbort) {
-    if (op) end(now, *op, decision.reason);
+    const bool returned = op && op->executor && (op->released || op->executor->retains());  // somewhere
+    if (returned && decision.reason.code() == Code::kDiverged) give_up(now, decision.reason);
+    else if (op) end(now, *op, decision.reason);
     else aborted_[decision.seq] = decision.reason;  // rule 6
     return;
   }
@@ -204,7 +214,7 @@ void Communicator::end_all(Time now, const Status& status) {
   over_ = true;
   over_status_ = status;
   sealed_ = true;
-  while (!ops_.empty()) end(now, *ops_.begin()->second, status);
+  while (!ops_.empty()) end(now, *(*ops_.begin()).op, status);
   while (!queue_.empty()) {
     Submission next = std::move(queue_.front());
     queue_.pop_front();

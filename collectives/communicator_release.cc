@@ -18,17 +18,19 @@ void Communicator::progress(Time now, Op& op) {
   op.outcome.run = now - op.begun;
   if (op.spec.kind != OpKind::kReduceScatter) op.executor->drop_originals();  // W10, Q4
   ++unannounced_;
+  note_full(op);
   const bool retained = op.executor->retains();
   const bool alone = ring_of(op.seq).size() == 1;
   const OpSeq seq = op.seq;
-  if ((retained || canary(Rule::kB)) && !alone) {
+  if (wave_known(op) && !agrees(op)) diverge(op);
+  if ((retained || canary(Rule::kB)) && !alone && !in_doubt_) {
     release(now, op);  // rule b
     if (unannounced_ < limits_.retained_ops) announce_at_ = std::min(announce_at_, now + limits_.done_delay);
     else announce(now);
   } else {
     announce(now);
   }
-  if (Op* still = find(seq); still && still->full && wave_known(*still)) free(now, *still);
+  if (Op* still = find(seq); still && still->full && wave_known(*still)) conclude(now, *still);
   begin_ready(now);
 }
 
@@ -60,18 +62,26 @@ void Communicator::announce(Time) {
     full_upto_ = full_upto_.next();
   }
   if (sealed_) return;
-  std::vector<OpSeq> beyond;
-  for (const auto& [seq, op] : ops_)
-    if (op->full && seq >= full_upto_) beyond.push_back(seq);
-  if (beyond.empty() && full_upto_ != OpSeq(0)) beyond.push_back(OpSeq(full_upto_.value - 1));
   const OpSeq upto = canary(Rule::kI) ? OpSeq(0) : full_upto_;
-  for (OpSeq seq : beyond) {
-    if (relayed_) {
-      send_done(successor(), rank_, seq, upto);
-      continue;
-    }
-    for (uint32_t r = 0; r < view_.size(); ++r) send_done(Rank(r), rank_, seq, upto);
+  std::sort(owed_.begin(), owed_.end(), [](const Owed& a, const Owed& b) { return a.op < b.op; });
+  bool told = false;
+  for (const Owed& owed : owed_) {
+    told = &owed == &owed_.back();
+    // The watermark does not overtake the digests of ops below it.
+    announce_one(owed.op, told ? upto : std::min(upto, owed.op), owed.digest);
   }
+  owed_.clear();
+  for (const auto [seq, op] : ops_) {
+    if (!op->full || seq < full_upto_ || op->executor->is_compared()) continue;
+    announce_one(seq, upto, std::nullopt);
+    told = true;
+  }
+  if (!told && full_upto_ != OpSeq(0)) announce_one(OpSeq(full_upto_.value - 1), upto, std::nullopt);
+}
+
+void Communicator::announce_one(OpSeq op, OpSeq upto, std::optional<uint64_t> digest) {
+  if (relayed_) return send_done(successor(), rank_, op, upto, digest);
+  for (uint32_t r = 0; r < view_.size(); ++r) send_done(Rank(r), rank_, op, upto, digest);
 }
 
 Rank Communicator::successor() const {
@@ -80,12 +90,16 @@ Rank Communicator::successor() const {
 }
 
 // What `about` has said, by this rank or by that one itself.
-void Communicator::send_done(Rank to, Rank about, OpSeq op, OpSeq upto) {
+void Communicator::send_done(Rank to, Rank about, OpSeq op, OpSeq upto, std::optional<uint64_t> digest) {
   if (to == rank_ || to == about) return;
   OutFrame done;
   done.header.kind = Kind::kDone;
   done.header.chunk = ChunkIndex(about.value);
   done.header.full_upto = upto.value;
+  if (digest) {
+    done.header.flags = wire::kHasDigest;
+    done.header.signature = *digest;
+  }
   emit(op, to, LaneClass::kExpress, std::move(done));
 }
 
@@ -93,10 +107,14 @@ void Communicator::on_done(Time now, const FrameHeader& header) {
   const Rank about(header.chunk.value);
   if (about.value >= view_.size() || about == rank_) return;
   const OpSeq op = header.op_seq, upto(header.full_upto);
+  std::optional<uint64_t> digest;
+  if (header.flags & wire::kHasDigest) digest = header.signature;
+  bool news = wave_.done(about, op, upto);
+  if (digest && !ended(op)) news |= wave_.digested(about, op, *digest);
   // Only what is new travels on, so that it stops where it began.
-  if (wave_.done(about, op, upto) && relayed_) send_done(successor(), about, op, upto);
+  if (news && relayed_) send_done(successor(), about, op, upto, digest);
   std::vector<OpSeq> waiting;
-  for (const auto& [seq, open] : ops_)
+  for (const auto [seq, open] : ops_)
     if (!open->full && open->executor && !open->executor->needs_something()) waiting.push_back(seq);
   for (OpSeq seq : waiting)
     if (Op* open = find(seq)) progress(now, *open);
@@ -107,18 +125,19 @@ bool Communicator::wave_known(const Op& op) const {
   if (!op.full || sealed_) return false;
   for (uint32_t r = 0; r < view_.size(); ++r) {
     if (Rank(r) == rank_ || first_op_[r] > op.seq) continue;
-    if (!wave_.knows(Rank(r), op.seq)) return false;
+    if (!is_known(op, Rank(r))) return false;
   }
   return true;
 }
 
 void Communicator::free_known(Time now) {
-  std::vector<OpSeq> known;
-  for (const auto& [seq, op] : ops_)
-    if (wave_known(*op)) known.push_back(seq);
-  for (OpSeq seq : known)
-    if (Op* op = find(seq)) free(now, *op);
-  if (!known.empty()) begin_ready(now);
+  bool any = false;
+  for (const auto [seq, op] : ops_) {
+    if (!wave_known(*op)) continue;
+    conclude(now, *op);
+    any = true;
+  }
+  if (any) begin_ready(now);
 }
 
 // Terminal for the caller.
@@ -134,7 +153,7 @@ void Communicator::release(Time now, Op& op) {
   op.outcome.sent_bytes = op.executor->sent_bytes();
   op.outcome.received_bytes = op.executor->received_bytes();
   op.outcome.redone_bytes = op.executor->redone_bytes();
-  op.outcome.contributors = contributors(op);
+  op.outcome.runs = contributors(op);
   if (op.spec.kind == OpKind::kProbe) return probe_over(now, op);
   if (op.exchange) return exchange_over(op);
   if (op.completion) op.completion->released(op.outcome);
@@ -189,7 +208,8 @@ void Communicator::probe_over(Time now, Op& op) {
 
 void Communicator::mark_ended(OpSeq seq) {
   ++ended_count_;
-  ended_beyond_.insert(seq);
+  if (seq == ended_upto_) ended_upto_ = ended_upto_.next();
+  else ended_beyond_.insert(seq);
   while (!ended_beyond_.empty() && *ended_beyond_.begin() == ended_upto_) {
     ended_beyond_.erase(ended_beyond_.begin());
     ended_upto_ = ended_upto_.next();
@@ -202,6 +222,8 @@ void Communicator::erase(OpSeq seq) {
   news_.ended.push_back(seq);
   if (news_.admit_begun == seq) news_.admit_begun = kNoOp;
   ops_.erase(seq);
+  wave_.forget(seq);
+  if (seq < admit_open_) stand_at_admit();
 }
 
 // Of a member, or of one that is gone: who is to blame for an op is rarely still there.
@@ -214,7 +236,9 @@ Slot Communicator::slot_of(PeerId peer) const {
   return kAnySlot;
 }
 
-std::vector<ContributorRun> Communicator::contributors(const Op& op) const {
+Contributors Communicator::contributors(const Op& op) {
+  const bool usual = op.outcome.rebuilds == 0 && is_uniform(op.spec.kind) && all_since_ <= op.seq;
+  if (usual && all_ranks_ && all_ranks_->front().count == op.executor->layout().chunks) return all_ranks_;
   std::vector<ContributorRun> runs;
   const Blocks& blocks = op.executor->blocks();
   const Layout& layout = op.executor->layout();
@@ -229,7 +253,9 @@ std::vector<ContributorRun> Communicator::contributors(const Op& op) const {
     }
     runs.push_back(std::move(run));
   }
-  return runs;
+  auto made = std::make_shared<const std::vector<ContributorRun>>(std::move(runs));
+  if (usual) all_ranks_ = made;
+  return made;
 }
 
 }  // namespace rhz

@@ -27,18 +27,24 @@ uint64_t start_of(const std::vector<uint64_t>& starts, uint64_t block) {
 }  // namespace
 
 Executor::Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot self,
-                   const Layout& layout, bool retain, BufferPool& pool, Outbox& outbox)
+                   const Layout& layout, bool retain, Verify verify, BufferPool& pool, Outbox& outbox,
+                   std::pmr::memory_resource* books)
     : seq_(seq),
       spec_(spec),
       blocks_(blocks),
       self_(self),
       layout_(layout),
       retain_(retain),
+      sample_(is_alike(blocks.kind) ? verify : Verify::kOff, seq, layout_),
       pool_(pool),
       outbox_(outbox),
       kernels_(reduce::kernels_for(spec.dtype, spec.redop)),
       eager_(layout.bytes() * blocks_of_a_rank(blocks) <= wire::kEagerBytes),
-      chunks_(layout.chunks) {
+      chunks_(layout.chunks, books),
+      progress_(books),
+      early_(books),
+      granted_(books),
+      blocked_(books) {
   for (uint32_t c = 0; c < layout_.chunks; ++c) {
     needed_ += needs(c);
     needs_something_ |= needs(c) && !is_source(c);
@@ -175,7 +181,8 @@ bool Executor::may_send(const Program& program) const {
 void Executor::granted(Rank to) {
   if (granted_.size() <= to.value) granted_.resize(to.value + 1, 0);
   granted_[to.value] = 1;
-  auto blocked = std::exchange(blocked_, {});
+  std::pmr::vector<std::pair<Rank, OutFrame>> blocked(blocked_.get_allocator());
+  blocked.swap(blocked_);
   for (auto& [rank, frame] : blocked) {
     if (rank == to)
       outbox_.emit(seq_, to, LaneClass::kBulk, std::move(frame));
@@ -192,7 +199,7 @@ std::vector<Rank> Executor::peers() const {
 
 std::vector<Rank> Executor::peers_of(bool (*wanted)(Move move)) const {
   std::vector<Rank> ranks;
-  for (const Program& program : programs_)
+  for (const Program& program : schedule_->programs)
     for (const Step& step : program)
       if (wanted(step.move) && step.peer != kNoRank &&
           std::find(ranks.begin(), ranks.end(), step.peer) == ranks.end())
@@ -286,6 +293,12 @@ void Executor::deliver() {
   for (uint32_t b = 0; b < layout_.blocks; ++b)
     if (const uint64_t bytes = layout_.count_of(b) * layout_.element_bytes; bytes > 0)
       std::memcpy(spec_.recv + got_at(b) * layout_.element_bytes, retained_.data() + kept_at(b) * layout_.element_bytes, bytes);
+}
+
+uint64_t Executor::digest() const {
+  uint64_t sum = 0;
+  for (uint32_t c = 0; c < chunks_.size(); ++c) sum += chunks_[c].digest;
+  return sum;
 }
 
 void Executor::drop_originals() {

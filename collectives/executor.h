@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <memory>
+#include <memory_resource>
 #include <vector>
 
 #include "collectives/op.h"
 #include "collectives/rebuild/chunk_table.h"
+#include "collectives/sample.h"
 #include "collectives/reduce/kernels.h"
 #include "collectives/schedule/layout.h"
 #include "collectives/schedule/schedule.h"
@@ -28,9 +30,11 @@ class Outbox {
 
 class Executor {
  public:
-  // `retain`: the result is kept in memory of the runtime until it is released (rule b).  `self`: this rank's slot.
+  // `retain`: the result is kept in memory of the runtime until it is released (rule b).  `self`: this rank's slot.  `books`: where
+  // what is noted of each chunk lies; outlives the executor.
   Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot self, const Layout& layout,
-           bool retain, BufferPool& pool, Outbox& outbox);
+           bool retain, Verify verify, BufferPool& pool, Outbox& outbox,
+           std::pmr::memory_resource* books = std::pmr::get_default_resource());
 
   // False when there was no memory.
   [[nodiscard]] bool prepare();
@@ -40,9 +44,9 @@ class Executor {
     Epoch epoch;
     const View* view = nullptr;
     Rank self = kNoRank;
-    std::vector<Rank> ring;  // the participants that are in the view
-    bool direct = true;      // every two of them reach each other
-    Schedule schedule;       // of kinds to whose every chunk everybody adds, and which everybody needs
+    const std::vector<Rank>& ring;  // the participants that are in the view
+    bool direct = true;             // every two of them reach each other
+    std::shared_ptr<const Schedule> schedule;  // of kinds to whose every chunk everybody adds, and which everybody needs
   };
   void start(const Stage& stage, const OpDecision* decision);
   // Stops until the next start: the epoch is sealed.
@@ -73,6 +77,10 @@ class Executor {
   bool retains() const { return retained_ || (retain_ && result_bytes() == 0); }
   // Puts a retained result into the caller's buffer.
   void deliver();
+  // Members compare digests of this result, which all of them hold (O2).
+  bool is_compared() const { return sample_.any(); }
+  // Of a result that is full.
+  uint64_t digest() const;
   // Inputs are no longer needed (W10).
   void drop_originals();
 
@@ -114,12 +122,11 @@ class Executor {
   uint64_t kept_at(uint64_t block) const;
   const std::byte* input(const Place& at) const;
   const std::byte* held_value(const Place& at) const;
-  const Program& program(uint32_t chunk) const { return programs_[chunks_[chunk].program]; }
+  const Program& program(uint32_t chunk) const { return schedule_->programs[chunks_[chunk].program]; }
   Progress& progress(const Place& at) { return progress_[at.chunk * layout_.most_segments() + at.segment]; }
   const Progress& progress(const Place& at) const {
     return progress_[at.chunk * layout_.most_segments() + at.segment];
   }
-  uint32_t add_program(const Program& program);
   bool is_granted(Rank to) const { return to.value < granted_.size() && granted_[to.value]; }
   bool may_send(const Program& program) const;
   std::vector<Rank> peers_of(bool (*wanted)(Move move)) const;
@@ -174,6 +181,7 @@ class Executor {
   const Slot self_;
   const Layout layout_;
   const bool retain_;
+  const Sample sample_;
   BufferPool& pool_;
   Outbox& outbox_;
   const reduce::Kernels& kernels_;
@@ -185,11 +193,11 @@ class Executor {
   ChunkTable chunks_;
   uint32_t needed_ = 0, needed_held_ = 0;  // chunks
   bool needs_something_ = false;
-  std::vector<Program> programs_;
-  std::vector<Progress> progress_;  // by chunk and segment
-  std::vector<Early> early_;
-  std::vector<uint8_t> granted_;  // by rank
-  std::vector<std::pair<Rank, OutFrame>> blocked_;  // until the GRANT comes
+  std::shared_ptr<const Schedule> schedule_;  // the programs of this epoch
+  std::pmr::vector<Progress> progress_;  // by chunk and segment
+  std::pmr::vector<Early> early_;
+  std::pmr::vector<uint8_t> granted_;  // by rank
+  std::pmr::vector<std::pair<Rank, OutFrame>> blocked_;  // until the GRANT comes
   uint32_t next_origin_ = 0;   // chunks below were begun or are not ours to begin
   uint32_t outstanding_ = 0;   // begun here, final value not back yet
   Buffer retained_;            // the whole result

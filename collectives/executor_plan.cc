@@ -12,12 +12,14 @@ namespace rhz {
 
 using Fate = ChunkRun::Fate;
 
-uint32_t Executor::add_program(const Program& program) {
-  for (uint32_t i = 0; i < programs_.size(); ++i)
-    if (programs_[i] == program) return i;
-  programs_.push_back(program);
-  return static_cast<uint32_t>(programs_.size() - 1);
+namespace {
+uint32_t index_of(const Program& program, std::vector<Program>& programs) {
+  const auto at = std::find(programs.begin(), programs.end(), program);
+  const auto index = static_cast<uint32_t>(at - programs.begin());
+  if (at == programs.end()) programs.push_back(program);
+  return index;
 }
+}  // namespace
 
 std::vector<Rank> Executor::ranks_of(const Stage& stage, const Whom& whom) const {
   std::vector<Rank> ranks;
@@ -32,27 +34,35 @@ Program Executor::program_for(const Stage& stage, uint32_t chunk, const ChunkRun
   if (needers.empty() || run.fate == Fate::kDrop || run.fate == Fate::kEmpty) return {};
   if (run.fate == Fate::kKeep)
     return make_carry(stage.ring, stage.self, run.holders, needers, stage.direct);
-  if (is_uniform(blocks_.kind)) return stage.schedule.of(chunk);
+  if (is_uniform(blocks_.kind)) return stage.schedule->of(chunk);
   if (has_many_sources(blocks_.kind)) return make_chain(stage.ring, stage.self, needers.front());
   return make_carry(stage.ring, stage.self, ranks_of(stage, blocks_.sources(block)), needers,
                     stage.direct);
 }
 
 void Executor::plan(const Stage& stage, const OpDecision* decision) {
-  programs_.clear();
-  std::vector<ChunkRun> runs = decision ? decision->runs : std::vector<ChunkRun>{};
-  if (runs.empty()) runs.push_back({0, layout_.chunks, {}, {}});
   const bool cycles = is_uniform(blocks_.kind);  // of programs; other chunks' depend on their block
+  const ChunkRun all{0, layout_.chunks, {}, {}};
+  if (cycles && (!decision || decision->runs.empty())) {
+    schedule_ = stage.schedule;
+    const auto period = static_cast<uint32_t>(schedule_->programs.size());
+    for (uint32_t c = 0; c < layout_.chunks; ++c) plan_chunk(stage, c, all, c % period);
+    return;
+  }
+  auto schedule = std::make_shared<Schedule>();
+  schedule_ = schedule;
+  std::vector<ChunkRun> runs = decision ? decision->runs : std::vector<ChunkRun>{};
+  if (runs.empty()) runs.push_back(all);
   for (const ChunkRun& run : runs) {
     const auto period = static_cast<uint32_t>(
-        cycles && run.fate == Fate::kRedo ? stage.schedule.programs.size() : 1);
+        cycles && run.fate == Fate::kRedo ? stage.schedule->programs.size() : 1);
     std::vector<uint32_t> programs;
     uint32_t block = layout_.blocks;
     for (uint32_t c = run.first; c < run.first + run.count && c < layout_.chunks; ++c) {
       if (programs.size() < period || layout_.block_of(c) != block) {
         if (layout_.block_of(c) != block) programs.clear();
         block = layout_.block_of(c);
-        programs.push_back(add_program(program_for(stage, c, run)));
+        programs.push_back(index_of(program_for(stage, c, run), schedule->programs));
       }
       plan_chunk(stage, c, run, programs[(c - run.first) % programs.size()]);
     }
@@ -94,6 +104,9 @@ void Executor::keep_own_block(uint32_t c) {
 
 void Executor::hold(uint32_t c, Epoch lineage) {
   chunks_.hold(c, lineage);
+  // Now, while it is in the cache.
+  if (sample_.any() && participants_ > 1)
+    chunks_[c].digest = sample_.digest_of(c, held_value(place(c, 0)));
   if (needs(c)) ++needed_held_;
 }
 

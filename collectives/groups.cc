@@ -256,11 +256,14 @@ void Groups::drop_what_is_over() {
   }
 }
 
-std::vector<Groups::News> Groups::take_news() {
-  std::vector<News> news;
-  for (auto& [id, group] : groups_)
-    if (group.communicator->has_news()) news.push_back({id, group.communicator->take_news()});
-  return news;
+bool Groups::take_news(News& news) {
+  for (auto& [id, group] : groups_) {
+    if (!group.communicator->has_news()) continue;
+    news.group = id;
+    group.communicator->take_news(news.news);
+    return true;
+  }
+  return false;
 }
 
 bool Groups::idle() const {

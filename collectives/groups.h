@@ -46,7 +46,8 @@ class Groups {
 
   // Returns when it wants to be called next.
   Time tick(Time now);
-  std::vector<News> take_news();
+  // One group's that has any, into memory that is used again and again; false: none has.
+  bool take_news(News& news);
 
   Epoch epoch() const { return view_.epoch; }
   bool sealed() const { return sealed_; }

@@ -53,4 +53,9 @@ std::string describe_signature(uint64_t signature) {
   return text;
 }
 
+const std::vector<ContributorRun>& OpOutcome::contributors() const {
+  static const std::vector<ContributorRun> none;
+  return runs ? *runs : none;
+}
+
 }  // namespace rhz

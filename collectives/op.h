@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,21 @@ struct ContributorRun {  // of chunks [first, first + count); no slots: zeros, b
   std::vector<Slot> slots;
 };
 
+using Contributors = std::shared_ptr<const std::vector<ContributorRun>>;
+
+// Numbers of blocks, equally far apart.
+struct BlockRange {
+  uint32_t first = 0, stride = 1, count = 0;
+  uint32_t size() const { return count; }
+  bool empty() const { return count == 0; }
+  uint32_t operator[](uint32_t i) const { return first + i * stride; }
+  // Which of them it is; count: none.
+  uint32_t position_of(uint32_t block) const {
+    const bool there = block >= first && (block - first) % stride == 0 && (block - first) / stride < count;
+    return there ? (block - first) / stride : count;
+  }
+};
+
 // The fields of rhz_op_info.
 struct OpOutcome {
   Status status;
@@ -64,10 +80,11 @@ struct OpOutcome {
   bool fused = false;          // it is a part of the op that ran …
   uint64_t first_element = 0;  // … and begins at this element of it
   uint32_t chunks_of_block = 1;
-  std::vector<uint32_t> result_blocks;  // numbers of the blocks that this rank gets, in the order of its buffer
+  BlockRange result_blocks;    // that this rank gets, in the order of its buffer
   Algorithm algorithm = Algorithm::kAuto;  // that ran, before any rebuild
   Slot culprit = kAnySlot;
-  std::vector<ContributorRun> contributors;  // of RHZ_OK
+  Contributors runs;  // of RHZ_OK; many ops share one
+  const std::vector<ContributorRun>& contributors() const;
 };
 
 // Given at submission; called once each, on the progress thread.

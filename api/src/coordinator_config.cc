@@ -1,11 +1,31 @@
 #include "api/src/coordinator_config.h"
 
+#include <algorithm>
+#include <span>
+#include <string_view>
+
 #include "runtime/base/options.h"
 
 namespace rhz::api {
 namespace {
 constexpr uint32_t kMaxWorld = 4096;
+
+// One of a few: what the program says (1 and up, in the order of the names), else the variable, else `otherwise`.
+Result<uint32_t> choice(const char* what, const char* variable, uint32_t asked, std::span<const std::string_view> names,
+                        uint32_t otherwise) {
+  if (asked > names.size())
+    return Status(Code::kArgument, std::string(what) + " is " + std::to_string(asked) + ", and there are " +
+                                       std::to_string(names.size()) + " choices, from 1");
+  if (asked > 0) return asked - 1;
+  const auto text = environment(variable);
+  if (!text) return otherwise;
+  const auto at = std::find(names.begin(), names.end(), *text);
+  if (at != names.end()) return static_cast<uint32_t>(at - names.begin());
+  std::string all;
+  for (std::string_view name : names) all += (all.empty() ? "" : ", ") + std::string(name);
+  return Status(Code::kArgument, std::string(variable) + "=" + *text + " is none of " + all);
 }
+}  // namespace
 
 Status coordinator_options(const rhz_coordinator_params& p, CoordinatorOptions& out) {
   if (p.world == 0) return Status(Code::kArgument, "world is 0: say how many peers the run begins with");
@@ -39,6 +59,14 @@ Status coordinator_options(const rhz_coordinator_params& p, CoordinatorOptions& 
     if (!value) return value.status();
     size.field = static_cast<uint32_t>(value.value());
   }
+  static constexpr std::string_view kVerify[] = {"off", "sampled", "all"}, kProtection[] = {"on", "off"};
+  const auto verify =
+      choice("verify", "RHZ_VERIFY", p.verify, kVerify, static_cast<uint32_t>(config.verify));
+  if (!verify) return verify.status();
+  config.verify = static_cast<Verify>(verify.value());
+  const auto protection = choice("protection", "RHZ_PROTECTION", p.protection, kProtection, 0);
+  if (!protection) return protection.status();
+  config.protection = protection.value() == 0;
   if (p.listen && *p.listen) out.listen = p.listen;
   if (p.log) out.log_path = p.log;
   return Status::ok();

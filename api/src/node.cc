@@ -109,8 +109,11 @@ void Node::settle(Time now) {
 
 // What the ops tell membership.  False: nothing.
 bool Node::heed_news(Time now) {
-  const std::vector<Groups::News> all = groups_.take_news();
-  for (const auto& [group, news] : all) {
+  bool any = false;
+  while (groups_.take_news(news_)) {
+    any = true;
+    const auto& [group, news] = news_;
+    if (!news.diverged.is_ok()) member_.resign(now, news.diverged);
     for (const auto& failed : news.failed) member_.fail(now, group, failed.seq, failed.status);
     for (OpSeq seq : news.withdrawn) member_.op_ended(group, seq);
     for (OpSeq seq : news.ended) {
@@ -121,7 +124,7 @@ bool Node::heed_news(Time now) {
     admit_op_ = news.admit_begun;
     stand_at_admit(now);
   }
-  return !all.empty();
+  return any;
 }
 
 void Node::leave_admit() {

@@ -104,6 +104,7 @@ class Node final : public TransportEvents {
 
   std::vector<ControlMessage> control_out_;
   View installed_;
+  Groups::News news_;                    // that is being heeded
   std::vector<PeerId> neighbours_;       // before and behind this one in the ring
   std::map<PeerId, Evidence> doubted_;   // edges down, said while in doubt of ourselves
   std::vector<MemberInfo> guests_;       // joiners that pull from us, or donors that we pull from

@@ -108,9 +108,9 @@ RHZ_API rhz_status rhz_op_info_get(rhz_op* op, rhz_op_info* out_info) {
       std::strncpy(info.algorithm, rhz::name(o.algorithm), sizeof info.algorithm - 1);
       info.culprit_slot_plus_one = o.culprit == rhz::kAnySlot ? 0 : o.culprit.value + 1;
       bool first = true;
-      for (const auto& run : o.contributors) {
+      for (const auto& run : o.contributors()) {
         const uint32_t block = run.first / o.chunks_of_block;
-        if (std::find(o.result_blocks.begin(), o.result_blocks.end(), block) == o.result_blocks.end())
+        if (o.result_blocks.position_of(block) == o.result_blocks.count)
           continue;  // only held for others
         const auto n = static_cast<uint32_t>(run.slots.size());
         info.contributors_min = first ? n : std::min(info.contributors_min, n);
@@ -142,9 +142,9 @@ RHZ_API rhz_status rhz_op_contributors(rhz_op* op, uint64_t element, uint32_t* s
     }
     if (block >= o.result_blocks.size() || past)
       return Status(Code::kArgument, "element is past the end of the result");
-    uint64_t chunk = uint64_t{o.result_blocks[block]} * o.chunks_of_block;
+    uint64_t chunk = uint64_t{o.result_blocks[static_cast<uint32_t>(block)]} * o.chunks_of_block;
     if (o.block_elements) chunk += element % o.block_elements / o.chunk_elements;
-    for (const auto& run : o.contributors) {
+    for (const auto& run : o.contributors()) {
       if (chunk < run.first || chunk >= uint64_t{run.first} + run.count) continue;
       const auto n = static_cast<uint32_t>(run.slots.size());
       const bool fits = slots && n <= *inout_count;

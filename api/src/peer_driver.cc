@@ -120,7 +120,7 @@ Status PeerDriver::open() {
   node.self = {id_, options_.slot, host_id(), transport_->endpoints()};
   node.timing.isolation = options_.isolation;
   node_ = std::make_unique<Node>(
-      std::move(node), [this] { return loop_.now(); }, *transport_, pool_, state_);
+      std::move(node), [this] { return frame_time(); }, *transport_, pool_, state_);
   progress_.start([this] { recorder_.watch_this_thread(); });
   return Status::ok();
 }
@@ -134,7 +134,7 @@ void PeerDriver::flush_control() {
 void PeerDriver::turn(Time until) {
   const Time now = loop_.now();
   if (closed_) return loop_.run_until(std::min(until, now + milliseconds(1)));
-  bool ran = poll();
+  bool ran = poll(now);
   if (ran && now - ticked_ < kTicksApart) {
     flush_control();
     return note_changes();
@@ -144,19 +144,19 @@ void PeerDriver::turn(Time until) {
   const Time next = std::min({node_->tick(now), transport_->tick(now), control_.tick(now), until});
   flush_control();
   note_changes();
-  if (!ran && !node_->idle()) ran = spin(next);
+  if (!ran && !node_->idle()) ran = spin(now, next);
   if (!ran && !progress_.wanted() && transport_->arm()) rest(next);
   flush_control();
   note_changes();
 }
 
 // Looks again and again, for as long as it paid of late.
-bool PeerDriver::spin(Time next) {
-  const Time until = std::min(next, loop_.now() + patience_);
+bool PeerDriver::spin(Time now, Time next) {
+  const Time until = std::min(next, now + patience_);
   bool ran = false;
-  while (!ran && loop_.now() < until && !progress_.wanted()) {
+  for (; !ran && now < until && !progress_.wanted(); now = loop_.now()) {
     if (crowded_) std::this_thread::yield();  // whoever has what is waited for gets the core
-    ran = poll();
+    ran = poll(now);
   }
   if (ran) patience_ = most_patience();
   else if (!progress_.wanted()) patience_ = patience_ / 2;
@@ -173,10 +173,13 @@ Duration PeerDriver::most_patience() const {
   return crowded_ ? kCrowdedSpins * options_.spin : options_.spin;
 }
 
-bool PeerDriver::poll() {
+bool PeerDriver::poll(Time now) {
   if (!transport_->polled()) return loop_.poll();
   bool moved = false;
+  polling_ = true;
+  polled_at_ = now;
   for (int i = 0; i < kLooksPerPoll && !moved; ++i) moved = transport_->poll();
+  polling_ = false;
   if (moved && ++moves_ < kMovesPerPoll) return true;
   moves_ = 0;
   return loop_.poll() || moved;

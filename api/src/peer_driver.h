@@ -87,8 +87,9 @@ class PeerDriver {
   PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coordinator);
   Status open();
   void turn(Time until);
-  bool poll();
-  bool spin(Time next);
+  bool poll(Time now);
+  Time frame_time() const { return polling_ ? polled_at_ : loop_.now(); }
+  bool spin(Time now, Time next);
   void rest(Time next);
   Duration most_patience() const;
   void watch_control(Time now);
@@ -116,6 +117,8 @@ class PeerDriver {
   bool crowded_ = false;  // more members on this host than it has cores
   Duration patience_{};   // of the next spin
   int moves_ = 0;         // in a row, without a look at the loop
+  bool polling_ = false;  // frames come out of memory now, at polled_at_ but for microseconds
+  Time polled_at_{};
   Time control_heard_{}, last_turn_{}, ticked_{};
   Epoch noted_epoch_;
   bool noted_end_ = false, noted_seal_ = false;

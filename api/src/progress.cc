@@ -55,9 +55,10 @@ void Progress::acquire(std::unique_lock<std::mutex>& lock) {
   owned_ = true;
 }
 
-void Progress::release(std::unique_lock<std::mutex>&) {
+// With mutex_ locked.
+void Progress::release(Time now) {
   owned_ = false;
-  left_ = loop_.now();
+  left_ = now;
   if (waiting_.load(std::memory_order_relaxed) > 0) changed_.notify_all();
 }
 
@@ -65,41 +66,43 @@ void Progress::with(const std::function<void()>& work) {
   std::unique_lock lock(mutex_);
   acquire(lock);
   lock.unlock();
+  Time now;
   {
     DefaultFloats floats;
     work();
     // A program whose ops are all over when they are submitted (a world of one) never waits, and the progress thread is never
     // left alone with the loop: heartbeats, and what the coordinator says, get their turn here.
-    if (const Time now = loop_.now(); now - turned_ > kNap) {
+    now = loop_.now();
+    if (now - turned_ > kNap) {
       turn_(now);
       turned_ = now;
     }
   }
   lock.lock();
-  release(lock);
+  release(now);
 }
 
 bool Progress::wait(const std::function<bool()>& done, Time deadline) {
   if (done()) return true;
   DefaultFloats floats;
   std::unique_lock lock(mutex_);
+  const bool bounded = deadline != kNever;  // looking at the clock takes as long as much of a small op
   while (!done()) {
-    const Time now = loop_.now();
-    if (now >= deadline) return false;
+    if (bounded && loop_.now() >= deadline) return false;
     if (owned_ && !owned_by_thread_) {  // another caller does the work for both
       waiting_.fetch_add(1, std::memory_order_acq_rel);  // pairs with notify()
       auto ready = [&] { return !owned_ || done(); };
-      if (deadline == kNever) changed_.wait(lock, ready);
-      else changed_.wait_for(lock, deadline - now, ready);
+      if (!bounded) changed_.wait(lock, ready);
+      else changed_.wait_for(lock, deadline - loop_.now(), ready);
       waiting_.fetch_sub(1, std::memory_order_relaxed);
       continue;
     }
     acquire(lock);
     lock.unlock();
-    while (!done() && !wanted() && loop_.now() < deadline) turn_(deadline);
+    while (!done() && !wanted() && (!bounded || loop_.now() < deadline)) turn_(deadline);
     turned_ = loop_.now();
     lock.lock();
-    release(lock);
+    release(turned_);
     if (wanted() && !done()) {  // let who asked have it first
       lock.unlock();
       std::this_thread::yield();

@@ -34,7 +34,7 @@ class Progress {
 
  private:
   void acquire(std::unique_lock<std::mutex>& lock);
-  void release(std::unique_lock<std::mutex>& lock);
+  void release(Time now);
   void run();
 
   Loop& loop_;

@@ -84,6 +84,13 @@ void add_allreduce(CLI::App* bench, int& exit_status) {
   sub->add_option("-n,--ranks", o->ranks, "processes")->capture_default_str();
   sub->add_option("--bytes", *sizes, "sizes, with commas")->capture_default_str();
   sub->add_option("--transport", o->transport, "auto, tcp, shm, ucx, ofi")->capture_default_str();
+  sub->add_option("--verify", o->verify, "digests of results: off, sampled, all (default: RHZ_VERIFY)")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, uint32_t>{
+          {"off", RHZ_VERIFY_OFF}, {"sampled", RHZ_VERIFY_SAMPLED}, {"all", RHZ_VERIFY_ALL}}));
+  sub->add_option("--protection", o->protection,
+                  "off: nothing is kept for a death, to see what it costs (default: RHZ_PROTECTION)")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, uint32_t>{{"on", RHZ_PROTECTION_ON}, {"off", RHZ_PROTECTION_OFF}}));
   sub->add_option("--iterations", o->iterations, "per size (default: by the size)");
   sub->add_flag("--json", o->json, "one object per size");
   add_reduction(sub, o->reduction);

@@ -31,6 +31,7 @@ struct AllreduceOptions {
   uint32_t ranks = 4;
   std::vector<uint64_t> bytes;
   std::string transport = "auto";
+  uint32_t verify = 0, protection = 0;  // RHZ_VERIFY_*, RHZ_PROTECTION_*
   Reduction reduction;
   uint32_t iterations = 0;  // 0: by the size
   bool json = false;

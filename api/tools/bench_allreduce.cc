@@ -41,6 +41,8 @@ class Bench {
     world.rank.ranks = o_.ranks;
     world.rank.reduction = o_.reduction;
     world.transport = o_.transport;
+    world.verify = o_.verify;
+    world.protection = o_.protection;
     for (uint64_t bytes : o_.bytes) {
       const uint32_t n = o_.iterations ? o_.iterations : iterations_for(bytes);
       world.rank.plan += format("%s%llu:%u", world.rank.plan.empty() ? "" : ",",

@@ -49,6 +49,8 @@ Result<std::unique_ptr<BenchWorld>> BenchWorld::start(const WorldOptions& option
   params.run_id = "bench";
   params.world = options.rank.ranks;
   params.suspicion_ms = options.suspicion_ms;
+  params.verify = options.verify;
+  params.protection = options.protection;
   params.log = options.log.empty() ? nullptr : options.log.c_str();
   CoordinatorOptions config;
   if (Status status = api::coordinator_options(params, config); !status) return status;

@@ -17,6 +17,7 @@ struct WorldOptions {
   RankOptions rank;  // slot and coordinator are filled in
   std::string log;   // of the coordinator; empty: in memory
   uint32_t suspicion_ms = 0;
+  uint32_t verify = 0, protection = 0;  // as in rhz_coordinator_params
   std::string transport = "auto";
   bool log_events = false;  // ranks print their seals and installs
 };

@@ -13,10 +13,24 @@ namespace {
 
 using Words = std::vector<std::string>;
 
+// Ours again, with another run configuration: what it costs.  They take part when they are named.
+struct Mode {
+  const char* suffix;
+  uint32_t verify, protection;
+};
+constexpr std::array kModes = {
+    Mode{"", RHZ_VERIFY_DEFAULT, RHZ_PROTECTION_DEFAULT},
+    Mode{"+unprotected", RHZ_VERIFY_OFF, RHZ_PROTECTION_OFF},
+    Mode{"+verify-off", RHZ_VERIFY_OFF, RHZ_PROTECTION_ON},
+    Mode{"+verify-sampled", RHZ_VERIFY_SAMPLED, RHZ_PROTECTION_ON},
+    Mode{"+verify-all", RHZ_VERIFY_ALL, RHZ_PROTECTION_ON},
+};
+
 // What a start function gets.
 struct Start {
   const Settings& settings;
   const struct Kind& kind;
+  const Mode& mode;
   const std::string& scratch;  // folder of this group alone
   Contender& contender;        // with an empty group
 
@@ -54,7 +68,8 @@ std::string address_of(const Network& network, int rank) {
   return network.on() ? network.address(rank) : "127.0.0.1";
 }
 
-std::shared_ptr<rhz_coordinator> start_coordinator(const Settings& settings, int world) {
+std::shared_ptr<rhz_coordinator> start_coordinator(const Settings& settings, const Mode& mode,
+                                                   int world) {
   const std::string listen =
       (settings.network.on() ? settings.network.own_address : "127.0.0.1") + ":0";
   rhz_coordinator_params params{};
@@ -64,6 +79,8 @@ std::shared_ptr<rhz_coordinator> start_coordinator(const Settings& settings, int
   params.world = static_cast<uint32_t>(world);
   // Peers that spin on all cores may starve a sleeping rank of ours: that is not a dead rank.
   params.suspicion_ms = 30'000;
+  params.verify = mode.verify;
+  params.protection = mode.protection;
   rhz_coordinator* started = nullptr;
   if (rhz_coordinator_start(&params, &started) != RHZ_OK) {
     std::fprintf(stderr, "perf_compare: coordinator: %s\n", rhz_last_error());
@@ -73,11 +90,12 @@ std::shared_ptr<rhz_coordinator> start_coordinator(const Settings& settings, int
 }
 
 void start_ours(const Start& s) {
-  s.contender.coordinator = start_coordinator(s.settings, s.world());
+  s.contender.coordinator = start_coordinator(s.settings, s.mode, s.world());
   if (!s.contender.coordinator) return s.group().give_up("no coordinator");
   const std::string transport = std::string("RHZ_TRANSPORT=") + s.kind.transport;
   s.contender.forced =
       transport + ", rebuild " + s.settings.rebuild + (s.settings.alloc ? ", rhz_alloc" : "");
+  if (*s.mode.suffix) s.contender.forced += std::string(", ") + (s.mode.suffix + 1);
   for (int i = 0; i < s.world(); i++) {
     const std::string address = rhz_coordinator_address(s.contender.coordinator.get());
     // Slot by namespace: the slots' order is the ring's.
@@ -175,6 +193,22 @@ const std::array kKinds = {
     Kind{"pccl", "tcp", "peer_python.py", "pccl", start_python},
 };
 
+struct Candidate {
+  std::string name;
+  const Kind* kind;
+  const Mode* mode;
+};
+
+// In the order of the table.
+std::vector<Candidate> candidates() {
+  std::vector<Candidate> all;
+  for (const Kind& kind : kKinds)
+    for (const Mode& mode : kModes)
+      if (kind.start == start_ours || !*mode.suffix)
+        all.push_back({std::string(kind.name) + mode.suffix, &kind, &mode});
+  return all;
+}
+
 std::string missing_of(const Settings& settings, const Kind& kind) {
   const std::string transport = kind.transport;
   if (settings.network.on() && transport == "shm") return "no network's transport";
@@ -192,15 +226,16 @@ std::string missing_of(const Settings& settings, const Kind& kind) {
   return std::string(kind.program) + " is not built: its package was missing";
 }
 
-Contender start(const Settings& settings, const Kind& kind, int world, const std::string& scratch) {
-  const std::string own = scratch + "/" + kind.name + "-" + std::to_string(world);
+Contender start(const Settings& settings, const Candidate& candidate, int world,
+                const std::string& scratch) {
+  const std::string own = scratch + "/" + candidate.name + "-" + std::to_string(world);
   std::error_code error;
   std::filesystem::create_directory(own, error);
   Contender one;
-  one.name = kind.name;
-  one.transport = kind.transport;
+  one.name = candidate.name;
+  one.transport = candidate.kind->transport;
   one.group = std::make_shared<RankGroup>(world, own + "/socket");
-  kind.start({settings, kind, own, one});
+  candidate.kind->start({settings, *candidate.kind, *candidate.mode, own, one});
   one.group->gather();
   return one;
 }
@@ -218,9 +253,10 @@ int cores() { return static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)); }
 
 std::vector<Known> known_contenders(const Settings& settings) {
   std::vector<Known> all;
-  for (const Kind& kind : kKinds) {
-    const bool wanted = settings.wants(kind.name, kind.transport);
-    all.push_back({kind.name, kind.transport, wanted, wanted ? missing_of(settings, kind) : ""});
+  for (const auto& [name, kind, mode] : candidates()) {
+    const bool on_request = *mode->suffix != 0;
+    const bool wanted = settings.wants(name, kind->transport) && (!on_request || !settings.contenders.empty());
+    all.push_back({name, kind->transport, on_request, wanted, wanted ? missing_of(settings, *kind) : ""});
   }
   return all;
 }
@@ -228,10 +264,11 @@ std::vector<Known> known_contenders(const Settings& settings) {
 std::vector<Contender> start_contenders(const Settings& settings, const std::vector<Known>& known,
                                         int world, const std::string& scratch) {
   std::vector<Contender> all;
-  for (size_t i = 0; i < kKinds.size(); i++) {
+  const std::vector<Candidate> every = candidates();
+  for (size_t i = 0; i < every.size(); i++) {
     if (!known[i].takes_part()) continue;
-    all.push_back(start(settings, kKinds[i], world, scratch));
-    if (settings.in_flight < 2 || kKinds[i].start != start_ours) continue;
+    all.push_back(start(settings, every[i], world, scratch));
+    if (settings.in_flight < 2 || every[i].kind->start != start_ours) continue;
     Contender again = all.back();  // the same ranks
     again.ops = settings.in_flight;
     again.name += "-x" + std::to_string(settings.in_flight);

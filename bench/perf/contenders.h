@@ -24,6 +24,7 @@ struct Contender {
 struct Known {
   std::string name;
   std::string transport;
+  bool on_request = false;  // takes part only where it is named
   bool wanted = false;
   std::string missing;  // of a wanted one; "": it can run; else what it lacks
 

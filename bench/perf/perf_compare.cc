@@ -52,7 +52,7 @@ void add_rows(const std::vector<Contender>& contenders, int world, perf_collecti
     row.ops = one.ops;
     const bool able = one.group->supports(collective, one.ops) &&
                       (one.ops == 1 || perf_count(collective, bytes, world) >= size_t(one.ops));
-    row.not_yet = !able && row.ours() && one.group->failure().empty();
+    row.not_yet = !able && row.contender.rfind("ours-", 0) == 0 && row.ops == 1 && one.group->failure().empty();
     if (able || row.not_yet) report.rows.push_back(row);
   }
 }
@@ -136,8 +136,8 @@ bool note_the_missing(const Settings& settings, const std::vector<Known>& known,
 int list(Settings settings) {
   settings.transports = {"tcp", "shm"};
   for (const Known& one : known_contenders(settings)) {
-    std::printf("%-13s %s  %s\n", one.name.c_str(), one.transport.c_str(),
-                one.missing.empty() ? "ready" : one.missing.c_str());
+    const std::string state = one.on_request ? "on request" : one.missing.empty() ? "ready" : one.missing;
+    std::printf("%-23s %s  %s\n", one.name.c_str(), one.transport.c_str(), state.c_str());
   }
   return 0;
 }

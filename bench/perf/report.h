@@ -39,7 +39,7 @@ struct Row {
   size_t buffer_bytes() const;
   // Most of the payload went over TCP. It settles whether a transport was really forced.
   bool went_over_tcp() const;
-  bool ours() const { return contender.rfind("ours-", 0) == 0 && ops == 1; }
+  bool ours() const { return contender.rfind("ours-", 0) == 0 && contender.find('+') == std::string::npos && ops == 1; }
 };
 
 struct Report {

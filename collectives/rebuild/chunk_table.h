@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory_resource>
 #include <vector>
 
 #include "runtime/agreement/report.h"
@@ -16,6 +17,7 @@ struct Chunk {
   Epoch due;                 // lineage of the value that is to come in this epoch
   uint32_t program = 0;      // index into the run's programs, for this epoch
   uint32_t finals = 0;       // segments of the final value that are in place (or staged)
+  uint64_t digest = 0;       // of the value held here, as far as it is verified (O2)
   bool empty = false;        // zeros: its source is gone
   bool begun = false;        // its program runs in this epoch
   Buffer staged;             // final value until the chunk is complete, where it may not land in place
@@ -25,7 +27,8 @@ struct Chunk {
 
 class ChunkTable {
  public:
-  explicit ChunkTable(uint32_t chunks) : chunks_(chunks) {}
+  explicit ChunkTable(uint32_t chunks, std::pmr::memory_resource* memory = std::pmr::get_default_resource())
+      : chunks_(chunks, memory) {}
 
   uint32_t size() const { return static_cast<uint32_t>(chunks_.size()); }
   Chunk& operator[](uint32_t chunk) { return chunks_[chunk]; }
@@ -43,7 +46,7 @@ class ChunkTable {
   std::vector<HeldRun> report(uint32_t block) const;
 
  private:
-  std::vector<Chunk> chunks_;
+  std::pmr::vector<Chunk> chunks_;
   uint32_t held_ = 0;
 };
 

@@ -45,6 +45,10 @@ constexpr bool has_layout(OpKind kind) {
 constexpr bool has_many_sources(OpKind kind) {
   return is_uniform(kind) || kind == OpKind::kReduce || kind == OpKind::kReduceScatter;
 }
+// Every rank ends up with the same bytes, so that digests of them can be compared (O2).
+constexpr bool is_alike(OpKind kind) {
+  return is_uniform(kind) || kind == OpKind::kAllGather || kind == OpKind::kBroadcast;
+}
 // Release by rule (b) is sound: one rank that is full proves that all have begun and that nothing
 // can fail any more (Q3).
 constexpr bool may_retain(OpKind kind) { return is_uniform(kind) || kind == OpKind::kAllGather; }

@@ -278,12 +278,14 @@ class GroupResolver {
     }
     return true;
   }
-  bool may_abort(OpSeq seq) const {
+  bool may_abort(OpSeq seq, Code why) const {
     const auto op = ops_.find(seq);
     if (op != ops_.end() && op->second.admit) return false;
     const auto at = decisions_.find(seq);
     if (at == decisions_.end()) return true;  // begun by nobody
-    return at->second.outcome == Outcome::kChunks && !complete(seq, op->second, at->second);
+    if (at->second.outcome != Outcome::kChunks) return false;
+    // Where results differ, all being there is no reason to go on.
+    return why == Code::kDiverged || !complete(seq, op->second, at->second);
   }
 
   void answer_fails() {
@@ -296,8 +298,8 @@ class GroupResolver {
         auto d = decisions_.find(s);
         return d != decisions_.end() && d->second.outcome == Outcome::kAbort;
       };
-      while (!ended(at) && !may_abort(at) && carried_on(reason.code())) at = at.next();  // rule 4
-      if (!ended(at) && may_abort(at)) decisions_[at] = OpDecision{at, Outcome::kAbort, reason, {}};
+      while (!ended(at) && !may_abort(at, reason.code()) && carried_on(reason.code())) at = at.next();  // rule 4
+      if (!ended(at) && may_abort(at, reason.code())) decisions_[at] = OpDecision{at, Outcome::kAbort, reason, {}};
     }
   }
 

@@ -19,6 +19,13 @@ struct MemberInfo {
   friend bool operator==(const MemberInfo&, const MemberInfo&) = default;
 };
 
+// Which digests of results that all members hold travel with the done-wave (O2).
+enum class Verify : uint8_t {
+  kOff = 0,
+  kSampled = 1,  // of one piece in sixteen
+  kAll = 2,      // of every byte
+};
+
 // What is the same for the whole run; logged first, told to every peer.
 struct RunConfig {
   std::string run_id;
@@ -30,6 +37,8 @@ struct RunConfig {
   uint32_t retain_bytes = 256u << 10;   // results up to this size are released by rule (b)
   uint32_t heartbeat_ms = 100;
   uint32_t suspicion_ms = 1000;
+  Verify verify = Verify::kSampled;
+  bool protection = true;  // false: nothing is kept for a rebuild, as in other libraries; to show what it costs
   friend bool operator==(const RunConfig&, const RunConfig&) = default;
 };
 

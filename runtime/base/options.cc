@@ -37,6 +37,10 @@ constexpr EnvironmentVariable kVariables[] = {
      "coordinator: largest frame of the run"},
     {"RHZ_RETAIN_BYTES", "bytes", "262144", "0 … 16777216",
      "coordinator: results up to this size are released before the done-wave"},
+    {"RHZ_VERIFY", "name", "sampled", "off, sampled, all",
+     "coordinator: which part of equal results the ranks compare"},
+    {"RHZ_PROTECTION", "name", "on", "on, off",
+     "coordinator: off keeps nothing for the death of a rank, to show what protection costs"},
     {"RHZ_LOG", "level", "warn", "none, warn, info", "what the library prints on standard error"},
 };
 }  // namespace

@@ -20,6 +20,8 @@ Digest digest128(ConstBytes bytes) {
   return digest;
 }
 
+uint64_t digest64(ConstBytes bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+
 Digest digest_of(std::span<const Digest> digests) { return digest128(std::as_bytes(digests)); }
 
 ConstBytes digest_block(ConstBytes bytes, uint64_t index) {

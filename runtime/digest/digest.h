@@ -1,4 +1,4 @@
-// Digests of state: XXH3-128 (Y. Collet, xxHash 0.8, seed 0), as its canonical big-endian bytes.  They find corruption and
+// Digests of state, and of results.  Of state: XXH3-128 (Y. Collet, xxHash 0.8, seed 0), as its canonical big-endian bytes.  They find corruption and
 // divergence; they are no defence against somebody who builds collisions.
 //
 // A tensor's digest is made of blocks, so that a range of it can be checked alone:
@@ -27,6 +27,9 @@ namespace rhz {
 inline constexpr size_t kDigestBlockBytes = size_t{256} << 10;
 
 Digest digest128(ConstBytes bytes);
+
+// XXH3-64 (seed 0): of results, while they are compared.  Never persisted.
+uint64_t digest64(ConstBytes bytes);
 
 // Of the concatenated bytes of `digests`.
 Digest digest_of(std::span<const Digest> digests);

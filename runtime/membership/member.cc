@@ -191,6 +191,12 @@ void Member::say_again(Time now) {
   if (needs_coordinator()) say_again_at_ = now + timing_.repeat;
 }
 
+void Member::resign(Time now, Status status) {
+  if (ended_) return;
+  leave(now);
+  end(std::move(status));
+}
+
 void Member::end(Status status) {
   ended_ = true;
   actions_.push_back(EndAction{std::move(status)});

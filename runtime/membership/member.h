@@ -69,6 +69,8 @@ class Member {
   void admit_begun(Time now, AdmitBegunMessage message);
   void synced(Time now, SyncedMessage message);
   void leave(Time now);
+  // It cannot go on, and leaves without waiting for an answer.
+  void resign(Time now, Status status);
   void beat(Time now, PeerBeatMessage message);
 
   // Returns when it wants to be called next.

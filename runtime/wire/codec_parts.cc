@@ -153,6 +153,8 @@ void write_config(Writing& out, schema::RunConfig::Builder to, const RunConfig& 
   to.setRetainBytes(from.retain_bytes);
   to.setHeartbeatMs(from.heartbeat_ms);
   to.setSuspicionMs(from.suspicion_ms);
+  to.setVerify(static_cast<uint8_t>(from.verify));
+  to.setProtection(from.protection);
 }
 
 RunConfig read_config(Reading& in, schema::RunConfig::Reader from) {
@@ -166,6 +168,9 @@ RunConfig read_config(Reading& in, schema::RunConfig::Reader from) {
   to.retain_bytes = from.getRetainBytes();
   to.heartbeat_ms = from.getHeartbeatMs();
   to.suspicion_ms = from.getSuspicionMs();
+  to.protection = from.getProtection();
+  to.verify = static_cast<Verify>(from.getVerify());
+  if (to.verify > Verify::kAll) in.fail("unknown way to verify " + std::to_string(from.getVerify()));
   return to;
 }
 

@@ -47,6 +47,8 @@ struct RunConfig {  # the same for the whole run
   retainBytes @6 :UInt32;   # results up to this size are released by rule (b)
   heartbeatMs @7 :UInt32;
   suspicionMs @8 :UInt32;
+  verify @9 :UInt8 = 1;     # digests of results: 0 off, 1 sampled, 2 all
+  protection @10 :Bool = true;  # false: ops do not survive a change of the view
 }
 
 struct View {

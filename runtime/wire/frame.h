@@ -27,7 +27,7 @@ enum class Kind : uint8_t {
   kHelloAck = 2,   // answer; lane_seq: highest frame consumed on this lane, payload: Refusal or empty
   kPartial = 3,    // a sum on its way to the chunk's owner
   kResult = 4,     // a final value on its way round
-  kDone = 5,       // op_seq, and all ops < full_upto, are full at rank `chunk` in this epoch
+  kDone = 5,       // op_seq, and all ops < full_upto, are full at rank `chunk` in this epoch; kHasDigest
   kGrant = 6,      // the receiver has begun the op: bulk may flow
   kCredit = 7,     // lane_seq: highest frame consumed; against the direction of the lane
   kVoid = 8,       // takes the place of a frame whose op has ended; length 0
@@ -50,9 +50,12 @@ constexpr bool is_op_frame(Kind kind) {
   return (kind >= Kind::kPartial && kind <= Kind::kGrant) || is_message(kind);
 }
 
+// DONE, in flags: signature is the digest of what rank `chunk` has of the result of op_seq (O2).
+inline constexpr uint16_t kHasDigest = 1;
+
 struct FrameHeader {
   Kind kind = Kind::kVoid;
-  uint16_t flags = 0;      // HELLO_ACK: why it refuses; MESSAGE: why it is withdrawn
+  uint16_t flags = 0;      // HELLO_ACK: why it refuses; MESSAGE: why it is withdrawn; DONE: kHasDigest
   uint32_t length = 0;     // bytes of payload
   uint64_t run = 0;        // hash of the run id
   Epoch epoch;
@@ -62,7 +65,7 @@ struct FrameHeader {
   SegmentIndex segment;
   uint64_t lane_seq = 0;   // number of the frame in its lane, dense from 1; 0: not numbered
   uint64_t full_upto = 0;  // leading ops of the group that are full or ended at the sender; DONE: at rank `chunk`
-  uint64_t signature = 0;  // of the op (collectives/op.h); 0: none
+  uint64_t signature = 0;  // of the op (collectives/op.h); 0: none; DONE: see kHasDigest
   std::array<std::byte, 16> tag{};  // room for a security layer; zero
 
   friend bool operator==(const FrameHeader&, const FrameHeader&) = default;

@@ -54,6 +54,7 @@ void Cluster::start_coordinator(const std::string& listen) {
                         " min_world=" + std::to_string(options_.min_world) +
                         " suspicion_ms=" + std::to_string(options_.suspicion_ms * kSlowness);
   if (!log_path_.empty()) options += " log=" + log_path_;
+  options += " " + options_.run_options;
   coordinator_ = std::make_unique<Process>(command_line(options), folder_.file("coordinator.err"));
   const auto line = coordinator_->await("started", deadline());
   ASSERT_TRUE(line) << coordinator_->errors();

@@ -23,6 +23,7 @@ class Collective {
   // three as numbers or as in allreduce.  vary=1: blocks of up to count, each where one of count would begin.
   Collective(const Line& command, uint32_t slot);
   rhz_status submit(rhz_comm* comm, rhz_op** op) const;
+  std::byte* first_input() { return input(0); }
   // Every element of the result against the contributors that the library names for it.
   Verdict check(rhz_op* op) const;
   // Elements that were only lent, or that nobody lent, and are not what they were.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include "rhizome/rhizome.h"
 #include "tests/integration/expect.h"
 
 namespace rhz::test {
@@ -124,6 +125,38 @@ TEST(Verify, NamesADifferenceOnEveryRank) {
     EXPECT_NE(line.text("text").find("states differ"), std::string::npos) << line.raw;
   }
   expect_all_reduce(cluster, 1);
+}
+
+// The root writes to its buffer when the op has begun, so that the others get something else than it holds.
+TEST(Divergence, OfALargeResultFailsThatOpEverywhereAndNamesTheSlot) {
+  Cluster cluster({.world = 3, .run_options = "verify=" + std::to_string(RHZ_VERIFY_ALL)});
+  cluster.found();
+  const std::string broadcast = op("", 1, "kind=broadcast root=1 world=3 dtype=f32");
+  cluster.ask(cluster.at_slot(1), "submit" + broadcast, "submitted");
+  cluster.ask(cluster.at_slot(1), "scribble id=1", "scribbled");
+  for (uint32_t slot : {0u, 2u}) cluster.at_slot(slot).process->tell("collective" + broadcast);
+  cluster.at_slot(1).process->tell("wait id=1");
+  const auto lines = cluster.answers("op");
+  expect_one_error(lines, kDiverged, "slot 1 has another result of op 0 than the other 2");
+  for (const Line& line : lines) EXPECT_EQ(line.number("culprit"), 1u) << line.raw;
+  expect_all_reduce(cluster, 2);
+}
+
+// A small one has returned when the digests are compared: then nothing more returns, and all are to join anew.
+TEST(Divergence, OfASmallResultEndsTheCommunicatorEverywhere) {
+  Cluster cluster({.world = 3, .run_options = "verify=" + std::to_string(RHZ_VERIFY_ALL)});
+  cluster.found();
+  const std::string small = " id=1 count=1000";
+  cluster.ask(cluster.at_slot(2), "submit" + small, "submitted");
+  cluster.ask(cluster.at_slot(2), "scribble id=1", "scribbled");
+  for (uint32_t slot : {0u, 1u}) cluster.at_slot(slot).process->tell("allreduce" + small);
+  cluster.at_slot(2).process->tell("wait id=1");
+  for (const Line& line : cluster.answers("op"))
+    EXPECT_TRUE(line.number("status") == kOk || line.number("status") == kDiverged) << line.raw;
+  for (const Line& line : cluster.all("series first=2 ops=1000000 count=10", "series")) {
+    EXPECT_EQ(line.number("status"), kDiverged) << line.raw;
+    EXPECT_NE(line.text("text").find("slot 2 has another result of op 0 than the other 2"), std::string::npos) << line.raw;
+  }
 }
 
 }  // namespace

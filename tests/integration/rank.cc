@@ -55,6 +55,7 @@ bool Rank::obey(const Line& command) {
       {"series", [&] { series(command); }},
       {"batch", [&] { batch(command); }},
       {"cancel", [&] { cancel(command); }},
+      {"scribble", [&] { scribble(command); }},
       {"admit", [&] { admit(command); }},
       {"step", [&] { step(); }},
       {"state", [&] { state(); }},

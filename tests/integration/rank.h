@@ -6,7 +6,7 @@
 //   collective kind=, then as allreduce and dtype= root= world=  → op …
 //   submit (as allreduce, or with kind= as collective), wait id=  → submitted …, op …
 //   send or recv id= peer= tag= bytes= content= timeout_ms=, then wait id=  → submitted …, op …
-//   cancel id=
+//   cancel id=, scribble id=  → a bit of the input of an open op is not what it was
 //   series first= ops= count= kill_us=  → series status= done= wrong= digest= contributors=
 //   batch first= ops= count= rebuild= kill_us=  → batch status= wrong= digest= contributors= seqs=
 //   admit until=N or world=N  → admitted status= joined= rounds= world= epoch=
@@ -64,6 +64,7 @@ class Rank {
   void series(const Line& command);
   void batch(const Line& command);
   void cancel(const Line& command);
+  void scribble(const Line& command);
   void split(const Line& command);
   void close_part(const Line& command);
   rhz_comm* comm_of(const Line& command);  // comm=NAME, or the run's

@@ -184,6 +184,15 @@ void Rank::cancel(const Line& command) {
   std::printf("cancelled status=%d\n", status);
 }
 
+// What no program may do: the input is borrowed.
+void Rank::scribble(const Line& command) {
+  Open& open = open_.at(command.number("id"));
+  std::byte* const input =
+      open.other ? open.other->first_input() : reinterpret_cast<std::byte*>(open.send.data());
+  input[1] ^= std::byte{1};
+  std::printf("scribbled\n");
+}
+
 // Many small all-reduces in one group: one line, with a digest over all results and contributors.
 void Rank::batch(const Line& command) {
   const uint64_t first = command.number("first"), ops = command.number("ops");

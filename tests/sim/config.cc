@@ -19,12 +19,22 @@ constexpr Kind kKinds[kFaults] = {
     {"leave", 0.5, 20},         {"coordinator", 0.5, 40}, {"coordinator-pause", 0.3, 10},
     {"zombie", 0.3, 5},         {"accuse", 0.5, 20},      {"slow", 0.3, 10},
     {"control-reset", 0.5, 20}, {"reset", 0.5, 40},       {"cancel", 0.5, 40},
-    {"cut-log", 0.5, 20},
+    {"cut-log", 0.5, 20},       {"flip", 1, 20},
 };
 
 template <class T, size_t N>
 T pick(Prng& random, const T (&values)[N]) {
   return values[random.below(N)];
+}
+
+// In some seeds bits flip, of which all must be found: where the ops have returned before, by the end of all who took part.
+void set_verify(Config& c, Prng random) {
+  c.run.verify = pick(random, {Verify::kOff, Verify::kSampled, Verify::kAll});
+  if (c.letters > 0 || !random.chance(0.12)) return;
+  const auto flip = static_cast<size_t>(Fault::kFlip);
+  c.run.verify = Verify::kAll;
+  if (random.chance(0.6)) c.run.retain_bytes = 0;
+  c.per_second[flip] = World::log_uniform(random, kKinds[flip].low, kKinds[flip].high);
 }
 
 }  // namespace
@@ -58,7 +68,7 @@ Config make_config(uint64_t seed) {
   c.spike = random.chance(0.5) ? 0.02 : 0;
   c.calm = milliseconds(5);
   c.chaos = milliseconds(2500);
-  c.patience = milliseconds(20000);
+  c.patience = milliseconds(20000) + 10000 * c.base_latency;  // a window of one byte: chunk after chunk, hop by hop
   c.codec = random.chance(0.125);
   c.drift = random.chance(0.5) ? 0.02 : 1e-5;
   c.bulk = random.chance(0.4) ? 0.3 : 0;
@@ -71,7 +81,7 @@ Config make_config(uint64_t seed) {
   c.hasty = random.chance(0.2) ? 0.05 : 0;
   c.admit_every = 1 + static_cast<uint32_t>(random.below(4));
   c.big_state = random.chance(0.1);
-  for (size_t k = 0; k < kFaults; ++k) {
+  for (size_t k = 0; k < static_cast<size_t>(Fault::kFlip); ++k) {
     const double rate = World::log_uniform(random, kKinds[k].low, kKinds[k].high);
     if (random.chance(k == static_cast<size_t>(Fault::kJoin) ? 0.9 : 0.5)) c.per_second[k] = rate;
   }
@@ -88,6 +98,7 @@ Config make_config(uint64_t seed) {
     c.varying = 0.5;
     c.message_limits.window = pick(random, {1u, 3u, 16u});
   }
+  set_verify(c, Prng(mix64(seed) ^ 0x0e71));
   return c;
 }
 
@@ -106,11 +117,11 @@ std::string Config::text() const {
       line, sizeof line,
       "world=%u max_world=%u min_world=%u chunk=%u segment=%u retain=%u suspicion_ms=%u "
       "open_ops=%u window=%llu latency_us=%.0f codec=%d append_crash=%.4f bulk=%.1f ops=%u "
-      "groups=%d admit_every=%u core_only=%d late_break=%d floats=%d odd=%g hasty=%g letters=%u%s",
+      "verify=%d groups=%d admit_every=%u core_only=%d late_break=%d floats=%d odd=%g hasty=%g letters=%u%s",
       run.world, run.max_world, run.min_world, run.chunk_bytes, run.segment_bytes, run.retain_bytes,
       run.suspicion_ms, limits.open_ops, static_cast<unsigned long long>(limits.window_bytes),
       static_cast<double>(base_latency.count()) / 1e3, codec, append_crash, bulk, ops_per_step,
-      groups, admit_every, core_only, late_break, floats, odd, hasty, letters,
+      static_cast<int>(run.verify), groups, admit_every, core_only, late_break, floats, odd, hasty, letters,
       hurried_letters ? " hurried" : "");
   std::string text = line;
   for (size_t k = 0; k < kFaults; ++k) {

@@ -36,6 +36,7 @@ enum class Fault : uint8_t {
   kReset,         // of one data connection, wherever it is in a frame; the lane is resumed
   kCancel,
   kCutLog,
+  kFlip,  // of one bit of a final value on its way, which no checksum notices
   kCount,
 };
 inline constexpr size_t kFaults = static_cast<size_t>(Fault::kCount);

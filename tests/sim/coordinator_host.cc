@@ -149,7 +149,7 @@ void CoordinatorHost::close(const ConnectionRef& connection) {
 
 // False: it died in the middle.
 bool CoordinatorHost::carry_out(Ref who, CoordinatorAction&& action) {
-  const bool fatal = config_.append_crash > 0 && world_.faults.chance(config_.append_crash);
+  const bool fatal = config_.append_crash > 0 && !spared_ && world_.faults.chance(config_.append_crash);
   const bool disk =
       std::holds_alternative<AppendAction>(action) || std::holds_alternative<CutAction>(action);
   if (disk && who->zombie) {  // the log is another's: the append fails, and the driver stops there

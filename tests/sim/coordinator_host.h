@@ -56,6 +56,7 @@ class CoordinatorHost {
   void crash();
   void pause();
   void unpause();
+  void spare() { spared_ = true; }  // it crashes no more
   void cut_log();
   // The present one stands still, another one begins from the log after `delay`; `later` still the
   // old one wakes up.
@@ -86,6 +87,7 @@ class CoordinatorHost {
   std::vector<LogEntry> log_;
   SessionId next_session_ = 1;
   uint64_t incarnations_ = 0;
+  bool spared_ = false;
 };
 
 // As it comes out of the codec at the far end (every message of some seeds takes that way).

@@ -146,6 +146,11 @@ bool Cluster::strike_peer(Fault fault, Prng& dice) {
                                 dice.chance(0.3) ? LaneClass::kExpress : LaneClass::kBulk);
       return true;
     }
+    case Fault::kFlip:
+      process.transport().flip_next([this](const wire::FrameHeader& header) {
+        oracles_.flipped(header.group, header.op_seq);
+      });
+      return true;
     case Fault::kCancel:
       run(who, [&process, which = dice.next()] { process.trainer().cancel_something(which); });
       return true;

@@ -118,6 +118,7 @@ void Cluster::heal() {
   if (config_.late_break && core.size() > 3)
     break_late({core.begin(), std::prev(core.end())}, dice);
   coordinator_.end_zombies();
+  coordinator_.spare();
   coordinator_.unpause();
   coordinator_.start();
   for (const auto& process : processes_)

@@ -40,8 +40,9 @@ class Oracles {
     bool rule_a = false;
     std::vector<HeldRun> held;
     std::vector<uint64_t> chunk_hashes;
+    bool final = false;
     // Of collectives with blocks: lineage of each chunk that this process got, and whether zeros stand for it.
-    std::map<uint32_t, std::pair<Epoch, bool>> pieces;
+    std::map<uint32_t, std::pair<Epoch, bool>> pieces = {};
   };
   void released(NodeIndex who, GroupId group, const OpKey& op, const Workload& workload, const OpOutcome& outcome,
                 const std::vector<HeldRun>& held, const Layout& layout, const std::byte* result,
@@ -55,6 +56,10 @@ class Oracles {
   };
   void released_blocks(NodeIndex who, GroupId group, const OpKey& op, const Workload& workload,
                        const OpOutcome& outcome, const BlockRelease& of);
+  // A bit of a value of this op was changed on its way.
+  void flipped(GroupId group, OpSeq seq) { flipped_.insert({group, seq}); }
+  // O2: nobody can need it any more, so all who say so have the same bits.
+  void finalised(NodeIndex who, GroupId group, OpSeq seq);
   // O1 for admit ops: over in the same way for everybody.
   void left_boundary(NodeIndex who, const OpKey& op, const OpOutcome& outcome);
   // A sub-communicator: whoever stays has the same members in it, in the same order.
@@ -99,6 +104,8 @@ class Oracles {
   std::vector<NodeIndex> givers(GroupId group, const Whom& sources, Epoch lineage, OpSeq seq);
   void check_piece(Release& release, const BlockRelease& of, const OpOutcome& outcome,
                    const HeldRun& run, size_t run_number);
+  void note_bits(Release& release, const OpOutcome& outcome, const BlockRelease& of) const;
+  bool excuses_bits(const Release& release, OpSeq seq);
   void check_value(const Release& release, OpSeq seq, const Layout& layout,
                    const std::byte* result);
   void check_contributors(const Release& release, OpSeq seq, const View& installed,
@@ -126,6 +133,8 @@ class Oracles {
   uint64_t releases_count_ = 0, rebuilt_ = 0, aborts_ = 0, members_seen_ = 0;
   uint64_t entered_count_ = 0, removed_count_ = 0, rerouted_count_ = 0;
   const uint64_t seed_;
+  std::set<std::pair<GroupId, OpSeq>> flipped_;
+  bool tainted_ = false;  // results that were changed on their way have been returned, as rule b allows
 };
 
 }  // namespace rhz::sim

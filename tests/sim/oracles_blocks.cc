@@ -35,12 +35,12 @@ void Oracles::check_piece(Release& release, const BlockRelease& of, const OpOutc
   const Layout& layout = of.state->layout;
   const Blocks& blocks = of.state->blocks;
   const uint32_t block = layout.block_of(run.first);
-  const auto place = std::find(outcome.result_blocks.begin(), outcome.result_blocks.end(), block);
-  if (place == outcome.result_blocks.end()) return;  // held for others
-  const auto got = static_cast<uint64_t>(place - outcome.result_blocks.begin()) * layout.count;
+  const uint32_t place = outcome.result_blocks.position_of(block);
+  if (place == outcome.result_blocks.count) return;  // held for others
+  const auto got = uint64_t{place} * layout.count;
   std::vector<NodeIndex> who = givers(release.group, blocks.sources(block), run.lineage, outcome.seq);
   const bool empty =
-      run_number >= outcome.contributors.size() || outcome.contributors[run_number].slots.empty();
+      run_number >= outcome.contributors().size() || outcome.contributors()[run_number].slots.empty();
   const std::string where = " of op " + std::to_string(release.op.step) + "." +
                             std::to_string(release.op.index) + " block " + std::to_string(block) +
                             " at p" + std::to_string(release.who);
@@ -62,7 +62,7 @@ void Oracles::check_piece(Release& release, const BlockRelease& of, const OpOutc
       for (NodeIndex p : who)
         expected += input_of(seed_, release.op, p, given_at(blocks, block, layout.count, e));
       if (release.workload.average && has_many_sources(blocks.kind)) expected /= who.size();
-      if (load<uint64_t>(of.result + (got + e) * 8) != expected)
+      if (load<uint64_t>(of.result + (got + e) * 8) != expected && !excuses_bits(release, outcome.seq))
         return fail("D2", "chunk " + std::to_string(c) + " element " + std::to_string(e) + where +
                               " (kind " + std::to_string(static_cast<int>(blocks.kind)) +
                               ", lineage " + std::to_string(run.lineage.value) + ", by " +
@@ -70,6 +70,15 @@ void Oracles::check_piece(Release& release, const BlockRelease& of, const OpOutc
     }
     release.pieces[c] = {run.lineage, empty};
   }
+}
+
+// Of a result that is the same everywhere.
+void Oracles::note_bits(Release& release, const OpOutcome& outcome, const BlockRelease& of) const {
+  if (!is_alike(release.workload.kind)) return;
+  const Layout& layout = of.state->layout;
+  for (size_t b = 0; b < outcome.result_blocks.size(); ++b)
+    release.chunk_hashes.push_back(
+        hash_bytes(of.result + b * layout.count * 8, layout.count_of(outcome.result_blocks[b]) * 8));
 }
 
 void Oracles::released_blocks(NodeIndex who, GroupId group, const OpKey& op, const Workload& workload,
@@ -82,6 +91,7 @@ void Oracles::released_blocks(NodeIndex who, GroupId group, const OpKey& op, con
   if (code == Code::kOk) {
     for (size_t i = 0; i < of.state->held.size(); ++i)
       check_piece(release, of, outcome, of.state->held[i], i);
+    note_bits(release, outcome, of);
     const size_t needed = outcome.result_blocks.size() * of.state->layout.chunks_of_block();
     if (release.pieces.size() != needed) fail("B", "released with chunks missing");
     if (workload.mode == RebuildMode::kStrict && has_many_sources(workload.kind) && needed > 0) {

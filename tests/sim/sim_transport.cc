@@ -243,9 +243,19 @@ void SimTransport::land(PeerId from, LaneClass lane_class) {
   lane.arrived.pop_front();
   lane.consumed = frame.number;
   if (!frame.payload.empty()) std::memcpy(place.into, frame.payload.data(), frame.payload.size());
+  maybe_flip(frame.header, place.into);
   ++counters_.received_frames;
   counters_.received_bytes += frame.payload.size();
   if (events_) events_->on_frame(from, frame.header, std::move(place));
+}
+
+void SimTransport::maybe_flip(const wire::FrameHeader& header, std::byte* payload) {
+  if (!flip_ || header.kind != Kind::kResult || header.length == 0) return;
+  const auto kind = static_cast<OpKind>(header.signature >> 60);
+  if (kind != OpKind::kAllReduce && kind != OpKind::kAllGather && kind != OpKind::kBroadcast) return;
+  payload[world_.faults.below(header.length)] ^= std::byte{1} << world_.faults.below(8);
+  world_.trace("flipped", static_cast<int>(self_), header.op_seq.value, header.chunk.value);
+  std::exchange(flip_, nullptr)(header);
 }
 
 bool SimTransport::quiesce() {

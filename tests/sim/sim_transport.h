@@ -36,6 +36,8 @@ class SimTransport final : public Transport {
   // The connection of that lane breaks, perhaps in the middle of a frame, and is made anew: what
   // was not consumed is sent again.
   void reset(PeerId to, LaneClass lane);
+  // One bit of the next final value that arrives; `told` of the frame.
+  void flip_next(std::function<void(const wire::FrameHeader&)> told) { flip_ = std::move(told); }
   bool names(PeerId peer) const;
   // The process behind a named peer may be gone: evidence follows, when the network lets it
   // through.
@@ -83,6 +85,7 @@ class SimTransport final : public Transport {
   void offer_later(PeerId from, LaneClass lane, Duration delay);
   void land(PeerId from, LaneClass lane);
   void watch_cut(PeerId id);
+  void maybe_flip(const wire::FrameHeader& header, std::byte* payload);
   static bool reads_caller_memory(const Out& out) {
     return !out.copied && !out.frame.keep && !out.frame.payload.empty();
   }
@@ -96,6 +99,7 @@ class SimTransport final : public Transport {
   TransportEvents* events_ = nullptr;
   std::map<PeerId, std::unique_ptr<Peer>> peers_;
   TransportCounters counters_;
+  std::function<void(const wire::FrameHeader&)> flip_;
 };
 
 }  // namespace rhz::sim

@@ -192,6 +192,7 @@ VaryingRef Trainer::blocks_of(const Op& op) const {
 void Trainer::op_released(Op& op, const OpOutcome& outcome) {
   if (op.returned) return oracles_.fail("O4", "an op returned twice");
   op.returned = true;
+  op.seq = outcome.seq;
   --open_;
   world_.trace("returned", static_cast<int>(self_), outcome.seq.value, outcome.last_epoch.value,
                code_text(outcome.status.code()));
@@ -215,7 +216,7 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
     } else {
       // In place the result stands where the own block did.
       const uint64_t at = op.in_place && ok && !outcome.result_blocks.empty()
-                              ? outcome.result_blocks.front() * op.workload.count * 8 : 0;
+                              ? outcome.result_blocks.first * op.workload.count * 8 : 0;
       const bool retained = may_retain(op.workload.kind) && outcome.bytes <= run.retain_bytes;
       oracles_.released_blocks(self_, op.group, op.key, op.workload, outcome,
                                {&state, bytes + at, &view, retained});
@@ -252,7 +253,10 @@ void Trainer::step_over(Duration pause) {
   });
 }
 
-void Trainer::op_finalised(Op& op) { op.final = true; }
+void Trainer::op_finalised(Op& op, const Status& status) {
+  op.final = true;
+  if (status.is_ok() && config_.run.verify == Verify::kAll) oracles_.finalised(self_, op.group, op.seq);
+}
 
 // All ops of the step, or the boundary, are over.
 void Trainer::advance() {

@@ -53,7 +53,7 @@ class Trainer {
   void submit_later();
   VaryingRef blocks_of(const Op& op) const;
   void op_released(Op& op, const OpOutcome& outcome);
-  void op_finalised(Op& op);
+  void op_finalised(Op& op, const Status& status);
   void op_over(Op& op, bool well);
   bool is_step_over() const;
   void step_over(Duration pause);

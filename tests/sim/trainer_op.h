@@ -8,7 +8,7 @@ namespace rhz::sim {
 struct Trainer::Op final : OpCompletion {
   explicit Op(Trainer& owner) : trainer(owner) {}
   void released(const OpOutcome& result) override { trainer.op_released(*this, result); }
-  void finalised(const Status&) override { trainer.op_finalised(*this); }
+  void finalised(const Status& status) override { trainer.op_finalised(*this, status); }
 
   Trainer& trainer;
   OpKey key;
@@ -19,6 +19,7 @@ struct Trainer::Op final : OpCompletion {
   uint32_t rank = 0;   // as these were made
   std::vector<uint64_t> input, output;
   Communicator::Handle handle = 0;
+  OpSeq seq = kNoOp;
   bool submitted = false, returned = false, final = false;
 };
 

@@ -32,7 +32,7 @@ MemberInfo member(uint32_t n) {
   return {{100 + n, 200 + n}, Slot(n), 0xa0a0a0a0a0a0a0a0 + n, {"10.0.0.1:7400", "[fe80::1]:99"}};
 }
 
-RunConfig config() { return {"run-α", 4, 8, 2, 1u << 20, 1u << 18, 1u << 17, 150, 1500}; }
+RunConfig config() { return {"run-α", 4, 8, 2, 1u << 20, 1u << 18, 1u << 17, 150, 1500, Verify::kAll, false}; }
 
 View view() { return {Epoch(7), {member(0), member(3), member(5)}, "joined: slot 5"}; }
 

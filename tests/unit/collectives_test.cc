@@ -101,7 +101,7 @@ class World {
     ports_.push_back(std::make_unique<Port>(*this, r));
     pools_.push_back(std::make_unique<BufferPool>());
     ranks_.push_back(std::make_unique<Executor>(OpSeq(0), spec, blocks_, Slot(r), layout_, false,
-                                                *pools_[r], *ports_[r]));
+                                                Verify::kOff, *pools_[r], *ports_[r]));
     EXPECT_TRUE(ranks_[r]->prepare());
   }
   const uint64_t* result(uint32_t r) const {
@@ -119,10 +119,11 @@ class World {
 
   void start(const OpDecision* decision) {
     for (uint32_t i = 0; i < view_.size(); ++i) {
-      Executor::Stage stage{view_.epoch, &view_, Rank(i), {}, c_.direct, {}};
-      for (uint32_t r = 0; r < view_.size(); ++r) stage.ring.push_back(Rank(r));
+      std::vector<Rank> ring;
+      for (uint32_t r = 0; r < view_.size(); ++r) ring.push_back(Rank(r));
+      Executor::Stage stage{view_.epoch, &view_, Rank(i), ring, c_.direct, nullptr};
       if (is_uniform(c_.kind))
-        stage.schedule = make_allreduce(Algorithm::kRing, view_, stage.ring, Rank(i));
+        stage.schedule = std::make_shared<Schedule>(make_allreduce(Algorithm::kRing, view_, ring, Rank(i)));
       ranks_[ids_[i]]->start(stage, decision);
       for (uint32_t r = 0; r < view_.size(); ++r) ranks_[ids_[i]]->granted(Rank(r));
     }

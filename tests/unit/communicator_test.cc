@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 
 #include "tests/unit/memory_port.h"
@@ -15,13 +16,12 @@ constexpr uint32_t kWorld = 4;
 
 // One op on every rank, in a view whose ring avoids the edge between ranks 0 and 2.
 struct World {
-  explicit World(bool relayed, uint32_t retain_bytes = 0) {
+  explicit World(bool relayed, uint32_t retain_bytes = 0, Verify verify = Verify::kOff) {
     RunConfig config;
     config.world = kWorld;
     config.retain_bytes = retain_bytes;
-    View view;
+    config.verify = verify;
     view.epoch = Epoch(1);
-    GroupResolution root;
     root.relayed = relayed;
     for (uint32_t r = 0; r < kWorld; ++r) {
       view.members.push_back({id_of(r), Slot(r), 0, {}});
@@ -34,24 +34,32 @@ struct World {
       ranks[r]->set_config(config);
       ranks[r]->install(Time{}, view, root, view.size());
     }
-    for (uint32_t r = 0; r < kWorld; ++r) {
-      OpSpec spec;
-      spec.dtype = reduce::Dtype::u64;
-      spec.algorithm = Algorithm::kRing;  // whose data avoids the broken edge
-      spec.count = 1;
-      spec.send = reinterpret_cast<const std::byte*>(&input[r]);
-      spec.recv = reinterpret_cast<std::byte*>(&output[r]);
-      handle[r] = ranks[r]->submit(Time{}, spec, &ended[r]);
-    }
+    for (uint32_t r = 0; r < kWorld; ++r) handle[r] = submit(r, ended[r]);
+  }
+  Communicator::Handle submit(uint32_t r, Ended& end) {
+    OpSpec spec;
+    spec.dtype = reduce::Dtype::u64;
+    spec.algorithm = Algorithm::kRing;  // whose data avoids the broken edge
+    spec.count = 1;
+    spec.send = reinterpret_cast<const std::byte*>(&input[r]);
+    spec.recv = reinterpret_cast<std::byte*>(&output[r]);
+    return ranks[r]->submit(Time{}, spec, &end);
+  }
+  // DONE of what was released by rule b.
+  void tick() {
+    for (auto& rank : ranks) rank->tick(Time{} + milliseconds(10));
+    run();
   }
   void run() {
     while (!wire.empty()) deliver();
   }
   void deliver() {
-    const Sent sent = std::move(wire.front());
+    Sent sent = std::move(wire.front());
     wire.pop_front();
     done_frames += sent.header.kind == wire::Kind::kDone;
-    if (sent.from + sent.to == 2 && sent.from != sent.to) return;  // 0 and 2: broken
+    digests += sent.header.kind == wire::Kind::kDone && sent.header.flags == wire::kHasDigest;
+    if (broken && sent.from + sent.to == 2 && sent.from != sent.to) return;  // 0 and 2
+    if (sent.header.kind == wire::Kind::kResult && sent.to == flip_to) sent.bytes[0] ^= std::byte{1};
     Communicator& to = *ranks[sent.to];
     Landing landing = to.on_header(Rank(sent.from), sent.header);
     if (landing.verdict != Landing::Verdict::kInto) return;
@@ -59,6 +67,8 @@ struct World {
     to.on_frame(Time{}, Rank(sent.from), sent.header, std::move(landing));
   }
 
+  View view;
+  GroupResolution root;
   BufferPool pool;
   std::deque<Sent> wire;
   std::vector<std::unique_ptr<Port>> ports;
@@ -66,8 +76,17 @@ struct World {
   uint64_t input[kWorld] = {1, 10, 100, 1000}, output[kWorld] = {};
   Communicator::Handle handle[kWorld] = {};
   Ended ended[kWorld];
-  uint32_t done_frames = 0;
+  uint32_t done_frames = 0, digests = 0;
+  bool broken = true;
+  uint32_t flip_to = kWorld;  // the rank to which a final value comes with another bit
 };
+
+// What the seal round makes of it.
+GroupResolution aborted(const World& world, const Status& reason) {
+  GroupResolution resolution = world.root;
+  resolution.ops.push_back({OpSeq(0), OpDecision::Outcome::kAbort, reason, {}});
+  return resolution;
+}
 
 TEST(DoneWave, GoesRoundTheRingWhenTwoMembersCannotReachEachOther) {
   World world(/*relayed=*/true);
@@ -99,6 +118,124 @@ TEST(DoneWave, IgnoresADoneAboutARankThatIsNotThere) {
   header.full_upto = 99;
   world.ranks[0]->on_frame(Time{}, Rank(1), header, world.ranks[0]->on_header(Rank(1), header));
   EXPECT_TRUE(world.wire.empty());
+}
+
+// The final value goes from rank 3 to 0, 1 and 2.
+TEST(Divergence, OfResultsThatNobodyHasBackFailsTheOpOnAllAndNamesTheOddOne) {
+  for (const bool relayed : {false, true}) {
+    World world(relayed, /*retain_bytes=*/0, Verify::kAll);
+    world.broken = relayed;
+    world.flip_to = 2;
+    world.run();
+    for (uint32_t r = 0; r < kWorld; ++r) {
+      EXPECT_FALSE(world.ended[r].ok) << r;
+      const auto failed = world.ranks[r]->take_news().failed;
+      ASSERT_EQ(failed.size(), 1u) << r;
+      EXPECT_EQ(failed[0].status.code(), Code::kDiverged);
+      EXPECT_EQ(failed[0].status.culprit, id_of(2));
+      EXPECT_TRUE(failed[0].status.text().starts_with("slot 2 has another result of op 0 than the other 3"))
+          << failed[0].status.text();
+      View next = world.view;
+      next.epoch = Epoch(2);
+      EXPECT_EQ(world.ranks[r]->seal(next).open.at(0).fail, failed[0].status);
+      world.ranks[r]->install(Time{}, next, aborted(world, failed[0].status), kWorld);
+      EXPECT_TRUE(world.ended[r].final && world.ranks[r]->take_news().diverged.is_ok())
+          << "the op is over, the communicator is not";
+    }
+  }
+}
+
+TEST(Divergence, BlamesNobodyWithoutAMajority) {
+  World world(/*relayed=*/false, /*retain_bytes=*/0, Verify::kAll);
+  world.broken = false;
+  world.flip_to = 1;  // and passes it on to 2
+  world.run();
+  const auto failed = world.ranks[0]->take_news().failed;
+  ASSERT_EQ(failed.size(), 1u);
+  EXPECT_FALSE(failed[0].status.culprit.valid());
+  EXPECT_TRUE(failed[0].status.text().starts_with("slots 0, 1, 2, 3 have different results of op 0, and no majority"))
+      << failed[0].status.text();
+}
+
+TEST(Divergence, OfResultsThatWereReturnedLetsNothingElseReturn) {
+  World world(/*relayed=*/false, /*retain_bytes=*/64, Verify::kAll);
+  world.broken = false;
+  world.flip_to = 2;
+  world.run();
+  for (uint32_t r = 0; r < kWorld; ++r) EXPECT_TRUE(world.ended[r].ok) << "rule b";
+  world.tick();
+  Ended later[kWorld];
+  for (uint32_t r = 0; r < kWorld; ++r) world.submit(r, later[r]);
+  world.run();
+  world.tick();
+  for (uint32_t r = 0; r < kWorld; ++r) {
+    const auto failed = world.ranks[r]->take_news().failed;
+    ASSERT_FALSE(failed.empty());
+    EXPECT_EQ(failed[0].seq, OpSeq(0));
+    EXPECT_FALSE(later[r].ok || later[r].final) << r;
+    View next = world.view;
+    next.epoch = Epoch(2);
+    (void)world.ranks[r]->seal(next);
+    world.ranks[r]->install(Time{}, next, aborted(world, failed[0].status), kWorld);
+    EXPECT_EQ(world.ranks[r]->take_news().diverged, failed[0].status);
+    EXPECT_FALSE(later[r].ok);
+    EXPECT_TRUE(later[r].final);
+    EXPECT_TRUE(world.ranks[r]->idle());
+  }
+}
+
+TEST(Divergence, IsNoneWhereTheMembersOfTheNextViewAgree) {
+  World world(/*relayed=*/false, /*retain_bytes=*/64, Verify::kAll);
+  world.broken = false;
+  world.flip_to = 2;
+  world.run();
+  world.tick();
+  world.flip_to = kWorld;
+  world.wire.clear();
+  // Rank 2 is gone, and its word with it.
+  View next;
+  next.epoch = Epoch(2);
+  for (uint32_t r : {0u, 1u, 3u}) next.members.push_back(world.view.members[r]);
+  GroupResolution kept;
+  for (uint32_t r = 0; r < 3; ++r) {
+    kept.ring.push_back(Rank(r));
+    kept.first_op.push_back(OpSeq(0));
+  }
+  kept.ops.push_back({OpSeq(0), OpDecision::Outcome::kChunks, {}, {{0, 1, Epoch(1), {Rank(0), Rank(1), Rank(2)}, ChunkRun::Fate::kKeep}}});
+  for (uint32_t r : {0u, 1u, 3u}) kept.answered.push_back({id_of(r), OpSeq(0)});
+  for (uint32_t r : {0u, 1u, 3u}) {
+    world.ranks[r]->freeze(Time{});
+    (void)world.ranks[r]->seal(next);
+    (void)world.ranks[r]->take_news();
+    world.ranks[r]->install(Time{}, next, kept, 3);
+  }
+  for (; !world.wire.empty(); world.wire.pop_front()) {
+    const Sent& sent = world.wire.front();
+    const Rank from = next.rank_of(id_of(sent.from));
+    Landing landing = world.ranks[sent.to]->on_header(from, sent.header);
+    world.ranks[sent.to]->on_frame(Time{}, from, sent.header, std::move(landing));
+  }
+  for (uint32_t r : {0u, 1u, 3u}) {
+    EXPECT_TRUE(world.ended[r].final) << r;
+    EXPECT_TRUE(world.ranks[r]->take_news().failed.empty());
+  }
+}
+
+TEST(Divergence, CostsSmallOpsADigestInSixteen) {
+  World world(/*relayed=*/false, /*retain_bytes=*/64, Verify::kSampled);
+  world.broken = false;
+  world.run();
+  std::vector<std::array<Ended, kWorld>> more(160);
+  for (auto& ends : more) {
+    for (uint32_t r = 0; r < kWorld; ++r) world.submit(r, ends[r]);
+    world.run();
+  }
+  world.tick();
+  for (auto& ends : more)
+    for (const Ended& end : ends) EXPECT_TRUE(end.ok && end.final);
+  const uint32_t told = world.digests / (kWorld * (kWorld - 1));
+  EXPECT_GE(told, 4u);
+  EXPECT_LE(told, 20u);
 }
 
 // Nobody else knows of it, and membership must not go on saying it.

@@ -55,14 +55,14 @@ struct Pair {
       spec.count = count;
       spec.recv = reinterpret_cast<std::byte*>(data[r].data());
       spec.send = spec.recv;
-      ranks[r] = std::make_unique<Executor>(OpSeq(0), spec, Blocks{}, Slot(r), layout, false, pool, ports[r]);
+      ranks[r] = std::make_unique<Executor>(OpSeq(0), spec, Blocks{}, Slot(r), layout, false, Verify::kOff, pool, ports[r]);
       EXPECT_TRUE(ranks[r]->prepare());
     }
   }
   void start(uint64_t epoch, const OpDecision* decision = nullptr) {
     for (uint32_t r = 0; r < 2; ++r) {
       const std::vector<Rank> ring{Rank(0), Rank(1)};
-      ranks[r]->start({Epoch(epoch), &view, Rank(r), ring, true, make_ring_allreduce(ring, Rank(r))}, decision);
+      ranks[r]->start({Epoch(epoch), &view, Rank(r), ring, true, std::make_shared<Schedule>(make_ring_allreduce(ring, Rank(r)))}, decision);
       ranks[r]->granted(Rank(1 - r));
     }
   }

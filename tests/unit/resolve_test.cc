@@ -74,6 +74,22 @@ TEST(Resolve, KeepsWhatSomebodyHoldsAndRedoesTheRest) {
   EXPECT_EQ(decision.runs[3], (ChunkRun{3, 1, Epoch(0), {}}));
 }
 
+TEST(Resolve, EndsAnOpWhoseResultsDifferThoughEverybodyHoldsIt) {
+  for (const bool freed : {false, true}) {
+    Round round(2);
+    for (uint32_t r = 0; r < 2; ++r) {
+      round.op(r, 0).held = {{0, 4, Epoch(1)}};
+      round.reports[r].groups[0].open[0].full = true;
+    }
+    round.reports[0].groups[0].open[0].fail = Status(Code::kDiverged, "other bits");
+    round.reports[1].groups[0].open[0].freed = freed;
+    const auto out = round.run();
+    const auto& decision = round.only(out);
+    EXPECT_EQ(decision.outcome, freed ? Outcome::kFinal : Outcome::kAbort);
+    EXPECT_EQ(decision.reason.text(), freed ? "" : "other bits");
+  }
+}
+
 TEST(Resolve, StrictRedoesEverythingUnlessEveryChunkIsHeld) {
   Round round(2);
   round.mode = RebuildMode::kStrict;

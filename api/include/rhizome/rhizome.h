@@ -64,7 +64,7 @@ enum {
   /* 400s: leave this communicator, and join again as a new peer */
   RHZ_ERR_EVICTED = 400,
   RHZ_ERR_ISOLATED = 401, /* the coordinator was out of reach for too long while it was needed */
-  RHZ_ERR_DIVERGED = 402, /* this peer's state differs from what the run agreed on */
+  RHZ_ERR_DIVERGED = 402, /* this peer's state, or a result, differs from the others' */
   RHZ_ERR_CLOSED = 403,   /* the communicator was left or closed while the op was open */
   /* 500s: a bug in this library */
   RHZ_ERR_INTERNAL = 500
@@ -460,6 +460,26 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_state_verify(rhz_comm *comm, rhz_op **out_o
 
 /* ------------------------------------------------------------------------------------------------ embedded coordinator */
 
+/* Whether ranks compare their results of collectives that give all of them the same: a digest travels with the word that an op is
+ * complete.  A difference ends the op as RHZ_ERR_DIVERGED on every rank; where it was found only after the op had returned (results up to
+ * RHZ_RETAIN_BYTES), the communicator ends so, on every rank that took part, before it returns another op. */
+enum {
+  RHZ_VERIFY_DEFAULT = 0, /* $RHZ_VERIFY, else sampled */
+  RHZ_VERIFY_OFF = 1,
+  RHZ_VERIFY_SAMPLED = 2, /* one piece of 4 KiB in sixteen, another one in each op */
+  RHZ_VERIFY_ALL = 3      /* every byte */
+};
+
+/* Off: what libraries without protection do, to be measured against.  Nothing is kept for a death: no originals, no copies of results, and
+ * an op returns when its result is there and what it has to send is taken, without a word from the others.  A rank that is in the middle of
+ * an op when the view changes sees it end as RHZ_ERR_PEER_LOST, whatever its rebuild mode; others may have returned it with RHZ_OK, some
+ * with RHZ_OK and some with an error.  Sums over different sets of ranks, however, do not occur, and the communicator goes on. */
+enum {
+  RHZ_PROTECTION_DEFAULT = 0, /* $RHZ_PROTECTION, else on */
+  RHZ_PROTECTION_ON = 1,
+  RHZ_PROTECTION_OFF = 2
+};
+
 typedef struct rhz_coordinator_params {
   size_t struct_size; /* sizeof(rhz_coordinator_params) */
   const char *listen; /* "HOST:PORT"; port 0: any free one; NULL: "127.0.0.1:0" */
@@ -469,6 +489,8 @@ typedef struct rhz_coordinator_params {
   uint32_t max_world; /* slots; 0: world */
   uint32_t min_world; /* a smaller view fails all ops but rhz_admit, by which it grows again; 0: 1 */
   uint32_t suspicion_ms; /* silence that makes a peer suspect; 0: 1 000 */
+  uint32_t verify;       /* RHZ_VERIFY_*, of the whole run */
+  uint32_t protection;   /* RHZ_PROTECTION_*, of the whole run */
 } rhz_coordinator_params;
 /* Runs a coordinator on a thread of this process; with a log that exists, it goes on where that one ended.
  * Returns   RHZ_OK (the caller owns *out, frees it with rhz_coordinator_stop), RHZ_ERR_ARGUMENT, _ABI, _ADDRESS_IN_USE, _IO,

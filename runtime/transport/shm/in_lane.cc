@@ -165,7 +165,14 @@ bool InLane::move_payload(size_t& budget) {
     if (arrival_.landing.verdict != Landing::Verdict::kInto) return true;
   } else {
     size = std::min(size, ring_.available());
-    if (wanted)
+    if (wanted && arrival_.landing.may_look && size == arrival_.header.length) {
+      if (const std::byte* const there = ring_.next(size)) {
+        arrival_.landing.into = const_cast<std::byte*>(there);  // used before this is published as taken
+        ring_.skip(size);
+      } else {
+        ring_.take(arrival_.landing.into, size);
+      }
+    } else if (wanted)
       ring_.take(arrival_.landing.into + arrival_.got, size);
     else
       ring_.skip(size);

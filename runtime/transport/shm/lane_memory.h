@@ -104,7 +104,7 @@ class RingWriter {
   // At most space() bytes.
   void put(const void* from, size_t size) {
     if (size == 0) return;
-    const size_t at = written_ % ring_.size(), first = std::min(size, ring_.size() - at);
+    const size_t at = written_ & (ring_.size() - 1), first = std::min(size, ring_.size() - at);
     std::memcpy(ring_.data() + at, from, first);
     std::memcpy(ring_.data(), static_cast<const std::byte*>(from) + first, size - first);
     written_ += size;
@@ -134,12 +134,18 @@ class RingReader {
   // At most available() bytes.
   void take(void* into, size_t size) {
     if (size == 0) return;
-    const size_t at = taken_ % ring_.size(), first = std::min(size, ring_.size() - at);
+    const size_t at = taken_ & (ring_.size() - 1), first = std::min(size, ring_.size() - at);
     std::memcpy(into, ring_.data() + at, first);
     std::memcpy(static_cast<std::byte*>(into) + first, ring_.data(), size - first);
     taken_ += size;
   }
   void skip(size_t size) { taken_ += size; }
+  // The next bytes where they lie, at most available() of them; null: they go round the end.  The writer leaves them alone until they are
+  // behind what is published as taken.
+  const std::byte* next(size_t size) const {
+    const size_t at = taken_ & (ring_.size() - 1);
+    return at + size <= ring_.size() ? ring_.data() + at : nullptr;
+  }
   void publish() { control_->taken.store(taken_, std::memory_order_release); }
 
  private:
