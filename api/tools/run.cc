@@ -1,6 +1,7 @@
 // `rhizome run`: the options of the supervisor.
 #include "api/tools/commands.h"
 #include "api/tools/supervisor.h"
+#include "api/tools/text.h"
 #include "runtime/transport/tcp/address.h"
 
 namespace rhz::tools {
@@ -71,9 +72,19 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_s
   sub->add_option("--suspicion-ms", o->suspicion_ms,
                   "silence that makes a peer suspect (default: 1000)");
   sub->add_option("--log", o->log, "the coordinator's decision log (default: in memory)");
+  CLI::Option* vault =
+      sub->add_flag("--vault", o->vault,
+                    "start a vault for the peers of this host (`rhizome vault --help`); it lives as long "
+                    "as they do");
+  sub->add_option("--vault-memory", o->vault_memory,
+                  "what it may hold in snapshots, such as 64GiB")
+      ->needs(vault)
+      ->check([](const std::string& text) {
+        return parse_bytes(text) ? std::string() : "\"" + text + "\" is no size, such as 64GiB";
+      });
   sub->footer(
-      "Peers find in their environment RHZ_COORDINATOR, RHZ_SLOT, RHZ_RUN_ID, RHZ_ADVERTISE, and\n"
-      "for their own use RHZ_LOCAL_RANK and RHZ_WORLD.  SIGINT, SIGTERM, SIGHUP, SIGUSR1 and\n"
+      "Peers find in their environment RHZ_COORDINATOR, RHZ_SLOT, RHZ_RUN_ID, RHZ_ADVERTISE,\n"
+      "RHZ_VAULT, and for their own use RHZ_LOCAL_RANK and RHZ_WORLD.  SIGINT, SIGTERM, SIGHUP, SIGUSR1 and\n"
       "SIGUSR2 are passed on; a second SIGINT or SIGTERM kills all.  Exit status: 0 when all "
       "ended\n"
       "well in the end, else that of the first to fail.\n"

@@ -76,6 +76,7 @@ class State {
   // Phase and revision, as whoever survives this process sees them.
   StateHeader& header() { return *header_; }
   const StateHeader& header() const { return *header_; }
+  const std::shared_ptr<StateHeader>& header_pointer() const { return header_; }
   // They are kept here from now on.
   void keep_header(std::shared_ptr<StateHeader> header) { header_ = std::move(header); }
 

@@ -121,9 +121,10 @@ Status StateTable::matches(std::span<const Tensor> tensors) const {
     if (there.name != here.name)
       return {Code::kMismatch,
               "tensor \"" + here.name + "\" is asked for, \"" + there.name + "\" is kept"};
-    const bool same_size =
-        there.count == 0 || there.bytes / there.count == here.bytes / here.count_elems;
-    if (there.dtype != here.dtype || there.count_elems != here.count_elems || !same_size)
+    const bool same_count = there.dtype == here.dtype && there.count_elems == here.count_elems;
+    const bool same_size = same_count && (there.count == 0 || there.bytes / there.count ==
+                                                                  here.bytes / here.count_elems);
+    if (!same_size)
       return {Code::kMismatch,
               "tensor \"" + here.name +
                   "\" is kept with another dtype or count: " + std::to_string(there.count_elems) +
