@@ -135,11 +135,13 @@ TEST_F(Kept, RefusesATrainerThatDiedBetweenAnUpdateAndItsCommit) {
 // Whatever the moment, what the next trainer gets is a revision, all of it, and no older than the
 // last snapshot.
 TEST_F(Kept, GivesNothingButWholeRevisionsAfterKillsAtRandomPoints) {
+  constexpr uint64_t kManyWords = 300'000;  // an update is a good part of a step
+  constexpr int kKills = 100;
   start_vault();
   std::mt19937_64 random(seed());
   uint64_t attached = 0, restored = 0, sure = 0;
-  Line state = start_trainer();
-  for (int kill = 0; kill < 60; ++kill) {
+  Line state = start_trainer(kManyWords);
+  for (int kill = 0; kill < kKills; ++kill) {
     ASSERT_EQ(ask("join", "joined").number("status"), kOk);
     trainer_->tell("train steps=0 snapshot=1");
     const uint64_t steps = 1 + random() % 4;
@@ -148,7 +150,7 @@ TEST_F(Kept, GivesNothingButWholeRevisionsAfterKillsAtRandomPoints) {
     while (auto step = trainer_->await("step", until)) sure = step->number("revision");
     kill_trainer();
     while (auto step = trainer_->await("step", Clock::now())) sure = step->number("revision");
-    state = start_trainer();
+    state = start_trainer(kManyWords);
     const Line came = answer("came");
     ASSERT_EQ(state.number("right"), 1u) << "after " << kill << " kills: " << state.raw << "\n"
                                          << came.raw;
@@ -156,7 +158,7 @@ TEST_F(Kept, GivesNothingButWholeRevisionsAfterKillsAtRandomPoints) {
     ASSERT_LE(state.number("revision"), sure + 1) << state.raw << "\n" << came.raw;
     (state.text("source") == "attach" ? attached : restored) += 1;
   }
-  std::printf("kills=60 attached=%llu restored=%llu revision=%llu\n",
+  std::printf("kills=%d attached=%llu restored=%llu revision=%llu\n", kKills,
               static_cast<unsigned long long>(attached), static_cast<unsigned long long>(restored),
               static_cast<unsigned long long>(sure));
   EXPECT_GT(attached, 0u);
@@ -320,7 +322,7 @@ TEST(VaultOfARun, LivesAsLongAsTheRun) {
   EXPECT_EQ(list.end(), 0) << list.errors();
   kill(peer, SIGKILL);
   run.await("restart 1 of");
-  const pid_t vault = run.child("cmdline", "vault");
+  const pid_t vault = run.child("cmdline", std::string("\0vault\0", 7));
   ASSERT_GT(vault, 0);
   kill(vault, SIGKILL);
   expect_has(run.await("vault ended").raw, {"restart 1 of"});
