@@ -2,12 +2,14 @@
 #include "api/tools/commands.h"
 #include "api/tools/supervisor.h"
 #include "api/tools/text.h"
+#include "recovery/vault/socket.h"
 #include "runtime/transport/tcp/address.h"
 
 namespace rhz::tools {
 namespace {
 
 constexpr uint32_t kMostPeers = 1024;  // of one host
+constexpr Duration kVaultPatience = milliseconds(200);
 
 // Peers are told the address as it is: a wrong one shows only when they cannot connect to it.
 void check_advertised(const std::string& text) {
@@ -36,6 +38,10 @@ int run_peers(const RunOptions& o, const std::vector<std::string>& unexpected) {
   if (auto where = tcp::parse_address(coordinator); !where)
     return complain("run", where.status().text(), kUsage);
   check_advertised(o.advertise);
+  if (o.vault && recovery::connect_to_vault(recovery::vault_name(run_id_of(o)), kVaultPatience)) {
+    return complain("run", "a run \"" + run_id_of(o) +
+                               "\" has a vault on this host already: give this one a --run-id of its own");
+  }
   return Supervisor(o).run();
 }
 

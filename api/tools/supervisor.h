@@ -24,6 +24,9 @@ struct RunOptions {
   std::vector<std::string> command;
 };
 
+// As the peers will find it.
+std::string run_id_of(const RunOptions& options);
+
 class Supervisor {
  public:
   explicit Supervisor(const RunOptions& options);
@@ -49,7 +52,6 @@ class Supervisor {
   // supervisor_jobs.cc: one job
   void add_coordinator();
   void add_vault();
-  std::string run_id() const;
   void add_peers(const std::string& coordinator);
   void start(Job& job);
   void read(Job& job);

@@ -22,6 +22,10 @@ constexpr std::string_view kListening = "coordinator: listening on ";
 
 }  // namespace
 
+std::string run_id_of(const RunOptions& options) {
+  return options.run_id.empty() ? environment("RHZ_RUN_ID").value_or("default") : options.run_id;
+}
+
 void Supervisor::add_coordinator() {
   const RunOptions& o = options_;
   Job job;
@@ -48,15 +52,10 @@ void Supervisor::add_vault() {
   job.is_vault = true;
   job.command.merge_output = false;
   auto& arguments = job.command.arguments;
-  arguments = {self_path(), "vault", "--run-id", run_id()};
+  arguments = {self_path(), "vault", "--run-id", run_id_of(options_)};
   if (!options_.vault_memory.empty())
     arguments.insert(arguments.end(), {"--memory", options_.vault_memory});
   jobs_.push_back(std::move(job));
-}
-
-// As the peers will find it.
-std::string Supervisor::run_id() const {
-  return options_.run_id.empty() ? environment("RHZ_RUN_ID").value_or("default") : options_.run_id;
 }
 
 void Supervisor::add_peers(const std::string& coordinator) {
@@ -76,7 +75,7 @@ void Supervisor::add_peers(const std::string& coordinator) {
     if (first_slot >= 0) environment.emplace_back("RHZ_SLOT", std::to_string(slot));
     if (!o.run_id.empty()) environment.emplace_back("RHZ_RUN_ID", o.run_id);
     if (!o.advertise.empty()) environment.emplace_back("RHZ_ADVERTISE", o.advertise);
-    if (o.vault) environment.emplace_back("RHZ_VAULT", recovery::vault_name(run_id()));
+    if (o.vault) environment.emplace_back("RHZ_VAULT", recovery::vault_name(run_id_of(o)));
     if (o.join.empty() || o.world)
       environment.emplace_back("RHZ_WORLD", std::to_string(o.world ? o.world : o.peers));
     jobs_.push_back(std::move(job));

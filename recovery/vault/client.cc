@@ -62,12 +62,13 @@ Status VaultClient::connect() {
   if (socket_.valid()) return Status::ok();
   const auto deadline = Clock::now() + patience_;
   auto socket = connect_to_vault(name_, patience_);
-  // It is started together with its trainers, and may come up behind them.
-  while (!socket && socket.status().code() == Code::kUnreachable && connections_ == 0 &&
+  // It is started together with its trainers, and may come up behind them: waited for once.
+  while (!socket && socket.status().code() == Code::kUnreachable && !waited_ &&
          Clock::now() < deadline) {
     pause(Fd());
     socket = connect_to_vault(name_, patience_);
   }
+  waited_ = true;
   if (!socket) return socket.status();
   socket_ = std::move(socket).value();
   ++connections_;

@@ -49,6 +49,7 @@ class VaultClient final : public Vault {
   mutable std::mutex mutex_;
   Fd socket_;
   uint64_t connections_ = 0;
+  bool waited_ = false;  // for it to come up
 };
 
 }  // namespace rhz::recovery

@@ -23,24 +23,42 @@ class Kept : public testing::Test {
       : run_("kept-" + std::to_string(getpid()) + "-" +
              testing::UnitTest::GetInstance()->current_test_info()->name()) {}
 
+  struct Coordinator {
+    explicit Coordinator(const std::string& run, uint32_t world = 1) {
+      auto params = sized<rhz_coordinator_params>();
+      params.run_id = run.c_str();
+      params.world = world;
+      params.suspicion_ms = 1000 * kSlowness;
+      EXPECT_EQ(rhz_coordinator_start(&params, &coordinator), RHZ_OK) << rhz_last_error();
+    }
+    ~Coordinator() { rhz_coordinator_stop(coordinator); }
+    std::string address() const { return rhz_coordinator_address(coordinator); }
+    rhz_coordinator* coordinator = nullptr;
+  };
+
   void start_vault(const std::string& options = "") {
     vault_ = std::make_unique<Cli>(words("vault --run-id " + run_ + " " + options));
     name_ = vault_->await("vault: listening as ").raw;
     name_ = name_.substr(name_.find("as ") + 3);
     name_ = name_.substr(0, name_.find(' '));
   }
+  std::unique_ptr<Process> trainer(const Coordinator& coordinator, uint64_t words, int slot) {
+    return std::make_unique<Process>(
+        Words{"/usr/bin/env", "RHZ_VAULT=" + name_, RHZ_TEST_ACTOR, "kept",
+              "coordinator=" + coordinator.address(), "run=" + run_,
+              "words=" + std::to_string(words), "slot=" + std::to_string(slot)},
+        folder_.file("trainer" + std::to_string(slot) + ".err"));
+  }
   // Its state line; the others it has said before that are kept.
   Line start_trainer(uint64_t words = 40'000) {
     coordinator_ = std::make_unique<Coordinator>(run_);
-    trainer_ = std::make_unique<Process>(Words{"/usr/bin/env", "RHZ_VAULT=" + name_, RHZ_TEST_ACTOR,
-                                               "kept", "coordinator=" + coordinator_->address(),
-                                               "run=" + run_, "words=" + std::to_string(words)},
-                                         folder_.file("trainer.err"));
+    trainer_ = trainer(*coordinator_, words, 0);
     return answer("state");
   }
-  Line answer(const std::string& verb) {
-    if (auto line = trainer_->await(verb, soon())) return *line;
-    ADD_FAILURE() << "no \"" << verb << "\" from the trainer\n" << trainer_->errors();
+  Line answer(const std::string& verb) { return answer(*trainer_, verb); }
+  Line answer(Process& trainer, const std::string& verb) {
+    if (auto line = trainer.await(verb, soon())) return *line;
+    ADD_FAILURE() << "no \"" << verb << "\" from the trainer\n" << trainer.errors();
     return {};
   }
   Line ask(const std::string& command, const std::string& verb) {
@@ -69,18 +87,6 @@ class Kept : public testing::Test {
     EXPECT_EQ(command.end(), 0) << command.errors();
     return command.output();
   }
-
-  struct Coordinator {
-    explicit Coordinator(const std::string& run) {
-      auto params = sized<rhz_coordinator_params>();
-      params.run_id = run.c_str();
-      params.world = 1;
-      EXPECT_EQ(rhz_coordinator_start(&params, &coordinator), RHZ_OK) << rhz_last_error();
-    }
-    ~Coordinator() { rhz_coordinator_stop(coordinator); }
-    std::string address() const { return rhz_coordinator_address(coordinator); }
-    rhz_coordinator* coordinator = nullptr;
-  };
 
   const Folder folder_;
   const std::string run_;
@@ -163,6 +169,43 @@ TEST_F(Kept, GivesNothingButWholeRevisionsAfterKillsAtRandomPoints) {
               static_cast<unsigned long long>(sure));
   EXPECT_GT(attached, 0u);
   EXPECT_GT(restored, 0u);
+}
+
+// Members that went on have another revision: what was attached is brought up to theirs, and is
+// marked while it is.
+TEST_F(Kept, CatchesUpWithTheMembersAndIsKeptAgain) {
+  start_vault();
+  const Coordinator coordinator(run_, 2);
+  std::unique_ptr<Process> trainers[2];
+  for (int slot : {0, 1}) trainers[slot] = trainer(coordinator, 40'000, slot);
+  auto both = [&](const std::string& command, const std::string& verb) {
+    for (auto& each : trainers) each->tell(command);
+    for (auto& each : trainers) EXPECT_EQ(answer(*each, verb).number("status"), kOk);
+  };
+  auto replace = [&](uint64_t expected) {
+    trainers[1]->signal(SIGKILL);
+    ASSERT_TRUE(trainers[1]->wait(soon()));
+    trainers[0]->tell("train steps=1");
+    answer(*trainers[0], "trained");
+    trainers[0]->tell("admit world=1");
+    answer(*trainers[0], "admitted");
+    trainers[1] = trainer(coordinator, 40'000, 1);
+    const Line state = answer(*trainers[1], "state");
+    EXPECT_EQ(state.text("source"), "attach");
+    EXPECT_EQ(state.number("revision"), expected) << state.raw;
+    trainers[0]->tell("admit world=2");
+    trainers[1]->tell("join");
+    for (auto [who, verb] : {std::pair{0, "admitted"}, {1, "joined"}})
+      EXPECT_EQ(answer(*trainers[who], verb).number("status"), kOk);
+    trainers[1]->tell("show");
+    const Line now = answer(*trainers[1], "state");
+    EXPECT_EQ(now.number("revision"), expected + 1) << now.raw;
+    EXPECT_EQ(now.number("right"), 1u);
+  };
+  both("join", "joined");
+  both("train steps=2", "trained");
+  replace(2);
+  replace(3);
 }
 
 TEST_F(Kept, ProvesTheBytesByADigestThatWasTaken) {
@@ -320,6 +363,9 @@ TEST(VaultOfARun, LivesAsLongAsTheRun) {
   ASSERT_GT(peer, 0);
   Cli list(words("vault --list --run-id " + run_id));
   EXPECT_EQ(list.end(), 0) << list.errors();
+  Cli other(words("run -n 1 --vault --run-id " + run_id + " --") + trainer(1));
+  EXPECT_EQ(other.end(), 1);
+  expect_has(other.errors(), {"has a vault on this host already", "--run-id of its own"});
   kill(peer, SIGKILL);
   run.await("restart 1 of");
   const pid_t vault = run.child("cmdline", std::string("\0vault\0", 7));

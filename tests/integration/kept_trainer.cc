@@ -129,6 +129,14 @@ bool KeptTrainer::obey(const Line& command) {
     fill(revision_ + 1, weights_.size());
     if (status == RHZ_OK) status = rhz_state_end_update(comm_);
     std::printf("loitering status=%d\n", status);
+  } else if (command.verb == "admit") {
+    status = admit(static_cast<uint32_t>(command.number("world")));
+    std::printf("admitted status=%d\n", status);
+  } else if (command.verb == "show") {
+    auto view = sized<rhz_view>();
+    status = rhz_comm_view(comm_, &view);
+    revision_ = view.revision;
+    tell_state("view");
   } else if (command.verb == "back") {
     restore(command.number("revision"));
     tell_state("restore");
@@ -146,6 +154,19 @@ bool KeptTrainer::obey(const Line& command) {
     std::printf("left status=%d\n", status);
   }
   return true;
+}
+
+// Until the world is that large.
+rhz_status KeptTrainer::admit(uint32_t world) {
+  for (;;) {
+    rhz_op* op = nullptr;
+    rhz_status status = rhz_admit(comm_, &op);
+    if (status == RHZ_OK) status = rhz_op_wait(op, 0, 0);
+    rhz_op_release(op);
+    auto view = sized<rhz_view>();
+    if (status == RHZ_OK) status = rhz_comm_view(comm_, &view);
+    if (status != RHZ_OK || view.world_size >= world) return status;
+  }
 }
 
 // Every step: an update, its commit, a snapshot that is waited for.

@@ -7,6 +7,8 @@
 //   tear                                   → torn, inside an update
 //   loiter                                 → loitering, between the end of an update and its commit
 //   back revision=                         → restored …, state …
+//   admit world=                           → admitted status=
+//   show                                   → state source=view …, as the view has its revision
 //   digest, spoil, attach_again, leave, bye
 #pragma once
 
@@ -34,6 +36,7 @@ class KeptTrainer {
   void fill(uint64_t revision, size_t words);
   bool right(uint64_t revision) const;
   void train(const Line& command);
+  rhz_status admit(uint32_t world);
 
   const Line options_;
   rhz_comm* comm_ = nullptr;
