@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "collectives/schedule/choose.h"
 #include "runtime/base/assert.h"
 #include "runtime/base/canary.h"
 
@@ -56,7 +55,8 @@ void Communicator::close(Time now) {
   closing_ = true;
   Status closed(Code::kClosed, "slot " + std::to_string(view_.members[rank_.value].slot.value) + " closed the communicator");
   closed.culprit = self_;
-  for (const auto [seq, op] : ops_) fail(*op, closed);
+  for (const auto [seq, op] : ops_)
+    if (op->spec.kind != OpKind::kMeasure) fail(*op, closed);
   for (Submission& submission : queue_)
     if (submission.fail.is_ok()) submission.fail = closed;
   OpSpec last;
@@ -87,13 +87,18 @@ std::shared_ptr<const Schedule> Communicator::schedule(Algorithm algorithm, cons
 }
 
 bool Communicator::may_begin() const {
-  return !sealed_ && !over_ && !probe_open_ && admit_open_ == kNoOp && !exchange_open_ && ops_.size() < limits_.open_ops;
+  return !sealed_ && !over_ && !probe_open_ && admit_open_ == kNoOp && !exchange_open_ && !measuring_ &&
+         ops_.size() < limits_.open_ops;
 }
 
 void Communicator::begin_ready(Time now) {
   if (busy_) return;  // whoever is at it looks at the queue again
   busy_ = true;
   while (!queue_.empty() && may_begin()) {
+    if (is_measuring_due()) {
+      begin(now, measurement(now));
+      continue;
+    }
     Submission next = std::move(queue_.front());
     queue_.pop_front();
     if (next.spec.varying && !next.spec.varying->is_known()) next.spec = exchange_of(next);
@@ -113,6 +118,7 @@ void Communicator::begin(Time now, Submission&& submission) {
   op->completion = submission.completion;
   op->exchange = std::move(submission.exchange);
   if (op->exchange) exchange_open_ = true;
+  if (op->spec.kind == OpKind::kAdmit) measure_from(next_seq_);
   op->submitted = submission.submitted;
   op->begun = now;
   op->outcome.seq = op->seq;
@@ -140,6 +146,7 @@ void Communicator::begin(Time now, Submission&& submission) {
   if (why_not.is_ok() || decided) start(now, begun, decided ? &decision.mapped() : nullptr);
   if (!why_not.is_ok()) fail(begun, why_not);
   if (!submission.fail.is_ok()) fail(begun, submission.fail);
+  if (!carried_.is_ok()) fail(begun, std::exchange(carried_, Status::ok()));
   replay_early(now, begun);
   pump(now);
   if (Op* still = find(seq)) progress(now, *still);
@@ -166,9 +173,13 @@ bool Communicator::make_executor(Op& op) {
     op.outcome.bytes += layout.count_of(b) * element_bytes;
     if (op.spec.varying) op.outcome.block_counts.push_back(layout.count_of(b));
   }
-  const bool retain = may_retain(blocks.kind) && op.outcome.bytes <= config_.retain_bytes;
+  op.unprotected = !config_.protection && may_go_unprotected(op.spec);
+  Executor::Care care;
+  care.retain = may_retain(blocks.kind) && op.outcome.bytes <= config_.retain_bytes && !op.unprotected;
+  care.redo = !op.unprotected;
+  care.verify = op.unprotected ? Verify::kOff : config_.verify;
   Outbox& outbox = *this;
-  op.executor.emplace(op.seq, op.spec, blocks, self, layout, retain, config_.verify, pool_, outbox, &op.books);
+  op.executor.emplace(op.seq, op.spec, blocks, self, layout, care, pool_, outbox, &op.books);
   return op.executor->prepare();
 }
 
@@ -243,7 +254,7 @@ void Communicator::start(Time now, Op& op, const OpDecision* decision) {
     // Only the ring is known to avoid broken edges; what is redone goes round it in any case.
     const Algorithm algorithm = rebuilt || relayed_
                                     ? Algorithm::kRing
-                                    : choose(op.spec.algorithm, op.outcome.bytes, view_, stage.ring);
+                                    : chooser_.choose(op.spec.algorithm, op.outcome.bytes, view_, stage.ring, op.seq);
     if (!rebuilt) op.outcome.algorithm = algorithm;
     stage.schedule = schedule(algorithm, stage.ring);
   }
@@ -329,7 +340,7 @@ Status Communicator::too_small(uint32_t world) const {
 }
 
 bool Communicator::ignores_min_world(OpKind kind) {
-  return kind == OpKind::kProbe || kind == OpKind::kClose;
+  return kind == OpKind::kProbe || kind == OpKind::kClose || kind == OpKind::kMeasure;
 }
 
 void Communicator::out_of_memory(OpSeq seq) {
@@ -455,6 +466,7 @@ Time Communicator::tick(Time now) {
                      "who is behind"));
   }
   if (now >= announce_at_) announce(now);
+  if (drain_all(now)) next = std::min(next, now + limits_.drain_look);
   return std::min(next, announce_at_);
 }
 

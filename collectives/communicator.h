@@ -17,6 +17,7 @@
 #include "collectives/op.h"
 #include "collectives/op_table.h"
 #include "collectives/rebuild/wave.h"
+#include "collectives/schedule/choose.h"
 #include "runtime/agreement/report.h"
 #include "runtime/agreement/resolution.h"
 #include "runtime/agreement/view.h"
@@ -55,6 +56,7 @@ struct CommunicatorLimits {
   uint64_t window_bytes = 1u << 20;      // of chunks that began here and are not back yet
   uint32_t retained_ops = 32;            // released by rule b before DONE is sent at once
   Duration done_delay = milliseconds(1);  // … otherwise DONE waits for company
+  Duration drain_look = microseconds(200);  // how often is looked whether what an unprotected op sends was taken
   Duration quiet = milliseconds(200);    // an op that is not full after so long tells its neighbours what it is (Q6)
 };
 
@@ -72,6 +74,8 @@ class Communicator final : private Outbox {
   void set_config(const RunConfig& config) { config_ = config; }
   // Newcomers that wait, as told by the coordinator: what the next probe contributes.
   void set_waiting(uint32_t count) { waiting_ = count; }
+  // What this peer measures, for as long as this is here; null: nothing.
+  void set_costs(const OwnCosts* costs) { own_costs_ = costs; }
 
   Handle submit(Time now, const OpSpec& spec, OpCompletion* completion);
   void cancel(Time now, Handle handle);
@@ -108,6 +112,8 @@ class Communicator final : private Outbox {
 
   Epoch epoch() const { return epoch_; }
   bool sealed() const { return sealed_; }
+  // An unprotected op waits until what it sends is taken; tick() looks.
+  bool draining() const { return draining_; }
   // Nothing of the program's is open.
   bool idle() const { return ops_.size() + queue_.size() == (closing_ && !closed_ ? 1 : 0); }
   bool closing() const { return closing_; }
@@ -117,6 +123,15 @@ class Communicator final : private Outbox {
   size_t queued() const { return queue_.size(); }  // submitted, not begun
   OpSeq next_seq() const { return next_seq_; }
   uint64_t ended_ops() const { return ended_count_; }
+  const Chooser& chooser() const { return chooser_; }
+  // What an all-reduce of so many bytes would take now, and how long each algorithm should.
+  struct Forecast {
+    OpSeq from;  // kNoOp: nothing was measured
+    Costs costs;
+    Algorithm chosen = Algorithm::kAuto;
+    std::array<uint64_t, kAlgorithms> ns{};  // kNoWay: not taken for that size, or not known
+  };
+  Forecast forecast(uint64_t bytes) const;
 
   // What a simulator or a dump looks at.
   struct OpState {
@@ -149,6 +164,7 @@ class Communicator final : private Outbox {
     std::unique_ptr<Exchange> exchange;  // of the counts of an all-to-all that follows
     uint64_t signature = 0;
     bool released = false, full = false;
+    bool unprotected = false;  // communicator_unprotected.cc
     uint64_t digest = 0;       // of the result, once full
     Status fail;               // raised, not answered
     Time submitted{}, begun{}, full_at{}, frozen_at{};
@@ -227,12 +243,23 @@ class Communicator final : private Outbox {
   void conclude(Time now, Op& op);
   void diverge(Op& op);
   Status divergence(const Op& op) const;
-  void give_up(Time now, const Status& status);
+  void give_up(const Status& status);
+
+  // communicator_unprotected.cc
+  static bool may_go_unprotected(const OpSpec& spec);
+  void drain(Time now, Op& op);
+  bool drain_all(Time now);
 
   // communicator_exchange.cc
   std::vector<uint64_t> counts_of(const OpSpec& spec, const Blocks& blocks) const;
   static OpSpec exchange_of(Submission& submission);
   void exchange_over(Op& op);
+
+  // communicator_measure.cc
+  bool is_measuring_due() const;
+  Submission measurement(Time now);
+  void measure_from(OpSeq base);
+  void measured(const Op& op, const Status& status);
 
   // communicator_rebuild.cc
   void fail_for(const View& next);
@@ -281,10 +308,17 @@ class Communicator final : private Outbox {
   bool closing_ = false, closed_ = false;  // here; by everybody
   bool probe_open_ = false;
   bool exchange_open_ = false;
+  bool measuring_ = false;
   uint32_t probe_value_ = 0, probe_result_ = 0;
   OpSeq admit_open_ = kNoOp;
   OpSeq admit_ended_ = kNoOp;  // newest admit op known to be over
   uint32_t admit_joined_ = 0;
+
+  const OwnCosts* own_costs_ = nullptr;
+  Chooser chooser_;
+  OpSeq measure_base_, measure_at_;        // from where the numbers of measuring ops count, and the next one
+  CostRow seen_{}, told_{};                // of the measuring op: what this rank measured, the worst of all
+  Status carried_;                         // what ended it, for the op behind it
 
   // About ops not begun here yet.
   std::map<OpSeq, OpDecision> decisions_;
@@ -301,6 +335,7 @@ class Communicator final : private Outbox {
     uint64_t digest;
   };
   std::vector<Owed> owed_;  // digests that were not announced in this epoch
+  bool draining_ = false;
   bool in_doubt_ = false;   // members have returned different results: nothing is released before that is resolved
 };
 

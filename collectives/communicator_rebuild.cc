@@ -9,7 +9,11 @@
 namespace rhz {
 namespace {
 constexpr size_t kMaxPast = 1024;
+
+Status unprotected_loss() {
+  return Status(Code::kPeerLost, "the view changed, and the run has no protection (RHZ_PROTECTION=off)");
 }
+}  // namespace
 
 // FAILs that the change of view itself raises; they travel in the report.
 void Communicator::fail_for(const View& next) {
@@ -17,6 +21,8 @@ void Communicator::fail_for(const View& next) {
     if (op->released || !op->executor) continue;
     if (next.size() < config_.min_world && !ignores_min_world(op->spec.kind))
       fail(*op, too_small(next.size()));  // rule 8
+    if (op->unprotected)
+      fail(*op, unprotected_loss());
     if (op->spec.rebuild != RebuildMode::kFail) continue;
     for (Rank r : ring_of(seq)) {
       const MemberInfo& member = view_.members[r.value];
@@ -130,7 +136,11 @@ void Communicator::install(Time now, const View& view, const GroupResolution& gr
   }
   past.first_op = first_op_;
   if (past_.size() > kMaxPast) past_.erase(past_.begin());
-  if (newborn) next_seq_ = ended_upto_ = full_upto_ = first_op_[rank_.value];
+  chooser_.install(config_, first_op_);
+  if (newborn) {
+    next_seq_ = ended_upto_ = full_upto_ = first_op_[rank_.value];
+    measure_from(next_seq_);
+  }
   forget_epoch();
   sealed_ = false;
   install_group(now, group);
@@ -179,12 +189,14 @@ void Communicator::apply(Time now, const OpDecision& decision) {
   Op* op = find(decision.seq);
   if (decision.outcome == Outcome::kAbort) {
     const bool returned = op && op->executor && (op->released || op->executor->retains());  // somewhere
-    if (returned && decision.reason.code() == Code::kDiverged) give_up(now, decision.reason);
+    if (returned && decision.reason.code() == Code::kDiverged) give_up(decision.reason);
     else if (op) end(now, *op, decision.reason);
     else aborted_[decision.seq] = decision.reason;  // rule 6
     return;
   }
   if (decision.outcome == Outcome::kFinal) {
+    // Others have returned it, and nothing of it is left.
+    if (op && op->unprotected && !op->full) return end(now, *op, unprotected_loss());
     RHZ_ASSERT("W5", op && (op->full || !op->executor->needs_something()));
     if (!op->full) op->full_at = now;
     return free(now, *op);

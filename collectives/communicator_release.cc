@@ -12,11 +12,13 @@ using wire::Kind;
 
 // After anything that may have completed the op's own result.
 void Communicator::progress(Time now, Op& op) {
+  if (op.full && op.unprotected) return drain(now, op);
   if (op.full || !has_all(op)) return;
   op.full = true;
   op.full_at = now;
   op.outcome.run = now - op.begun;
   if (op.spec.kind != OpKind::kReduceScatter) op.executor->drop_originals();  // W10, Q4
+  if (op.unprotected) return drain(now, op);
   ++unannounced_;
   note_full(op);
   const bool retained = op.executor->retains();
@@ -156,6 +158,7 @@ void Communicator::release(Time now, Op& op) {
   op.outcome.runs = contributors(op);
   if (op.spec.kind == OpKind::kProbe) return probe_over(now, op);
   if (op.exchange) return exchange_over(op);
+  if (op.spec.kind == OpKind::kMeasure) return measured(op, op.outcome.status);
   if (op.completion) op.completion->released(op.outcome);
 }
 
@@ -177,6 +180,7 @@ void Communicator::end(Time now, Op& op, const Status& status) {
   }
   if (op.spec.kind == OpKind::kProbe) probe_open_ = false;
   if (op.exchange) exchange_open_ = false;
+  if (op.spec.kind == OpKind::kMeasure && !op.released) measured(op, status);
   if (!op.released) {
     op.released = true;
     op.outcome.status = status;

@@ -77,10 +77,10 @@ Status Communicator::divergence(const Op& op) const {
   return status;
 }
 
-// Agreed: results that callers have already differ.  What was computed from them cannot be called back.
-void Communicator::give_up(Time now, const Status& status) {
+// Agreed: results that callers have already differ.  What was computed from them cannot be called back, and this peer is to end.
+void Communicator::give_up(const Status& status) {
   news_.diverged = status;
-  end_all(now, status);
+  in_doubt_ = true;
 }
 
 }  // namespace rhz

@@ -20,6 +20,9 @@ uint64_t blocks_of_a_rank(const Blocks& blocks) {
   return has_layout(blocks.kind) ? blocks.layout.size() : 1;
 }
 
+// From here on a result is larger than what the program finds in the caches of one core afterwards.
+constexpr uint64_t kColdBytes = 4u << 20;
+
 // Of an op that does not fit the view, and never begins, there are fewer than blocks.
 uint64_t start_of(const std::vector<uint64_t>& starts, uint64_t block) {
   return block < starts.size() ? starts[block] : 0;
@@ -27,15 +30,17 @@ uint64_t start_of(const std::vector<uint64_t>& starts, uint64_t block) {
 }  // namespace
 
 Executor::Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot self,
-                   const Layout& layout, bool retain, Verify verify, BufferPool& pool, Outbox& outbox,
+                   const Layout& layout, const Care& care, BufferPool& pool, Outbox& outbox,
                    std::pmr::memory_resource* books)
     : seq_(seq),
       spec_(spec),
       blocks_(blocks),
       self_(self),
       layout_(layout),
-      retain_(retain),
-      sample_(is_alike(blocks.kind) ? verify : Verify::kOff, seq, layout_),
+      retain_(care.retain),
+      redo_(care.redo),
+      cold_(result_bytes() >= kColdBytes),
+      sample_(is_alike(blocks.kind) ? care.verify : Verify::kOff, seq, layout_),
       pool_(pool),
       outbox_(outbox),
       kernels_(reduce::kernels_for(spec.dtype, spec.redop)),
@@ -124,7 +129,7 @@ const std::byte* Executor::held_value(const Place& at) const {
   return needs(at.chunk) ? at.recv : at.send;
 }
 
-bool Executor::overwrites_input(uint32_t chunk) const {
+bool Executor::is_in_place(uint32_t chunk) const {
   if (!has_many_sources(blocks_.kind) || !needs(chunk)) return false;
   const Place at = place(chunk, 0);
   return at.send == at.recv;
@@ -219,7 +224,10 @@ Landing Executor::on_header(Rank from, const FrameHeader& header) {
   Landing landing;
   landing.verdict = Landing::Verdict::kInto;
   if (header.length == 0) return landing;
-  if (!partial && (landing.into = final_landing(at))) return landing;
+  if (!partial && (landing.into = final_landing(at))) {
+    landing.cold = cold_ && progress(at).step + 1 == program(c).size();  // it is not handed on
+    return landing;
+  }
   landing.keep = pool_.take(at.bytes);
   if (!landing.keep) {
     outbox_.out_of_memory(seq_);
@@ -240,7 +248,7 @@ bool Executor::may_look(Rank from, const Place& at) const {
   uint32_t next = segment.step + 1;
   while (steps[next].move == Move::kOwn) ++next;
   // Finished straight into the only copy of the input, it could not be taken back.
-  return steps[next].move != Move::kFinal || !overwrites_input(at.chunk) ||
+  return steps[next].move != Move::kFinal || !is_in_place(at.chunk) ||
          keeps_originals(at.chunk) || stages(at.chunk);
 }
 
@@ -284,6 +292,14 @@ void Executor::on_frame(Rank from, const FrameHeader& header, Landing&& landing)
     final_arrived(at, landing);
   ++progress(at).step;
   advance(at);
+}
+
+bool Executor::is_over() const {
+  if (!has_originated() || !blocked_.empty()) return false;
+  for (uint32_t c = 0; c < layout_.chunks; ++c)
+    for (uint32_t s = 0; s < layout_.segments(c); ++s)
+      if (progress_[c * layout_.most_segments() + s].step < program(c).size()) return false;
+  return true;
 }
 
 void Executor::deliver() {

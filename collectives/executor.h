@@ -30,10 +30,14 @@ class Outbox {
 
 class Executor {
  public:
-  // `retain`: the result is kept in memory of the runtime until it is released (rule b).  `self`: this rank's slot.  `books`: where
-  // what is noted of each chunk lies; outlives the executor.
+  struct Care {
+    bool retain = false;  // the result is kept in memory of the runtime until it is released (rule b)
+    bool redo = true;     // inputs are kept for as long as they may be needed again
+    Verify verify = Verify::kOff;
+  };
+  // `self`: this rank's slot.  `books`: where what is noted of each chunk lies; outlives the executor.
   Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot self, const Layout& layout,
-           bool retain, Verify verify, BufferPool& pool, Outbox& outbox,
+           const Care& care, BufferPool& pool, Outbox& outbox,
            std::pmr::memory_resource* books = std::pmr::get_default_resource());
 
   // False when there was no memory.
@@ -71,6 +75,8 @@ class Executor {
 
   // All that this rank needs is here.  Of one that needs nothing this says nothing (Q1).
   bool full() const { return needed_held_ == needed_; }
+  // Nothing is to be received, made or handed to the transport any more.
+  bool is_over() const;
   // Of others: what it has from the beginning, as the root of a scatter its own block, proves nothing.
   bool needs_something() const { return needs_something_; }
   // The result is also in memory of the runtime, and serves others when the caller has its own back.
@@ -162,7 +168,8 @@ class Executor {
   void emit(Rank to, wire::Kind kind, const Place& at, const std::byte* data, Buffer keep);
 
   // Room for the chunk's final value without losing an input that may be needed again (rule H).
-  bool overwrites_input(uint32_t chunk) const;
+  bool is_in_place(uint32_t chunk) const;
+  bool overwrites_input(uint32_t chunk) const { return redo_ && is_in_place(chunk); }
   bool keeps_originals(uint32_t chunk) const {
     return overwrites_input(chunk) && spec_.rebuild == RebuildMode::kStrict;
   }
@@ -180,7 +187,8 @@ class Executor {
   const Blocks blocks_;
   const Slot self_;
   const Layout layout_;
-  const bool retain_;
+  const bool retain_, redo_;
+  const bool cold_;  // the result is so large that what lands in it need not go through the caches
   const Sample sample_;
   BufferPool& pool_;
   Outbox& outbox_;

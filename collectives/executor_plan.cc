@@ -7,6 +7,7 @@
 #include "collectives/schedule/moving.h"
 #include "runtime/base/assert.h"
 #include "runtime/base/canary.h"
+#include "runtime/memory/copy.h"
 
 namespace rhz {
 
@@ -96,9 +97,9 @@ void Executor::plan_chunk(const Stage& stage, uint32_t c, const ChunkRun& run, u
 
 // The one source holds its chunk from the beginning, and gives itself what it needs of it.
 void Executor::keep_own_block(uint32_t c) {
+  const auto copy = cold_ ? copy_past_caches : copy_through_caches;
   for (uint32_t s = 0; needs(c) && s < layout_.segments(c); ++s)
-    if (const Place at = place(c, s); at.bytes > 0 && at.recv != at.send)
-      std::memcpy(at.recv, at.send, at.bytes);
+    if (const Place at = place(c, s); at.bytes > 0 && at.recv != at.send) copy(at.recv, at.send, at.bytes);
   hold(c, epoch_);
 }
 

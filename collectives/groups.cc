@@ -43,6 +43,11 @@ void Groups::set_config(const RunConfig& config) {
   for (auto& [id, group] : groups_) group.communicator->set_config(config);
 }
 
+void Groups::set_costs(const OwnCosts* costs) {
+  own_costs_ = costs;
+  for (auto& [id, group] : groups_) group.communicator->set_costs(costs);
+}
+
 Communicator* Groups::find(GroupId id) {
   const auto at = groups_.find(id);
   return at == groups_.end() ? nullptr : at->second.communicator.get();
@@ -99,6 +104,7 @@ Status Groups::add(GroupId id, std::vector<PeerId> members, const Communicator& 
   group.members = std::move(members);
   group.communicator = std::make_unique<Communicator>(self_, id, transport_, pool_, limits_);
   group.communicator->set_config(config_);
+  group.communicator->set_costs(own_costs_);
   group.communicator->remember(parent, group.members, since);
   install_group(Time{}, id, group);  // it has no op yet that would care for the time
   replay_early(id, *group.communicator);
@@ -269,6 +275,11 @@ bool Groups::take_news(News& news) {
 bool Groups::idle() const {
   return std::all_of(groups_.begin(), groups_.end(),
                      [](const auto& group) { return group.second.communicator->idle(); });
+}
+
+bool Groups::draining() const {
+  return std::any_of(groups_.begin(), groups_.end(),
+                     [](const auto& group) { return group.second.communicator->draining(); });
 }
 
 uint64_t Groups::ended_ops() const {

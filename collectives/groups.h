@@ -28,6 +28,7 @@ class Groups {
   ~Groups();
 
   void set_config(const RunConfig& config);
+  void set_costs(const OwnCosts* costs);  // see Communicator
   Communicator& root() { return *groups_.begin()->second.communicator; }
   const Communicator& root() const { return *groups_.begin()->second.communicator; }
   // Null: there is none of that number (any more).
@@ -51,6 +52,7 @@ class Groups {
 
   Epoch epoch() const { return view_.epoch; }
   bool sealed() const { return sealed_; }
+  bool draining() const;  // a communicator is
   bool idle() const;  // nothing of the program's is open in any group
   uint64_t ended_ops() const;
   std::vector<std::pair<GroupId, const Communicator*>> all() const;
@@ -86,6 +88,7 @@ class Groups {
   BufferPool& pool_;
   const CommunicatorLimits limits_;
   RunConfig config_;
+  const OwnCosts* own_costs_ = nullptr;
 
   View view_;                        // of the run, installed
   Resolution resolution_;            // of that view

@@ -33,7 +33,7 @@ bool closes(uint64_t signature) { return signature >> 60 == static_cast<uint64_t
 std::string describe_signature(uint64_t signature) {
   static constexpr const char* kKinds[] = {"?",         "all-reduce", "barrier",        "admit",  "admit",
                                            "verify",    "broadcast",  "reduce",         "all-gather",
-                                           "reduce-scatter", "gather", "scatter",       "all-to-all", "split", "close"};
+                                           "reduce-scatter", "gather", "scatter",       "all-to-all", "split", "close", "measure"};
   static constexpr const char* kModes[] = {"?", "strict", "keep", "fail"};
   const auto number = signature >> 60;
   if (number >= std::size(kKinds)) return "unknown op";

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "collectives/reduce/dtype.h"
-#include "collectives/schedule/choose.h"
+#include "collectives/schedule/algorithm.h"
 #include "collectives/varying.h"
 #include "runtime/agreement/blocks.h"
 #include "runtime/agreement/report.h"

@@ -13,9 +13,9 @@ namespace rhz {
 
 class Sample {
  public:
-  // A piece is digested at once.  Of the pieces of a result, counted through its chunks, kSampled takes every
-  // sixteenth; at which it begins follows from the op's number.  So of ops of one piece it takes every sixteenth.
-  static constexpr uint64_t kPieceBytes = 4096;
+  // A page is digested at once.  Of the pages of a result, counted through its chunks, kSampled takes every
+  // sixteenth; at which it begins follows from the op's number.  So of ops of one page it takes every sixteenth.
+  static constexpr uint64_t kPageBytes = 4096;
   static constexpr uint64_t kOneIn = 16;
 
   Sample(Verify verify, OpSeq seq, const Layout& layout);
@@ -26,11 +26,11 @@ class Sample {
   uint64_t digest_of(uint32_t chunk, const std::byte* value) const;
 
  private:
-  uint64_t first_piece(uint32_t chunk) const;
+  uint64_t first_page(uint32_t chunk) const;
 
   const Layout& layout_;
   uint64_t every_ = 1, shift_ = 0;
-  uint64_t pieces_of_chunk_ = 0;
+  uint64_t pages_of_chunk_ = 0;
   bool any_ = false;
 };
 

@@ -66,6 +66,8 @@ Status peer_options(const rhz_comm_params& params, rhz::PeerOptions& options) {
   options.bulk_lanes = static_cast<uint32_t>(value);
   if (Status s = number("RHZ_SOCKET_BUFFER_BYTES", 4u << 20, 0, 1u << 30, value); !s) return s;
   options.socket_buffer_bytes = static_cast<uint32_t>(value);
+  if (Status s = number("RHZ_SHM_DIRECT", 0, 0, 1, value); !s) return s;
+  options.shm_direct = value == 1;
   if (Status s = number("RHZ_SPIN_US", 50, 0, 1'000'000, value); !s) return s;
   options.spin = rhz::microseconds(value);
   if (params.op_timeout_ms) options.op_timeout = rhz::milliseconds(params.op_timeout_ms);

@@ -1,6 +1,7 @@
 #include "api/src/node.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "runtime/base/assert.h"
 #include "runtime/base/canary.h"
@@ -9,6 +10,7 @@ namespace rhz {
 namespace {
 constexpr uint64_t kDigestStepBytes = 16u << 20;  // about 2 ms of the progress thread
 constexpr size_t kMaxMetrics = 8;
+constexpr size_t kMostProbed = 4;  // other members whose links are measured
 }  // namespace
 
 using wire::FrameHeader;
@@ -26,6 +28,9 @@ Node::Node(NodeOptions options, std::function<Time()> clock, Transport& transpor
       messenger_(options.self.id, transport, pool, options.message_limits),
       donor_(pool),
       puller_(state) {
+  own_costs_.cores = options.cores;
+  own_costs_.reduce_ps_per_kib = options.reduce_ps_per_kib;
+  groups_.set_costs(&own_costs_);
   transport_.set_events(this);
 }
 
@@ -175,6 +180,12 @@ void Node::install(Time now, const View& view, const Resolution& resolution) {
   name_peers();
   detector_.set_suspicion(milliseconds(member_.config().suspicion_ms));
   detector_.watch(now, neighbours_);
+  // The next ones round the ring at distances 1, 2, 4, …: whom the algorithms have to do with.
+  std::vector<PeerId> probed;
+  for (size_t step = 1; step < n && probed.size() < kMostProbed; step *= 2)
+    probed.push_back(view.members[root.ring[(at + step) % n].value].id);
+  prober_.watch(now, probed);
+  own_costs_.links = prober_.costs();
   doubted_.clear();  // the transport names its peers anew
   groups_.set_config(member_.config());
   groups_.install(now, view, resolution);
@@ -264,8 +275,9 @@ Time Node::tick(Time now) {
       member_.suspect(now, peer, static_cast<uint8_t>(evidence), false);
   }
   if (now >= next_beat_) heartbeat(now);
+  probe(now);
   settle(now);
-  return std::min(next, next_beat_);
+  return std::min({next, next_beat_, groups_.sealed() ? kNever : prober_.next_tick(now)});
 }
 
 void Node::heartbeat(Time now) {
@@ -278,6 +290,29 @@ void Node::heartbeat(Time now) {
   const TransportCounters counters = transport_.counters();
   member_.beat(now, {groups_.epoch(), groups_.ended_ops(), counters.sent_bytes,
                      counters.received_bytes, metrics_});
+}
+
+void Node::probe(Time now) {
+  if (!joined_ || groups_.sealed()) return;
+  const auto probe = prober_.tick(now, idle());
+  if (!probe) return;
+  OutFrame ping;
+  ping.header.kind = Kind::kPing;
+  ping.header.op_seq = OpSeq(probe->number);
+  if (probe->bytes > 0) {
+    if (!(ping.keep = pool_.take(probe->bytes))) return;
+    std::memset(ping.keep.data(), 0, probe->bytes);
+    ping.payload = {ping.keep.data(), probe->bytes};
+  }
+  transport_.send(probe->to, probe->bytes > 0 ? LaneClass::kBulk : LaneClass::kExpress, std::move(ping));
+}
+
+void Node::answer(Time now, PeerId to, const FrameHeader& ping) {
+  asked_ = now;
+  OutFrame pong;
+  pong.header.kind = Kind::kPong;
+  pong.header.op_seq = ping.op_seq;
+  transport_.send(to, LaneClass::kExpress, std::move(pong));
 }
 
 Landing Node::on_header(PeerId from, const FrameHeader& header) {
@@ -298,6 +333,13 @@ Landing Node::on_header(PeerId from, const FrameHeader& header) {
       landing.into = landing.keep.data();
       return landing;
     }
+    case Kind::kPing:
+    case Kind::kPong:
+      if (header.length > (header.kind == Kind::kPing ? Prober::kBurstBytes : 0)) return landing;
+      if (header.length > 0 && !(landing.keep = pool_.take(header.length))) return landing;
+      landing.verdict = Landing::Verdict::kInto;
+      landing.into = landing.keep.data();
+      return landing;
     default:
       break;
   }
@@ -318,6 +360,12 @@ void Node::on_frame(PeerId from, const FrameHeader& header, Landing&& landing) {
   const Time now = clock_();
   if (header.kind == Kind::kStatePull || header.kind == Kind::kStateData) {
     on_state_frame(now, from, header, std::move(landing));
+  } else if (header.kind == Kind::kPing) {
+    return answer(now, from, header);
+  } else if (header.kind == Kind::kPong) {
+    if (!prober_.answered(now, from, header.op_seq.value)) return;
+    own_costs_.links = prober_.costs();
+    return probe(now);
   } else if (wire::is_message(header.kind)) {
     messenger_.on_frame(now, from, header, std::move(landing));
   } else {

@@ -16,6 +16,7 @@
 #include "recovery/sync/puller.h"
 #include "runtime/membership/failure_detector.h"
 #include "runtime/membership/member.h"
+#include "runtime/membership/prober.h"
 #include "runtime/memory/pool.h"
 #include "runtime/transport/transport.h"
 
@@ -27,6 +28,8 @@ struct NodeOptions {
   MemberTiming timing;
   CommunicatorLimits limits;
   MessageLimits message_limits;
+  uint32_t cores = 1;              // of this host
+  uint64_t reduce_ps_per_kib = 0;  // how long this peer reduces; 0: nobody looked
 };
 
 class Node final : public TransportEvents {
@@ -62,6 +65,8 @@ class Node final : public TransportEvents {
   bool ended() const { return ended_; }
   const Status& end_status() const { return end_status_; }
   bool synced() const { return synced_; }  // entered a run that had begun
+  // An answer, or another question, about what a link costs should be here in a moment.
+  bool probing(Time now) const { return prober_.waits() || now < asked_ + kAskedAgain; }
   bool idle() const { return groups_.idle() && messenger_.open() == 0; }
   const View& view() const { return installed_; }
   const Member& member() const { return member_; }
@@ -88,6 +93,9 @@ class Node final : public TransportEvents {
   void end(Time now, const Status& status);
   void name_peers();
   void heartbeat(Time now);
+  void probe(Time now);
+  void answer(Time now, PeerId to, const wire::FrameHeader& ping);
+  static constexpr Duration kAskedAgain = microseconds(200);
   void on_state_frame(Time now, PeerId from, const wire::FrameHeader& header, Landing&& landing);
 
   const PeerId self_;
@@ -99,6 +107,9 @@ class Node final : public TransportEvents {
   Groups groups_;
   Messenger messenger_;
   FailureDetector detector_;
+  Prober prober_;
+  OwnCosts own_costs_;
+  Time asked_ = -kAskedAgain;  // when the newest PING came
   recovery::Donor donor_;
   recovery::Puller puller_;
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "api/src/reduce_rate.h"
 #include "runtime/base/assert.h"
 #include "runtime/base/prng.h"
 #include "runtime/digest/digest.h"
@@ -110,6 +111,7 @@ Status PeerDriver::open() {
   TransportOptions transport_options;
   transport_options.choice = options_.transport;
   transport_options.memory = &shared_memory_;
+  transport_options.shm_direct = options_.shm_direct;
   transport_options.modules = options_.modules;
   TcpOptions& tcp_options = transport_options.tcp;
   tcp_options.self = id_;
@@ -126,6 +128,8 @@ Status PeerDriver::open() {
   node.run_id = options_.run_id;
   node.self = {id_, options_.slot, host_id(), transport_->endpoints()};
   node.timing.isolation = options_.isolation;
+  node.cores = usable_cores();
+  node.reduce_ps_per_kib = reduce_ps_per_kib();
   node_ = std::make_unique<Node>(
       std::move(node), [this] { return frame_time(); }, *transport_, pool_, state_);
   progress_.start([this] { recorder_.watch_this_thread(); });
@@ -142,7 +146,7 @@ void PeerDriver::turn(Time until) {
   const Time now = loop_.now();
   if (closed_) return loop_.run_until(std::min(until, now + milliseconds(1)));
   bool ran = poll(now);
-  if (ran && now - ticked_ < kTicksApart) {
+  if (ran && now - ticked_ < kTicksApart && !node_->groups().draining()) {
     flush_control();
     return note_changes();
   }
@@ -151,7 +155,7 @@ void PeerDriver::turn(Time until) {
   const Time next = std::min({node_->tick(now), transport_->tick(now), control_.tick(now), until});
   flush_control();
   note_changes();
-  if (!ran && !node_->idle()) ran = spin(now, next);
+  if (!ran && (!node_->idle() || node_->probing(now))) ran = spin(now, next);
   if (!ran && !progress_.wanted() && transport_->arm()) rest(next);
   flush_control();
   note_changes();
@@ -442,6 +446,18 @@ PeerDriver::Membership PeerDriver::membership(GroupId group) {
     m.revision = state_.revision().value_or(0);
   });
   return m;
+}
+
+Result<Communicator::Forecast> PeerDriver::forecast(GroupId group, uint64_t bytes) {
+  Result<Communicator::Forecast> forecast = kClosedStatus;
+  progress_.with([&] {
+    if (closed_) return;
+    const Communicator* communicator = node_->groups().find(group);
+    if (!node_->joined()) forecast = Status(Code::kState, "not a member yet: call rhz_comm_join");
+    else if (!communicator) forecast = Status(Code::kState, "this communicator was closed");
+    else forecast = communicator->forecast(bytes);
+  });
+  return forecast;
 }
 
 Slot PeerDriver::slot() {

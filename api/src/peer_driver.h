@@ -33,6 +33,7 @@ struct PeerOptions {
   Duration spin = microseconds(50);
   uint32_t bulk_lanes = 1;
   uint32_t socket_buffer_bytes = 4u << 20;
+  bool shm_direct = false;
   std::string congestion;
   Algorithm algorithm = Algorithm::kAuto;
   TransportChoice transport = TransportChoice::kAuto;
@@ -75,6 +76,7 @@ class PeerDriver {
   };
   // View and rank are those in the group.
   Membership membership(GroupId group = kRootGroup);
+  Result<Communicator::Forecast> forecast(GroupId group, uint64_t bytes);
   Slot slot();  // kAnySlot before it has joined
   // Memory that peers of this host may map, so that they reduce from it without a copy; it goes
   // with the driver.

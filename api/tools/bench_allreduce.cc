@@ -25,10 +25,56 @@ uint32_t iterations_for(uint64_t bytes) {
   return 10;
 }
 
+// What the ops of a size are chosen by.
+struct CostLine {
+  bool known = false;
+  double local_us = 0, local_GBps = 0, remote_us = 0, remote_GBps = 0, reduce_GBps = 0;
+  std::vector<std::pair<std::string, double>> predicted_us;  // by algorithm
+};
+
+CostLine cost_line(std::string_view line) {
+  CostLine costs;
+  costs.known = whole(line, "known") != 0;
+  const auto scaled = [&](const char* key, double unit) { return static_cast<double>(whole(line, key)) / unit; };
+  costs.local_us = scaled("local_ns", 1e3);
+  costs.local_GBps = scaled("local_rate", 1e9);
+  costs.remote_us = scaled("remote_ns", 1e3);
+  costs.remote_GBps = scaled("remote_rate", 1e9);
+  costs.reduce_GBps = scaled("reduce_rate", 1e9);
+  static constexpr const char* kNames[] = {"ring", "direct", "doubling", "halving", "tree", "hierarchical"};
+  const auto times = split(std::string(field(line, "predicted")), ',');
+  for (size_t i = 0; i < times.size() && i < std::size(kNames); ++i)
+    if (const double ns = std::strtod(times[i].c_str(), nullptr); ns > 0) costs.predicted_us.emplace_back(kNames[i], ns / 1e3);
+  return costs;
+}
+
+nlohmann::ordered_json to_json(const CostLine& costs) {
+  if (!costs.known) return nullptr;
+  nlohmann::ordered_json predicted = nlohmann::ordered_json::object();
+  for (const auto& [name, us] : costs.predicted_us) predicted[name] = us;
+  return {{"local_latency_us", costs.local_us},
+          {"local_GBps", costs.local_GBps},
+          {"remote_latency_us", costs.remote_us},
+          {"remote_GBps", costs.remote_GBps},
+          {"reduce_GBps", costs.reduce_GBps},
+          {"predicted_us", predicted}};
+}
+
+std::string to_text(const CostLine& costs) {
+  if (!costs.known) return "           chosen by rule: nothing was measured yet";
+  std::string text = "           measured:";
+  if (costs.local_us > 0) text += format(" in a host %.1f us %.2f GB/s;", costs.local_us, costs.local_GBps);
+  if (costs.remote_us > 0) text += format(" between hosts %.1f us %.2f GB/s;", costs.remote_us, costs.remote_GBps);
+  text += format(" reduce %.1f GB/s; predicted us:", costs.reduce_GBps);
+  for (const auto& [name, us] : costs.predicted_us) text += format(" %s %.1f", name.c_str(), us);
+  return text;
+}
+
 struct RankRow {  // of one rank, one size
   std::vector<double> times_us;
   uint64_t wrong = 0, rss_extra = 0, cpu_ns = 0;
   std::string algorithm;
+  CostLine costs;
 };
 
 class Bench {
@@ -76,6 +122,8 @@ class Bench {
     std::vector<RankRow>& rows = rows_[rank];
     if (line.starts_with("@t ")) {
       pending(rows).times_us.push_back(number(line, "us"));
+    } else if (line.starts_with("@costs ")) {
+      pending(rows).costs = cost_line(line);
     } else if (line.starts_with("@row ")) {
       RankRow& row = pending(rows);
       row.wrong = whole(line, "wrong");
@@ -131,6 +179,7 @@ class Bench {
       cpu_ns += row.cpu_ns;
     }
     const std::string algorithm = rows_[0][printed_].algorithm;
+    const CostLine costs = rows_[0][printed_].costs;
     ++printed_;
     const double median = percentile(slowest, 50), least = percentile(slowest, 0),
                  p99 = percentile(slowest, 99);
@@ -157,12 +206,14 @@ class Bench {
                                        {"congestion", congestion_control()},
                                        {"peak_rss_extra_bytes", rss},
                                        {"cpu_seconds_per_GB", cpu},
-                                       {"wrong", wrong_}};
+                                       {"wrong", wrong_},
+                                       {"costs", to_json(costs)}};
       std::printf("%s\n", row.dump().c_str());
     } else {
       std::printf("%10s %12s %6zu %12.1f %12.1f %12.1f %8.3f %8.3f %8.2f %10s\n",
                   bytes_text(bytes).c_str(), algorithm.c_str(), slowest.size(), median, least, p99, algbw,
                   busbw, cpu, bytes_text(rss).c_str());
+      std::printf("%s\n", to_text(costs).c_str());
     }
     std::fflush(stdout);
   }

@@ -86,6 +86,13 @@ bool BenchRank::finish(rhz_op* op, uint32_t timeout_ms, const char* what) {
   return true;
 }
 
+bool BenchRank::costs(uint64_t bytes, rhz_costs& costs) {
+  costs = {};
+  costs.struct_size = sizeof costs;
+  const rhz_status status = rhz_comm_costs(comm_, bytes, &costs);
+  return status == RHZ_OK || fail(status, "no costs");
+}
+
 bool BenchRank::barrier(uint32_t timeout_ms) {
   rhz_op* op = nullptr;
   const rhz_status status = rhz_barrier(comm_, &op);

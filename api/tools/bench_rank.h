@@ -54,6 +54,8 @@ class BenchRank {
   // Elements of the last op's result that are not what its contributors make; before the first
   // fault these must be all ranks.
   uint64_t wrong(const void* result, uint64_t count, uint64_t op_number);
+  // By what algorithms are chosen for so many bytes.
+  bool costs(uint64_t bytes, rhz_costs& costs);
   void leave();
 
   const RankOptions& options() const { return options_; }

@@ -68,8 +68,11 @@ class Row {
     times_ns.reserve(size_.iterations);
     // The same ops are checked on all ranks, so that none waits for another more than it must.
     Prng random(size_.bytes);
-    for (uint32_t i = 0; i < size_.iterations; ++i)
+    for (uint32_t i = 0; i < size_.iterations; ++i) {
+      // Before the last op, behind which the others may leave.
+      if (i + 1 == size_.iterations && !tell_costs()) return false;
       if (!once(random.below(kCheckOneOf) == 0, &times_ns)) return false;
+    }
     const uint64_t peak = memory_bytes("VmHWM");
     for (uint64_t ns : times_ns) std::printf("@t us=%.3f\n", static_cast<double>(ns) / 1e3);
     tell(format("@row bytes=%llu wrong=%llu rss_extra=%llu cpu_ns=%llu algorithm=%s",
@@ -84,6 +87,22 @@ class Row {
   void fill() {
     void* input = rank_.options().reduction.in_place ? recv_.data() : send_.data();
     rank_.values().fill(input, count_, rank_.options().slot, op_number_);
+  }
+
+  // What the next op is chosen by.
+  bool tell_costs() {
+    rhz_costs c{};
+    if (!rank_.costs(size_.bytes, c)) return false;
+    std::string predicted;
+    for (uint64_t ns : c.predicted_ns)
+      predicted += format("%s%llu", predicted.empty() ? "" : ",", static_cast<unsigned long long>(ns));
+    tell(format("@costs known=%d local_ns=%llu local_rate=%llu remote_ns=%llu remote_rate=%llu reduce_rate=%llu predicted=%s",
+                c.measured_by_op != RHZ_COSTS_UNKNOWN, static_cast<unsigned long long>(c.local_latency_ns),
+                static_cast<unsigned long long>(c.local_bytes_per_s),
+                static_cast<unsigned long long>(c.remote_latency_ns),
+                static_cast<unsigned long long>(c.remote_bytes_per_s),
+                static_cast<unsigned long long>(c.reduce_bytes_per_s), predicted.c_str()));
+    return true;
   }
 
   bool once(bool check, std::vector<uint64_t>* times_ns) {

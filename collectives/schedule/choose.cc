@@ -16,6 +16,10 @@ namespace {
 // (docs/results.md); smaller ops are equal.
 constexpr uint64_t kHalvingBytes = 512u << 10;
 
+// No model is exact: what the rule takes, which was measured, stays unless another one should be
+// faster by more than this part of its time.
+constexpr uint64_t kDoubt = 8;
+
 constexpr std::array<const char*, kAlgorithms> kNames{"auto",    "ring", "direct",      "doubling",
                                                       "halving", "tree", "hierarchical"};
 
@@ -36,6 +40,8 @@ std::vector<std::vector<Rank>> by_host(const View& view, const std::vector<Rank>
   return hosts;
 }
 
+size_t class_of(uint64_t bytes) { return bytes == 0 ? 0 : static_cast<size_t>(std::bit_width(bytes - 1)); }
+
 }  // namespace
 
 const char* name(Algorithm algorithm) { return kNames[static_cast<size_t>(algorithm)]; }
@@ -46,10 +52,8 @@ std::optional<Algorithm> algorithm_named(std::string_view name) {
   return std::nullopt;
 }
 
-Algorithm choose(Algorithm wanted, uint64_t bytes, const View& view,
-                 const std::vector<Rank>& ring) {
+Algorithm choose_by_rule(uint64_t bytes, const View& view, const std::vector<Rank>& ring) {
   if (ring.size() == 1) return Algorithm::kRing;
-  if (wanted != Algorithm::kAuto) return wanted;
   if (bytes <= wire::kEagerBytes)  // latency is all that counts
     return ring.size() <= 3 ? Algorithm::kDirect : Algorithm::kDoubling;
   const size_t hosts = by_host(view, ring).size();
@@ -57,6 +61,24 @@ Algorithm choose(Algorithm wanted, uint64_t bytes, const View& view,
   if (hosts == 1 && ring.size() >= 4 && std::has_single_bit(ring.size()) && bytes >= kHalvingBytes)
     return Algorithm::kHalving;
   return Algorithm::kRing;
+}
+
+Algorithm choose_by_cost(uint64_t bytes, const View& view, const std::vector<Rank>& ring,
+                         const Costs& costs, const RunConfig& config) {
+  const Algorithm usual = choose_by_rule(bytes, view, ring);
+  const Placement placement = placement_of(view, ring);
+  if (ring.size() == 1 || !covers(costs, placement)) return usual;
+  Algorithm best = Algorithm::kRing;
+  uint64_t least = kNoWay;
+  for (uint32_t a = 1; a < kAlgorithms; ++a) {
+    const auto algorithm = static_cast<Algorithm>(a);
+    const uint64_t ns = predict(algorithm, bytes, placement, costs, config);
+    if (ns >= least) continue;
+    best = algorithm;
+    least = ns;
+  }
+  const uint64_t ns = predict(usual, bytes, placement, costs, config);
+  return ns - least <= least / kDoubt ? usual : best;
 }
 
 Schedule make_allreduce(Algorithm algorithm, const View& view, const std::vector<Rank>& ring,
@@ -71,6 +93,33 @@ Schedule make_allreduce(Algorithm algorithm, const View& view, const std::vector
     case Algorithm::kRing: break;
   }
   return make_ring_allreduce(ring, self);
+}
+
+void Chooser::install(const RunConfig& config, const std::vector<OpSeq>& first_op) {
+  config_ = config;
+  newest_ = *std::max_element(first_op.begin(), first_op.end());
+  chosen_.fill(Algorithm::kAuto);
+}
+
+void Chooser::learn(OpSeq from, const Costs& costs) {
+  from_ = from;
+  costs_ = costs;
+  chosen_.fill(Algorithm::kAuto);
+}
+
+Algorithm Chooser::choose(Algorithm wanted, uint64_t bytes, const View& view,
+                          const std::vector<Rank>& ring, OpSeq seq) {
+  if (ring.size() == 1) return Algorithm::kRing;
+  if (wanted != Algorithm::kAuto) return wanted;
+  if (!knows() || seq <= from_) return choose_by_rule(bytes, view, ring);
+  Algorithm& chosen = chosen_[class_of(bytes)];
+  if (chosen == Algorithm::kAuto) chosen = current(bytes, view, ring);
+  return chosen;
+}
+
+Algorithm Chooser::current(uint64_t bytes, const View& view, const std::vector<Rank>& ring) const {
+  if (!knows()) return choose_by_rule(bytes, view, ring);
+  return choose_by_cost(uint64_t{1} << std::min<size_t>(class_of(bytes), 62), view, ring, costs_, config_);
 }
 
 }  // namespace rhz

@@ -34,7 +34,8 @@ Result<StandIn> stand_in(uint32_t stage, std::span<const uint32_t> lost, uint32_
     return std::find(lost.begin(), lost.end(), other) != lost.end();
   };
   const auto hopeless = [&](const std::string& why) {
-    return Status(Code::kStateLost, why + "; next source: " + next_source);
+    return Status(Code::kStateLost,
+                  why + (next_source.empty() ? "" : "; next source: " + next_source));
   };
   StandIn result;
   const bool first = stage == 0, last = stage == stages - 1;

@@ -30,12 +30,12 @@ struct StandIn {
   friend bool operator==(const StandIn&, const StandIn&) = default;
 };
 
-// For stage `stage`, one of `lost`.  kStateLost, naming stages and `next_source`: a neighbour is
-// lost as well, or it is the first or the last stage and the schedule is plain.  kArgument: numbers
-// beyond `stages`, or fewer than 2 of them.
+// For stage `stage`, one of `lost`.  kStateLost, naming stages: a neighbour is lost as well, or it
+// is the first or the last stage and the schedule is plain; the text says what to turn to where
+// `next_source` does.  kArgument: numbers beyond `stages`, or fewer than 2 of them.
 [[nodiscard]] Result<StandIn> stand_in(uint32_t stage, std::span<const uint32_t> lost,
                                        uint32_t stages, Schedule schedule,
-                                       const std::string& next_source);
+                                       const std::string& next_source = "");
 
 // Embedding and head are not averaged: a copy is kept beside them, updated with each step.
 struct EdgeCopy {

@@ -61,6 +61,10 @@ bool is_complete(const std::string& root, uint64_t revision) {
   return fs::exists(checkpoint_folder(root, revision) + "/" + kManifest, error);
 }
 
+Status complete_already(const std::string& root, uint64_t revision) {
+  return {Code::kState, root + ": revision " + std::to_string(revision) + " is complete already"};
+}
+
 Status check_files(const std::string& folder, const CheckpointManifest& manifest) {
   for (const FileRecord& file : manifest.files) {
     const std::string path = folder + "/" + file.name;
@@ -119,6 +123,7 @@ Result<std::string> prepare_checkpoint(const std::string& root, const std::strin
     const auto newest = read_checkpoint_manifest(root, run_id, complete.value().front());
     if (newest.status().code() == Code::kRunId) return newest.status();
   }
+  if (is_complete(root, revision)) return complete_already(root, revision);
   std::string folder = checkpoint_folder(root, revision);
   if (Status status = make_folder(folder); !status) return status;
   return folder;
@@ -126,6 +131,7 @@ Result<std::string> prepare_checkpoint(const std::string& root, const std::strin
 
 Status publish_checkpoint(const std::string& root, CheckpointManifest manifest) {
   if (Status status = manifest.settle(); !status) return status;
+  if (is_complete(root, manifest.revision)) return complete_already(root, manifest.revision);
   const std::string folder = checkpoint_folder(root, manifest.revision);
   if (Status status = check_files(folder, manifest); !status) return status;
   Result<File> file = File::create(folder + "/" + kNewManifest);
@@ -161,6 +167,17 @@ Result<CheckpointManifest> read_checkpoint_manifest(const std::string& root,
                                       std::to_string(manifest.value().revision));
   if (Status status = check_files(folder, manifest.value()); !status) return status;
   return manifest;
+}
+
+Status discard_checkpoint(const std::string& root, const std::string& run_id, uint64_t revision) {
+  const auto complete = complete_checkpoints(root);
+  if (!complete) return complete.status();
+  for (const uint64_t other : complete.value()) {
+    if (other != revision && read_checkpoint_manifest(root, run_id, other))
+      return remove_checkpoint(root, revision);
+  }
+  return {Code::kState, root + ": no other complete checkpoint than revision " +
+                            std::to_string(revision) + " can be read, so it stays"};
 }
 
 Status prune_checkpoints(const std::string& root, const std::string& run_id, uint32_t keep) {

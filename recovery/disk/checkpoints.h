@@ -19,13 +19,14 @@ namespace rhz::recovery {
 std::string checkpoint_folder(const std::string& root, uint64_t revision);
 
 // Makes `root` and the revision's folder where they are missing; its path.  Every rank may call it.
-// kRunId: there are complete checkpoints of another run.
+// kRunId: there are complete checkpoints of another run.  kState: that revision is complete
+// already, and a complete checkpoint is never written to; see discard_checkpoint().
 [[nodiscard]] Result<std::string> prepare_checkpoint(const std::string& root,
                                                      const std::string& run_id, uint64_t revision);
 
-// Writes the manifest: the checkpoint is complete from then on, or, after an error, not there.  All
-// its files have been written.  kArgument: tensors that are not whole; kIo: a file is missing or
-// has another size.
+// Writes the manifest behind all files: the checkpoint is complete.  kArgument: tensors that are
+// not whole; kState: it was complete already; kIo: a file is missing or has another size, or the
+// system's reason, and only then it may be complete all the same.
 [[nodiscard]] Status publish_checkpoint(const std::string& root, CheckpointManifest manifest);
 
 // Revisions with a manifest, newest first; none where `root` is missing.
@@ -36,6 +37,11 @@ std::string checkpoint_folder(const std::string& root, uint64_t revision);
 [[nodiscard]] Result<CheckpointManifest> read_checkpoint_manifest(const std::string& root,
                                                                   const std::string& run_id,
                                                                   uint64_t revision);
+
+// Removes a complete checkpoint, so that its revision can be written anew after a run went back and
+// took another way.  kState: there is no other complete one that can be read.
+[[nodiscard]] Status discard_checkpoint(const std::string& root, const std::string& run_id,
+                                        uint64_t revision);
 
 // Removes complete checkpoints but the newest `keep` (at least 1), and incomplete ones older than
 // the newest complete one.  Does nothing unless the newest is complete, readable and of this run:

@@ -11,8 +11,15 @@ namespace rhz::recovery {
 
 using Json = nlohmann::json;
 
+// Deeper than anything this folder writes: what is below is left out, so that a file of brackets
+// does not make the parser allocate a hundred times its size.
+inline constexpr int kMaxJsonDepth = 8;
+
 // Discarded where `text` is no JSON.
-inline Json parse_json(std::string_view text) { return Json::parse(text, nullptr, false); }
+inline Json parse_json(std::string_view text) {
+  const auto keep = [](int depth, Json::parse_event_t, Json&) { return depth <= kMaxJsonDepth; };
+  return Json::parse(text, keep, false);
+}
 
 // Bytes that are no UTF-8 are replaced: see is_text().
 inline std::string json_text(const Json& json) {

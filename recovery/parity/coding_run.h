@@ -16,8 +16,8 @@
 
 namespace rhz::recovery {
 
-using BlockDigests =
-    std::vector<Digest>;  // of a shard: one per 256 KiB of its stored bytes (runtime/digest)
+// Of a shard: one per 256 KiB of its stored bytes (runtime/digest).
+using BlockDigests = std::vector<Digest>;
 
 enum class Digested { sources_and_outputs, outputs };
 
@@ -54,8 +54,8 @@ class CodingRun {
   size_t next_digest_ = 0;              // in digested_
   std::vector<const std::byte*> from_;  // of one piece
   std::vector<std::byte*> to_;
-  std::vector<std::vector<std::byte>> source_tails_,
-      output_tails_;  // what crosses the end of a short shard
+  // What crosses the end of a short shard.
+  std::vector<std::vector<std::byte>> source_tails_, output_tails_;
 };
 
 }  // namespace rhz::recovery

@@ -1,7 +1,9 @@
-// How the bytes of a state are cut into stripes of k data shards: shard j of stripe s begins at (s
-// · k + j) · shard_bytes. All shards of a state have the same length; where the state ends before a
-// shard does, the rest is zeros, which are coded but neither stored, sent nor digested.  Plain
-// values, any thread.
+// How the bytes of a state are cut into stripes of k data shards: shard j of stripe s begins at
+// byte (s · k + j) · shard_bytes.  The state is one run of bytes: a snapshot in a vault, say, with
+// all tensors behind each other.
+//
+// All shards have the same length; where the state ends before a shard does, the rest is zeros,
+// which are coded but neither stored, sent nor digested.  Plain values, any thread.
 #pragma once
 
 #include <cstdint>

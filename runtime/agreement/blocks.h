@@ -27,12 +27,13 @@ enum class OpKind : uint8_t {
   // The two that make and end a sub-communicator (docs/protocol.md, "Groups").
   kSplit = 13,
   kClose = 14,
+  kMeasure = 15,  // the ranks tell each other what their links cost (collectives/communicator_measure.cc)
 };
-inline constexpr OpKind kLastOpKind = OpKind::kClose;
+inline constexpr OpKind kLastOpKind = OpKind::kMeasure;
 
 // Every rank adds to every chunk, and every rank gets it: one block, no layout, no root.
 constexpr bool is_uniform(OpKind kind) {
-  return kind <= OpKind::kVerify || kind == OpKind::kSplit || kind == OpKind::kClose;
+  return kind <= OpKind::kVerify || kind >= OpKind::kSplit;
 }
 constexpr bool has_root(OpKind kind) {
   return kind == OpKind::kBroadcast || kind == OpKind::kReduce || kind == OpKind::kGather ||

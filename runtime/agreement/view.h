@@ -22,7 +22,7 @@ struct MemberInfo {
 // Which digests of results that all members hold travel with the done-wave (O2).
 enum class Verify : uint8_t {
   kOff = 0,
-  kSampled = 1,  // of one piece in sixteen
+  kSampled = 1,  // of one page (4 KiB) in sixteen
   kAll = 2,      // of every byte
 };
 

@@ -27,6 +27,8 @@ constexpr EnvironmentVariable kVariables[] = {
     {"RHZ_BULK_LANES", "connections", "1", "1 … 15",
      "TCP connections for large frames to a neighbour"},
     {"RHZ_SOCKET_BUFFER_BYTES", "bytes", "4194304", "0 … 1073741824", "SO_SNDBUF and SO_RCVBUF"},
+    {"RHZ_SHM_DIRECT", "flag", "0", "0, 1",
+     "large payloads in shared memory: read by the receiver alone, not passed through a ring"},
     {"RHZ_TCP_CONGESTION", "name", "the system's; reno instead of bbr on loopback", "",
      "TCP_CONGESTION"},
     {"RHZ_SPIN_US", "µs", "50", "0 … 1000000",

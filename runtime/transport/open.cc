@@ -15,6 +15,7 @@ ShmOptions shm_options(const TransportOptions& from) {
   const TcpOptions& tcp = from.tcp;
   ShmOptions options;
   options.memory = from.memory;
+  options.direct = from.shm_direct;
   options.self = tcp.self;
   options.run_hash = tcp.run_hash;
   options.connect_ms = tcp.connect_ms;

@@ -28,6 +28,7 @@ struct TransportOptions {
   const SharedMemory* memory = nullptr;  // as in ShmOptions
   TcpOptions tcp;                        // peer id, run and time-outs count for all transports
   std::string modules;                   // as in FabricOptions
+  bool shm_direct = false;               // as ShmOptions::direct
 };
 
 // kIo: what is forced cannot be had here, and the text says why; otherwise as open_tcp.

@@ -71,6 +71,9 @@ struct Landing {
   Buffer keep;        // what `into` points to, where that is the runtime's own
   uint32_t note = 0;  // the receiver's own, handed back with the frame
 
+  // Set in on_header: nobody here reads the payload soon, so that it need not go through the caches.
+  bool cold = false;
+
   // Set in on_header: the payload is only looked at, inside on_frame, and nothing made of it counts
   // before still_there() has been asked behind its use.  Then `into` may come back as the sender's
   // own memory, not to be written to.
@@ -129,6 +132,9 @@ class Transport {
   // Frames of this op that still wait read no caller memory from now on: unsent ones go,
   // unacknowledged ones are resent as VOID.
   virtual void release_op(GroupId group, OpSeq op) = 0;
+  // Whether frames of this op that read caller memory wait to be taken: by the kernel, which then has a copy; where the receiver
+  // reads that memory itself, by the receiver.
+  virtual bool reads(GroupId group, OpSeq op) = 0;
   // Offers held frames again (after an install), from the loop and never inside this call.  Also
   // ends quiescence.
   virtual void resume() = 0;

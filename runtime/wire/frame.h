@@ -41,8 +41,11 @@ enum class Kind : uint8_t {
   kPull = 15,      // a receive is there: these pieces may come
   kPiece = 16,     // a piece of a message, straight to its place
   kTaken = 17,     // messages that their receives have consumed
+  // What a link costs (runtime/membership/prober.h); not fenced by epoch.
+  kPing = 18,      // to be answered at once; the payload means nothing
+  kPong = 19,      // the answer; op_seq: that of the PING
 };
-inline constexpr uint8_t kLastKind = 17;
+inline constexpr uint8_t kLastKind = 19;
 
 constexpr bool is_message(Kind kind) { return kind >= Kind::kMessage && kind <= Kind::kTaken; }
 // Frames of ops: fenced by the epoch, and ended by quiescence.

@@ -31,6 +31,7 @@ int run_coordinator(const Line& options) {
   params.min_world = static_cast<uint32_t>(options.number("min_world"));
   params.suspicion_ms = static_cast<uint32_t>(options.number("suspicion_ms"));
   params.verify = static_cast<uint32_t>(options.number("verify"));
+  params.protection = static_cast<uint32_t>(options.number("protection"));
   rhz_coordinator* coordinator = nullptr;
   const rhz_status status = rhz_coordinator_start(&params, &coordinator);
   if (status != RHZ_OK) {

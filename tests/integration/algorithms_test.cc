@@ -59,6 +59,48 @@ TEST_P(ByAlgorithm, ADeathInTheMiddleLeavesOneRightResult) {
   }
 }
 
+// Until the ranks have told each other what they measured.  Empty: they did not.
+std::vector<Line> measured_costs(Cluster& cluster, uint64_t& id, const std::string& bytes) {
+  for (int round = 0; round < 100; ++round) {
+    cluster.tell_all("series first=" + std::to_string(id) + " ops=60 count=16");
+    id += 60;
+    for (const Line& line : cluster.answers("series")) EXPECT_EQ(line.number("status"), kOk) << line.raw;
+    cluster.tell_all("costs bytes=" + bytes);
+    const auto lines = cluster.answers("costs");
+    if (testing::Test::HasFailure()) return {};
+    if (std::all_of(lines.begin(), lines.end(), [](const Line& line) { return line.number("known") == 1; })) return lines;
+  }
+  return {};
+}
+
+TEST(ByCost, AllRanksHaveTheSameNumbersAndTheirOpsFollowThem) {
+  Cluster cluster({.world = 4});
+  cluster.found();
+  uint64_t id = 1;
+  const auto lines = measured_costs(cluster, id, std::to_string(kCount * sizeof(float)));
+  ASSERT_EQ(lines.size(), 4u) << cluster.dump();
+  for (const Line& line : lines) {
+    for (const char* what : {"from", "chosen", "links", "predicted"})
+      EXPECT_EQ(line.text(what), lines.front().text(what)) << line.raw;
+    EXPECT_NE(line.text("links").substr(0, 2), "0,") << line.raw;
+  }
+  for (const Line& op : expect_all_reduce(cluster, id++, kCount))
+    EXPECT_EQ(op.text("algorithm"), lines.front().text("chosen")) << op.raw << lines.front().raw;
+}
+
+TEST(ByCost, ANewcomerAndTheOthersGoByTheRuleUntilItWasToldToo) {
+  Cluster cluster({.world = 3});
+  cluster.found();
+  uint64_t id = 1;
+  ASSERT_EQ(measured_costs(cluster, id, "4096").size(), 3u) << cluster.dump();
+  cluster.drop(2);
+  cluster.replace(1);
+  cluster.tell_all("costs bytes=4096");
+  for (const Line& line : cluster.answers("costs")) EXPECT_EQ(line.number("known"), 0u) << line.raw;
+  expect_all_reduce(cluster, id++, kCount);
+  EXPECT_EQ(measured_costs(cluster, id, "4096").size(), 3u) << cluster.dump();
+}
+
 INSTANTIATE_TEST_SUITE_P(Names, ByAlgorithm,
                          testing::Values("ring", "direct", "doubling", "halving", "tree",
                                          "hierarchical"),

@@ -130,6 +130,21 @@ TEST(BadSetup, AWorldThatCannotBeIsRefused) {
   expect_refused(with(4, 0, 0, 1), RHZ_ERR_ARGUMENT, {"suspicion_ms", "50"});
 }
 
+TEST(BadSetup, AWayToVerifyThatThereIsNotIsRefused) {
+  rhz_coordinator* coordinator = nullptr;
+  auto params = sized<rhz_coordinator_params>();
+  params.world = 1;
+  params.verify = 9;
+  expect_refused(rhz_coordinator_start(&params, &coordinator), RHZ_ERR_ARGUMENT, {"verify is 9"});
+  params.verify = RHZ_VERIFY_DEFAULT;
+  ::setenv("RHZ_VERIFY", "some", 1);
+  expect_refused(rhz_coordinator_start(&params, &coordinator), RHZ_ERR_ARGUMENT,
+                 {"RHZ_VERIFY=some", "off, sampled, all"});
+  ::unsetenv("RHZ_VERIFY");
+  params.protection = 3;
+  expect_refused(rhz_coordinator_start(&params, &coordinator), RHZ_ERR_ARGUMENT, {"protection is 3"});
+}
+
 TEST(BadSetup, OnePeerMoreThanTheWorldHasSlotsIsToldSo) {
   LocalRun run(1);
   const auto comms = run.found();

@@ -35,7 +35,13 @@ TEST(BenchAllreduce, PrintsOneObjectPerSize) {
     EXPECT_EQ(row.at("n"), 3);
     EXPECT_EQ(row.at("transport"), "tcp");
     EXPECT_EQ(row.at("dtype"), "f32");
-    EXPECT_EQ(row.at("algorithm"), row.at("bytes") <= 16384 ? "direct" : "ring");
+    if (row.at("bytes") <= 16384) EXPECT_EQ(row.at("algorithm"), "direct");
+    else EXPECT_NE(row.at("algorithm"), "auto");
+    ASSERT_TRUE(row.contains("costs")) << row;
+    if (!row.at("costs").is_null()) {
+      expect_numbers(row.at("costs"), words("local_latency_us local_GBps reduce_GBps"));
+      EXPECT_GT(row.at("costs").at("predicted_us").at("ring"), 0) << row;
+    }
     EXPECT_EQ(row.at("iterations"), 5);
     EXPECT_EQ(row.at("wrong"), 0);
     expect_numbers(row, words("bytes median_us min_us p99_us algbw_GBps busbw_GBps"));
@@ -52,7 +58,16 @@ TEST(BenchAllreduce, PrintsOneObjectPerSize) {
 TEST(BenchAllreduce, WithoutJsonIsATableWithItsUnits) {
   Cli command(words("bench allreduce -n 2 --bytes 64KiB --dtype i16 --redop max --iterations 3"));
   EXPECT_EQ(command.end(), 0) << command.errors();
-  expect_has(command.output(), {"all-reduce i16 max, 2 ranks", "median us", "busbw", "    64 KiB"});
+  expect_has(command.output(), {"all-reduce i16 max, 2 ranks", "median us", "busbw", "    64 KiB", "           "});
+}
+
+TEST(BenchAllreduce, RunsWithoutProtectionAndWithDigestsOfEverything) {
+  for (const char* how : {"--protection off", "--verify all", "--verify off"}) {
+    Cli command(words(std::string("bench allreduce -n 3 --bytes 4KiB,1MB --iterations 5 --json ") + how));
+    for (const Json& row : rows(command)) EXPECT_EQ(row.at("wrong"), 0) << how;
+  }
+  Cli command(words("bench allreduce -n 2 --bytes 4KiB --verify some"));
+  EXPECT_NE(command.end(), 0);
 }
 
 void expect_recovery(const Json& row, const char* fault) {

@@ -20,7 +20,7 @@ struct ClusterOptions {
   uint32_t min_world = 0;
   uint32_t suspicion_ms = 1000;   // times kSlowness
   bool log = false;               // a decision log in a file: the coordinator may be restarted
-  std::string run_options = {};   // "verify=", a number of RHZ_VERIFY_*
+  std::string run_options = {};   // "verify= protection=", numbers of RHZ_VERIFY_*, RHZ_PROTECTION_*
   std::string rank_options = {};  // "key=value …" for every rank
   Milliseconds patience{kPatienceMs};
 };

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <random>
 
+#include "rhizome/rhizome.h"
 #include "tests/integration/expect.h"
 
 namespace rhz::test {
@@ -15,6 +16,7 @@ namespace {
 
 constexpr uint64_t kCount = (16u << 20) / sizeof(float);  // 16 MiB
 constexpr uint64_t kPeerLost = 300;
+constexpr int kUnprotectedKills = kSanitized ? 3 : 10;
 constexpr uint32_t kKills = kSanitized ? 20 : 100;  // of all variants together
 
 struct Variant {
@@ -107,6 +109,44 @@ TEST_P(Kill, OfARandomPeerAtARandomPointLeavesOneRightResultEverywhere) {
               in_the_middle, kept, failed, cluster_.hung(), static_cast<unsigned long long>(us));
   // Most of them must have met the op; how many is a matter of the scheduler.
   EXPECT_GE(in_the_middle, kills / 3);
+}
+
+// Each survivor has the right result or an error; then all go on together.
+TEST(WithoutProtection, ADeathCostsSurvivorsTheOpAndNothingElse) {
+  Cluster cluster({.run_options = "protection=" + std::to_string(RHZ_PROTECTION_OFF), .rank_options = "state_bytes=65536"});
+  cluster.found();
+  std::mt19937_64 random(seed());
+  uint64_t id = 1;
+  uint32_t lost = 0, good = 0;
+  for (int i = 0; i < kUnprotectedKills && !cluster.hung(); ++i) {
+    const uint64_t us = expect_all_reduce(cluster, id++, kCount)[0].number("us");
+    const uint32_t victim = cluster.members()[random() % 4].slot;
+    const std::string base = "allreduce count=" + std::to_string(kCount) + " id=" + std::to_string(id++) +
+                             " in_place=" + std::to_string(i % 2);
+    const std::string kill = " kill_us=" + std::to_string(1 + random() % (us + 1));
+    for (Member& member : cluster.members()) member.process->tell(base + (member.slot == victim ? kill : ""));
+    ASSERT_TRUE(cluster.at_slot(victim).process->wait(cluster.deadline())) << "the victim lives";
+    cluster.drop(victim);
+    // Whoever had returned the op may meet the change of the view in the next one.
+    bool all_well = false;
+    for (int tries = 0; !all_well && tries < 4 && !cluster.hung(); ++tries) {
+      all_well = true;
+      for (const Line& line : tries == 0 ? cluster.answers("op") : cluster.all("allreduce count=4096 id=" + std::to_string(id++), "op")) {
+        const bool well = line.number("status") == kOk;
+        EXPECT_TRUE(well || line.number("status") == kPeerLost) << line.raw;
+        EXPECT_TRUE(well || line.text("text").find("no protection") != std::string::npos) << line.raw;
+        EXPECT_EQ(line.number("wrong"), 0u) << line.raw;
+        all_well &= well;
+        ++(well ? good : lost);
+      }
+    }
+    EXPECT_TRUE(all_well) << cluster.dump();
+    cluster.all("step", "stepped");
+    cluster.replace(1);
+    expect_one_state(cluster);
+  }
+  std::printf("lost=%u good=%u\n", lost, good);
+  EXPECT_GT(lost, 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, Kill,

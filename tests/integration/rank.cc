@@ -62,6 +62,7 @@ bool Rank::obey(const Line& command) {
       {"spoil", [&] { spoil(); }},
       {"verify", [&] { verify(); }},
       {"view", [&] { view(command); }},
+      {"costs", [&] { costs(command); }},
       {"split", [&] { split(command); }},
       {"close", [&] { close_part(command); }},
       {"barrier", [&] { await_barrier(); }},
@@ -181,6 +182,20 @@ void Rank::view(const Line& command) {
   std::printf("view status=%d epoch=%llu world=%u slot=%u rank=%u revision=%llu text=%s\n", status,
               static_cast<unsigned long long>(now.epoch), now.world_size, now.slot, now.rank,
               static_cast<unsigned long long>(now.revision), last_error(status).c_str());
+}
+
+void Rank::costs(const Line& command) {
+  rhz_costs costs{};
+  costs.struct_size = sizeof costs;
+  const rhz_status status = rhz_comm_costs(comm_of(command), command.number("bytes"), &costs);
+  std::printf("costs status=%d known=%d from=%llu chosen=%s links=", status, costs.measured_by_op != RHZ_COSTS_UNKNOWN,
+              static_cast<unsigned long long>(costs.measured_by_op), costs.chosen);
+  for (uint64_t number : {costs.local_latency_ns, costs.local_bytes_per_s, costs.remote_latency_ns,
+                          costs.remote_bytes_per_s, costs.reduce_bytes_per_s})
+    std::printf("%llu,", static_cast<unsigned long long>(number));
+  std::printf(" predicted=");
+  for (uint64_t ns : costs.predicted_ns) std::printf("%llu,", static_cast<unsigned long long>(ns));
+  std::printf(" text=%s\n", last_error(status).c_str());
 }
 
 rhz_comm* Rank::comm_of(const Line& command) {

@@ -12,6 +12,7 @@
 //   admit until=N or world=N  → admitted status= joined= rounds= world= epoch=
 //   split name= colour= key=  → split status= rank= world=, a communicator for comm=NAME of ops and views
 //   close comm=NAME  → closed
+//   costs bytes=  → costs status= known= from= chosen= links= predicted=
 //   step, state, spoil, verify, view, barrier, leave, rejoin, prepare count=, reset_peak, bye
 #pragma once
 
@@ -76,6 +77,7 @@ class Rank {
   void spoil();
   void verify();
   void view(const Line& command);
+  void costs(const Line& command);
   void await_barrier();
   void leave(const Line& command);
   void prepare(const Line& command);

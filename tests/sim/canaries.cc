@@ -42,6 +42,7 @@ constexpr Bird kBirds[] = {
     {Rule::kG6, "G6", "a group that is closed is not reported as such"},
     {Rule::kR1, "R1", "a send returns when it is sent, and no copy is kept"},
     {Rule::kR3, "R3", "a message that comes twice is taken twice"},
+    {Rule::kM, "M", "newcomers choose by what only the others were told"},
     {Rule::kO2, "O2", "digests of results are not compared"},
     {Rule::kR5, "R5", "what is unanswered is not sent again after an install"},
 };

@@ -124,6 +124,7 @@ Outcome Cluster::run() {
   outcome_.entered = oracles_.entered_count();
   outcome_.removed = oracles_.removed_count();
   outcome_.rerouted = oracles_.rerouted_count();
+  outcome_.measured = oracles_.learned_count();
   outcome_.restarts = coordinator_.restarts();
   outcome_.churn = outcome_.entered + outcome_.removed + outcome_.rerouted + outcome_.restarts;
   outcome_.members = oracles_.members_seen();

@@ -140,6 +140,17 @@ void Oracles::entered_group(NodeIndex who, GroupId group, const std::vector<Peer
   std::erase_if(stages_, [&](const auto& stage) { return stage.first.first == group; });
 }
 
+void Oracles::learned(NodeIndex who, GroupId group, const Chooser& chooser) {
+  if (chooser.from() == kNoOp) return;
+  const auto [at, fresh] = learned_.try_emplace({group, chooser.from()}, chooser.costs(), who);
+  auto& [costs, teller] = at->second;
+  if (fresh || costs == chooser.costs() || !is_member(who)) return;
+  if (is_member(teller))
+    return fail("O6", "p" + number(who) + " and p" + number(teller) + " were told other costs by op seq " +
+                          number(chooser.from().value));
+  at->second = {chooser.costs(), who};
+}
+
 void Oracles::installed(NodeIndex who, const View& view) {
   auto past = past_.find(view.epoch);
   if (past == past_.end() || !past->second.resolved)
@@ -253,12 +264,12 @@ void Oracles::finalised(NodeIndex who, GroupId group, OpSeq seq) {
 void Oracles::released(NodeIndex who, GroupId group, const OpKey& op, const Workload& workload,
                        const OpOutcome& outcome, const std::vector<HeldRun>& held,
                        const Layout& layout, const std::byte* result, const View& installed,
-                       uint32_t retain_bytes) {
+                       Care care) {
   const Code code = outcome.status.code();
   ++releases_count_;
   rebuilt_ += outcome.rebuilds > 0;
   aborts_ += code != Code::kOk;
-  Release release{who, group, op, workload, code, layout.bytes() > retain_bytes, held, {}, {}};
+  Release release{who, group, op, workload, code, care.rule_a, care.unprotected, outcome.algorithm, held, {}, {}, {}};
   if (code == Code::kOk) {
     uint32_t chunks = 0;
     for (const HeldRun& run : held) chunks += run.count;
@@ -281,10 +292,13 @@ void Oracles::compare(const Release& a, const Release& b, OpSeq seq) {
   const bool both_members = is_member(a.who) && is_member(b.who);
   if (!both_members && !(a.rule_a && b.rule_a)) return;
   if (a.op != b.op) return fail("O4", "two ops have one number: " + describe(a.op) + which);
+  if (a.unprotected && (a.code == Code::kPeerLost || b.code == Code::kPeerLost)) return;
   if (a.code != b.code) {
     return fail("O1", std::string("ended with \"") + code_text(a.code) + "\" and \"" +
                           code_text(b.code) + "\":" + which);
   }
+  if (a.algorithm != b.algorithm && a.algorithm != Algorithm::kAuto && b.algorithm != Algorithm::kAuto)
+    return fail("O6", std::string(name(a.algorithm)) + " and " + name(b.algorithm) + " were chosen:" + which);
   if (a.code != Code::kOk) return;
   if (a.held != b.held) return fail("O1", "released with two lineages:" + which);
   const bool excused = !(a.rule_a && b.rule_a) && flipped_.contains({b.group, seq});
@@ -299,7 +313,7 @@ void Oracles::compare(const Release& a, const Release& b, OpSeq seq) {
 
 void Oracles::left_boundary(NodeIndex who, const OpKey& op, const OpOutcome& outcome) {
   const Code code = outcome.status.code();
-  Release release{who, kRootGroup, op, {}, code, false, {}, {outcome.joined}, {}};
+  Release release{who, kRootGroup, op, {}, code, false, false, {}, {}, {outcome.joined}, {}, {}};
   auto& others = releases_[{kRootGroup, outcome.seq}];
   for (const Release& other : others) compare(other, release, outcome.seq);
   others.push_back(std::move(release));

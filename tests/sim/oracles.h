@@ -38,21 +38,26 @@ class Oracles {
     Workload workload;
     Code code = Code::kOk;
     bool rule_a = false;
+    bool unprotected = false;  // some may lose it where others have it
+    Algorithm algorithm = Algorithm::kAuto;  // kAuto: it was begun elsewhere, and rebuilt before it was here
     std::vector<HeldRun> held;
     std::vector<uint64_t> chunk_hashes;
     bool final = false;
     // Of collectives with blocks: lineage of each chunk that this process got, and whether zeros stand for it.
     std::map<uint32_t, std::pair<Epoch, bool>> pieces = {};
   };
+  struct Care {
+    bool rule_a = false, unprotected = false;
+  };
   void released(NodeIndex who, GroupId group, const OpKey& op, const Workload& workload, const OpOutcome& outcome,
                 const std::vector<HeldRun>& held, const Layout& layout, const std::byte* result,
-                const View& installed, uint32_t retain_bytes);
+                const View& installed, Care care);
   // The same for collectives with blocks.
   struct BlockRelease {
     const Communicator::OpState* state = nullptr;
     const std::byte* result = nullptr;
     const View* installed = nullptr;
-    bool retained = false;
+    Care care;
   };
   void released_blocks(NodeIndex who, GroupId group, const OpKey& op, const Workload& workload,
                        const OpOutcome& outcome, const BlockRelease& of);
@@ -64,6 +69,8 @@ class Oracles {
   void left_boundary(NodeIndex who, const OpKey& op, const OpOutcome& outcome);
   // A sub-communicator: whoever stays has the same members in it, in the same order.
   void entered_group(NodeIndex who, GroupId group, const std::vector<PeerId>& members);
+  // What ops of the group are chosen by from now on: the same numbers for all who stay.
+  void learned(NodeIndex who, GroupId group, const Chooser& chooser);
   void installed(NodeIndex who, const View& view);
   void finished_step(NodeIndex who, uint64_t step, uint64_t state_hash);
   // A joiner's state as it becomes a member.
@@ -85,6 +92,7 @@ class Oracles {
   uint64_t aborts() const { return aborts_; }
   uint64_t entered_count() const { return entered_count_; }  // behind the founders
   uint64_t removed_count() const { return removed_count_; }
+  uint64_t learned_count() const { return learned_.size(); }
   uint64_t rerouted_count() const { return rerouted_count_; }
   uint64_t members_seen() const { return members_seen_; }
 
@@ -127,6 +135,7 @@ class Oracles {
   std::map<GroupId, std::vector<PeerId>> groups_;
   std::map<GroupId, NodeIndex> told_group_;  // by whom groups_ is
   std::map<std::pair<GroupId, Epoch>, Stage> stages_;
+  std::map<std::pair<GroupId, OpSeq>, std::pair<Costs, NodeIndex>> learned_;
   std::map<std::pair<OpKey, uint32_t>, std::map<std::vector<NodeIndex>, uint64_t>> right_;
   std::map<uint64_t, std::vector<std::pair<NodeIndex, uint64_t>>> states_;
   uint64_t messages_ = 0;

@@ -87,7 +87,7 @@ void Oracles::released_blocks(NodeIndex who, GroupId group, const OpKey& op, con
   ++releases_count_;
   rebuilt_ += outcome.rebuilds > 0;
   aborts_ += code != Code::kOk;
-  Release release{who, group, op, workload, code, !of.retained, {}, {}, {}};
+  Release release{who, group, op, workload, code, of.care.rule_a, of.care.unprotected, {}, {}, {}, {}, {}};
   if (code == Code::kOk) {
     for (size_t i = 0; i < of.state->held.size(); ++i)
       check_piece(release, of, outcome, of.state->held[i], i);

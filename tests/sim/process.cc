@@ -28,6 +28,8 @@ Process::Process(World& world, Network& network, Directory& directory, Coordinat
   options.timing = config.member;
   options.limits = config.limits;
   options.message_limits = config.message_limits;
+  options.cores = 1 + slot.value % 3;
+  options.reduce_ps_per_kib = 100'000;
   node_ = std::make_unique<Node>(
       std::move(options), [this] { return clock(); }, *transport_, *pool_, *state_);
   trainer_->attach(*node_, [this] { return clock(); });

@@ -272,14 +272,30 @@ bool SimTransport::quiesce() {
   return true;
 }
 
+bool SimTransport::reads(const Out& out, GroupId group, OpSeq op) {
+  const auto& header = out.frame.header;
+  return reads_caller_memory(out) && is_op_frame(header.kind) && header.op_seq == op &&
+         header.group == group;
+}
+
 void SimTransport::release_op(GroupId group, OpSeq op) {
   for (auto& [id, known] : peers_)
     for (Lane& lane : known->lanes)
-      drop(lane, [&](const Out& out) {
-        const auto& header = out.frame.header;
-        return reads_caller_memory(out) && is_op_frame(header.kind) && header.op_seq == op &&
-               header.group == group;
-      });
+      drop(lane, [&](const Out& out) { return reads(out, group, op); });
+}
+
+// As shared memory: until the receiver has it.
+bool SimTransport::reads(GroupId group, OpSeq op) {
+  for (auto& [id, known] : peers_) {
+    for (LaneClass lane_class : {LaneClass::kExpress, LaneClass::kBulk}) {
+      forget_consumed(id, lane_class);
+      const Lane& lane = known->lanes[static_cast<size_t>(lane_class)];
+      for (const std::deque<Out>* frames : {&lane.queue, &lane.sent})
+        for (const Out& out : *frames)
+          if (reads(out, group, op)) return true;
+    }
+  }
+  return false;
 }
 
 void SimTransport::resume() {

@@ -25,6 +25,7 @@ class SimTransport final : public Transport {
   void send(PeerId to, LaneClass lane, OutFrame frame) override;
   bool quiesce() override;
   void release_op(GroupId group, OpSeq op) override;
+  bool reads(GroupId group, OpSeq op) override;
   void resume() override;
   void close(Time deadline, std::function<void()> closed) override;
   Time tick(Time now) override;
@@ -86,6 +87,7 @@ class SimTransport final : public Transport {
   void land(PeerId from, LaneClass lane);
   void watch_cut(PeerId id);
   void maybe_flip(const wire::FrameHeader& header, std::byte* payload);
+  static bool reads(const Out& out, GroupId group, OpSeq op);
   static bool reads_caller_memory(const Out& out) {
     return !out.copied && !out.frame.keep && !out.frame.payload.empty();
   }

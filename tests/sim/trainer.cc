@@ -194,6 +194,7 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
   op.returned = true;
   op.seq = outcome.seq;
   --open_;
+  if (const Communicator* communicator = communicator_of(op)) oracles_.learned(self_, op.group, communicator->chooser());
   world_.trace("returned", static_cast<int>(self_), outcome.seq.value, outcome.last_epoch.value,
                code_text(outcome.status.code()));
   uint64_t result = static_cast<uint64_t>(outcome.status.code());
@@ -208,25 +209,34 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
     const RunConfig& run = node_->member().config();
     const View& view = communicator_of(op)->view();
     const bool ok = outcome.status.is_ok();
+    const bool retained = may_retain(op.workload.kind) && outcome.bytes <= run.retain_bytes;
+    const Oracles::Care care{!retained && !is_unprotected(op.workload.kind), is_unprotected(op.workload.kind)};
     if (is_uniform(op.workload.kind)) {
       oracles_.released(self_, op.group, op.key, op.workload, outcome, state.held,
                         make_layout(op.workload.count, static_cast<uint32_t>(op.workload.element()), run), bytes,
-                        view, run.retain_bytes);
+                        view, care);
       if (ok) result = hash_bytes(bytes, op.workload.count * op.workload.element(), 1);
     } else {
       // In place the result stands where the own block did.
       const uint64_t at = op.in_place && ok && !outcome.result_blocks.empty()
                               ? outcome.result_blocks.first * op.workload.count * 8 : 0;
-      const bool retained = may_retain(op.workload.kind) && outcome.bytes <= run.retain_bytes;
       oracles_.released_blocks(self_, op.group, op.key, op.workload, outcome,
-                               {&state, bytes + at, &view, retained});
+                               {&state, bytes + at, &view, care});
       if (ok) result = 1000 + static_cast<uint64_t>(op.workload.kind);  // what each got is its own
     }
   } else {
     oracles_.left_boundary(self_, op.key, outcome);
   }
-  if (op.workload.axis == 0) results_.emplace_back(op.key, result);  // the state is everybody's
+  const bool everybodys = op.workload.axis == 0 && !is_unprotected(op.workload.kind);
+  if (everybodys) results_.emplace_back(op.key, result);  // the state is everybody's
   op_over(op, result == 0 || result >= 1000);
+}
+
+// Members may see other outcomes of one op.
+bool Trainer::is_unprotected(OpKind kind) const {
+  const bool may = kind == OpKind::kAllReduce || kind == OpKind::kBarrier || kind == OpKind::kAllGather ||
+                   kind == OpKind::kReduceScatter || kind == OpKind::kAllToAll;
+  return may && !config_.run.protection;
 }
 
 // The buffers are the program's again, and it uses them at once.

@@ -54,6 +54,7 @@ class Trainer {
   VaryingRef blocks_of(const Op& op) const;
   void op_released(Op& op, const OpOutcome& outcome);
   void op_finalised(Op& op, const Status& status);
+  bool is_unprotected(OpKind kind) const;
   void op_over(Op& op, bool well);
   bool is_step_over() const;
   void step_over(Duration pause);

@@ -1,8 +1,12 @@
 #include "recovery/disk/checkpoint.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <string>
@@ -199,6 +203,23 @@ TEST_F(CheckpointTest, RemovesOldOnesOnlyWhenANewOneIsComplete) {
   EXPECT_EQ(complete_checkpoints(root).value(), (std::vector<uint64_t>{5, 4}));
 }
 
+TEST_F(CheckpointTest, IsNeverWrittenToOnceItIsComplete) {
+  write(1);
+  const Status status = write_checkpoint(root, "run", 1, state_of_revision(9)).status();
+  EXPECT_EQ(status.code(), Code::kState);
+  EXPECT_EQ(status.text(), root + ": revision 1 is complete already");
+  EXPECT_EQ(discard_checkpoint(root, "run", 1).text(),
+            root + ": no other complete checkpoint than revision 1 can be read, so it stays");
+  auto checkpoint = Checkpoint::open_newest(root, "run").value();
+  expect_holds(checkpoint, state_of_revision(1));
+  write(2);
+  ASSERT_TRUE(discard_checkpoint(root, "run", 1));
+  EXPECT_EQ(complete_checkpoints(root).value(), (std::vector<uint64_t>{2}));
+  ASSERT_TRUE(write_checkpoint(root, "run", 1, state_of_revision(9)));
+  auto again = Checkpoint::open(root, "run", 1).value();
+  expect_holds(again, state_of_revision(9));
+}
+
 TEST_F(CheckpointTest, IsNotPublishedBeforeEveryTensorIsWhole) {
   const auto tensors = state_of_revision(1);
   const std::string folder = prepare_checkpoint(root, "run", 1).value();
@@ -291,6 +312,35 @@ TEST_F(CheckpointTest, KeepsTheLastOneWhereTheDiskIsFull) {
   expect_holds(checkpoint, state_of_revision(1));
   write(2);
   EXPECT_EQ(Checkpoint::open_newest(root, "run").value().manifest().revision, 2u);
+}
+
+// In a child, whose mounts are its own: 0 if the error was the right one, 77 where it may not
+// mount.
+int write_on_a_small_disk(const std::string& root) {
+  if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return 77;
+  if (mount("tmpfs", root.c_str(), "tmpfs", 0, "size=1m") != 0) return 77;
+  if (!write_checkpoint(root, "run", 1, state_of_revision(1))) return 1;
+  const Status status = write_checkpoint(root, "run", 2, state_of_revision(2)).status();
+  if (status.code() != Code::kIo ||
+      status.text().find("No space left on device") == std::string::npos)
+    return 2;
+  const auto checkpoint = Checkpoint::open_newest(root, "run");
+  if (!checkpoint || checkpoint.value().manifest().revision != 1) return 3;
+  if (!fs::is_empty(checkpoint_folder(root, 2))) return 4;
+  // An older one makes room.
+  if (!write_checkpoint(root, "run", 3, {state_of_revision(3)[1]})) return 5;
+  if (!prune_checkpoints(root, "run", 1)) return 6;
+  return write_checkpoint(root, "run", 4, state_of_revision(4)) ? 0 : 7;
+}
+
+TEST_F(CheckpointTest, SaysThatNoSpaceIsLeft) {
+  const pid_t child = fork();
+  if (child == 0) _exit(write_on_a_small_disk(folder.path()));
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "may not mount a small disk here";
+  EXPECT_EQ(status, 0) << WEXITSTATUS(status);
 }
 
 TEST_F(CheckpointTest, IsNotCompleteWhereItsManifestDoesNotFit) {

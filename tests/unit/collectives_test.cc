@@ -100,8 +100,8 @@ class World {
     }
     ports_.push_back(std::make_unique<Port>(*this, r));
     pools_.push_back(std::make_unique<BufferPool>());
-    ranks_.push_back(std::make_unique<Executor>(OpSeq(0), spec, blocks_, Slot(r), layout_, false,
-                                                Verify::kOff, *pools_[r], *ports_[r]));
+    ranks_.push_back(std::make_unique<Executor>(OpSeq(0), spec, blocks_, Slot(r), layout_, Executor::Care{},
+                                                *pools_[r], *ports_[r]));
     EXPECT_TRUE(ranks_[r]->prepare());
   }
   const uint64_t* result(uint32_t r) const {

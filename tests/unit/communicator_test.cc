@@ -16,8 +16,9 @@ constexpr uint32_t kWorld = 4;
 
 // One op on every rank, in a view whose ring avoids the edge between ranks 0 and 2.
 struct World {
-  explicit World(bool relayed, uint32_t retain_bytes = 0, Verify verify = Verify::kOff) {
+  explicit World(bool relayed, uint32_t retain_bytes = 0, Verify verify = Verify::kOff, bool protection = true) {
     RunConfig config;
+    config.protection = protection;
     config.world = kWorld;
     config.retain_bytes = retain_bytes;
     config.verify = verify;
@@ -44,6 +45,10 @@ struct World {
     spec.send = reinterpret_cast<const std::byte*>(&input[r]);
     spec.recv = reinterpret_cast<std::byte*>(&output[r]);
     return ranks[r]->submit(Time{}, spec, &end);
+  }
+  GroupReport seal(uint32_t r, const View& next) {
+    ranks[r]->freeze(Time{});
+    return ranks[r]->seal(next);
   }
   // DONE of what was released by rule b.
   void tick() {
@@ -137,7 +142,7 @@ TEST(Divergence, OfResultsThatNobodyHasBackFailsTheOpOnAllAndNamesTheOddOne) {
           << failed[0].status.text();
       View next = world.view;
       next.epoch = Epoch(2);
-      EXPECT_EQ(world.ranks[r]->seal(next).open.at(0).fail, failed[0].status);
+      EXPECT_EQ(world.seal(r, next).open.at(0).fail, failed[0].status);
       world.ranks[r]->install(Time{}, next, aborted(world, failed[0].status), kWorld);
       EXPECT_TRUE(world.ended[r].final && world.ranks[r]->take_news().diverged.is_ok())
           << "the op is over, the communicator is not";
@@ -175,13 +180,15 @@ TEST(Divergence, OfResultsThatWereReturnedLetsNothingElseReturn) {
     EXPECT_FALSE(later[r].ok || later[r].final) << r;
     View next = world.view;
     next.epoch = Epoch(2);
-    (void)world.ranks[r]->seal(next);
-    world.ranks[r]->install(Time{}, next, aborted(world, failed[0].status), kWorld);
-    EXPECT_EQ(world.ranks[r]->take_news().diverged, failed[0].status);
-    EXPECT_FALSE(later[r].ok);
-    EXPECT_TRUE(later[r].final);
-    EXPECT_TRUE(world.ranks[r]->idle());
+    (void)world.seal(r, next);
+    GroupResolution resolution = aborted(world, failed[0].status);
+    resolution.ops.push_back({OpSeq(1), OpDecision::Outcome::kChunks, {}, {}});
+    world.ranks[r]->install(Time{}, next, resolution, kWorld);
+    EXPECT_EQ(world.ranks[r]->take_news().diverged, failed[0].status) << "the peer is to end";
   }
+  world.run();
+  world.tick();
+  for (const Ended& end : later) EXPECT_FALSE(end.ok || end.final);
 }
 
 TEST(Divergence, IsNoneWhereTheMembersOfTheNextViewAgree) {
@@ -204,8 +211,7 @@ TEST(Divergence, IsNoneWhereTheMembersOfTheNextViewAgree) {
   kept.ops.push_back({OpSeq(0), OpDecision::Outcome::kChunks, {}, {{0, 1, Epoch(1), {Rank(0), Rank(1), Rank(2)}, ChunkRun::Fate::kKeep}}});
   for (uint32_t r : {0u, 1u, 3u}) kept.answered.push_back({id_of(r), OpSeq(0)});
   for (uint32_t r : {0u, 1u, 3u}) {
-    world.ranks[r]->freeze(Time{});
-    (void)world.ranks[r]->seal(next);
+    (void)world.seal(r, next);
     (void)world.ranks[r]->take_news();
     world.ranks[r]->install(Time{}, next, kept, 3);
   }
@@ -236,6 +242,56 @@ TEST(Divergence, CostsSmallOpsADigestInSixteen) {
   const uint32_t told = world.digests / (kWorld * (kWorld - 1));
   EXPECT_GE(told, 4u);
   EXPECT_LE(told, 20u);
+}
+
+struct Unprotected : World {
+  Unprotected() : World(/*relayed=*/false, /*retain_bytes=*/64, Verify::kAll, /*protection=*/false) { broken = false; }
+};
+
+TEST(Unprotected, ReturnsWithoutAWordFromTheOthers) {
+  Unprotected world;
+  world.run();
+  world.tick();
+  for (const Ended& end : world.ended) EXPECT_TRUE(end.ok && end.final);
+  EXPECT_EQ(world.output[0], 1111u);
+  EXPECT_EQ(world.done_frames, 0u);
+}
+
+TEST(Unprotected, ReturnsWhenWhatItSendsIsTaken) {
+  Unprotected world;
+  world.ports[0]->reading = true;
+  world.run();
+  EXPECT_FALSE(world.ended[0].ok);
+  EXPECT_TRUE(world.ended[1].ok);
+  EXPECT_TRUE(world.ranks[0]->draining());
+  world.ports[0]->reading = false;
+  world.tick();
+  EXPECT_TRUE(world.ended[0].ok);
+  EXPECT_FALSE(world.ranks[0]->draining());
+}
+
+TEST(Unprotected, LosesWhatIsOpenWhenTheViewChangesAndGoesOn) {
+  Unprotected world;
+  while (!world.ended[3].ok) world.deliver();  // the first to have its result
+  ASSERT_FALSE(world.ended[2].ok);
+  View next = world.view;
+  next.epoch = Epoch(2);
+  const GroupReport report = world.seal(2, next);
+  EXPECT_EQ(report.open.at(0).fail.code(), Code::kPeerLost);
+  EXPECT_EQ(world.seal(3, next).ended_upto, OpSeq(1));
+  world.wire.clear();
+  GroupResolution resolution = world.root;
+  resolution.ops.push_back({OpSeq(0), OpDecision::Outcome::kFinal, {}, {}});
+  for (uint32_t r = 0; r < kWorld; ++r) {
+    if (r < 2) (void)world.seal(r, next);
+    world.ranks[r]->install(Time{}, next, resolution, kWorld);
+  }
+  EXPECT_EQ(world.ended[2].code, Code::kPeerLost);
+  EXPECT_TRUE(world.ended[3].ok);
+  Ended later[kWorld];
+  for (uint32_t r = 0; r < kWorld; ++r) world.submit(r, later[r]);
+  world.run();
+  for (const Ended& end : later) EXPECT_TRUE(end.ok);
 }
 
 // Nobody else knows of it, and membership must not go on saying it.

@@ -55,7 +55,7 @@ struct Pair {
       spec.count = count;
       spec.recv = reinterpret_cast<std::byte*>(data[r].data());
       spec.send = spec.recv;
-      ranks[r] = std::make_unique<Executor>(OpSeq(0), spec, Blocks{}, Slot(r), layout, false, Verify::kOff, pool, ports[r]);
+      ranks[r] = std::make_unique<Executor>(OpSeq(0), spec, Blocks{}, Slot(r), layout, Executor::Care{}, pool, ports[r]);
       EXPECT_TRUE(ranks[r]->prepare());
     }
   }

@@ -28,14 +28,20 @@ struct Port final : SendOnly {
                     frame.header,
                     {frame.payload.begin(), frame.payload.end()}});
   }
+  bool reads(GroupId, OpSeq) override { return reading; }
   std::deque<Sent>& wire;
   uint32_t self;
+  bool reading = false;  // the caller's memory
 };
 
 struct Ended final : OpCompletion {
-  void released(const OpOutcome& outcome) override { ok = outcome.status.is_ok(); }
+  void released(const OpOutcome& outcome) override {
+    ok = outcome.status.is_ok();
+    code = outcome.status.code();
+  }
   void finalised(const Status&) override { final = true; }
   bool ok = false, final = false;
+  Code code = Code::kPending;
 };
 
 }  // namespace rhz

@@ -116,26 +116,44 @@ TEST(ErasureCode, RefusesShapesThatTheFieldHasNoRoomFor) {
   EXPECT_TRUE(ErasureCode::make(200, 56));
 }
 
+// A byte of a data shard, or of the zeros behind it.
+uint8_t byte_at(const Bytes& shard, size_t at) {
+  return at < shard.size() ? static_cast<uint8_t>(shard[at]) : 0;
+}
+
 TEST(ErasureCode, IsTheCauchyMatrixThatVaultsRelyOn) {
-  const Coded coded(code(4, 2), 4 * 64, 64, UINT64_MAX);
+  const Coded coded(code(4, 2), 4 * 64 - 70, 64, UINT64_MAX);  // 64, 64, 58 and no bytes
   for (uint8_t i = 0; i < 2; ++i) {
     for (size_t at = 0; at < 64; ++at) {
       uint8_t sum = 0;
-      for (uint8_t j = 0; j < 4; ++j) {
-        const auto byte = static_cast<uint8_t>(coded.shards[0][j][at]);
-        sum ^= times(inverse(static_cast<uint8_t>((4 + i) ^ j)), byte);
-      }
-      ASSERT_EQ(static_cast<uint8_t>(coded.shards[0][size_t{4} + i][at]), sum);
+      for (uint8_t j = 0; j < 4; ++j)
+        sum ^= times(inverse(static_cast<uint8_t>((4 + i) ^ j)), byte_at(coded.shards[0][j], at));
+      ASSERT_EQ(byte_at(coded.shards[0][size_t{4} + i], at), sum);
     }
   }
 }
 
 TEST(ErasureCode, IsTheExclusiveOrWhereThereIsOneParityShard) {
   const Coded coded(code(3, 1), 3 * 20000, 20032, UINT64_MAX);
-  for (size_t at = 0; at < coded.shards[0][2].size(); ++at) {
-    const std::byte sum = coded.shards[0][0][at] ^ coded.shards[0][1][at] ^ coded.shards[0][2][at];
-    ASSERT_EQ(coded.shards[0][3][at], sum);
-  }
+  const auto& shards = coded.shards[0];
+  for (size_t at = 0; at < shards[3].size(); ++at)
+    ASSERT_EQ(byte_at(shards[3], at),
+              byte_at(shards[0], at) ^ byte_at(shards[1], at) ^ byte_at(shards[2], at));
+}
+
+TEST(CodingRun, TakesShardsThatEndAnywhereForPaddedWithZeros) {
+  const Bytes whole = random_bytes(400000, 1), half = random_bytes(200001, 2);
+  const std::vector<ConstBytes> sources = {whole, half, ConstBytes()};
+  Bytes parity(whole.size()), front(1000);
+  CodingRun run(code(3, 1).encoding(), whole.size(), sources, {MutableBytes(parity)},
+                Digested::outputs);
+  while (!run.step(1)) continue;
+  for (size_t at = 0; at < whole.size(); ++at)
+    ASSERT_EQ(byte_at(parity, at), byte_at(whole, at) ^ byte_at(half, at)) << at;
+  CodingRun short_output(code(3, 1).encoding(), whole.size(), sources, {MutableBytes(front)},
+                         Digested::outputs);
+  while (!short_output.step(1)) continue;
+  EXPECT_EQ(front, Bytes(parity.begin(), parity.begin() + 1000));
 }
 
 TEST(StripeLayout, CutsEveryByteIntoExactlyOneShardAndPadsTheRest) {

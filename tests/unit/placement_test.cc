@@ -72,6 +72,17 @@ TEST(Placement, KeepsEveryDomainBelowMPlusOneShardsAndTheLoadEven) {
   }
 }
 
+TEST(Placement, FillsNoRackBeyondMHoweverManyHostsItHas) {
+  auto all = hosts(6);
+  for (Host& host : all) host.rack = "big";
+  all.push_back({"h6", "small", true});
+  all.push_back({"h7", "", true});
+  const auto placement = place(all, code(4, 2), 10).value();
+  expect_sound(all, code(4, 2), placement);
+  for (const auto& holders : placement.holders)
+    EXPECT_EQ(standing(all, code(4, 2), holders).racks, 1u);
+}
+
 TEST(Placement, IsTheSameEveryTime) {
   EXPECT_EQ(place(hosts(9, 3), code(4, 2), 50).value(), place(hosts(9, 3), code(4, 2), 50).value());
 }

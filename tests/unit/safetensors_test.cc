@@ -39,8 +39,7 @@ TEST(Safetensors, WritesTheBytesOfTheFormat) {
   SafetensorsHeader header;
   header.tensors = {{"x", Dtype::bf16, {4}, 0, 8}};
   const std::string text = write_safetensors_header(header).value();
-  EXPECT_EQ(text.substr(8),
-            "{\"x\":{\"data_offsets\":[0,8],\"dtype\":\"BF16\",\"shape\":[4]}} ");
+  EXPECT_EQ(text.substr(8), "{\"x\":{\"data_offsets\":[0,8],\"dtype\":\"BF16\",\"shape\":[4]}} ");
   EXPECT_EQ(text.substr(0, 8), std::string("\x38\0\0\0\0\0\0\0", 8));
 }
 

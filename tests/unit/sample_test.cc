@@ -61,7 +61,7 @@ TEST(Sample, KnowsWhetherItTakesAnything) {
   EXPECT_FALSE(Sample(Verify::kAll, OpSeq(7), layout_of(0)).any());
 }
 
-TEST(Sample, TellsPiecesThatChangedPlaces) {
+TEST(Sample, TellsPagesThatChangedPlaces) {
   const Layout layout = layout_of(kBytes);
   std::vector<std::byte> value(kBytes), other;
   value[0] = std::byte{1};

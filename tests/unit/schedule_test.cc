@@ -195,14 +195,16 @@ TEST(AllReduce, CrossesBetweenHostsAsRarelyAsItCanWhenItIsHierarchical) {
 
 TEST(Choose, TakesFewMessagesForSmallOpsAndTheHostsIntoAccountForLargeOnes) {
   const View one = view_of(4, 8), two = view_of(4, 2), apart = view_of(4, 1);
-  EXPECT_EQ(choose(Algorithm::kAuto, 4096, one, ring_of(2)), Algorithm::kDirect);
-  EXPECT_EQ(choose(Algorithm::kAuto, 4096, one, ring_of(4)), Algorithm::kDoubling);
-  EXPECT_EQ(choose(Algorithm::kAuto, 1 << 26, one, ring_of(4)), Algorithm::kHalving);
-  EXPECT_EQ(choose(Algorithm::kAuto, 1 << 26, one, ring_of(3)), Algorithm::kRing);
-  EXPECT_EQ(choose(Algorithm::kAuto, 1 << 18, one, ring_of(4)), Algorithm::kRing);
-  EXPECT_EQ(choose(Algorithm::kAuto, 1 << 26, two, ring_of(4)), Algorithm::kHierarchical);
-  EXPECT_EQ(choose(Algorithm::kAuto, 1 << 26, apart, ring_of(4)), Algorithm::kRing);
-  EXPECT_EQ(choose(Algorithm::kTree, 4096, one, ring_of(4)), Algorithm::kTree);
+  EXPECT_EQ(choose_by_rule(4096, one, ring_of(2)), Algorithm::kDirect);
+  EXPECT_EQ(choose_by_rule(4096, one, ring_of(4)), Algorithm::kDoubling);
+  EXPECT_EQ(choose_by_rule(1 << 26, one, ring_of(4)), Algorithm::kHalving);
+  EXPECT_EQ(choose_by_rule(1 << 26, one, ring_of(3)), Algorithm::kRing);
+  EXPECT_EQ(choose_by_rule(1 << 18, one, ring_of(4)), Algorithm::kRing);
+  EXPECT_EQ(choose_by_rule(1 << 26, two, ring_of(4)), Algorithm::kHierarchical);
+  EXPECT_EQ(choose_by_rule(1 << 26, apart, ring_of(4)), Algorithm::kRing);
+  Chooser chooser;
+  chooser.install(RunConfig{}, std::vector<OpSeq>(4));
+  EXPECT_EQ(chooser.choose(Algorithm::kTree, 4096, one, ring_of(4), OpSeq(0)), Algorithm::kTree);
   for (uint32_t a = 0; a < kAlgorithms; ++a)
     EXPECT_EQ(algorithm_named(name(static_cast<Algorithm>(a))), static_cast<Algorithm>(a));
   EXPECT_FALSE(algorithm_named("rings"));

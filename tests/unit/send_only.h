@@ -12,6 +12,7 @@ struct SendOnly : Transport {
   void set_peers(std::span<const PeerAddress>, std::span<const PeerId>) override {}
   bool quiesce() override { return true; }
   void release_op(GroupId, OpSeq) override {}
+  bool reads(GroupId, OpSeq) override { return false; }
   void resume() override {}
   void close(Time, std::function<void()>) override {}
   Time tick(Time) override { return kNever; }

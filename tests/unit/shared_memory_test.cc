@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "runtime/memory/copy.h"
 #include "tests/unit/transport_test_kit.h"
 
 namespace rhz::test {
@@ -24,6 +25,20 @@ TEST(SharedMemory, GivesOutPagesOfZeros) {
   EXPECT_TRUE(memory.free(second));
   EXPECT_EQ(memory.allocate(0).status().code(), Code::kArgument);
   EXPECT_EQ(memory.allocate(SIZE_MAX).status().code(), Code::kMemory);
+}
+
+TEST(CopyPastCaches, CopiesEverySizeFromAndToEveryAlignment) {
+  constexpr size_t kRoom = 512;
+  const auto from = random_bytes(kRoom, 1), before = random_bytes(kRoom, 2);
+  for (size_t at = 0; at < 65; ++at) {
+    for (const size_t size : {0, 1, 15, 63, 64, 65, 127, 128, 200, 300}) {
+      std::vector<std::byte> to = before;
+      copy_past_caches(to.data() + at, from.data() + 2 * at, size);
+      EXPECT_EQ(std::memcmp(to.data() + at, from.data() + 2 * at, size), 0);
+      EXPECT_EQ(std::memcmp(to.data(), before.data(), at), 0);
+      EXPECT_EQ(std::memcmp(to.data() + at + size, before.data() + at + size, kRoom - at - size), 0);
+    }
+  }
 }
 
 TEST(SharedMemory, FindsTheBlockThatHoldsAllOfTheBytes) {

@@ -24,7 +24,8 @@ constexpr uint32_t kBulkLane = 1;
 // Two peers that know each other, and a third one that both know: this test.
 class ShmIntruders : public testing::Test {
  protected:
-  ShmIntruders() : a(stage.add()), b(stage.add()), liar(random_peer_id()) {
+  explicit ShmIntruders(Carrier carrier = Carrier::kShm)
+      : stage(carrier), a(stage.add()), b(stage.add()), liar(random_peer_id()) {
     listener = shm::listen_at(shm::endpoint_of(kRun, liar)).value().fd;
     const PeerAddress address{liar, Slot(9), {shm::endpoint_of(kRun, liar)}};
     a.know({b.address(), address});
@@ -100,7 +101,7 @@ class ShmIntruders : public testing::Test {
     ASSERT_TRUE(stage.until([&] { return b.received.size() == before + 2; }));
   }
 
-  Stage stage{Carrier::kShm};
+  Stage stage;
   Node& a;
   Node& b;
   const PeerId liar;
@@ -214,6 +215,23 @@ TEST_F(ShmIntruders, AreReadInTheirOwnMemoryOnly) {
   ASSERT_TRUE(shm::send_memory(fd, memory.region().fd()));
   ASSERT_TRUE(stage.until([&] { return memory.control().bulk.load() != 0; }));
   EXPECT_EQ(memory.control().bulk.load(), static_cast<uint32_t>(Bulk::kThroughRing));
+}
+
+// Their receivers read no other process.
+class ShmIntrudersOfTheRing : public ShmIntruders {
+ protected:
+  ShmIntrudersOfTheRing() : ShmIntruders(Carrier::kShmThroughRing) {}
+};
+
+TEST_F(ShmIntrudersOfTheRing, CannotHaveTheirMemoryRead) {
+  call_with_memory();
+  ASSERT_EQ(memory.control().bulk.load(), static_cast<uint32_t>(Bulk::kThroughRing));
+  const auto bytes = random_bytes(1 << 20, 1);
+  const shm::Descriptor where{reinterpret_cast<uint64_t>(bytes.data()), shm::Descriptor::kNoBlock};
+  put(frame(1, 1 << 20), {reinterpret_cast<const std::byte*>(&where), sizeof where});
+  memory.word(1).store(1);
+  publish();
+  expect_ended();
 }
 
 TEST_F(ShmIntruders, FramesThatWereTakenBackAreVoid) {

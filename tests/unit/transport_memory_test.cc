@@ -101,6 +101,7 @@ INSTANTIATE_TEST_SUITE_P(Ways, TransportMemory,
                                          Way{"shm_polled", Carrier::kShm, true},
                                          Way{"shm_through_ring", Carrier::kShmThroughRing, true},
                                          Way{"shm_looking", Carrier::kShm, true, true},
+                                         Way{"shm_through_ring_looking", Carrier::kShmThroughRing, true, true},
                                          Way{"auto", Carrier::kAuto, true},
                                          Way{"auto_looking", Carrier::kAuto, false, true}),
                          testing::PrintToStringParamName());

@@ -165,6 +165,25 @@ typedef struct rhz_view {
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE (not a member). */
 RHZ_API RHZ_NODISCARD rhz_status rhz_comm_view(rhz_comm *comm, rhz_view *out_view);
 
+#define RHZ_NAME_BYTES 24
+#define RHZ_COSTS_UNKNOWN UINT64_MAX
+
+/* What algorithms are chosen by: the worst of what the ranks measured, and how long each should take by it. */
+typedef struct rhz_costs {
+  size_t struct_size;          /* sizeof(rhz_costs) */
+  uint64_t measured_by_op;     /* number of the op by which the ranks told each other; RHZ_COSTS_UNKNOWN: not yet, the rest but chosen is 0 */
+  uint64_t local_latency_ns;   /* between ranks of a host, one way; 0: none was measured */
+  uint64_t local_bytes_per_s;
+  uint64_t remote_latency_ns;  /* between hosts */
+  uint64_t remote_bytes_per_s;
+  uint64_t reduce_bytes_per_s;
+  uint64_t predicted_ns[6];    /* ring, direct, doubling, halving, tree, hierarchical; 0: not known, or not taken for that size */
+  char chosen[RHZ_NAME_BYTES]; /* by an all-reduce of that size without RHZ_ALGORITHM */
+} rhz_costs;
+/* About an all-reduce of so many bytes on comm, if it were submitted now; blocks for no other rank.   Since 1.0.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_comm_costs(rhz_comm *comm, uint64_t bytes, rhz_costs *out_costs);
+
 /* Publishes a number of the caller's (step, loss, …) that `rhizome status` shows for this peer.  name: ≤ 23 bytes; ≤ 8 names.
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT. */
 RHZ_API rhz_status rhz_comm_publish(rhz_comm *comm, const char *name, double value);
@@ -401,10 +420,9 @@ RHZ_API rhz_status rhz_op_cancel(rhz_op *op);
 RHZ_API rhz_status rhz_op_release(rhz_op *op);
 
 #define RHZ_TEXT_BYTES 192
-#define RHZ_NAME_BYTES 24
 typedef struct rhz_op_info {
   size_t struct_size; /* sizeof(rhz_op_info) */
-  uint64_t op_seq;    /* number of the op in its group; of a message: among those of its sender to its receiver */
+  uint64_t op_seq;    /* number of the op in its group, where some numbers are the runtime's own; of a message: among those of its sender to its receiver */
   uint64_t first_epoch, last_epoch; /* views in which it was begun and ended */
   uint64_t bytes;                   /* size of the result */
   uint64_t sent_bytes, received_bytes, redone_bytes; /* payload; redone: of chunks begun again after a rebuild */
@@ -466,14 +484,17 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_state_verify(rhz_comm *comm, rhz_op **out_o
 enum {
   RHZ_VERIFY_DEFAULT = 0, /* $RHZ_VERIFY, else sampled */
   RHZ_VERIFY_OFF = 1,
-  RHZ_VERIFY_SAMPLED = 2, /* one piece of 4 KiB in sixteen, another one in each op */
+  RHZ_VERIFY_SAMPLED = 2, /* one page of 4 KiB in sixteen, others in each op */
   RHZ_VERIFY_ALL = 3      /* every byte */
 };
 
-/* Off: what libraries without protection do, to be measured against.  Nothing is kept for a death: no originals, no copies of results, and
- * an op returns when its result is there and what it has to send is taken, without a word from the others.  A rank that is in the middle of
- * an op when the view changes sees it end as RHZ_ERR_PEER_LOST, whatever its rebuild mode; others may have returned it with RHZ_OK, some
- * with RHZ_OK and some with an error.  Sums over different sets of ranks, however, do not occur, and the communicator goes on. */
+/* Off: what libraries without protection do, to be measured against.  Of all-reduce, barrier, all-gather, reduce-scatter and all-to-all nothing
+ * is kept for a death: no originals, no copies of results; they return when the own result is there and what this rank has to send was taken,
+ * without a word from the others, and are not verified.  A rank that is in the middle of such an op when the view changes (somebody died or
+ * left, or the ring was laid anew) may see it end as RHZ_ERR_PEER_LOST, whatever its rebuild mode, where others have it with RHZ_OK:
+ * "one outcome per op" does not hold, nor is RHZ_WAIT_FINAL of use.  An op that ends with RHZ_OK is right.  The communicator goes on: every
+ * rank submits the next op, also after such an error.  A connection that breaks and is made anew may cost an op its time-out.
+ * Other ops are as ever. */
 enum {
   RHZ_PROTECTION_DEFAULT = 0, /* $RHZ_PROTECTION, else on */
   RHZ_PROTECTION_ON = 1,

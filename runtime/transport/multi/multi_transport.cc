@@ -67,6 +67,11 @@ void MultiTransport::release_op(GroupId group, OpSeq op) {
   for (Way& way : ways_) way.transport->release_op(group, op);
 }
 
+bool MultiTransport::reads(GroupId group, OpSeq op) {
+  return std::any_of(ways_.begin(), ways_.end(),
+                     [&](Way& way) { return way.transport->reads(group, op); });
+}
+
 void MultiTransport::resume() {
   for (Way& way : ways_) way.transport->resume();
 }

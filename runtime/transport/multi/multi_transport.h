@@ -28,6 +28,7 @@ class MultiTransport final : public Transport {
   void send(PeerId to, LaneClass lane, OutFrame frame) override;
   bool quiesce() override;
   void release_op(GroupId group, OpSeq op) override;
+  bool reads(GroupId group, OpSeq op) override;
   void resume() override;
   void close(Time deadline, std::function<void()> closed) override;
   Time tick(Time now) override;

@@ -137,18 +137,26 @@ bool InLane::next_frame() {
   ring_.take(bytes.data(), bytes.size());
   const auto header = wire::decode_header(bytes.data());
   if (!header) return refuse();
-  payload_is_remote_ = direct_ && header.value().length > kInlineBytes;
-  if (payload_is_remote_) {
+  payload_is_remote_ = false;
+  if (header.value().length > kInlineBytes) {
     // Header and descriptor are published together.
     if (ring_.available() < sizeof where_) return refuse();
     ring_.take(&where_, sizeof where_);
-    // A block is sent before it is named, but on the other way.
-    if (where_.block > blocks_.count() && !listen()) return false;
-    mapped_ = blocks_.find(where_.block, where_.address, header.value().length);
-    if (where_.block != 0 && !mapped_) return refuse();
+    payload_is_remote_ = where_.block != Descriptor::kInRing;
+    if (payload_is_remote_ && !find_payload(header.value().length)) return false;
   }
   shared_.counters.received_bytes += bytes.size();
   return begin(header.value());
+}
+
+// Of the frame that begins, outside of the ring.  False: the connection is gone.
+bool InLane::find_payload(uint32_t length) {
+  mapped_ = nullptr;
+  if (where_.block == Descriptor::kNoBlock) return direct_ || refuse();
+  // A block is sent before it is named, but on the other way.
+  if (where_.block > blocks_.count() && !listen()) return false;
+  mapped_ = blocks_.find(where_.block, where_.address, length);
+  return mapped_ || refuse();
 }
 
 bool InLane::move_payload(size_t& budget) {
@@ -164,18 +172,19 @@ bool InLane::move_payload(size_t& budget) {
     if (!read_remote(size)) return false;
     if (arrival_.landing.verdict != Landing::Verdict::kInto) return true;
   } else {
-    size = std::min(size, ring_.available());
-    if (wanted && arrival_.landing.may_look && size == arrival_.header.length) {
-      if (const std::byte* const there = ring_.next(size)) {
-        arrival_.landing.into = const_cast<std::byte*>(there);  // used before this is published as taken
-        ring_.skip(size);
-      } else {
-        ring_.take(arrival_.landing.into, size);
-      }
-    } else if (wanted)
-      ring_.take(arrival_.landing.into + arrival_.got, size);
-    else
+    // Piece by piece, so that the sender fills one while another is emptied.
+    size = std::min({size, ring_.available(), kPieceBytes});
+    const bool whole = size == arrival_.header.length;
+    if (const std::byte* const there = wanted && whole && arrival_.landing.may_look ? ring_.next(size) : nullptr) {
+      arrival_.landing.into = const_cast<std::byte*>(there);  // used before this is published as taken
       ring_.skip(size);
+    } else {
+      if (wanted)
+        ring_.take(arrival_.landing.into + arrival_.got, size, arrival_.landing.cold);
+      else
+        ring_.skip(size);
+      if (arrival_.header.length > kInlineBytes) ring_.publish();
+    }
   }
   arrival_.got += static_cast<uint32_t>(size);
   shared_.counters.received_bytes += size;

@@ -1,5 +1,6 @@
-// A lane's way in through shared memory: takes frames from the ring, and large payloads from the
-// memory of their sender.  Owner: PeerLink.  Progress thread only.
+// A lane's way in through shared memory: takes frames from the ring, and payloads from the ring, from
+// blocks of shared memory, or from the memory of their sender.  Owner: PeerLink.  Progress thread
+// only.
 #pragma once
 
 #include "runtime/transport/shm/foreign_blocks.h"
@@ -25,6 +26,7 @@ class InLane final : public tcp::Incoming, private Watched {
   bool take_memory(int fd);
   bool pump();
   bool next_frame();
+  bool find_payload(uint32_t length);
   bool move_payload(size_t& budget);
   bool look();
   bool read_remote(size_t size);
@@ -50,7 +52,7 @@ class InLane final : public tcp::Incoming, private Watched {
   LaneMemory memory_;
   RingReader ring_;
   RemoteMemory remote_;
-  bool direct_ = false;             // large payloads are read from the sender's memory
+  bool direct_ = false;             // payloads may be read from the sender's own memory
   bool far_closed_ = false;         // only what is in the ring still comes
   bool payload_is_remote_ = false;  // of the frame that is arriving
   Descriptor where_;

@@ -9,13 +9,6 @@
 #include "runtime/transport/shm/sockets.h"
 
 namespace rhz::shm {
-namespace {
-
-// A payload that passes through the ring moves on once there is room for so much of it.
-constexpr size_t kLeastPiece = size_t{64} << 10;
-
-}  // namespace
-
 OutLane::OutLane(tcp::Shared& shared, tcp::Edge& edge,
                  std::shared_ptr<tcp::PeerAddresses> addresses, uint32_t number, Watch& watch,
                  Life& life, const SharedMemory* blocks)
@@ -88,46 +81,44 @@ bool OutLane::put_frame(const iovec& header, const iovec& payload) {
     bulk_ = static_cast<Bulk>(memory_.control().bulk.load(std::memory_order_acquire));
     if (bulk_ == Bulk::kUnknown) return wait_for(Want::kAnswer, 0);
   }
-  const bool direct = large && bulk_ == Bulk::kDirect;
+  const Descriptor where = large ? describe(payload) : Descriptor{};
+  const bool elsewhere = large && where.block != Descriptor::kInRing;
   const uint64_t number = queue_.next().lane_seq;
-  if (direct && number > queue_.credited() + kWords)
+  if (elsewhere && number > queue_.credited() + kWords)
     return wait_for(Want::kCredit, number - kWords);
-  const size_t payload_in_ring = direct ? sizeof(Descriptor) : large ? 0 : payload.iov_len;
-  const size_t bytes = header.iov_len + payload_in_ring;
+  const size_t bytes = header.iov_len + (large ? sizeof where : payload.iov_len);
   if (ring_.space() < bytes) return wait_for(Want::kSpace, bytes);
   ring_.put(header.iov_base, header.iov_len);
-  if (direct) {
-    memory_.word(number).store(number, std::memory_order_relaxed);
-    const Descriptor where = describe(payload);
+  if (elsewhere) memory_.word(number).store(number, std::memory_order_relaxed);
+  if (large)
     ring_.put(&where, sizeof where);
-  } else if (!large) {
+  else
     ring_.put(payload.iov_base, payload.iov_len);
-  }
   ring_.publish();
-  wrote(header.iov_len + (direct || !large ? payload.iov_len : 0));
+  wrote(header.iov_len + (elsewhere || !large ? payload.iov_len : 0));
   return true;
 }
 
 // Where the receiver finds the payload; a block is handed over when it is named first.
 Descriptor OutLane::describe(const iovec& payload) {
   const auto* begin = static_cast<const std::byte*>(payload.iov_base);
-  const Descriptor by_address{reinterpret_cast<uint64_t>(begin), 0};
+  const Descriptor without = bulk_ == Bulk::kDirect
+                                    ? Descriptor{reinterpret_cast<uint64_t>(begin), Descriptor::kNoBlock}
+                                    : Descriptor{0, Descriptor::kInRing};
   const auto* block = blocks_ ? blocks_->find(begin, payload.iov_len) : nullptr;
-  if (!block) return by_address;
+  if (!block) return without;
   auto at = sent_blocks_.find(block->id);
   if (at == sent_blocks_.end()) {
-    if (sent_blocks_.size() == ForeignBlocks::kMost) return by_address;
-    if (!send_memory(connection_.fd(), block->region.fd())) return by_address;
+    if (sent_blocks_.size() == ForeignBlocks::kMost) return without;
+    if (!send_memory(connection_.fd(), block->region.fd())) return without;
     at = sent_blocks_.emplace(block->id, sent_blocks_.size() + 1).first;
   }
   return {static_cast<uint64_t>(begin - block->region.data()), at->second};
 }
 
 bool OutLane::put_rest(const iovec& rest) {
-  const size_t space = ring_.space();
-  const size_t least = std::min(rest.iov_len, kLeastPiece);
-  if (space < least) return wait_for(Want::kSpace, least);
-  const size_t bytes = std::min(space, rest.iov_len);
+  const size_t bytes = std::min(rest.iov_len, kPieceBytes);
+  if (ring_.space() < bytes) return wait_for(Want::kSpace, bytes);
   ring_.put(rest.iov_base, bytes);
   ring_.publish();
   wrote(bytes);
@@ -240,6 +231,11 @@ void OutLane::quiesce() {
 void OutLane::release(GroupId group, OpSeq op) {
   queue_.release(group, op);
   revoke_stale();
+}
+
+bool OutLane::reads(GroupId group, OpSeq op) {
+  if (memory_) (void)take_credit();
+  return queue_.reads(group, op, true);
 }
 
 // Frames in the ring whose memory has just become somebody else's.

@@ -1,8 +1,8 @@
-// A lane's way out through shared memory.  Small payloads are copied into the ring; of large ones
-// the ring carries the address, and the receiver reads them from this process's memory.  A word in
-// shared memory says for each of these that it may: it is cleared before the memory is anybody
-// else's again. Where the system forbids such reading, large payloads pass through the ring piece
-// by piece. Owner: PeerLink.  Progress thread only.
+// A lane's way out through shared memory.  Payloads are copied into the ring, large ones piece by
+// piece while the receiver takes them out.  Of those in blocks of shared memory, or of all where both
+// sides were told so (ShmOptions::direct), the ring carries the address, and the receiver reads them
+// from there.  A word in shared memory says for each of these that it may: it is cleared before the
+// memory is anybody else's again.  Owner: PeerLink.  Progress thread only.
 #pragma once
 
 #include <unordered_map>
@@ -22,6 +22,7 @@ class OutLane final : public tcp::Outgoing, private Watched {
 
   void quiesce() override;
   void release(GroupId group, OpSeq op) override;
+  bool reads(GroupId group, OpSeq op) override;
   Time tick(Time now) override;
 
  private:

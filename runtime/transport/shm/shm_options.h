@@ -23,9 +23,11 @@ struct ShmOptions {
   uint32_t reconnect_ms = 300;
   uint32_t stall_ms = 10000;
 
-  // Performance.  Large payloads are read from the sender's memory where the system permits it;
-  // false: they always pass through the ring, at the price of a second copy.
-  bool direct = true;
+  // Performance.  Large payloads in ordinary memory are read from there by the receiver alone, where the system
+  // permits it (process_vm_readv); false: they pass through the ring, which both sides work at.  That was faster in
+  // every measurement so far (docs/results.md, section 6): the kernel pins and copies page by page, at half the
+  // bandwidth of one core.
+  bool direct = false;
   // What peers may map: payloads from there are not even copied where the receiver only reduces
   // them. Null: nothing.  Outlives the transport.
   const SharedMemory* memory = nullptr;

@@ -84,6 +84,11 @@ void LaneTransport::release_op(GroupId group, OpSeq op) {
   for (auto& [id, link] : links_) link->release(group, op);
 }
 
+bool LaneTransport::reads(GroupId group, OpSeq op) {
+  return std::any_of(links_.begin(), links_.end(),
+                     [&](const auto& entry) { return entry.second->reads(group, op); });
+}
+
 void LaneTransport::resume() {
   for (auto& [id, link] : links_) link->resume();
 }

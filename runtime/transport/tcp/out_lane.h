@@ -9,6 +9,7 @@ namespace rhz::tcp {
 class OutLane final : public CreditedOutgoing {
  public:
   using CreditedOutgoing::CreditedOutgoing;
+  bool reads(GroupId group, OpSeq op) override { return queue_.reads(group, op, false); }
 
  private:
   void begin() override;

@@ -36,6 +36,8 @@ class Outgoing {
   virtual void quiesce() { queue_.quiesce(); }
   virtual void release(GroupId group, OpSeq op) { queue_.release(group, op); }
 
+  virtual bool reads(GroupId group, OpSeq op) { return queue_.reads(group, op, true); }
+
   void finish();  // says GOODBYE behind all that waits
   bool finished() const { return state_ == State::kIdle || state_ == State::kEnded; }
 

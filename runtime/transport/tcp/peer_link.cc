@@ -72,6 +72,11 @@ void PeerLink::release(GroupId group, OpSeq op) {
     if (lane) lane->release(group, op);
 }
 
+bool PeerLink::reads(GroupId group, OpSeq op) {
+  return std::any_of(out_.begin(), out_.end(),
+                     [&](const auto& lane) { return lane && lane->reads(group, op); });
+}
+
 void PeerLink::resume() {
   for (auto& [number, lane] : in_) lane->resume();
 }

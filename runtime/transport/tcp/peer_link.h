@@ -27,6 +27,7 @@ class PeerLink {
 
   void quiesce();
   void release(GroupId group, OpSeq op);
+  bool reads(GroupId group, OpSeq op);
   void resume();
   void finish();
   bool finished() const;

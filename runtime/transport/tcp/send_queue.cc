@@ -208,14 +208,15 @@ void SendQueue::quiesce() {
 }
 
 void SendQueue::release(GroupId group, OpSeq op) {
-  for (size_t i = 0; i < frames_.size(); ++i) {
-    Frame& frame = frames_[i];
-    const bool reads_caller_memory = !frame.payload.empty() && !frame.keep;
-    if (reads_caller_memory && wire::is_op_frame(frame.header.kind) && frame.header.op_seq == op &&
-        frame.header.group == group)
-      retire(i);
-  }
+  for (size_t i = 0; i < frames_.size(); ++i)
+    if (reads(frames_[i], group, op)) retire(i);
   drop_retired();
+}
+
+bool SendQueue::reads(GroupId group, OpSeq op, bool written) const {
+  for (size_t i = written ? 0 : next_; i < frames_.size(); ++i)
+    if (reads(frames_[i], group, op)) return true;
+  return false;
 }
 
 void SendQueue::clear() {

@@ -66,6 +66,8 @@ class SendQueue {
 
   void quiesce();
   void release(GroupId group, OpSeq op);
+  // A frame of this op that is not written completely, or (`written`) not credited, reads the caller's memory.
+  bool reads(GroupId group, OpSeq op, bool written) const;
   void clear();
 
  private:
@@ -78,6 +80,10 @@ class SendQueue {
     bool dropped = false;   // its op ended before a byte was written: on its way out of the queue
     wire::HeaderBytes encoded;
   };
+  static bool reads(const Frame& frame, GroupId group, OpSeq op) {
+    return !frame.payload.empty() && !frame.keep && wire::is_op_frame(frame.header.kind) &&
+           frame.header.op_seq == op && frame.header.group == group;
+  }
   size_t total_bytes(const Frame& frame) const { return wire::kHeaderBytes + frame.payload.size(); }
   bool begun(size_t i) const { return i < next_ || (i == next_ && head_written_ > 0); }
   void pop_done(uint64_t consumed);
@@ -98,7 +104,8 @@ class SendQueue {
 // Whether frames of this kind have a place in the numbering of their lane.
 constexpr bool takes_number(wire::Kind kind) {
   using enum wire::Kind;
-  return wire::is_op_frame(kind) || kind == kVoid || kind == kStatePull || kind == kStateData;
+  return wire::is_op_frame(kind) || kind == kVoid || kind == kStatePull || kind == kStateData ||
+         kind == kPing || kind == kPong;
 }
 
 }  // namespace rhz::tcp
