@@ -43,6 +43,8 @@ Status peer_options(const rhz_comm_params& params, rhz::PeerOptions& options) {
     return Status(transport.status().code(), "RHZ_TRANSPORT: " + transport.status().text());
   }
   options.modules = text_or_environment(nullptr, "RHZ_MODULE_DIR", "");
+  options.vault = text_or_environment(nullptr, "RHZ_VAULT", "");
+  if (options.vault.size() > 100) return Status(Code::kArgument, "RHZ_VAULT is no name of a vault: it has more than 100 bytes");
   if (params.reserved != 0) return Status(Code::kArgument, "rhz_comm_params.reserved must be 0");
   uint64_t value = 0;
   if (params.slot_plus_one != RHZ_ANY_SLOT) {

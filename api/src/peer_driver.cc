@@ -77,7 +77,14 @@ PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coor
                   flush_control();
                 },
                 [this] { node_->control_down(loop_.now()); }}),
-      progress_(loop_, [this](Time until) { turn(until); }) {}
+      progress_(loop_, [this](Time until) { turn(until); }),
+      keeper_(std::make_unique<StateKeeper>(
+          StateKeeper::Surroundings{progress_, state_, shared_memory_, [this] { return standing(); },
+                                    [this] { return busy_.load(std::memory_order_relaxed); },
+                                    [this](const std::string& line) {
+                                      recorder_.note(loop_.now(), LogLevel::kInfo, "%s", line.c_str());
+                                    }},
+          options_.vault, wire::run_hash(options_.run_id))) {}
 
 Result<std::shared_ptr<PeerDriver>> PeerDriver::create(const PeerOptions& options) {
   const auto where = tcp::parse_address(options.coordinator);
@@ -168,6 +175,7 @@ bool PeerDriver::spin(Time now, Time next) {
 }
 
 void PeerDriver::rest(Time next) {
+  busy_.store(!node_->idle(), std::memory_order_relaxed);
   const Time since = loop_.now();
   loop_.run_until(next);
   if (loop_.now() - since < 2 * options_.spin) patience_ = most_patience();
@@ -268,6 +276,7 @@ Status PeerDriver::join(Duration timeout) {
     const Time until = std::min(deadline, loop_.now() + milliseconds(50));
     (void)progress_.wait([&] { return changes_.load(std::memory_order_acquire) != seen; }, until);
   }
+  if (outcome) keeper_->joined();
   return outcome;
 }
 
@@ -303,11 +312,13 @@ Status PeerDriver::leave(Duration timeout) {
     control_.stop();
     note_changes();
   });
+  keeper_->left();
   if (idle) return Status::ok();
   return Status(Code::kTimeout, "ops were still open when the time for leaving was over");
 }
 
 void PeerDriver::close() {
+  keeper_->stop();
   progress_.with([this] {
     if (closed_) return;
     closed_ = true;
@@ -346,6 +357,7 @@ void PeerDriver::submit(std::span<Request> requests) {
       else if (message) request.handle = node_->submit(now, *message, request.completion);
       else request.handle = node_->submit(now, request.group, std::get<OpSpec>(request.spec), request.completion);
     }
+    busy_.store(true, std::memory_order_relaxed);
     if (!closed_) flush_control();
   });
 }
@@ -482,6 +494,28 @@ Status PeerDriver::commit(uint64_t revision) {
 
 // The caller does not change the tensors meanwhile, and they are registered for good: no need to
 // hold the loop.
-Digest PeerDriver::digest() { return state_.root(); }
+Digest PeerDriver::digest() {
+  const Digest root = state_.root();
+  progress_.with([&] {
+    if (!state_.header().open()) state_.header().note_root(root);
+  });
+  return root;
+}
+
+// As the loop's owner.
+StateKeeper::Standing PeerDriver::standing() const {
+  StateKeeper::Standing now;
+  now.asked = join_asked_;
+  if (closed_) {
+    now.ended = kClosedStatus;
+    return now;
+  }
+  if (node_->ended()) now.ended = node_->end_status();
+  now.joined = node_->joined();
+  now.slot = options_.slot;
+  if (const Rank rank = now.joined ? node_->view().rank_of(id_) : kNoRank; rank != kNoRank)
+    now.slot = node_->view().members[rank.value].slot;
+  return now;
+}
 
 }  // namespace rhz

@@ -11,6 +11,7 @@
 #include "api/src/node.h"
 #include "api/src/progress.h"
 #include "api/src/request.h"
+#include "api/src/state_keeper.h"
 #include "recovery/state/state.h"
 #include "runtime/loop/asio_loop.h"
 #include "runtime/memory/pool.h"
@@ -37,6 +38,7 @@ struct PeerOptions {
   Algorithm algorithm = Algorithm::kAuto;
   TransportChoice transport = TransportChoice::kAuto;
   std::string modules;  // empty: beside the library
+  std::string vault;    // its socket; empty: none
 };
 
 class PeerDriver {
@@ -84,6 +86,7 @@ class PeerDriver {
   Status add_tensor(recovery::Tensor tensor);
   Status commit(uint64_t revision);
   Digest digest();
+  StateKeeper& keeper() { return *keeper_; }
 
  private:
   PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coordinator);
@@ -98,6 +101,7 @@ class PeerDriver {
   void flush_control();
   void note_changes();
   Status join_outcome();
+  StateKeeper::Standing standing() const;
   Status may_submit(GroupId group, bool message);
 
   const PeerOptions options_;
@@ -124,6 +128,8 @@ class PeerDriver {
   Time control_heard_{}, last_turn_{}, ticked_{};
   Epoch noted_epoch_;
   bool noted_end_ = false, noted_seal_ = false;
+  std::atomic<bool> busy_{false};     // ops are open, as of the last look
+  std::unique_ptr<StateKeeper> keeper_;
   std::atomic<uint64_t> changes_{0};  // grows whenever join() or leave() should look again
 };
 

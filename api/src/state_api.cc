@@ -1,6 +1,7 @@
 // rhizome.h, section "state".
 #include "api/src/abi.h"
 #include "api/src/handles.h"
+#include "api/src/tensor_param.h"
 #include "collectives/reduce/dtype.h"
 
 namespace {
@@ -9,25 +10,29 @@ using rhz::Status;
 using rhz::api::guard;
 }  // namespace
 
+Status rhz::api::read_tensor(const rhz_tensor* tensor, rhz::recovery::Tensor& out) {
+  rhz_tensor known{};
+  if (Status s = read_struct(tensor, "rhz_tensor", known); !s) return s;
+  if (!known.name) return {Code::kArgument, "rhz_tensor.name is NULL"};
+  if (!rhz::reduce::valid_dtype(known.dtype))
+    return {Code::kArgument, "dtype " + std::to_string(known.dtype) + " is none of RHZ_DTYPE_*"};
+  if (known.count_elems > rhz::kMaxCount) return {Code::kArgument, "count_elems is over the limit of 2^40 elements"};
+  out.name = known.name;
+  out.dtype = known.dtype;
+  out.count_elems = known.count_elems;
+  out.data = static_cast<std::byte*>(known.data);
+  out.bytes = known.count_elems * rhz::reduce::size_of(static_cast<rhz::reduce::Dtype>(known.dtype));
+  return Status::ok();
+}
+
 extern "C" {
 
 RHZ_API rhz_status rhz_state_register(rhz_comm* comm, const rhz_tensor* tensor) {
   return guard([&]() -> Status {
     auto driver = rhz::api::find_comm(comm);
     if (!driver) return driver.status();
-    rhz_tensor known{};
-    if (Status s = rhz::api::read_struct(tensor, "rhz_tensor", known); !s) return s;
-    if (!known.name) return Status(Code::kArgument, "rhz_tensor.name is NULL");
-    if (!rhz::reduce::valid_dtype(known.dtype))
-      return Status(Code::kArgument, "dtype " + std::to_string(known.dtype) + " is none of RHZ_DTYPE_*");
-    if (known.count_elems > rhz::kMaxCount)
-      return Status(Code::kArgument, "count_elems is over the limit of 2^40 elements");
     rhz::recovery::Tensor t;
-    t.name = known.name;
-    t.dtype = known.dtype;
-    t.count_elems = known.count_elems;
-    t.data = static_cast<std::byte*>(known.data);
-    t.bytes = known.count_elems * rhz::reduce::size_of(static_cast<rhz::reduce::Dtype>(known.dtype));
+    if (Status s = rhz::api::read_tensor(tensor, t); !s) return s;
     return driver.value()->add_tensor(std::move(t));
   });
 }

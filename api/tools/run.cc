@@ -1,12 +1,15 @@
 // `rhizome run`: the options of the supervisor.
 #include "api/tools/commands.h"
 #include "api/tools/supervisor.h"
+#include "api/tools/text.h"
+#include "recovery/vault/socket.h"
 #include "runtime/transport/tcp/address.h"
 
 namespace rhz::tools {
 namespace {
 
 constexpr uint32_t kMostPeers = 1024;  // of one host
+constexpr Duration kVaultPatience = milliseconds(200);
 
 // Peers are told the address as it is: a wrong one shows only when they cannot connect to it.
 void check_advertised(const std::string& text) {
@@ -35,6 +38,10 @@ int run_peers(const RunOptions& o, const std::vector<std::string>& unexpected) {
   if (auto where = tcp::parse_address(coordinator); !where)
     return complain("run", where.status().text(), kUsage);
   check_advertised(o.advertise);
+  if (o.vault && recovery::connect_to_vault(recovery::vault_name(run_id_of(o)), kVaultPatience)) {
+    return complain("run", "a run \"" + run_id_of(o) +
+                               "\" has a vault on this host already: give this one a --run-id of its own");
+  }
   return Supervisor(o).run();
 }
 
@@ -71,9 +78,19 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_s
   sub->add_option("--suspicion-ms", o->suspicion_ms,
                   "silence that makes a peer suspect (default: 1000)");
   sub->add_option("--log", o->log, "the coordinator's decision log (default: in memory)");
+  CLI::Option* vault =
+      sub->add_flag("--vault", o->vault,
+                    "start a vault for the peers of this host (`rhizome vault --help`); it lives as long "
+                    "as they do");
+  sub->add_option("--vault-memory", o->vault_memory,
+                  "what it may hold in snapshots, such as 64GiB")
+      ->needs(vault)
+      ->check([](const std::string& text) {
+        return parse_bytes(text) ? std::string() : "\"" + text + "\" is no size, such as 64GiB";
+      });
   sub->footer(
-      "Peers find in their environment RHZ_COORDINATOR, RHZ_SLOT, RHZ_RUN_ID, RHZ_ADVERTISE, and\n"
-      "for their own use RHZ_LOCAL_RANK and RHZ_WORLD.  SIGINT, SIGTERM, SIGHUP, SIGUSR1 and\n"
+      "Peers find in their environment RHZ_COORDINATOR, RHZ_SLOT, RHZ_RUN_ID, RHZ_ADVERTISE,\n"
+      "RHZ_VAULT, and for their own use RHZ_LOCAL_RANK and RHZ_WORLD.  SIGINT, SIGTERM, SIGHUP, SIGUSR1 and\n"
       "SIGUSR2 are passed on; a second SIGINT or SIGTERM kills all.  Exit status: 0 when all "
       "ended\n"
       "well in the end, else that of the first to fail.\n"

@@ -16,18 +16,16 @@ namespace rhz::tools {
 namespace {
 
 constexpr int kPassedOn[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
-constexpr uint64_t kCoordinatorPatienceNs = 5'000'000'000;  // from SIGTERM to SIGKILL
+constexpr uint64_t kServicePatienceNs = 5'000'000'000;  // from SIGTERM to SIGKILL
 constexpr uint64_t kLookPauseNs = 200'000'000;  // between two looks at who is left in the run
 constexpr Duration kLookPatience = milliseconds(1000);
 
 }  // namespace
 
 Supervisor::Supervisor(const RunOptions& options) : options_(options) {
-  if (options_.join.empty()) {
-    add_coordinator();
-  } else {
-    add_peers(options_.join);
-  }
+  if (options_.join.empty()) add_coordinator();
+  if (options_.vault) add_vault();
+  if (!options_.join.empty()) add_peers(options_.join);
 }
 
 void Supervisor::say(const std::string& text) const {
@@ -57,7 +55,7 @@ int Supervisor::run() {
   }
   for (size_t i = 0; i < jobs_.size(); ++i) start(jobs_[i]);
   while (true) {
-    if (peers_done() && !others_go_on()) stop_coordinator();
+    if (peers_done() && !others_go_on()) stop_services();
     const bool any = std::any_of(jobs_.begin(), jobs_.end(),
                                  [](const Job& job) { return job.state != State::kDone; });
     if (!any) return verdict();
@@ -71,11 +69,12 @@ int Supervisor::run() {
 
 void Supervisor::wait_for_events() {
   std::vector<pollfd> fds{{signals_.get(), POLLIN, 0}};
-  uint64_t next = kill_coordinator_at_ns_ ? kill_coordinator_at_ns_ : UINT64_MAX;
+  uint64_t next = UINT64_MAX;
   for (const Job& job : jobs_) {
     if (job.child.out.is_open()) fds.push_back({job.child.out.fd(), POLLIN, 0});
     if (job.child.err.is_open()) fds.push_back({job.child.err.fd(), POLLIN, 0});
     if (job.state == State::kPausing) next = std::min(next, job.start_at_ns);
+    if (job.stopping && job.state == State::kRunning) next = std::min(next, job.kill_at_ns);
   }
   if (others_) next = std::min(next, look_at_ns_);
   int timeout_ms = -1;
@@ -103,33 +102,32 @@ void Supervisor::take_signals() {
   }
 }
 
-// To the peers.  The coordinator ends when they have, unless all is to be killed.
+// To the peers.  The services end when they have, unless all is to be killed.
 void Supervisor::send_all(int signal) {
   bool any = false;
   for (Job& job : jobs_) {
     if (stop_signals_ > 0 && job.state == State::kPausing) job.state = State::kDone;
     if (job.state != State::kRunning) continue;
-    if (job.is_coordinator && signal != SIGKILL) continue;
+    if (!job.is_peer() && signal != SIGKILL) continue;
     kill(-job.child.pid, signal);  // its group: a shell's children too
-    any |= !job.is_coordinator;
+    any |= job.is_peer();
   }
-  if (stop_signals_ > 0 && !any) stop_coordinator();
+  if (stop_signals_ > 0 && !any) stop_services();
 }
 
-void Supervisor::stop_coordinator() {
-  if (jobs_.empty() || !jobs_.front().is_coordinator) return;
-  Job& job = jobs_.front();
+void Supervisor::stop_services() {
+  for (Job& job : jobs_)
+    if (!job.is_peer()) stop_service(job);
+}
+
+void Supervisor::stop_service(Job& job) {
   if (job.state == State::kPausing || job.state == State::kIdle) job.state = State::kDone;
   if (job.state != State::kRunning) return;
   const uint64_t now = monotonic_ns();
-  if (!stopping_coordinator_) {
-    stopping_coordinator_ = true;
-    kill(job.child.pid, SIGTERM);
-    kill_coordinator_at_ns_ = now + kCoordinatorPatienceNs;
-  } else if (now >= kill_coordinator_at_ns_) {
-    kill(job.child.pid, SIGKILL);
-    kill_coordinator_at_ns_ = now + kCoordinatorPatienceNs;
-  }
+  if (job.stopping && now < job.kill_at_ns) return;
+  kill(job.child.pid, job.stopping ? SIGKILL : SIGTERM);
+  job.stopping = true;
+  job.kill_at_ns = now + kServicePatienceNs;
 }
 
 void Supervisor::reap() {
@@ -152,10 +150,12 @@ void Supervisor::start_due() {
 }
 
 bool Supervisor::peers_done() const {
-  const bool coordinator_only = jobs_.size() == 1 && jobs_.front().is_coordinator;
-  if (coordinator_only) return jobs_.front().state == State::kDone;
+  const bool any =
+      std::any_of(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.is_peer(); });
+  // They come when the coordinator has said where it is.
+  if (!any) return jobs_.front().state == State::kDone;
   return std::all_of(jobs_.begin(), jobs_.end(), [](const Job& job) {
-    return job.is_coordinator || job.state == State::kDone;
+    return !job.is_peer() || job.state == State::kDone;
   });
 }
 
@@ -167,7 +167,7 @@ bool Supervisor::others_go_on() {
   if (alone || coordinator_address_.empty() || stop_signals_ > 0) return false;
   const Job& coordinator = jobs_.front();
   if (coordinator.state == State::kPausing) return true;  // it will tell
-  if (coordinator.state != State::kRunning || stopping_coordinator_) return others_ = false;
+  if (coordinator.state != State::kRunning || coordinator.stopping) return others_ = false;
   if (monotonic_ns() < look_at_ns_) return others_;
   if (!status_)
     if (auto opened = StatusClient::open(coordinator_address_)) status_ = std::move(opened).value();

@@ -1,4 +1,4 @@
-// Runs the peers of one host, and by default the run's coordinator: starts them, reads them, passes
+// Runs the peers of one host, a vault for them on request, and by default the run's coordinator: starts them, reads them, passes
 // signals on, restarts the dead.  One thread, driven by poll.
 #pragma once
 
@@ -16,11 +16,16 @@ struct RunOptions {
   uint32_t peers = 0;
   bool restart = false;
   uint32_t max_restarts = 10;  // of one slot, and of the coordinator
+  bool vault = false;
+  std::string vault_memory;  // as `rhizome vault --memory` takes it; empty: its default
   std::string join, advertise, run_id, log, listen = "127.0.0.1:0";
   int64_t first_slot = -1;  // of those that join; -1: any vacant ones
   uint32_t world = 0, max_world = 0, min_world = 0, suspicion_ms = 0;  // 0: default
   std::vector<std::string> command;
 };
+
+// As the peers will find it.
+std::string run_id_of(const RunOptions& options);
 
 class Supervisor {
  public:
@@ -33,7 +38,10 @@ class Supervisor {
   struct Job {
     std::string label;
     Command command;
-    bool is_coordinator = false;
+    bool is_coordinator = false, is_vault = false;  // else a peer
+    bool stopping = false;                          // a service that was told to end
+    uint64_t kill_at_ns = 0;                        // and how long it may take
+    bool is_peer() const { return !is_coordinator && !is_vault; }
     State state = State::kIdle;
     Child child;
     uint32_t restarts = 0;
@@ -43,6 +51,7 @@ class Supervisor {
 
   // supervisor_jobs.cc: one job
   void add_coordinator();
+  void add_vault();
   void add_peers(const std::string& coordinator);
   void start(Job& job);
   void read(Job& job);
@@ -58,7 +67,8 @@ class Supervisor {
   void reap();
   void start_due();
   void send_all(int signal);
-  void stop_coordinator();
+  void stop_services();
+  void stop_service(Job& job);
   bool peers_done() const;
   bool others_go_on();
   int verdict() const;
@@ -66,15 +76,13 @@ class Supervisor {
 
   const RunOptions options_;
   Fd signals_;
-  std::vector<Job> jobs_;  // the coordinator, if it is ours, first
+  std::vector<Job> jobs_;  // the coordinator, if it is ours, first; then the vault; then the peers
   std::string coordinator_address_;
   int stop_signals_ = 0;  // SIGINT and SIGTERM so far
   // Once the peers of this host have ended: do those of other hosts go on, as last seen?
   std::unique_ptr<StatusClient> status_;
   bool others_ = false;
   uint64_t look_at_ns_ = 0;  // 0: not looking
-  bool stopping_coordinator_ = false;
-  uint64_t kill_coordinator_at_ns_ = 0;
   int first_failure_ = -1;  // job that failed for good first
 };
 

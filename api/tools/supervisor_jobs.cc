@@ -7,6 +7,8 @@
 
 #include "api/tools/supervisor.h"
 #include "api/tools/text.h"
+#include "recovery/vault/socket.h"
+#include "runtime/base/options.h"
 
 namespace rhz::tools {
 namespace {
@@ -19,6 +21,10 @@ constexpr uint64_t kLongLifeNs = 60'000'000'000;
 constexpr std::string_view kListening = "coordinator: listening on ";
 
 }  // namespace
+
+std::string run_id_of(const RunOptions& options) {
+  return options.run_id.empty() ? environment("RHZ_RUN_ID").value_or("default") : options.run_id;
+}
 
 void Supervisor::add_coordinator() {
   const RunOptions& o = options_;
@@ -40,6 +46,18 @@ void Supervisor::add_coordinator() {
   jobs_.push_back(std::move(job));
 }
 
+void Supervisor::add_vault() {
+  Job job;
+  job.label = "vault";
+  job.is_vault = true;
+  job.command.merge_output = false;
+  auto& arguments = job.command.arguments;
+  arguments = {self_path(), "vault", "--run-id", run_id_of(options_)};
+  if (!options_.vault_memory.empty())
+    arguments.insert(arguments.end(), {"--memory", options_.vault_memory});
+  jobs_.push_back(std::move(job));
+}
+
 void Supervisor::add_peers(const std::string& coordinator) {
   const RunOptions& o = options_;
   const int64_t first_slot = o.join.empty() ? 0 : o.first_slot;
@@ -57,6 +75,7 @@ void Supervisor::add_peers(const std::string& coordinator) {
     if (first_slot >= 0) environment.emplace_back("RHZ_SLOT", std::to_string(slot));
     if (!o.run_id.empty()) environment.emplace_back("RHZ_RUN_ID", o.run_id);
     if (!o.advertise.empty()) environment.emplace_back("RHZ_ADVERTISE", o.advertise);
+    if (o.vault) environment.emplace_back("RHZ_VAULT", recovery::vault_name(run_id_of(o)));
     if (o.join.empty() || o.world)
       environment.emplace_back("RHZ_WORLD", std::to_string(o.world ? o.world : o.peers));
     jobs_.push_back(std::move(job));
@@ -106,7 +125,7 @@ void Supervisor::coordinator_said(std::string_view line) {
 
 bool Supervisor::may_restart(const Job& job) const {
   if (!options_.restart || stop_signals_ > 0 || job.restarts >= options_.max_restarts) return false;
-  if (!job.is_coordinator) return true;
+  if (!job.is_coordinator) return !job.stopping;
   // Without its log it would be another run's; before it ever listened it cannot.
   return !options_.log.empty() && !coordinator_address_.empty();
 }
@@ -119,9 +138,9 @@ uint64_t Supervisor::pause_of(const Job& job) const {
 void Supervisor::ended(Job& job, int wait_status) {
   job.state = State::kDone;
   job.wait_status = wait_status;
-  if (job.is_coordinator && stopping_coordinator_) return;
+  if (job.stopping) return;
   const bool good = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
-  if (good && !job.is_coordinator) return;
+  if (good && job.is_peer()) return;
   if (may_restart(job)) {
     const uint64_t pause = pause_of(job);
     job.state = State::kPausing;
@@ -133,6 +152,7 @@ void Supervisor::ended(Job& job, int wait_status) {
     return;
   }
   std::string text = job.label + " ended (" + wait_text(wait_status) + ")";
+  if (job.is_vault) return say(text + "; the peers go on without it, and what it held is lost");
   if (job.is_coordinator && !coordinator_address_.empty()) {
     // The peers do without it until one of them dies or comes; what they make of it is their exit
     // status.

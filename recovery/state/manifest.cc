@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/base/assert.h"
+#include "runtime/base/byte_stream.h"
 #include "runtime/digest/digest.h"
 
 namespace rhz::recovery {
@@ -22,43 +23,9 @@ Digest root_of(std::span<const TensorManifest> tensors) {
   return digest_of(digests);
 }
 
-class Writer {
- public:
-  explicit Writer(size_t reserve) { out_.reserve(reserve); }
-  template <class T>
-  void number(T value) {
-    raw(std::as_bytes(std::span(&value, 1)));
-  }
-  void raw(ConstBytes bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
-  std::vector<std::byte> take() { return std::move(out_); }
-
- private:
-  std::vector<std::byte> out_;
-};
-
-// Reads from the front; the caller has checked left().
-class Reader {
- public:
-  explicit Reader(ConstBytes bytes) : bytes_(bytes) {}
-  size_t left() const { return bytes_.size(); }
-  template <class T>
-  T number() {
-    return load<T>(raw(sizeof(T)).data());
-  }
-  ConstBytes raw(size_t size) {
-    RHZ_ASSERT("B1", size <= bytes_.size());
-    const ConstBytes taken = bytes_.first(size);
-    bytes_ = bytes_.subspan(size);
-    return taken;
-  }
-
- private:
-  ConstBytes bytes_;
-};
-
 Status refused(const char* why) { return {Code::kArgument, std::string("manifest: ") + why}; }
 
-Status read_tensor(Reader& in, TensorManifest& tensor) {
+Status read_tensor(ByteReader& in, TensorManifest& tensor) {
   if (in.left() < kEntryBytes) return refused("it ends inside a tensor");
   const auto name_bytes = in.number<uint32_t>();
   tensor.dtype = in.number<uint32_t>();
@@ -85,7 +52,7 @@ std::vector<std::byte> Manifest::serialise() const {
   size_t size = kHeaderBytes;
   for (const TensorManifest& tensor : tensors)
     size += kEntryBytes + tensor.name.size() + tensor.blocks.size() * sizeof(Digest);
-  Writer out(size);
+  ByteWriter out(size);
   out.number(kMagic);
   out.number(kFormat);
   out.number(revision);
@@ -104,7 +71,7 @@ std::vector<std::byte> Manifest::serialise() const {
 }
 
 Result<Manifest> Manifest::parse(ConstBytes bytes) {
-  Reader in(bytes);
+  ByteReader in(bytes);
   if (in.left() < kHeaderBytes) return refused("it is shorter than its header");
   if (in.number<uint32_t>() != kMagic) return refused("the magic is wrong");
   if (in.number<uint32_t>() != kFormat) return refused("the format is unknown");

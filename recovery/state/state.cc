@@ -68,11 +68,15 @@ Digest State::root() const {
 }
 
 Status State::commit(uint64_t revision) {
+  if (header_->open() && !forgotten_)
+    return {Code::kState, "an update is open: end it (rhz_state_end_update) before its revision is committed"};
   if (revision_ && (*revision_ == UINT64_MAX || revision != *revision_ + 1)) {
     return {Code::kArgument, "revision " + std::to_string(revision) + " does not follow " +
                                  std::to_string(*revision_) + ": it grows by one per commit"};
   }
   revision_ = revision;
+  if (std::exchange(forgotten_, false)) header_->end_update();
+  header_->commit(revision);
   return Status::ok();
 }
 

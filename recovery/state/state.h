@@ -5,12 +5,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "recovery/state/header.h"
 #include "runtime/base/bytes.h"
 #include "runtime/base/status.h"
 #include "runtime/base/types.h"
@@ -50,24 +53,40 @@ class State {
   // progress thread use ManifestBuilder, which can be interrupted.
   Digest root() const;
 
-  // R1: revisions grow by one.  kArgument unless it is one more than the last; the first one may be any number.
+  // R1: revisions grow by one.  kArgument unless it is one more than the last; the first one may be any number.  kState inside an update.
   [[nodiscard]] Status commit(uint64_t revision);
   // What the tensors now hold; empty before the first commit, and while a sync overwrites them.
   std::optional<uint64_t> revision() const { return revision_; }
 
   // For recovery/sync: the bytes are about to be overwritten …
-  void forget_revision() { revision_.reset(); }
+  void forget_revision() {
+    revision_.reset();
+    forgotten_ = true;
+    header_->begin_update();
+  }
   // … and hold this (logged and verified) revision now.  0: the members have not committed one yet.
   void adopt_revision(uint64_t revision) {
     revision_.reset();
     if (revision != 0) revision_ = revision;
+    forgotten_ = false;
+    header_->end_update();
+    header_->commit(revision);
   }
+
+  // Phase and revision, as whoever survives this process sees them.
+  StateHeader& header() { return *header_; }
+  const StateHeader& header() const { return *header_; }
+  const std::shared_ptr<StateHeader>& header_pointer() const { return header_; }
+  // They are kept here from now on.
+  void keep_header(std::shared_ptr<StateHeader> header) { header_ = std::move(header); }
 
  private:
   std::vector<Tensor> tensors_;
   uint64_t bytes_ = 0;
   bool frozen_ = false;
   std::optional<uint64_t> revision_;
+  bool forgotten_ = false;  // the header is open for it, and not for an update of the program's
+  std::shared_ptr<StateHeader> header_ = std::make_shared<StateHeader>();
 };
 
 }  // namespace rhz::recovery

@@ -35,12 +35,17 @@ class SharedMemory {
   // Page aligned, zeroed.  kArgument: no bytes.  kMemory: the system has none, or there are too
   // many.
   [[nodiscard]] Result<std::byte*> allocate(size_t bytes);
+  // A block that a process which is gone had allocated; takes the descriptor.  It is given out as if it had been allocated here.
+  // kCorrupt: it is none.
+  [[nodiscard]] Result<std::byte*> adopt(int fd);
   // What no op uses any more.  False: allocate() did not give it out.
   [[nodiscard]] bool free(std::byte* begin);
   // The block that holds all of these bytes, or null.
   const Block* find(const std::byte* begin, size_t size) const;
 
  private:
+  std::byte* add(SharedRegion region);
+
   std::map<const std::byte*, Block> blocks_;  // by begin()
   uint64_t next_id_ = 1;
 };

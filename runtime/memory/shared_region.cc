@@ -37,15 +37,14 @@ Result<SharedRegion> SharedRegion::create(size_t size) {
   return system_error("no shared memory", error);
 }
 
-namespace {
-
-// The size of a memfd that nobody can cut off; 0: it is none.
-size_t sealed_size(int fd) {
+size_t SharedRegion::sealed_size(int fd) {
   struct stat about {};
   const int seals = fcntl(fd, F_GET_SEALS);
   const bool sealed = seals >= 0 && (seals & F_SEAL_SHRINK) != 0 && fstat(fd, &about) == 0;
   return sealed ? static_cast<size_t>(about.st_size) : 0;
 }
+
+namespace {
 
 Result<std::byte*> map_foreign(int fd, size_t size, bool fits, int access) {
   std::byte* data = fits ? map_shared(fd, size, access) : nullptr;
@@ -70,6 +69,16 @@ Result<SharedRegion> SharedRegion::map_to_read(int fd) {
   auto data = map_foreign(fd, size, size > 0, PROT_READ);
   if (!data) return data.status();
   return SharedRegion(data.value(), size, -1);
+}
+
+Result<SharedRegion> SharedRegion::adopt(int fd) {
+  const size_t size = sealed_size(fd);
+  std::byte* const data = size > 0 ? map_shared(fd, size) : nullptr;
+  if (data) return SharedRegion(data, size, fd);
+  const int error = errno;
+  ::close(fd);
+  if (size == 0) return Status(Code::kCorrupt, "this is no sealed memory");
+  return system_error("cannot map memory again", error);
 }
 
 SharedRegion& SharedRegion::operator=(SharedRegion&& other) noexcept {

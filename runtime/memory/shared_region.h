@@ -28,10 +28,16 @@ class SharedRegion {
   // Of whatever size, to be read only.  Takes the descriptor, and closes it.
   [[nodiscard]] static Result<SharedRegion> map_to_read(int fd);
 
+  // Of whatever size, to be used as if it had been created here.  Takes the descriptor, and keeps it.
+  [[nodiscard]] static Result<SharedRegion> adopt(int fd);
+
+  // The size of a memfd that nobody can cut off; 0: it is none.
+  static size_t sealed_size(int fd);
+
   explicit operator bool() const { return data_ != nullptr; }
   std::byte* data() const { return data_; }
   size_t size() const { return size_; }
-  int fd() const { return fd_; }  // of one that was created here, until forget_fd()
+  int fd() const { return fd_; }  // of one that was created or adopted here, until forget_fd()
   void forget_fd();
   void reset();
 

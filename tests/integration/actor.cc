@@ -2,6 +2,7 @@
 // standard input says.
 //
 //   actor coordinator listen=127.0.0.1:0 world=4 …       actor rank coordinator=HOST:PORT …
+//   actor kept coordinator=HOST:PORT …
 //
 // It uses rhizome.h alone, as a trainer would.  Every command is answered by one line.
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "tests/integration/kept_trainer.h"
 #include "tests/integration/rank.h"
 
 namespace rhz::test {
@@ -44,8 +46,9 @@ int run_coordinator(const Line& options) {
   return 0;
 }
 
+template <class T>
 int run_rank(const Line& options) {
-  Rank rank(options);
+  T rank(options);
   for (std::string line; std::getline(std::cin, line);) {
     if (!rank.obey(parse_line(line))) return 0;
     std::fflush(stdout);
@@ -61,7 +64,8 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) words += std::string(i > 1 ? " " : "") + argv[i];
   const auto options = rhz::test::parse_line(words);
   if (options.verb == "coordinator") return rhz::test::run_coordinator(options);
-  if (options.verb == "rank") return rhz::test::run_rank(options);
-  std::fprintf(stderr, "usage: actor coordinator|rank key=value…\n");
+  if (options.verb == "rank") return rhz::test::run_rank<rhz::test::Rank>(options);
+  if (options.verb == "kept") return rhz::test::run_rank<rhz::test::KeptTrainer>(options);
+  std::fprintf(stderr, "usage: actor coordinator|rank|kept key=value…\n");
   return 2;
 }

@@ -9,7 +9,7 @@ namespace rhz::lint {
 namespace {
 
 // From the bottom to the top.  A folder may include itself and those before it.
-constexpr std::array<std::string_view, 29> kFolders = {
+constexpr std::array<std::string_view, 30> kFolders = {
     "runtime/base",
     "runtime/digest",
     "runtime/observe",
@@ -31,6 +31,7 @@ constexpr std::array<std::string_view, 29> kFolders = {
     "recovery/snapshot",
     "recovery/parity",
     "recovery/disk",
+    "recovery/vault",
     "recovery/average",
     "recovery/optimizer",
     "recovery/planner",

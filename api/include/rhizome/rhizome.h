@@ -44,15 +44,15 @@ enum {
   RHZ_ERR_ARGUMENT = 100,
   RHZ_ERR_ABI = 101,
   RHZ_ERR_STATE = 102,    /* not now: a call after close, a release of a pending op, an op before join */
-  RHZ_ERR_MISMATCH = 103, /* ranks submitted different ops: count, dtype, reduction or kind differ */
+  RHZ_ERR_MISMATCH = 103, /* ranks submitted different ops: count, dtype, reduction or kind differ.  Of a vault: it keeps other tensors */
   RHZ_ERR_OVERLAP = 104,  /* send and recv overlap without being equal */
   /* 200s: the host or the set-up must change */
   RHZ_ERR_MEMORY = 200,
   RHZ_ERR_IO = 201,
   RHZ_ERR_ADDRESS_IN_USE = 202,
-  RHZ_ERR_UNREACHABLE = 203, /* no coordinator at that address */
+  RHZ_ERR_UNREACHABLE = 203, /* no coordinator at that address, or no vault of that name */
   RHZ_ERR_VERSION = 204,     /* another protocol version */
-  RHZ_ERR_RUN_ID = 205,      /* the coordinator serves another run */
+  RHZ_ERR_RUN_ID = 205,      /* the coordinator, or the vault, serves another run */
   RHZ_ERR_WORLD_FULL = 206,  /* all slots are taken */
   RHZ_ERR_CORRUPT = 207,     /* a decision log or a file whose contents cannot be right */
   /* 300s: this op is over; the next one may well succeed */
@@ -463,9 +463,9 @@ typedef struct rhz_tensor {
 RHZ_API RHZ_NODISCARD rhz_status rhz_state_register(rhz_comm *comm, const rhz_tensor *tensor);
 
 /* Declares that the registered tensors now hold this revision: one more than the last (any number the first time), after
- * every optimizer step.  A joiner goes on from the members' revision; joining before their first commit is legal (revision 0).
+ * every optimizer step, behind rhz_state_end_update where updates are marked (rhizome_state.h).  A joiner goes on from the members' revision; joining before their first commit is legal (revision 0).
  * Cheap: digests are computed only when somebody needs them.
- * Returns   RHZ_OK, RHZ_ERR_ARGUMENT (not last + 1), _STATE, _EVICTED, _ISOLATED. */
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT (not last + 1), _STATE (also: an update is open), _EVICTED, _ISOLATED. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_state_commit(rhz_comm *comm, uint64_t revision);
 
 /* Root digest of the registered tensors as they are now: XXH3-128 of 256 KiB blocks, of the block digests of each tensor, of the
@@ -524,4 +524,6 @@ RHZ_API void rhz_coordinator_stop(rhz_coordinator *coordinator);
 #ifdef __cplusplus
 }
 #endif
+
+#include <rhizome/rhizome_state.h> /* attach, snapshots, restore */
 #endif /* RHIZOME_RHIZOME_H */

@@ -1,0 +1,135 @@
+/* Rhizome: registered state that outlives its process.  Part of rhizome.h, which includes it: the same conventions hold.
+ *
+ * A *vault* (`rhizome vault`, or `rhizome run --vault`) is a process beside the trainers of a host.  RHZ_VAULT names it to them.  It
+ * holds, for each slot,
+ *
+ *   the state itself   tensors that lie in memory of rhz_alloc are the vault's memory too: a trainer that dies leaves them as they are, and the
+ *                      one that is started again attaches to them.  No copy is made, ever
+ *   two snapshots      copies of an older revision, for a death inside an update
+ *
+ * and both go when the vault ends.  Without a vault there is no attach, and snapshots lie in the trainer's own memory: they serve to go back to
+ * a revision, and survive no process.  What a vault does not answer within 2 s is RHZ_ERR_TIMEOUT or _UNREACHABLE; training goes on
+ * without it, and a vault that is started again is given the state with the next rhz_snapshot or rhz_comm_join.
+ *
+ * A trainer that is started again asks one source after the other, as long as it gets an error:
+ *
+ *   rhz_comm_create → rhz_state_attach, and rhz_state_register what it gave
+ *                   → or memory of its own, rhz_state_register, rhz_restore
+ *                   → or what it was given at its first start
+ *   → rhz_comm_join, by which it gets from the members whatever differs
+ */
+#ifndef RHIZOME_RHIZOME_STATE_H
+#define RHIZOME_RHIZOME_STATE_H
+
+#include <rhizome/rhizome.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------------ whole or not */
+
+/* Around every change of the registered tensors, from the first byte to the last: who dies in between leaves tensors that are no revision, and
+ * attach knows it.  rhz_state_commit follows behind the end, and until then the state is no revision either.  A program that never
+ * calls them is not attached to.  Two stores; by one thread at a time, and not while rhz_comm_join runs.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _STATE (open already, none open; begin: a snapshot is being copied, see rhz_snapshot_fence). */
+RHZ_API RHZ_NODISCARD rhz_status rhz_state_begin_update(rhz_comm *comm);
+RHZ_API RHZ_NODISCARD rhz_status rhz_state_end_update(rhz_comm *comm);
+
+/* ------------------------------------------------------------------------------------------------ attach */
+
+enum {
+  RHZ_ATTACH_DEFAULT = 0,
+  RHZ_ATTACH_UNCHECKED = 1 /* compare no digest: milliseconds for any size, but the death of a host's memory goes unseen */
+};
+typedef struct rhz_attach_params {
+  size_t struct_size;    /* sizeof(rhz_attach_params) */
+  rhz_tensor *tensors;   /* all that the trainer had registered, in any order: name, dtype, count_elems; data is filled in */
+  uint32_t tensor_count; /* > 0 */
+  uint32_t flags;        /* RHZ_ATTACH_* */
+  uint64_t revision;     /* the only one wanted; 0: whichever is there */
+} rhz_attach_params;
+typedef struct rhz_attach_info {
+  size_t struct_size; /* sizeof(rhz_attach_info) */
+  uint64_t revision;  /* that the tensors hold; the next commit is one more */
+  uint64_t bytes;     /* of all tensors */
+  uint32_t verified;  /* 1: the bytes have the digest that rhz_state_digest had taken of this revision; 0: none was taken, or unchecked */
+  uint32_t reserved;
+} rhz_attach_info;
+
+/* Gives a trainer the tensors of the one that had its slot before it, at their old contents: sets the data of each in params->tensors.  They are
+ * memory of rhz_alloc from then on (rhz_free, or rhz_comm_close at the latest), and are registered like any other.  Before
+ * rhz_comm_join, once, with a slot asked for (slot_plus_one or RHZ_SLOT).  Waits up to 2 s for the end of a trainer that was killed just now.
+ * After an error nothing is mapped, what the vault holds stays, and the text names the next source.
+ * out_info may be NULL.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _MEMORY, _CLOSED,
+ *           _STATE (joined already, no slot; or the slot's trainer still lives),
+ *           _STATE_LOST (no vault, nothing kept; the trainer died inside an update, or before the commit behind it; another revision; the
+ *           bytes do not have their digest), _MISMATCH (other names, dtypes or counts are kept),
+ *           _UNREACHABLE, _TIMEOUT, _RUN_ID, _VERSION, _CORRUPT.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_state_attach(rhz_comm *comm, const rhz_attach_params *params, rhz_attach_info *out_info);
+
+/* ------------------------------------------------------------------------------------------------ snapshots */
+
+enum {
+  RHZ_SNAPSHOT_DEFAULT = 0,
+  RHZ_SNAPSHOT_HOLD = 1 /* it counts from rhz_snapshot_seal on, and not by itself: for a generation that has parts elsewhere */
+};
+typedef struct rhz_snapshot_params {
+  size_t struct_size; /* sizeof(rhz_snapshot_params) */
+  uint64_t revision;  /* the committed one; 0: whichever it is */
+  uint32_t part;      /* which of `parts` parts of each tensor, as even as can be: the index of this replica of the stage */
+  uint32_t parts;     /* replicas of the stage; 0: 1 */
+  uint32_t flags;     /* RHZ_SNAPSHOT_* */
+  uint32_t reserved;  /* 0 */
+} rhz_snapshot_params;
+
+/* Begins a snapshot of the registered tensors and returns at once; a thread of the library copies them in pieces of 1 MiB, with a digest for every
+ * 256 KiB, and lets collectives go first (it takes at most about five times as long beside them).  The tensors stay as they are until
+ * rhz_snapshot_fence returns.  The slot has two buffers in its vault: the newest complete snapshot is never written over, so that a
+ * death at any point leaves one.  Memory: twice the part.  params NULL: all of the tensors.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE (not a member, nothing committed, an update or another snapshot is open), _EVICTED,
+ *           _ISOLATED, _CLOSED.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_snapshot(rhz_comm *comm, const rhz_snapshot_params *params);
+
+/* Waits until the tensors may change again, and returns what became of the newest snapshot: call it before each update.  The older one is
+ * still there after an error.  timeout_ms: 0 waits for ever.
+ * Returns   RHZ_OK (also: there is none), RHZ_PENDING, RHZ_ERR_ARGUMENT, _MEMORY (the vault's limit, or the system's: the text says which),
+ *           _STATE (the tensors changed meanwhile), _UNREACHABLE, _TIMEOUT, _RUN_ID, _VERSION, _IO, _CLOSED. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_snapshot_fence(rhz_comm *comm, uint32_t timeout_ms);
+
+/* Makes the snapshot of this revision, taken with RHZ_SNAPSHOT_HOLD, the newest complete one.  A snapshot that begins before that
+ * takes its place.  Waits like rhz_snapshot_fence.
+ * Returns   as rhz_snapshot_fence; RHZ_ERR_ARGUMENT also: none of this revision is held. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_snapshot_seal(rhz_comm *comm, uint64_t revision);
+
+enum {
+  RHZ_RESTORE_DEFAULT = 0,
+  RHZ_RESTORE_UNCHECKED = 1 /* compare no digests */
+};
+typedef struct rhz_restore_params {
+  size_t struct_size; /* sizeof(rhz_restore_params) */
+  uint64_t revision;  /* 0: the newest complete snapshot */
+  uint32_t flags;     /* RHZ_RESTORE_* */
+  uint32_t reserved;  /* 0 */
+} rhz_restore_params;
+typedef struct rhz_restore_info {
+  size_t struct_size; /* sizeof(rhz_restore_info) */
+  uint64_t revision;  /* of the snapshot */
+  uint64_t bytes;     /* that were written */
+  uint32_t part, parts; /* parts > 1: only this part of each tensor was */
+} rhz_restore_info;
+
+/* Overwrites the registered tensors with the slot's snapshot.  Before rhz_comm_join (with a slot asked for), or between two ops of a member: then all
+ * members go back to the same revision.  Afterwards the state is whole and of that revision; with parts > 1 the caller gets the other
+ * parts from the other replicas first, and declares the whole by rhz_state_commit.  params and out_info may be NULL.
+ * After RHZ_ERR_CORRUPT or _IO the tensors hold no revision.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE (no slot, nothing registered, joining, a snapshot is being copied),
+ *           _STATE_LOST (no snapshot, or none of that revision), _MISMATCH (of other tensors; nothing is written), _CORRUPT, _UNREACHABLE,
+ *           _TIMEOUT, _RUN_ID, _VERSION, _IO, _MEMORY, _EVICTED, _ISOLATED, _CLOSED.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_restore(rhz_comm *comm, const rhz_restore_params *params, rhz_restore_info *out_info);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* RHIZOME_RHIZOME_STATE_H */

@@ -1,0 +1,267 @@
+#include "api/src/state_keeper.h"
+
+#include <utility>
+
+#include "recovery/vault/attach.h"
+#include "recovery/vault/client.h"
+#include "recovery/vault/local_vault.h"
+#include "recovery/vault/snapshot.h"
+
+namespace rhz {
+namespace {
+
+using recovery::StateHeader;
+
+constexpr Duration kPatience = std::chrono::seconds(2);  // with a vault that does not answer
+constexpr uint64_t kPieceOfCopy = 1u << 20;              // between two looks at who goes first
+constexpr size_t kMostOldHeaders = 16;                   // B1: a page each
+
+constexpr const char* kMembers = "a live member serves it (rhz_comm_join, rhz_admit)";
+constexpr const char* kOtherHosts =
+    "a live member (rhz_comm_join, rhz_admit), shards in other hosts' vaults, or a checkpoint";
+
+std::unique_ptr<recovery::Vault> open_vault(const std::string& name, uint64_t run) {
+  if (name.empty()) return std::make_unique<recovery::LocalVault>();
+  return std::make_unique<recovery::VaultClient>(name, run, kPatience);
+}
+
+Status with_next(const Status& why, const std::string& next) {
+  return {why.code(), why.text() + "; next source: " + next};
+}
+
+}  // namespace
+
+StateKeeper::StateKeeper(Surroundings around, const std::string& vault, uint64_t run)
+    : around_(std::move(around)), vault_(open_vault(vault, run)), snapshotter_(around_.busy) {}
+
+Status StateKeeper::begin_update() {
+  if (snapshotter_.running())
+    return {Code::kState,
+            "a snapshot is still being copied: call rhz_snapshot_fence before the tensors change"};
+  StateHeader& header = around_.state.header();
+  if (header.open()) return {Code::kState, "an update is open already"};
+  header.marked.store(1, std::memory_order_relaxed);
+  header.begin_update();
+  return Status::ok();
+}
+
+Status StateKeeper::end_update() {
+  StateHeader& header = around_.state.header();
+  if (!header.open()) return {Code::kState, "no update is open"};
+  header.end_update();
+  return Status::ok();
+}
+
+StateKeeper::Standing StateKeeper::standing() {
+  Standing now;
+  around_.progress.with([&] { now = around_.standing(); });
+  return now;
+}
+
+Status StateKeeper::may_attach(Standing& now) {
+  now = standing();
+  if (!now.ended.is_ok()) return now.ended;
+  if (now.asked) return {Code::kState, "a state is attached to before rhz_comm_join"};
+  if (now.slot == kAnySlot)
+    return {Code::kState,
+            "whose state? Ask for a slot (rhz_comm_params.slot_plus_one or RHZ_SLOT)"};
+  if (vault_->outlives_process()) return Status::ok();
+  return {Code::kStateLost,
+          "there is no vault (RHZ_VAULT is not set), so nothing is kept; next source: " +
+              next_source(now.slot)};
+}
+
+Result<StateKeeper::Attached> StateKeeper::attach(std::span<recovery::Tensor> tensors,
+                                                  uint64_t revision, bool unchecked) {
+  Standing now;
+  if (Status may = may_attach(now); !may) return may;
+  auto pieces = vault_->attach(now.slot);
+  if (!pieces) {
+    // A vault that is not there is not asked again.
+    const bool there =
+        pieces.status().code() == Code::kStateLost || pieces.status().code() == Code::kState;
+    return with_next(pieces.status(), there ? next_source(now.slot) : kMembers);
+  }
+  auto attached = take_up(std::move(pieces).value(), tensors, revision, unchecked);
+  if (attached || attached.status().code() != Code::kStateLost) return attached;
+  return with_next({Code::kStateLost,
+                    "slot " + std::to_string(now.slot.value) + ": " + attached.status().text()},
+                   next_source(now.slot));
+}
+
+Result<StateKeeper::Attached> StateKeeper::take_up(std::vector<Fd> pieces,
+                                                   std::span<recovery::Tensor> tensors,
+                                                   uint64_t revision, bool unchecked) {
+  auto opened = recovery::open_kept(std::move(pieces));
+  if (!opened) return opened.status();
+  recovery::KeptState& kept = opened.value();
+  StateHeader& header = *kept.header;
+  if (Status whole = recovery::judge_kept(header); !whole) return whole;
+  Attached attached{header.revision.load(), 0, false};
+  if (revision != 0 && revision != attached.revision) {
+    return Status(Code::kStateLost, "revision " + std::to_string(attached.revision) + " is kept, " +
+                                        std::to_string(revision) + " is asked for");
+  }
+  Status mapped;
+  around_.progress.with([&] { mapped = recovery::map_kept(kept, around_.memory, tensors); });
+  if (!mapped) return mapped;
+  if (header.has_root() && !unchecked) {
+    if (Status same = recovery::check_root(header, tensors); !same) {
+      around_.progress.with([&] { recovery::unmap_kept(around_.memory, tensors); });
+      return same;
+    }
+    attached.verified = true;
+  }
+  for (const recovery::Tensor& tensor : tensors) attached.bytes += tensor.bytes;
+  around_.progress.with([&] {
+    around_.state.keep_header(kept.header);
+    around_.state.adopt_revision(attached.revision);
+  });
+  return attached;
+}
+
+void StateKeeper::joined() {
+  if (!vault_->outlives_process()) return;
+  keep(standing().slot);
+}
+
+void StateKeeper::keep(Slot slot) {
+  std::lock_guard one(keeping_);
+  Result<recovery::Keeping> keeping = Status(Code::kState, "nothing is registered");
+  std::shared_ptr<StateHeader> before;
+  around_.progress.with([&] {
+    if (!around_.state.tensors().empty())
+      keeping = recovery::keep_state(around_.state, around_.memory);
+  });
+  Status kept = keeping.status();
+  if (keeping) kept = vault_->keep(slot, std::move(keeping.value().pieces));
+  kept_with_ = vault_->incarnation();
+  around_.progress.with([&] {
+    if (kept) {
+      before = around_.state.header_pointer();
+      keeping.value().header->copy_from(*before);
+      around_.state.keep_header(keeping.value().header);
+      before->begin_update();  // whoever finds the old page finds no state
+    }
+    around_.note(
+        kept ? "event=state_kept slot=" + std::to_string(slot.value)
+             : "event=state_not_kept status=" + std::to_string(static_cast<int>(kept.code())) +
+                   " text=\"" + kept.text() + "\"");
+  });
+  if (!before) return;
+  old_headers_.push_back(std::move(before));
+  if (old_headers_.size() > kMostOldHeaders) old_headers_.erase(old_headers_.begin());
+}
+
+// The vault that has come back has nothing of ours.
+void StateKeeper::keep_again(Slot slot) {
+  {
+    std::lock_guard one(keeping_);
+    if (!vault_->outlives_process() || vault_->incarnation() == kept_with_) return;
+  }
+  keep(slot);
+}
+
+void StateKeeper::left() {
+  const Slot slot = standing().slot;
+  if (!vault_->outlives_process() || vault_->incarnation() == 0 || slot == kAnySlot) return;
+  (void)vault_->drop(slot);
+}
+
+Status StateKeeper::snapshot(const SnapshotChoice& choice) {
+  if (choice.parts == 0 || choice.part >= choice.parts)
+    return {Code::kArgument, "part " + std::to_string(choice.part) + " of " +
+                                 std::to_string(choice.parts) + " there is not"};
+  SnapshotChoice chosen = choice;
+  Slot slot;
+  Status may;
+  around_.progress.with([&] {
+    const Standing now = around_.standing();
+    slot = now.slot;
+    const auto revision = around_.state.revision();
+    if (!now.ended.is_ok())
+      may = now.ended;
+    else if (!now.joined)
+      may = Status(Code::kState, "not a member yet: call rhz_comm_join first");
+    else if (around_.state.tensors().empty())
+      may = Status(Code::kState, "no tensor is registered");
+    else if (around_.state.header().open())
+      may = Status(Code::kState, "an update is open: end and commit it first");
+    else if (revision.value_or(0) == 0)
+      may = Status(Code::kState, "no revision is committed: call rhz_state_commit first");
+    else if (choice.revision != 0 && choice.revision != *revision)
+      may = Status(Code::kArgument, "the tensors hold revision " + std::to_string(*revision) +
+                                        ", not " + std::to_string(choice.revision));
+    else
+      chosen.revision = *revision;
+  });
+  if (!may) return may;
+  return snapshotter_.start(
+      [this, slot, chosen](const std::function<bool()>& next) { return copy(slot, chosen, next); });
+}
+
+// On the snapshot thread.
+Status StateKeeper::copy(Slot slot, const SnapshotChoice& choice,
+                         const std::function<bool()>& next) {
+  const StateHeader& header = around_.state.header();
+  const uint64_t phase = header.phase.load(std::memory_order_acquire);
+  recovery::SnapshotCopy copy(around_.state.tensors(), choice.revision, choice.part, choice.parts);
+  auto buffer = vault_->begin(slot, copy.info());
+  keep_again(slot);
+  if (!buffer) return buffer.status();
+  for (bool done = false; !done;) {
+    if (!next())
+      return {Code::kClosed, "the communicator was closed before the snapshot was complete"};
+    auto step = copy.step(buffer.value(), kPieceOfCopy);
+    if (!step) return step.status();
+    done = step.value();
+  }
+  if (around_.state.header().phase.load(std::memory_order_acquire) != phase)
+    return {Code::kState,
+            "the tensors changed while they were copied: call rhz_snapshot_fence before an update"};
+  return choice.hold ? Status::ok() : vault_->seal(slot, choice.revision);
+}
+
+Status StateKeeper::seal(uint64_t revision) {
+  if (Status copied = snapshotter_.wait(Duration::zero()); !copied) return copied;
+  return vault_->seal(standing().slot, revision);
+}
+
+Result<recovery::SnapshotInfo> StateKeeper::restore(uint64_t revision, bool unchecked) {
+  const Standing now = standing();
+  if (!now.ended.is_ok()) return now.ended;
+  if (now.asked && !now.joined) return Status(Code::kState, "rhz_comm_join has not ended yet");
+  if (now.slot == kAnySlot)
+    return Status(Code::kState,
+                  "whose state? Ask for a slot (rhz_comm_params.slot_plus_one or RHZ_SLOT)");
+  if (snapshotter_.running())
+    return Status(Code::kState, "a snapshot is still being copied: call rhz_snapshot_fence first");
+  const auto tensors = around_.state.tensors();
+  if (tensors.empty())
+    return Status(Code::kState, "no tensor is registered: there is nothing to restore to");
+  auto found = vault_->read(now.slot, revision);
+  if (!found) return with_next(found.status(), kOtherHosts);
+  auto table = recovery::read_table(found.value());
+  if (!table) return with_next(table.status(), kOtherHosts);
+  if (Status same = table.value().matches(tensors); !same) return same;
+  around_.progress.with([&] { around_.state.forget_revision(); });
+  if (Status whole = recovery::restore(found.value(), table.value(), tensors, unchecked); !whole)
+    return with_next(whole, kOtherHosts);
+  // A part leaves the rest to others: the state is whole when it is committed.
+  if (found.value().info.parts == 1)
+    around_.progress.with([&] { around_.state.adopt_revision(found.value().info.revision); });
+  return found.value().info;
+}
+
+std::string StateKeeper::next_source(Slot slot) {
+  if (!vault_->outlives_process()) return kMembers;
+  auto list = vault_->list();
+  if (!list) return kMembers;
+  for (const recovery::Holding& holding : list.value())
+    if (holding.slot == slot && !holding.snapshots.empty())
+      return "the vault's snapshot of revision " +
+             std::to_string(holding.snapshots.front().revision) + " (rhz_restore)";
+  return kMembers;
+}
+
+}  // namespace rhz

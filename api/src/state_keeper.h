@@ -1,0 +1,90 @@
+// What a peer does so that its state outlives it: the registered tensors on one side, the vault on
+// the other.  Owned by the driver; any thread of the program, none of the library's.  Calls may
+// block for as long as the vault's patience.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+
+#include "api/src/progress.h"
+#include "api/src/snapshotter.h"
+#include "recovery/state/state.h"
+#include "recovery/vault/vault.h"
+#include "runtime/memory/shared_memory.h"
+
+namespace rhz {
+
+class StateKeeper {
+ public:
+  // How the peer stands in its run; asked as the loop's owner.
+  struct Standing {
+    bool asked = false, joined = false;  // rhz_comm_join was called, and has ended
+    Slot slot = kAnySlot;                // the own one, or the one asked for
+    Status ended;                        // not ok: nothing is of use any more
+  };
+  struct Surroundings {
+    Progress& progress;
+    recovery::State& state;
+    SharedMemory& memory;
+    std::function<Standing()> standing;
+    std::function<bool()> busy;                    // as in Snapshotter
+    std::function<void(const std::string&)> note;  // a log line; as the loop's owner
+  };
+  // `vault`: the name of its socket; empty: none, and snapshots stay in this process.
+  StateKeeper(Surroundings around, const std::string& vault, uint64_t run);
+
+  Status begin_update();
+  Status end_update();
+
+  struct Attached {
+    uint64_t revision = 0, bytes = 0;
+    bool verified = false;
+  };
+  // Sets the data of the tensors, which have everything else (by rising name).  `revision`: 0 or
+  // the only one wanted.
+  [[nodiscard]] Result<Attached> attach(std::span<recovery::Tensor> tensors, uint64_t revision,
+                                        bool unchecked);
+
+  // The peer has become a member: from now on its state is kept, where it lies in memory that can
+  // be.
+  void joined();
+  // It has left in good order.
+  void left();
+  void stop() { snapshotter_.stop(); }
+
+  struct SnapshotChoice {
+    uint64_t revision = 0;  // 0: the committed one
+    uint32_t part = 0, parts = 1;
+    bool hold = false;  // seal() is called for it
+  };
+  Status snapshot(const SnapshotChoice& choice);
+  Status fence(Duration timeout) { return snapshotter_.wait(timeout); }
+  Status seal(uint64_t revision);
+  [[nodiscard]] Result<recovery::SnapshotInfo> restore(uint64_t revision, bool unchecked);
+
+  const recovery::Vault& vault() const { return *vault_; }
+
+ private:
+  Standing standing();
+  Status may_attach(Standing& now);
+  [[nodiscard]] Result<Attached> take_up(std::vector<Fd> pieces,
+                                         std::span<recovery::Tensor> tensors, uint64_t revision,
+                                         bool unchecked);
+  Status copy(Slot slot, const SnapshotChoice& choice, const std::function<bool()>& next);
+  void keep(Slot slot);
+  void keep_again(Slot slot);
+  std::string next_source(Slot slot);
+
+  Surroundings around_;
+  const std::unique_ptr<recovery::Vault> vault_;
+  std::mutex keeping_;      // one keep() at a time
+  uint64_t kept_with_ = 0;  // the vault's incarnation then; under keeping_
+  std::vector<std::shared_ptr<recovery::StateHeader>>
+      old_headers_;          // somebody may still be about to look; under keeping_
+  Snapshotter snapshotter_;  // the last: its thread uses the others
+};
+
+}  // namespace rhz

@@ -1,0 +1,164 @@
+// rhizome_state.h.
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "api/src/abi.h"
+#include "api/src/handles.h"
+#include "api/src/tensor_param.h"
+
+namespace {
+
+using rhz::Code;
+using rhz::Status;
+using rhz::api::guard;
+
+// A struct that may be left out.
+template <class T>
+Status read_optional(const T* in, const char* name, T& out) {
+  out = T{};
+  return in ? rhz::api::read_struct(in, name, out) : Status::ok();
+}
+
+Status unknown_flags(const char* name) {
+  return {Code::kArgument, std::string(name) + ".flags has unknown flags"};
+}
+
+constexpr uint32_t kMostTensors = rhz::recovery::kMaxTensors;
+
+// The caller's array, whose elements have the size that the caller knows.
+class CallersTensors {
+ public:
+  Status read(const rhz_attach_params& params) {
+    if (!params.tensors || params.tensor_count == 0)
+      return {Code::kArgument,
+              "rhz_attach_params.tensors names no tensor: say what the trainer had registered"};
+    if (params.tensor_count > kMostTensors) return {Code::kArgument, "more than 65 536 tensors"};
+    first_ = reinterpret_cast<char*>(params.tensors);
+    stride_ = params.tensors->struct_size;
+    tensors_.resize(params.tensor_count);
+    std::vector<size_t> order(params.tensor_count);
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::vector<rhz::recovery::Tensor> read(params.tensor_count);
+    for (size_t i = 0; i < read.size(); ++i) {
+      if (at(i)->struct_size != stride_)
+        return {Code::kAbi, "all elements of rhz_attach_params.tensors have the same struct_size"};
+      if (Status s = rhz::api::read_tensor(at(i), read[i]); !s) return s;
+    }
+    std::sort(order.begin(), order.end(),
+              [&](size_t a, size_t b) { return read[a].name < read[b].name; });
+    for (size_t i = 0; i < order.size(); ++i) tensors_[i] = std::move(read[order[i]]);
+    for (size_t i = 1; i < tensors_.size(); ++i)
+      if (tensors_[i].name == tensors_[i - 1].name)
+        return {Code::kArgument, "tensor \"" + tensors_[i].name + "\" is named twice"};
+    order_ = std::move(order);
+    return Status::ok();
+  }
+  std::vector<rhz::recovery::Tensor>& sorted() { return tensors_; }
+  void fill_in() {
+    for (size_t i = 0; i < order_.size(); ++i) at(order_[i])->data = tensors_[i].data;
+  }
+
+ private:
+  rhz_tensor* at(size_t i) { return reinterpret_cast<rhz_tensor*>(first_ + i * stride_); }
+
+  char* first_ = nullptr;
+  size_t stride_ = 0;
+  std::vector<rhz::recovery::Tensor> tensors_;  // by rising name
+  std::vector<size_t> order_;                   // where each lies in the caller's array
+};
+
+}  // namespace
+
+extern "C" {
+
+RHZ_API rhz_status rhz_state_begin_update(rhz_comm* comm) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    return driver ? driver.value()->keeper().begin_update() : driver.status();
+  });
+}
+
+RHZ_API rhz_status rhz_state_end_update(rhz_comm* comm) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    return driver ? driver.value()->keeper().end_update() : driver.status();
+  });
+}
+
+RHZ_API rhz_status rhz_state_attach(rhz_comm* comm, const rhz_attach_params* params,
+                                    rhz_attach_info* out_info) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    if (!driver) return driver.status();
+    rhz_attach_params known{};
+    if (Status s = rhz::api::read_struct(params, "rhz_attach_params", known); !s) return s;
+    if (known.flags > RHZ_ATTACH_UNCHECKED) return unknown_flags("rhz_attach_params");
+    rhz_attach_info info{};
+    if (out_info)
+      if (Status s = rhz::api::write_struct(info, "rhz_attach_info", out_info); !s) return s;
+    CallersTensors tensors;
+    if (Status s = tensors.read(known); !s) return s;
+    auto attached = driver.value()->keeper().attach(tensors.sorted(), known.revision,
+                                                    known.flags == RHZ_ATTACH_UNCHECKED);
+    if (!attached) return attached.status();
+    tensors.fill_in();
+    info.revision = attached.value().revision;
+    info.bytes = attached.value().bytes;
+    info.verified = attached.value().verified;
+    return out_info ? rhz::api::write_struct(info, "rhz_attach_info", out_info) : Status::ok();
+  });
+}
+
+RHZ_API rhz_status rhz_snapshot(rhz_comm* comm, const rhz_snapshot_params* params) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    if (!driver) return driver.status();
+    rhz_snapshot_params known{};
+    if (Status s = read_optional(params, "rhz_snapshot_params", known); !s) return s;
+    if (known.flags > RHZ_SNAPSHOT_HOLD) return unknown_flags("rhz_snapshot_params");
+    if (known.reserved != 0)
+      return Status(Code::kArgument, "rhz_snapshot_params.reserved must be 0");
+    return driver.value()->keeper().snapshot(
+        {known.revision, known.part, std::max(known.parts, 1u), known.flags == RHZ_SNAPSHOT_HOLD});
+  });
+}
+
+RHZ_API rhz_status rhz_snapshot_fence(rhz_comm* comm, uint32_t timeout_ms) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    return driver ? driver.value()->keeper().fence(rhz::milliseconds(timeout_ms)) : driver.status();
+  });
+}
+
+RHZ_API rhz_status rhz_snapshot_seal(rhz_comm* comm, uint64_t revision) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    return driver ? driver.value()->keeper().seal(revision) : driver.status();
+  });
+}
+
+RHZ_API rhz_status rhz_restore(rhz_comm* comm, const rhz_restore_params* params,
+                               rhz_restore_info* out_info) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    if (!driver) return driver.status();
+    rhz_restore_params known{};
+    if (Status s = read_optional(params, "rhz_restore_params", known); !s) return s;
+    if (known.flags > RHZ_RESTORE_UNCHECKED) return unknown_flags("rhz_restore_params");
+    if (known.reserved != 0)
+      return Status(Code::kArgument, "rhz_restore_params.reserved must be 0");
+    rhz_restore_info info{};
+    if (out_info)
+      if (Status s = rhz::api::write_struct(info, "rhz_restore_info", out_info); !s) return s;
+    auto restored =
+        driver.value()->keeper().restore(known.revision, known.flags == RHZ_RESTORE_UNCHECKED);
+    if (!restored) return restored.status();
+    info.revision = restored.value().revision;
+    info.bytes = restored.value().data_bytes;
+    info.part = restored.value().part;
+    info.parts = restored.value().parts;
+    return out_info ? rhz::api::write_struct(info, "rhz_restore_info", out_info) : Status::ok();
+  });
+}
+}

@@ -1,0 +1,144 @@
+// `rhizome vault`: keeps the memory of this host's trainers, or lists what a vault keeps.
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+
+#include "api/tools/child.h"
+#include "api/tools/commands.h"
+#include "api/tools/text.h"
+#include "recovery/vault/client.h"
+#include "recovery/vault/server.h"
+#include "runtime/base/options.h"
+#include "runtime/wire/frame.h"
+
+namespace rhz::tools {
+namespace {
+
+using recovery::Holding;
+using recovery::StateHeader;
+
+struct Options {
+  std::string run_id, memory;
+  bool list = false;
+};
+
+constexpr Duration kListPatience = std::chrono::seconds(2);
+constexpr size_t kMostClients = 1024;
+constexpr uint32_t kOwnDescriptors = 64;
+
+uint64_t half_of_memory() {
+  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) / 2 *
+         static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+}
+
+// Each block of a trainer is one.  As many as the system allows, less what the sockets need.
+uint32_t most_descriptors() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+  getrlimit(RLIMIT_NOFILE, &limit);
+  const uint64_t own = 2 * kMostClients + kOwnDescriptors;
+  const uint64_t left = limit.rlim_cur > own ? limit.rlim_cur - own : limit.rlim_cur / 2;
+  return static_cast<uint32_t>(std::min<uint64_t>(left, 1u << 20));
+}
+
+const char* phase_text(const Holding& holding) {
+  switch (holding.verdict) {
+    case StateHeader::Verdict::kWhole: return "whole";
+    case StateHeader::Verdict::kOpen: return "in-update";
+    case StateHeader::Verdict::kUncommitted: return "uncommitted";
+    case StateHeader::Verdict::kNoRevision: return "no-revision";
+    case StateHeader::Verdict::kUnmarked: return "unmarked";
+  }
+  return "?";
+}
+
+std::string snapshots_text(const Holding& holding) {
+  std::string text;
+  for (const auto& snapshot : holding.snapshots) {
+    text += format("%s%" PRIu64, text.empty() ? "" : ",", snapshot.revision);
+    if (snapshot.parts > 1) text += format("(%u/%u)", snapshot.part, snapshot.parts);
+  }
+  return text.empty() ? "-" : text;
+}
+
+int list_holders(const std::string& name, uint64_t run) {
+  recovery::VaultClient client(name, run, kListPatience);
+  auto list = client.list();
+  if (!list) return complain("vault", list.status().text());
+  std::printf("%-6s %-9s %-6s %-12s %-9s %-12s %-16s %s\n", "slot", "pid", "alive", "state",
+              "revision", "phase", "snapshots", "buffers");
+  for (const Holding& h : list.value()) {
+    std::printf("%-6u %-9u %-6s %-12s %-9s %-12s %-16s %s\n", h.slot.value, h.pid,
+                h.alive ? "yes" : "no", h.kept ? bytes_text(h.kept_bytes).c_str() : "-",
+                h.kept ? std::to_string(h.revision).c_str() : "-", h.kept ? phase_text(h) : "-",
+                snapshots_text(h).c_str(), bytes_text(h.buffer_bytes).c_str());
+  }
+  return 0;
+}
+
+int serve(const Options& o, const std::string& name, uint64_t run) {
+  recovery::VaultServerOptions options;
+  options.name = name;
+  options.run = run;
+  options.clients = kMostClients;
+  options.limits.snapshot_bytes = half_of_memory();
+  if (!o.memory.empty()) {
+    const auto bytes = parse_bytes(o.memory);
+    if (!bytes)
+      return complain("vault", "--memory: \"" + o.memory + "\" is no size, such as 64GiB", kUsage);
+    options.limits.snapshot_bytes = *bytes;
+  }
+  options.limits.descriptors = most_descriptors();
+  sigset_t stop;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGINT);
+  sigaddset(&stop, SIGTERM);
+  sigprocmask(SIG_BLOCK, &stop, nullptr);
+  const Fd signals(signalfd(-1, &stop, SFD_CLOEXEC));
+  auto server = recovery::VaultServer::open(options);
+  if (!server) return complain("vault", server.status().text());
+  std::printf("vault: listening as %s run=%s memory=%s\n", name.c_str(), o.run_id.c_str(),
+              bytes_text(options.limits.snapshot_bytes).c_str());
+  std::fflush(stdout);
+  if (const Status end = server.value().run(signals.get()); !end)
+    return complain("vault", end.text());
+  std::printf("vault: stopped; what it held is gone\n");
+  return 0;
+}
+
+}  // namespace
+
+void add_vault(CLI::App& app, int& exit_status) {
+  auto o = std::make_shared<Options>();
+  CLI::App* sub = app.add_subcommand(
+      "vault",
+      "Keeps the memory of this host's trainers, so that it outlives them; runs until SIGINT or\n"
+      "SIGTERM.  One for each run, host and user; its memory goes with it.");
+  sub->add_option("--run-id", o->run_id,
+                  "name of the run (default: $RHZ_RUN_ID, else \"default\")");
+  sub->add_option(
+      "--memory", o->memory,
+      "what it may hold in snapshots, such as 64GiB (default: half of the host's memory)");
+  sub->add_flag("--list", o->list, "ask the vault that runs: slots, revisions, bytes, phase");
+  sub->footer(
+      "Trainers find it by RHZ_VAULT, the name in its first line; `rhizome run --vault` does all "
+      "that.\n"
+      "A state (rhz_alloc memory) costs no memory of its own; a snapshot costs twice its size.\n"
+      "example: rhizome vault --run-id lm --memory 64GiB\n"
+      "         rhizome vault --run-id lm --list");
+  sub->callback([o, &exit_status] {
+    if (o->run_id.empty()) o->run_id = environment("RHZ_RUN_ID").value_or("default");
+    const std::string name = recovery::vault_name(o->run_id);
+    const uint64_t run = wire::run_hash(o->run_id);
+    exit_status = o->list ? list_holders(name, run) : serve(*o, name, run);
+  });
+}
+
+}  // namespace rhz::tools

@@ -1,0 +1,53 @@
+// A state that is kept as it is, and taken up again by the next process: what the pieces hold.
+//
+//   piece 0 = [ StateHeader, a page | table ]      pieces 1 … = the blocks of rhz_alloc that the
+//   tensors lie in
+//
+// No copy is made on either side.  Functions and values; the caller has the loop, where shared
+// memory belongs to one.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "recovery/state/state.h"
+#include "recovery/vault/table.h"
+#include "recovery/vault/vault.h"
+#include "runtime/memory/shared_memory.h"
+#include "runtime/memory/shared_region.h"
+
+namespace rhz::recovery {
+
+struct Keeping {
+  std::vector<Fd> pieces;               // for the vault
+  std::shared_ptr<StateHeader> header;  // in the first of them, with what `state` holds now
+};
+// kArgument: a tensor lies in no memory of rhz_alloc; the text names it.  kMemory.
+[[nodiscard]] Result<Keeping> keep_state(const State& state, const SharedMemory& memory);
+
+// What a vault had kept, not in use yet.
+struct KeptState {
+  std::shared_ptr<StateHeader> header;
+  StateTable table;
+  std::vector<Fd> blocks;  // piece i + 1
+};
+// kCorrupt: these are no pieces of a state.
+[[nodiscard]] Result<KeptState> open_kept(std::vector<Fd> pieces);
+
+// Whether it is whole and of which revision; kStateLost with a text that says what happened
+// (without the next source).
+[[nodiscard]] Status judge_kept(const StateHeader& header);
+
+// Maps the blocks: sets the data of `tensors`, which have names, dtypes, counts and sizes (by
+// rising name) and no data.  kMismatch: they are not the ones that are kept.  After a failure
+// nothing is mapped.
+[[nodiscard]] Status map_kept(KeptState& kept, SharedMemory& memory, std::span<Tensor> tensors);
+void unmap_kept(SharedMemory& memory, std::span<const Tensor> tensors);
+
+// Whether the bytes have the root that was taken of them: kStateLost if not.  Whoever asks has seen
+// that there is one (has_root).
+[[nodiscard]] Status check_root(const StateHeader& header, std::span<const Tensor> tensors);
+
+}  // namespace rhz::recovery
