@@ -42,6 +42,9 @@ typedef struct options {
   const char *coordinator, *run_id; /* NULL: from the environment */
 } options;
 
+/* Ends the program where they make no sense, or are answered by --help. */
+options parse_options(int argc, char **argv);
+
 /* Equal on all peers: the registered state. */
 enum {
   STEP,       /* steps done */
@@ -88,6 +91,12 @@ void stage_state_average(stage_state *state, const lm_real *before, part_notes b
 
 /* ------------------------------------------------------------------------------------ peer */
 
+/* Of a trip: by slot, 0 for those who are not here. */
+typedef struct roll {
+  uint64_t words[MAX_SLOTS];    /* pipeline_lm.c */
+  uint64_t settings[MAX_SLOTS]; /* which must be equal */
+} roll;
+
 typedef struct pipeline {
   const options *options;
   const lm_text *text;
@@ -97,11 +106,11 @@ typedef struct pipeline {
   rhz_view view;
   uint32_t stages, replicas, slots, stage;
   stage_state state;
-  int ready;                /* state is that of the run */
-  int grouped;              /* groups are made */
-  int at_boundary;          /* has just come in through a boundary, where the members are too */
-  uint64_t trip;            /* number of this trip: what is left of another one is not mistaken */
-  uint64_t roll[MAX_SLOTS]; /* of this trip */
+  int ready;       /* state is that of the run */
+  int grouped;     /* groups are made */
+  int at_boundary; /* has just come in through a boundary, where the members are too */
+  uint64_t trip;   /* number of this trip: what is left of another one is not mistaken */
+  roll roll;
 
   lm_model *models[MAX_MICRO_BATCHES]; /* with the activations of each */
   size_t stream_bytes;                 /* of a message between stages */
@@ -136,5 +145,13 @@ rhz_status check_stages(pipeline *p);
 /* Gives those who are here and not ready the state of their stage.  A peer that got its own becomes
  * ready; the others learn it from the next roll. */
 void transfer_state(pipeline *p);
+
+/* Keeps the text of an error; returns its status. */
+rhz_status note_error(pipeline *p, rhz_status status, const char *what);
+/* The revision of the registered state: of the initial one 1, and one more for each step. */
+rhz_status commit(pipeline *p);
+void close_groups(pipeline *p);
+/* One trip.  *over: the run is, and this peer has its stage's state of the end. */
+rhz_status make_trip(pipeline *p, int *over);
 
 #endif /* PIPELINE_H */

@@ -21,26 +21,31 @@ static stand_in stand_in_for(const pipeline *p, uint32_t stage) {
   return s;
 }
 
-rhz_status check_stages(pipeline *p) {
+static int has_holders(const pipeline *p, uint32_t stage) {
   uint32_t slots[MAX_SLOTS];
+  return holders_of(p, LM_LAYERS, stage, slots) != 0;
+}
+
+rhz_status check_stages(pipeline *p) {
   for (uint32_t stage = 0; stage < p->stages; stage++) {
-    if (holders_of(p, LM_LAYERS, stage, slots)) continue;
+    if (has_holders(p, stage)) continue;
     stand_in s = stand_in_for(p, stage);
+    uint32_t lost_too = s.after;
     if (p->stages == 1) {
-      snprintf(p->error, sizeof(p->error), "stage 0 is lost, and there is no other; start again");
+      snprintf(p->error, sizeof(p->error), "stage 0 is lost, and there is no other: start again");
+    } else if (!has_holders(p, s.before) || !has_holders(p, s.after)) {
+      if (!has_holders(p, s.before)) lost_too = s.before;
+      snprintf(p->error, sizeof(p->error),
+               "stages %" PRIu32 " and %" PRIu32
+               " are both lost, and neither can stand in for the other: start again, with more "
+               "--replicas",
+               stage, lost_too);
     } else if (s.copy && p->options->order == ORDER_PLAIN) {
       snprintf(p->error, sizeof(p->error),
                "stage %" PRIu32
-               " is lost; it is at the end of the pipeline, where only --order swapped teaches "
+               " is lost, an end of the pipeline; only --order swapped teaches "
                "stage %" PRIu32 " its part: start again with that, or with more --replicas",
                stage, s.before);
-    } else if (!holders_of(p, LM_LAYERS, s.before, slots) ||
-               !holders_of(p, LM_LAYERS, s.after, slots)) {
-      snprintf(p->error, sizeof(p->error),
-               "stage %" PRIu32
-               " and one beside it are both lost: neither can stand in for the other; start again, "
-               "with more --replicas",
-               stage);
     } else {
       continue;
     }
