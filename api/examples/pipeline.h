@@ -44,6 +44,9 @@ typedef struct options {
 
 /* Ends the program where they make no sense, or are answered by --help. */
 options parse_options(int argc, char **argv);
+/* The stages in the order in which a micro-batch passes them.  It cannot fail for options that
+ * parse_options() let through. */
+rhz_status stage_way(const options *o, uint32_t micro_batch, uint32_t way[MAX_STAGES]);
 
 /* Equal on all peers: the registered state. */
 enum {

@@ -104,6 +104,12 @@ static void parse_valued(options *o, const char *name, const char *value) {
   }
 }
 
+rhz_status stage_way(const options *o, uint32_t micro_batch, uint32_t way[MAX_STAGES]) {
+  if (o->order == ORDER_SWAPPED) return rhz_stage_order(micro_batch, (uint32_t)o->stages, way);
+  for (uint32_t i = 0; i < o->stages; i++) way[i] = i;
+  return RHZ_OK;
+}
+
 options parse_options(int argc, char **argv) {
   options o = {.stages = 4, .replicas = 1, .layers = 1, .micro_batches = 4};
   o.steps = 200, o.batch = 4, o.context = 64, o.seed = 1, o.log_every = 1, o.learning_rate = 1e-3;
@@ -125,7 +131,7 @@ options parse_options(int argc, char **argv) {
   }
   if (o.stages * o.layers > LM_MAX_LAYERS)
     usage_error("--layers", "times --stages must be at most 8");
-  if (o.order == ORDER_SWAPPED && o.stages == 3)
-    usage_error("--order", "cannot be swapped with 3 stages: the first pair and the last overlap");
+  uint32_t way[MAX_STAGES];
+  if (stage_way(&o, 1, way) != RHZ_OK) usage_error("--order swapped:", rhz_last_error());
   return o;
 }

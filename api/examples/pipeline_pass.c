@@ -6,19 +6,10 @@
  * every peer sends and receives what the plan says, whatever happens, and nobody waits for somebody
  * who has given up.  A death ends the messages of those beside it, who pass the word on. */
 
-/* The stage that a micro-batch passes at a position.  Swapped (CheckFree+): odd ones pass the first
- * two stages the other way round, and the last two, so that each end's neighbour learns its part.
- */
-static uint32_t stage_at(const pipeline *p, uint32_t micro_batch, uint32_t position) {
-  if (p->options->order == ORDER_PLAIN || micro_batch % 2 == 0 || p->stages == 1) return position;
-  if (position <= 1) return 1 - position;
-  return position + 2 >= p->stages ? 2 * p->stages - 3 - position : position;
-}
-
 /* Those who have a stage share the micro-batches. */
-static uint32_t slot_of(const pipeline *p, uint32_t micro_batch, uint32_t position) {
+static uint32_t slot_of(const pipeline *p, uint32_t micro_batch, uint32_t stage) {
   uint32_t slots[MAX_SLOTS];
-  uint32_t count = holders_of(p, LM_LAYERS, stage_at(p, micro_batch, position), slots);
+  uint32_t count = holders_of(p, LM_LAYERS, stage, slots);
   return slots[micro_batch % count];
 }
 
@@ -30,13 +21,15 @@ typedef struct leg {
 
 static leg leg_of(const pipeline *p, uint32_t micro_batch) {
   leg l = {0, 0, 0, 0, 0};
+  uint32_t way[MAX_STAGES];
+  stage_way(p->options, micro_batch, way);
   for (uint32_t i = 0; i < p->stages; i++) {
-    if (stage_at(p, micro_batch, i) != p->stage) continue;
-    l.mine = slot_of(p, micro_batch, i) == p->view.slot;
+    if (way[i] != p->stage) continue;
+    l.mine = slot_of(p, micro_batch, way[i]) == p->view.slot;
     l.first = i == 0;
     l.last = i + 1 == p->stages;
-    if (!l.first) l.before = slot_of(p, micro_batch, i - 1);
-    if (!l.last) l.after = slot_of(p, micro_batch, i + 1);
+    if (!l.first) l.before = slot_of(p, micro_batch, way[i - 1]);
+    if (!l.last) l.after = slot_of(p, micro_batch, way[i + 1]);
   }
   return l;
 }

@@ -153,11 +153,12 @@ TEST(Pipeline, SaysWhatCannotBeRecoveredAndWhatToDo) {
 }
 
 TEST(Pipeline, RefusesOptionsThatDoNotFit) {
-  const std::map<std::string, Words> cases{{"--stages 3 --order swapped", {"--order", "3 stages"}},
-                                           {"--stages 8 --layers 2", {"--layers", "at most 8"}},
-                                           {"--order backwards", {"--order", "--help"}},
-                                           {"--stages 0", {"--stages", "from 1 to 8"}},
-                                           {"--nonsense 1", {"--nonsense", "is no option"}}};
+  const std::map<std::string, Words> cases{
+      {"--stages 3 --order swapped", {"--order", "3 stages", "take 1, 2, 4 or more"}},
+      {"--stages 8 --layers 2", {"--layers", "at most 8"}},
+      {"--order backwards", {"--order", "--help"}},
+      {"--stages 0", {"--stages", "from 1 to 8"}},
+      {"--nonsense 1", {"--nonsense", "is no option"}}};
   for (const auto& [options, expected] : cases) {
     Cli command(words("run -n 1 --") + Words{RHZ_TEST_PIPELINE_LM} + words(options), {},
                 kOneStream);
