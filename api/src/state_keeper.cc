@@ -61,7 +61,8 @@ StateKeeper::Standing StateKeeper::standing() {
 Status StateKeeper::may_attach(Standing& now) {
   now = standing();
   if (!now.ended.is_ok()) return now.ended;
-  if (now.asked) return {Code::kState, "a state is attached to before rhz_comm_join"};
+  if (now.asked || attached_)
+    return {Code::kState, "a state is attached to once, before rhz_comm_join"};
   if (now.slot == kAnySlot)
     return {Code::kState,
             "whose state? Ask for a slot (rhz_comm_params.slot_plus_one or RHZ_SLOT)"};
@@ -116,6 +117,7 @@ Result<StateKeeper::Attached> StateKeeper::take_up(std::vector<Fd> pieces,
   around_.progress.with([&] {
     around_.state.keep_header(kept.header);
     around_.state.adopt_revision(attached.revision);
+    attached_ = true;
   });
   return attached;
 }
@@ -127,30 +129,30 @@ void StateKeeper::joined() {
 
 void StateKeeper::keep(Slot slot) {
   std::lock_guard one(keeping_);
-  Result<recovery::Keeping> keeping = Status(Code::kState, "nothing is registered");
-  std::shared_ptr<StateHeader> before;
+  Result<recovery::Keeping> keeping = Status();
+  bool any = false;
   around_.progress.with([&] {
-    if (!around_.state.tensors().empty())
-      keeping = recovery::keep_state(around_.state, around_.memory);
+    any = !around_.state.tensors().empty();
+    if (any) keeping = recovery::keep_state(around_.state, around_.memory);
   });
+  if (!any) return;
   Status kept = keeping.status();
   if (keeping) kept = vault_->keep(slot, std::move(keeping.value().pieces));
   kept_with_ = vault_->incarnation();
   around_.progress.with([&] {
-    if (kept) {
-      before = around_.state.header_pointer();
-      keeping.value().header->copy_from(*before);
-      around_.state.keep_header(keeping.value().header);
-      before->begin_update();  // whoever finds the old page finds no state
+    if (!kept) {
+      // Memory elsewhere is the program's choice.
+      const auto level = keeping ? LogLevel::kWarn : LogLevel::kInfo;
+      return around_.note(level, "event=state_not_kept text=\"" + kept.text() + "\"");
     }
-    around_.note(
-        kept ? "event=state_kept slot=" + std::to_string(slot.value)
-             : "event=state_not_kept status=" + std::to_string(static_cast<int>(kept.code())) +
-                   " text=\"" + kept.text() + "\"");
+    std::shared_ptr<StateHeader> before = around_.state.header_pointer();
+    keeping.value().header->copy_from(*before);
+    around_.state.keep_header(keeping.value().header);
+    before->begin_update();  // whoever finds the old page finds no state
+    old_headers_.push_back(std::move(before));
+    if (old_headers_.size() > kMostOldHeaders) old_headers_.erase(old_headers_.begin());
+    around_.note(LogLevel::kInfo, "event=state_kept slot=" + std::to_string(slot.value));
   });
-  if (!before) return;
-  old_headers_.push_back(std::move(before));
-  if (old_headers_.size() > kMostOldHeaders) old_headers_.erase(old_headers_.begin());
 }
 
 // The vault that has come back has nothing of ours.

@@ -14,6 +14,7 @@
 #include "recovery/state/state.h"
 #include "recovery/vault/vault.h"
 #include "runtime/memory/shared_memory.h"
+#include "runtime/observe/recorder.h"
 
 namespace rhz {
 
@@ -30,8 +31,8 @@ class StateKeeper {
     recovery::State& state;
     SharedMemory& memory;
     std::function<Standing()> standing;
-    std::function<bool()> busy;                    // as in Snapshotter
-    std::function<void(const std::string&)> note;  // a log line; as the loop's owner
+    std::function<bool()> busy;                              // as in Snapshotter
+    std::function<void(LogLevel, const std::string&)> note;  // as the loop's owner
   };
   // `vault`: the name of its socket; empty: none, and snapshots stay in this process.
   StateKeeper(Surroundings around, const std::string& vault, uint64_t run);
@@ -80,6 +81,7 @@ class StateKeeper {
 
   Surroundings around_;
   const std::unique_ptr<recovery::Vault> vault_;
+  bool attached_ = false;   // as the loop's owner
   std::mutex keeping_;      // one keep() at a time
   uint64_t kept_with_ = 0;  // the vault's incarnation then; under keeping_
   std::vector<std::shared_ptr<recovery::StateHeader>>
