@@ -26,7 +26,7 @@ Communicator::Handle Communicator::submit(Time now, const OpSpec& spec, OpComple
     completion->finalised(over_status_);
     return handle;
   }
-  if (busy_ || !queue_.empty() || !may_begin() || spec.varying) {
+  if (busy_ || !queue_.empty() || !may_begin() || next_seq_ == measure_at_ || spec.varying) {
     queue_.push_back({handle, spec, completion, now, {}});
     begin_ready(now);
     return handle;

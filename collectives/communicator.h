@@ -115,7 +115,7 @@ class Communicator final : private Outbox {
   // An unprotected op waits until what it sends is taken; tick() looks.
   bool draining() const { return draining_; }
   // Nothing of the program's is open.
-  bool idle() const { return ops_.size() + queue_.size() == (closing_ && !closed_ ? 1 : 0); }
+  bool idle() const { return ops_.size() + queue_.size() == (closing_ && !closed_ ? size_t{1} + measuring_ : 0); }
   bool closing() const { return closing_; }
   // Closed by all, who know everything of it that they need.
   bool gone() const { return closed_ && ops_.empty() && announce_at_ == kNever; }

@@ -95,6 +95,8 @@ void add_allreduce(CLI::App* bench, int& exit_status) {
   sub->add_flag("--json", o->json, "one object per size");
   add_reduction(sub, o->reduction);
   sub->footer(
+      "Under each size: what the ranks measured of their links, and how long each algorithm should "
+      "take by that.\nRHZ_ALGORITHM=ring (direct, doubling, halving, tree, hierarchical) overrides the choice.\n"
       "example: rhizome bench allreduce -n 4 --bytes 4KiB,1MiB,64MiB --transport tcp "
       "--dtype f32 --json");
   sub->callback([o, sizes, &exit_status] {

@@ -37,12 +37,24 @@ TEST(BadCall, WithANullPointerNamesIt) {
   expect_refused(rhz_op_cancel(nullptr), RHZ_ERR_ARGUMENT, {"the op is NULL"});
   expect_refused(rhz_state_register(comm, nullptr), RHZ_ERR_ARGUMENT, {"rhz_tensor is NULL"});
   expect_refused(rhz_state_digest(comm, nullptr), RHZ_ERR_ARGUMENT, {"out_digest is NULL"});
+  expect_refused(rhz_stage_order(1, 4, nullptr), RHZ_ERR_ARGUMENT, {"out_order is NULL"});
   expect_refused(rhz_comm_publish(comm, nullptr, 1), RHZ_ERR_ARGUMENT, {"needs a name"});
   expect_refused(rhz_coordinator_start(nullptr, nullptr), RHZ_ERR_ARGUMENT, {"out is NULL"});
   EXPECT_EQ(rhz_op_release(nullptr), RHZ_OK);
   rhz_comm_close(nullptr);
   rhz_coordinator_stop(nullptr);
   expect_sum({comm});
+}
+
+TEST(BadCall, ForTheOrderOfStagesThatHaveNoneSaysWhichNumbersDo) {
+  uint32_t order[4] = {9, 9, 9, 9};
+  for (const uint32_t stages : {0u, 3u})
+    expect_refused(rhz_stage_order(1, stages, order), RHZ_ERR_ARGUMENT, {"take 1, 2, 4 or more"});
+  EXPECT_EQ(order[0], 9u);
+  ASSERT_EQ(rhz_stage_order(1, 4, order), RHZ_OK);
+  EXPECT_EQ((std::vector<uint32_t>(order, order + 4)), (std::vector<uint32_t>{1, 0, 3, 2}));
+  ASSERT_EQ(rhz_stage_order(2, 4, order), RHZ_OK);
+  EXPECT_EQ((std::vector<uint32_t>(order, order + 4)), (std::vector<uint32_t>{0, 1, 2, 3}));
 }
 
 TEST(BadCall, WithoutAStructSizeSaysSo) {

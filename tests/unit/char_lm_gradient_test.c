@@ -1,11 +1,11 @@
 /* Checks the example model's hand-written backward pass and its optimizer.  Built with
  * -DCHAR_LM_REAL=double, so that the bounds below test the formulas and not float's rounding. */
-#include "api/examples/char_lm_model.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "api/examples/char_lm_model.h"
 
 enum { BATCH = 2, CONTEXT = 5, ROWS = BATCH * CONTEXT, MAX_ROWS = 131 };
 
@@ -212,6 +212,59 @@ static void check_first_step(lm_model *model) {
   free(second);
 }
 
+/* Two stages of one layer each, that pass the stream on by hand, as a pipeline's do by messages. */
+static void check_pieces(void) {
+  lm_config half = tiny;
+  half.layers = 1;
+  lm_model *whole = new_model(&tiny), *stage[2] = {new_model(&half), new_model(&half)};
+  size_t count = lm_parameter_count(whole), stage_count = lm_parameter_count(stage[0]);
+  lm_part layers = lm_part_at(stage[0], LM_LAYERS);
+  lm_real *parameters = new_array(count), *gradient = new_array(count),
+          *together = new_array(count);
+  lm_real *own[2] = {new_array(stage_count), new_array(stage_count)};
+  lm_real *slope[2] = {new_array(stage_count), new_array(stage_count)};
+  uint8_t bytes[ROWS], targets[ROWS];
+  fill_bytes(bytes, ROWS, 51);
+  fill_bytes(targets, ROWS, 52);
+  spread_parameters(whole, parameters);
+  for (size_t s = 0; s < 2; s++) {
+    memcpy(own[s], parameters, layers.offset * sizeof(lm_real));
+    memcpy(own[s] + layers.offset, parameters + layers.offset + s * layers.count,
+           layers.count * sizeof(lm_real));
+  }
+  lm_real loss = lm_loss(whole, parameters, bytes, targets, gradient);
+
+  const size_t stream_bytes = (size_t)ROWS * tiny.width * sizeof(lm_real);
+  lm_embed(stage[0], own[0], bytes);
+  lm_layers_forward(stage[0], own[0]);
+  memcpy(lm_stream(stage[1]), lm_stream(stage[0]), stream_bytes);
+  lm_layers_forward(stage[1], own[1]);
+  lm_real piecewise = lm_head_forward(stage[1], own[1], targets);
+  lm_head_backward(stage[1], own[1], slope[1]);
+  lm_layers_backward(stage[1], own[1], slope[1]);
+  memcpy(lm_stream(stage[0]), lm_stream(stage[1]), stream_bytes);
+  lm_layers_backward(stage[0], own[0], slope[0]);
+  lm_embed_backward(stage[0], bytes, slope[0]);
+  lm_part embedding = lm_part_at(whole, LM_EMBEDDING), head = lm_part_at(whole, LM_HEAD);
+  memcpy(together + embedding.offset, slope[0] + embedding.offset,
+         embedding.count * sizeof(lm_real));
+  memcpy(together + head.offset, slope[1] + head.offset, head.count * sizeof(lm_real));
+  for (size_t s = 0; s < 2; s++)
+    memcpy(together + layers.offset + s * layers.count, slope[s] + layers.offset,
+           layers.count * sizeof(lm_real));
+  check(piecewise == loss && memcmp(together, gradient, count * sizeof(lm_real)) == 0,
+        "a model cut into stages has the loss and the gradient of the whole, bit for bit");
+  for (size_t s = 0; s < 2; s++) {
+    lm_model_free(stage[s]);
+    free(own[s]);
+    free(slope[s]);
+  }
+  lm_model_free(whole);
+  free(parameters);
+  free(gradient);
+  free(together);
+}
+
 int main(void) {
   lm_model *model = new_model(&tiny);
   size_t count = lm_parameter_count(model);
@@ -221,6 +274,7 @@ int main(void) {
   lm_model_free(model);
   check_gradients("tiny", &tiny, 3);
   check_gradients("odd", &odd, 37); /* strides without a factor in common with the widths */
+  check_pieces();
   check_clipping();
   check_training(count);
   printf("%s\n", failures ? "FAILED" : "all checks passed");

@@ -1,0 +1,100 @@
+#define _POSIX_C_SOURCE 200809L
+
+#include "example_kit.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+double kit_now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+void kit_sleep_ms(double ms) {
+  struct timespec pause;
+  if (ms <= 0) return;
+  pause.tv_sec = (time_t)(ms / 1e3);
+  pause.tv_nsec = (long)((ms - (double)pause.tv_sec * 1e3) * 1e6);
+  while (nanosleep(&pause, &pause) != 0 && errno == EINTR) continue;
+}
+
+void kit_print_line(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  vprintf(format, arguments);
+  va_end(arguments);
+  putchar('\n');
+  fflush(stdout);
+}
+
+int kit_complain(const char *program, const char *format, ...) {
+  va_list arguments;
+  fprintf(stderr, "%s: ", program);
+  va_start(arguments, format);
+  vfprintf(stderr, format, arguments);
+  va_end(arguments);
+  fputc('\n', stderr);
+  return EXIT_FAILURE;
+}
+
+uint64_t kit_bits_of(double value) {
+  uint64_t bits;
+  memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+
+double kit_value_of(uint64_t bits) {
+  double value;
+  memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+kit_parsed kit_parse_number(const kit_number *known, size_t count, const char *name,
+                            const char *value, char problem[KIT_PROBLEM_BYTES]) {
+  for (size_t i = 0; i < count; i++) {
+    if (strcmp(name, known[i].name) != 0) continue;
+    char *end;
+    errno = 0;
+    uint64_t number = strtoull(value, &end, 10);
+    if (!isdigit((unsigned char)value[0]) || *end || errno || number < known[i].least ||
+        number > known[i].most) {
+      snprintf(problem, KIT_PROBLEM_BYTES, "must be a whole number from %" PRIu64 " to %" PRIu64,
+               known[i].least, known[i].most);
+      return KIT_BAD;
+    }
+    *known[i].value = number;
+    return KIT_SET;
+  }
+  return KIT_UNKNOWN;
+}
+
+kit_parsed kit_parse_rate(const char *value, double *rate, char problem[KIT_PROBLEM_BYTES]) {
+  char *end;
+  *rate = strtod(value, &end);
+  if (end != value && !*end && *rate > 0 && *rate <= 1) return KIT_SET;
+  snprintf(problem, KIT_PROBLEM_BYTES, "must be a number above 0 and up to 1");
+  return KIT_BAD;
+}
+
+rhz_status kit_finish_op(rhz_status submitted, rhz_op *op, uint32_t wait_flags, rhz_op_info *info,
+                         char error[KIT_ERROR_BYTES]) {
+  *info = (rhz_op_info){.struct_size = sizeof(*info)};
+  if (submitted != RHZ_OK) {
+    snprintf(error, KIT_ERROR_BYTES, "%s", rhz_last_error());
+    return submitted;
+  }
+  rhz_status outcome = rhz_op_wait(op, 0, wait_flags);
+  /* Before any other call: the text lasts until then. */
+  if (outcome != RHZ_OK) snprintf(error, KIT_ERROR_BYTES, "%s", rhz_last_error());
+  if (rhz_op_info_get(op, info) == RHZ_OK && outcome != RHZ_OK && info->text[0])
+    snprintf(error, KIT_ERROR_BYTES, "%s", info->text);
+  rhz_op_release(op);
+  return outcome;
+}

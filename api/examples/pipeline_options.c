@@ -1,0 +1,137 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipeline.h"
+
+enum { EXIT_USAGE = 2 };
+
+static void print_help(void) {
+  puts(
+      "Trains a byte-level language model, cut into stages, with the other peers of a Rhizome "
+      "run.\n"
+      "\n"
+      "usage: pipeline_lm [options]\n"
+      "  --stages N               of the pipeline, 1 to 8 (default 4)\n"
+      "  --replicas N             peers that have the same stage, 1 to 8 (default 1); the run has\n"
+      "                           stages x replicas slots, slot = stage x replicas + replica\n"
+      "  --layers N               of a stage; stages x layers: at most 8 (default 1)\n"
+      "  --micro-batches N        a step, 1 to 64 (default 4); the replicas of a stage share them\n"
+      "  --batch N                sequences in each (default 4)\n"
+      "  --context N              bytes a sequence (default 64)\n"
+      "  --order plain|swapped    swapped: odd micro-batches pass the first two stages, and the "
+      "last\n"
+      "                           two, the other way round, so that a lost end of the pipeline can "
+      "be\n"
+      "                           replaced by a copy; not with 3 stages (default plain)\n"
+      "  --policy continue|replay after a death: go on with the replicas that are left, or wait "
+      "for\n"
+      "                           the replacement, so that the run ends with the bits of one "
+      "without\n"
+      "                           deaths, unless all of a stage died (default continue)\n"
+      "  --weighting norm|clipped_norm|mean\n"
+      "                           of the stages that a lost one is averaged from (default norm)\n"
+      "  --data FILE...           text to train on (default: the files of\n"
+      "                           " LM_TEXT_FOLDER
+      ")\n"
+      "  --steps N                stop after this step of the run (default 200)\n"
+      "  --lr X                   learning rate (default 0.001)\n"
+      "  --seed N                 of parameters and batches (default 1)\n"
+      "  --coordinator HOST:PORT  (default $RHZ_COORDINATOR)\n"
+      "  --run-id NAME            (default $RHZ_RUN_ID)\n"
+      "  --log-every N            print a line every N steps (default 1)\n"
+      "  --min-step-ms N          make a step take at least so long (default 0)\n"
+      "  --help\n"
+      "All peers are given the same options.\n"
+      "\n"
+      "example: four stages with two replicas each; kill any of the eight processes, or both of a "
+      "stage\n"
+      "  rhizome run -n 8 --restart -- pipeline_lm --replicas 2 --order swapped");
+}
+
+static void usage_error(const char *option, const char *problem) {
+  kit_complain("pipeline_lm", "%s %s; see pipeline_lm --help", option, problem);
+  exit(EXIT_USAGE);
+}
+
+/* The position of value among names; they end with NULL. */
+static int parse_choice(const char *option, const char *value, const char *const *names) {
+  for (int i = 0; names[i]; i++) {
+    if (strcmp(value, names[i]) == 0) return i;
+  }
+  usage_error(option, "must be one of those that --help names");
+  return 0;
+}
+
+static kit_parsed parse_number(options *o, const char *name, const char *value, char *problem) {
+  const kit_number numbers[] = {
+      {"--stages", &o->stages, 1, MAX_STAGES},
+      {"--replicas", &o->replicas, 1, MAX_REPLICAS},
+      {"--layers", &o->layers, 1, LM_MAX_LAYERS},
+      {"--micro-batches", &o->micro_batches, 1, MAX_MICRO_BATCHES},
+      {"--steps", &o->steps, 1, UINT64_C(1) << 40},
+      {"--batch", &o->batch, 1, 1024},
+      {"--context", &o->context, 1, 1024},
+      {"--seed", &o->seed, 0, UINT64_MAX},
+      {"--log-every", &o->log_every, 1, UINT64_C(1) << 40},
+      {"--min-step-ms", &o->min_step_ms, 0, 3600 * 1000},
+  };
+  return kit_parse_number(numbers, sizeof(numbers) / sizeof(numbers[0]), name, value, problem);
+}
+
+/* In the order of the enums. */
+static const char *const orders[] = {"plain", "swapped", NULL};
+static const char *const policies[] = {"continue", "replay", NULL};
+static const char *const weightings[] = {"norm", "clipped_norm", "mean", NULL};
+
+static void parse_valued(options *o, const char *name, const char *value) {
+  char problem[KIT_PROBLEM_BYTES] = "is no option";
+  if (strcmp(name, "--coordinator") == 0) {
+    o->coordinator = value;
+  } else if (strcmp(name, "--run-id") == 0) {
+    o->run_id = value;
+  } else if (strcmp(name, "--order") == 0) {
+    o->order = (order)parse_choice(name, value, orders);
+  } else if (strcmp(name, "--policy") == 0) {
+    o->policy = (policy)parse_choice(name, value, policies);
+  } else if (strcmp(name, "--weighting") == 0) {
+    o->weighting = (weighting)parse_choice(name, value, weightings);
+  } else {
+    kit_parsed parsed = strcmp(name, "--lr") == 0
+                            ? kit_parse_rate(value, &o->learning_rate, problem)
+                            : parse_number(o, name, value, problem);
+    if (parsed != KIT_SET) usage_error(name, problem);
+  }
+}
+
+rhz_status stage_way(const options *o, uint32_t micro_batch, uint32_t way[MAX_STAGES]) {
+  if (o->order == ORDER_SWAPPED) return rhz_stage_order(micro_batch, (uint32_t)o->stages, way);
+  for (uint32_t i = 0; i < o->stages; i++) way[i] = i;
+  return RHZ_OK;
+}
+
+options parse_options(int argc, char **argv) {
+  options o = {.stages = 4, .replicas = 1, .layers = 1, .micro_batches = 4};
+  o.steps = 200, o.batch = 4, o.context = 64, o.seed = 1, o.log_every = 1, o.learning_rate = 1e-3;
+  o.data = calloc((size_t)argc, sizeof(*o.data));
+  if (!o.data) exit(kit_complain("pipeline_lm", "out of memory"));
+  for (int i = 1; i < argc; i++) {
+    const char *name = argv[i];
+    if (strcmp(name, "--help") == 0) {
+      print_help();
+      exit(EXIT_SUCCESS);
+    }
+    if (i + 1 == argc) usage_error(name, "is no option, or lacks its value");
+    if (strcmp(name, "--data") != 0) {
+      parse_valued(&o, name, argv[++i]);
+      continue;
+    }
+    while (i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0) o.data[o.data_count++] = argv[++i];
+    if (o.data_count == 0) usage_error(name, "needs at least one file");
+  }
+  if (o.stages * o.layers > LM_MAX_LAYERS)
+    usage_error("--layers", "times --stages must be at most 8");
+  uint32_t way[MAX_STAGES];
+  if (stage_way(&o, 1, way) != RHZ_OK) usage_error("--order swapped:", rhz_last_error());
+  return o;
+}

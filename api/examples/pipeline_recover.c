@@ -1,0 +1,162 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pipeline.h"
+
+/* Of the messages of one transfer. */
+enum { NOTES, PARAMETERS, FIRST_MOMENT, SECOND_MOMENT, MESSAGES };
+
+/* Who stands in for a stage that nobody has: CheckFree's rule. */
+typedef struct stand_in {
+  int copy; /* of before alone */
+  uint32_t before, after;
+} stand_in;
+
+static stand_in stand_in_for(const pipeline *p, uint32_t stage) {
+  stand_in s = {0, stage - 1, stage + 1};
+  if (stage > 0 && stage + 1 < p->stages) return s;
+  s.copy = 1;
+  s.before = s.after = stage == 0 ? 1 : stage - 1;
+  return s;
+}
+
+static int has_holders(const pipeline *p, uint32_t stage) {
+  uint32_t slots[MAX_SLOTS];
+  return holders_of(p, LM_LAYERS, stage, slots) != 0;
+}
+
+rhz_status check_stages(pipeline *p) {
+  for (uint32_t stage = 0; stage < p->stages; stage++) {
+    if (has_holders(p, stage)) continue;
+    stand_in s = stand_in_for(p, stage);
+    uint32_t lost_too = s.after;
+    if (p->stages == 1) {
+      snprintf(p->error, sizeof(p->error), "stage 0 is lost, and there is no other: start again");
+    } else if (!has_holders(p, s.before) || !has_holders(p, s.after)) {
+      if (!has_holders(p, s.before)) lost_too = s.before;
+      snprintf(p->error, sizeof(p->error),
+               "stages %" PRIu32 " and %" PRIu32
+               " are both lost, and neither can stand in for the other: start again, with more "
+               "--replicas",
+               stage, lost_too);
+    } else if (s.copy && p->options->order == ORDER_PLAIN) {
+      snprintf(p->error, sizeof(p->error),
+               "stage %" PRIu32
+               " is lost, an end of the pipeline; only --order swapped teaches "
+               "stage %" PRIu32 " its part: start again with that, or with more --replicas",
+               stage, s.before);
+    } else {
+      continue;
+    }
+    return RHZ_ERR_STATE_LOST;
+  }
+  return RHZ_OK;
+}
+
+/* Of one array of a part, or of its notes. */
+static void *piece_of(stage_state *state, lm_part_name part, int message, size_t *bytes) {
+  size_t offset = state->parts[part].offset;
+  *bytes = message == NOTES ? sizeof(part_notes) : state->parts[part].count * sizeof(lm_real);
+  if (message == NOTES) return &state->notes[part];
+  if (message == PARAMETERS) return state->parameters + offset;
+  return message == FIRST_MOMENT ? state->first_moment + offset : state->second_moment + offset;
+}
+
+/* A part's first `messages` pieces.  Whoever takes them has gone, or takes them: no failure here
+ * matters to anybody else. */
+static void give(pipeline *p, uint32_t taker, lm_part_name part, int messages) {
+  for (int i = 0; i < messages; i++) {
+    size_t bytes;
+    rhz_op *op = NULL;
+    rhz_op_info info;
+    const void *piece = piece_of(&p->state, part, i, &bytes);
+    rhz_status submitted =
+        submit_send(p, taker, (uint64_t)(part * MESSAGES + i), piece, bytes, &op);
+    if (kit_finish_op(submitted, op, RHZ_WAIT_FINAL, &info, p->error) != RHZ_OK) p->failed_ops++;
+  }
+}
+
+/* The whole of a part. */
+static int take_copy(pipeline *p, uint32_t giver, lm_part_name part) {
+  int good = 1;
+  for (int i = 0; i < MESSAGES; i++) {
+    size_t bytes;
+    void *piece = piece_of(&p->state, part, i, &bytes);
+    good = receive(p, giver, (uint64_t)(part * MESSAGES + i), piece, bytes) && good;
+  }
+  return good;
+}
+
+/* Parameters of a stage beside this one. */
+static int take_neighbour(pipeline *p, uint32_t giver, lm_real *parameters, part_notes *notes) {
+  const uint64_t number = LM_LAYERS * MESSAGES;
+  size_t bytes = p->state.parts[LM_LAYERS].count * sizeof(lm_real);
+  int good = receive(p, giver, number + NOTES, notes, sizeof(*notes));
+  return receive(p, giver, number + PARAMETERS, parameters, bytes) && good;
+}
+
+static int take_average(pipeline *p, stand_in s, uint32_t before, uint32_t after) {
+  lm_real *incoming = p->state.gradient; /* of no use between two steps */
+  lm_real *mine = p->state.parameters + p->state.parts[LM_LAYERS].offset;
+  part_notes notes[2] = {{0, 0, 0}, {0, 0, 0}};
+  double weights[2];
+  int good = take_neighbour(p, before, mine, &notes[0]);
+  if (!s.copy) good = take_neighbour(p, after, incoming, &notes[1]) && good;
+  if (!good) return 0;
+  stage_state_average(&p->state, mine, notes[0], s.copy ? NULL : incoming, notes[1],
+                      p->options->weighting, weights);
+  if (s.copy) {
+    kit_print_line("recovered stage=%" PRIu32 " source=copy step=%" PRIu64 " from=%" PRIu32
+                   " rate_factor=%.2f",
+                   p->stage, p->progress[STEP], s.before, p->state.notes[LM_LAYERS].rate_factor);
+  } else {
+    kit_print_line("recovered stage=%" PRIu32 " source=average step=%" PRIu64 " from=%" PRIu32
+                   ",%" PRIu32 " weights=%.4g,%.4g rate_factor=%.2f",
+                   p->stage, p->progress[STEP], s.before, s.after, weights[0], weights[1],
+                   p->state.notes[LM_LAYERS].rate_factor);
+  }
+  return 1;
+}
+
+/* Layers that nobody has, from the stages beside them: both sides of it. */
+static int stand_in_once(pipeline *p, uint32_t taker) {
+  uint32_t before_slots[MAX_SLOTS], after_slots[MAX_SLOTS];
+  stand_in s = stand_in_for(p, taker / p->replicas);
+  uint32_t before = before_slots[taker % holders_of(p, LM_LAYERS, s.before, before_slots)];
+  uint32_t after = after_slots[taker % holders_of(p, LM_LAYERS, s.after, after_slots)];
+  if (p->view.slot == taker) return take_average(p, s, before, after);
+  if (p->view.slot == before) give(p, taker, LM_LAYERS, PARAMETERS + 1);
+  if (p->view.slot == after && !s.copy) give(p, taker, LM_LAYERS, PARAMETERS + 1);
+  return 1;
+}
+
+/* One part of a taker: both sides of it.  0: this peer is the taker, and did not get it. */
+static int transfer_part(pipeline *p, uint32_t taker, lm_part_name part) {
+  uint32_t slots[MAX_SLOTS], stage = taker / p->replicas;
+  uint32_t count = holders_of(p, part, stage, slots);
+  if (count == 0) return stand_in_once(p, taker); /* layers: check_stages() has passed */
+  uint32_t giver = slots[taker % count];
+  if (p->view.slot == giver) give(p, taker, part, MESSAGES);
+  if (p->view.slot != taker) return 1;
+  if (!take_copy(p, giver, part)) return 0;
+  if (part == LM_LAYERS) {
+    kit_print_line("recovered stage=%" PRIu32 " source=replica step=%" PRIu64 " from_slot=%" PRIu32,
+                   stage, p->progress[STEP], giver);
+  }
+  return 1;
+}
+
+/* All peers go through the same list in the same order, whatever fails: so nobody waits in a
+ * circle, nor for somebody who has given up. */
+void transfer_state(pipeline *p) {
+  for (uint32_t taker = 0; taker < p->slots; taker++) {
+    int good = 1;
+    if (!is_here(p, taker) || is_ready(p, taker)) continue;
+    for (int part = 0; part < LM_PARTS; part++) {
+      if (!stage_holds(taker / p->replicas, p->stages, (lm_part_name)part)) continue;
+      good = transfer_part(p, taker, (lm_part_name)part) && good;
+    }
+    if (p->view.slot == taker) p->ready = good;
+  }
+}

@@ -1,0 +1,134 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipeline.h"
+
+enum { WIDTH = 128, HEADS = 4, WARMUP_STEPS = 20 };
+static const double max_gradient_norm = 1.0;
+/* CheckFree's: on the rate of a stage that was averaged, and on each norm that it is averaged by.
+ */
+static const double recovered_rate_factor = 1.1, least_weight = 1e-4;
+
+int stage_holds(uint32_t stage, uint32_t stages, lm_part_name part) {
+  if (part == LM_EMBEDDING) return stage <= 1;
+  return part == LM_HEAD ? stage + 2 >= stages : 1;
+}
+
+lm_config stage_config(const options *o, uint64_t stages) {
+  lm_config config = {(uint32_t)o->batch, (uint32_t)o->context, WIDTH, HEADS,
+                      (uint32_t)(o->layers * stages)};
+  return config;
+}
+
+/* Every part is cut from the whole model, so that the number of stages does not change the start.
+ */
+static int initialize(stage_state *state, const options *o, uint32_t stage, uint64_t seed) {
+  lm_config config = stage_config(o, o->stages);
+  lm_model *whole = lm_model_new(&config);
+  lm_real *all = whole ? calloc(lm_parameter_count(whole), sizeof(*all)) : NULL;
+  if (all) {
+    const lm_part *layers = &state->parts[LM_LAYERS];
+    lm_initialize(whole, seed, all);
+    memcpy(state->parameters, all, layers->offset * sizeof(*all));
+    memcpy(state->parameters + layers->offset, all + layers->offset + stage * layers->count,
+           layers->count * sizeof(*all));
+  }
+  int good = all != NULL;
+  free(all);
+  lm_model_free(whole);
+  return good;
+}
+
+int stage_state_new(stage_state *state, const options *o, uint32_t stage, uint64_t seed) {
+  lm_config config = stage_config(o, 1);
+  memset(state, 0, sizeof(*state));
+  state->model = lm_model_new(&config);
+  if (!state->model) return 0;
+  state->count = lm_parameter_count(state->model);
+  for (int part = 0; part < LM_PARTS; part++) {
+    state->holds[part] = stage_holds(stage, (uint32_t)o->stages, (lm_part_name)part);
+    state->parts[part] = lm_part_at(state->model, (lm_part_name)part);
+    state->notes[part].rate_factor = 1;
+  }
+  state->parameters = calloc(state->count, sizeof(lm_real));
+  state->first_moment = calloc(state->count, sizeof(lm_real));
+  state->second_moment = calloc(state->count, sizeof(lm_real));
+  state->gradient = calloc(state->count, sizeof(lm_real));
+  return state->parameters && state->first_moment && state->second_moment && state->gradient &&
+         initialize(state, o, stage, seed);
+}
+
+void stage_state_free(stage_state *state) {
+  lm_model_free(state->model);
+  free(state->parameters);
+  free(state->first_moment);
+  free(state->second_moment);
+  free(state->gradient);
+  memset(state, 0, sizeof(*state));
+}
+
+/* Each part is clipped by itself: so a stage needs nobody's norm but its own. */
+void stage_state_update(stage_state *state, const options *o, uint64_t step) {
+  double warmth = step < WARMUP_STEPS ? (double)step / WARMUP_STEPS : 1.0;
+  lm_real share = 1 / (lm_real)o->micro_batches;
+  for (int part = 0; part < LM_PARTS; part++) {
+    const lm_part range = state->parts[part];
+    part_notes *notes = &state->notes[part];
+    lm_real *gradient = state->gradient + range.offset;
+    if (!state->holds[part]) continue;
+    for (size_t i = 0; i < range.count; i++) gradient[i] *= share;
+    notes->gradient_norm = lm_clip(gradient, range.count, max_gradient_norm);
+    notes->steps++;
+    lm_adamw_part(state->model, range, state->parameters, state->gradient, state->first_moment,
+                  state->second_moment, notes->steps,
+                  warmth * notes->rate_factor * o->learning_rate);
+  }
+}
+
+static uint64_t digest_bytes(uint64_t digest, const void *data, size_t bytes) {
+  const uint8_t *byte = data;
+  for (size_t i = 0; i < bytes; i++) digest = (digest ^ byte[i]) * UINT64_C(0x100000001B3);
+  return digest;
+}
+
+uint64_t stage_state_digest(const stage_state *state) {
+  const lm_real *arrays[] = {state->parameters, state->first_moment, state->second_moment};
+  uint64_t digest = UINT64_C(0xCBF29CE484222325);
+  for (int part = 0; part < LM_PARTS; part++) {
+    if (!state->holds[part]) continue;
+    digest = digest_bytes(digest, &state->notes[part], sizeof(state->notes[part]));
+    for (size_t a = 0; a < sizeof(arrays) / sizeof(arrays[0]); a++)
+      digest = digest_bytes(digest, arrays[a] + state->parts[part].offset,
+                            state->parts[part].count * sizeof(lm_real));
+  }
+  return digest;
+}
+
+static double weight_of(part_notes notes, weighting by) {
+  double norm = notes.gradient_norm;
+  if (by == WEIGHTING_MEAN) return 1;
+  if (by == WEIGHTING_CLIPPED_NORM && norm > max_gradient_norm) norm = max_gradient_norm;
+  return norm + least_weight;
+}
+
+/* The formula, and its rounding, of recovery/average in the library. */
+void stage_state_average(stage_state *state, const lm_real *before, part_notes before_notes,
+                         const lm_real *after, part_notes after_notes, weighting by,
+                         double weights[2]) {
+  const lm_part range = state->parts[LM_LAYERS];
+  lm_real *mine = state->parameters + range.offset;
+  weights[0] = weight_of(before_notes, by);
+  weights[1] = after ? weight_of(after_notes, by) : 0;
+  for (size_t i = 0; i < range.count; i++) {
+    mine[i] = after ? (lm_real)((weights[0] * (double)before[i] + weights[1] * (double)after[i]) /
+                                (weights[0] + weights[1]))
+                    : before[i];
+  }
+  memset(state->first_moment + range.offset, 0, range.count * sizeof(lm_real));
+  memset(state->second_moment + range.offset, 0, range.count * sizeof(lm_real));
+  /* Its own norm is not known before its next step; the stage may be asked for it sooner. */
+  double norm = before_notes.gradient_norm;
+  if (after) norm = (norm + after_notes.gradient_norm) / 2;
+  state->notes[LM_LAYERS] = (part_notes){0, recovered_rate_factor, norm};
+}

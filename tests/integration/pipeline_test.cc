@@ -1,0 +1,184 @@
+// The example trainer whose model is cut into stages, under `rhizome run`: what it computes, and
+// that it goes on, whoever is killed.
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <map>
+#include <set>
+
+#include "tests/integration/cli.h"
+#include "tests/integration/pipeline_reference.h"
+
+namespace rhz::test {
+namespace {
+
+// `run` of the stages and replicas, one micro-batch a stage, small ones; `more`: its last words.
+Words pipeline(const PipelineRun& run, const std::string& how, const std::string& more = "") {
+  return words("run -n " + std::to_string(run.stages * run.replicas) + " " + how + " --") +
+         Words{RHZ_TEST_PIPELINE_LM} +
+         words("--stages " + std::to_string(run.stages) + " --replicas " +
+               std::to_string(run.replicas) + " --batch " + std::to_string(run.batch) +
+               " --context " + std::to_string(run.context) + " --micro-batches " +
+               std::to_string(run.micro_batches) + " --steps " + std::to_string(run.steps)) +
+         words(more);
+}
+
+// Long enough for a replacement to come back before the end.
+PipelineRun long_run(uint32_t stages, uint32_t replicas) {
+  PipelineRun run{stages, replicas};
+  run.steps = 40;
+  return run;
+}
+const std::string kUnhurried = "--min-step-ms 50 ";
+
+// What the "final" lines of all slots say; each stage's replicas must have ended with one digest.
+struct Ends {
+  std::map<uint64_t, std::string> digests;  // by stage
+  double loss = 0, first_loss = 0;
+};
+Ends ends_of(Cli& command, const PipelineRun& run) {
+  Ends ends;
+  std::set<std::string> losses;
+  for (uint32_t slot = 0; slot < run.stages * run.replicas; ++slot) {
+    const Line line = command.await("final step=" + std::to_string(run.steps));
+    const std::string digest = line.text("digest");
+    const auto known = ends.digests.emplace(line.number("stage"), digest).first;
+    EXPECT_EQ(known->second, digest) << line.raw;
+    losses.insert(line.text("loss"));
+    ends.loss = std::strtod(line.text("loss").c_str(), nullptr);
+    ends.first_loss = std::strtod(line.text("first_loss").c_str(), nullptr);
+  }
+  EXPECT_EQ(ends.digests.size(), run.stages);
+  EXPECT_EQ(losses.size(), 1u);
+  EXPECT_EQ(command.end(), 0) << command.errors();
+  return ends;
+}
+
+class Computes : public testing::TestWithParam<PipelineRun> {};
+
+// Bit for bit: each operation is the same, on the same operands.  The sum of two replicas is the
+// same either way round; so that of more would not have to be.
+TEST_P(Computes, TheLossOfOneProcessThatTrainsOnTheSameBatches) {
+  Cli command(pipeline(GetParam(), ""));
+  const Ends ends = ends_of(command, GetParam());
+  EXPECT_EQ(ends.loss, loss_of_one_process(GetParam()));
+  EXPECT_LT(ends.loss, ends.first_loss);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Computes,
+                         testing::Values(PipelineRun{1, 1}, PipelineRun{2, 2}, PipelineRun{3, 1},
+                                         PipelineRun{4, 1, 5}, PipelineRun{4, 2}),
+                         [](const auto& info) {
+                           return std::to_string(info.param.stages) + "x" +
+                                  std::to_string(info.param.replicas);
+                         });
+
+TEST(Pipeline, LearnsWithTheSwappedOrderToo) {
+  for (const PipelineRun& run : {PipelineRun{2, 1}, PipelineRun{4, 2}}) {
+    Cli command(pipeline(run, "", "--order swapped"));
+    const Ends ends = ends_of(command, run);
+    EXPECT_LT(ends.loss, ends.first_loss);
+  }
+}
+
+TEST(Pipeline, GoesOnWithoutAReplicaAndGivesItsSuccessorTheState) {
+  const PipelineRun run = long_run(2, 2);
+  Cli command(pipeline(run, "--restart", kUnhurried));
+  command.await("step=5 ");
+  kill(command.peer(3), SIGKILL);
+  command.await("world=3");
+  expect_has(command.await("recovered ").raw,
+             {"[slot 3]", "stage=1 source=replica", "from_slot=2"});
+  const Ends ends = ends_of(command, run);
+  EXPECT_LT(ends.loss, ends.first_loss);
+}
+
+// Every step that was disturbed is made again by the same peers, from the same bits.
+TEST(Pipeline, ReplaysToTheBitsOfARunWithoutDeaths) {
+  const PipelineRun run = long_run(2, 2);
+  Cli undisturbed(pipeline(run, "", "--policy replay"));
+  const Ends expected = ends_of(undisturbed, run);
+  Cli command(pipeline(run, "--restart", "--policy replay " + kUnhurried));
+  const std::map<int, std::string> kills{{5, "1"}, {12, "2"}, {20, "0"}};
+  for (const auto& [step, slot] : kills) {
+    command.await("step=" + std::to_string(step) + " ");
+    kill(command.peer(std::stoi(slot)), SIGKILL);
+    command.await("slot " + slot + "] recovered stage=");
+  }
+  const Ends ends = ends_of(command, run);
+  EXPECT_EQ(ends.loss, expected.loss);
+  EXPECT_EQ(ends.digests, expected.digests);
+}
+
+TEST(Pipeline, AveragesALostStageFromThoseBesideIt) {
+  const PipelineRun run = long_run(4, 2);
+  Cli command(pipeline(run, "--restart", kUnhurried));
+  command.await("step=5 ");
+  const pid_t both[] = {command.peer(4), command.peer(5)};
+  for (const pid_t peer : both) kill(peer, SIGKILL);
+  const Line line = command.await("recovered stage=2");
+  expect_has(line.raw, {"source=average", "from=1,3", "rate_factor=1.10"});
+  const Ends ends = ends_of(command, run);
+  EXPECT_LT(ends.loss, ends.first_loss);
+}
+
+TEST(Pipeline, CopiesALostEndOfASwappedPipeline) {
+  const PipelineRun run = long_run(4, 1);
+  Cli command(pipeline(run, "--restart", "--order swapped " + kUnhurried));
+  const std::map<int, std::string> expected{{0, "stage=0 source=copy"}, {3, "stage=3 source=copy"}};
+  command.await("step=5 ");
+  for (const auto& [slot, text] : expected) {
+    kill(command.peer(slot), SIGKILL);
+    command.await(text);
+  }
+  const Ends ends = ends_of(command, run);
+  EXPECT_LT(ends.loss, ends.first_loss);
+}
+
+// Without --restart: a run that is over is not started again.
+TEST(Pipeline, SaysWhatCannotBeRecoveredAndWhatToDo) {
+  const PipelineRun run = long_run(4, 1);
+  Cli end(pipeline(run, "", kUnhurried), {}, kOneStream);
+  end.await("step=5 ");
+  kill(end.peer(0), SIGKILL);
+  expect_has(end.await(" is lost").raw, {"stage 0", "--order swapped", "stage 1", "--replicas"});
+  EXPECT_NE(end.end(), 0);
+  Cli pair(pipeline(run, "", "--order swapped " + kUnhurried), {}, kOneStream);
+  pair.await("step=5 ");
+  const pid_t both[] = {pair.peer(1), pair.peer(2)};
+  for (const pid_t peer : both) kill(peer, SIGKILL);
+  expect_has(pair.await("are both lost").raw, {"stages 1 and 2", "--replicas"});
+  EXPECT_NE(pair.end(), 0);
+}
+
+TEST(Pipeline, RefusesOptionsThatDoNotFit) {
+  const std::map<std::string, Words> cases{
+      {"--stages 3 --order swapped", {"--order", "3 stages", "take 1, 2, 4 or more"}},
+      {"--stages 8 --layers 2", {"--layers", "at most 8"}},
+      {"--order backwards", {"--order", "--help"}},
+      {"--stages 0", {"--stages", "from 1 to 8"}},
+      {"--nonsense 1", {"--nonsense", "is no option"}}};
+  for (const auto& [options, expected] : cases) {
+    Cli command(words("run -n 1 --") + Words{RHZ_TEST_PIPELINE_LM} + words(options), {},
+                kOneStream);
+    expect_has(command.await("pipeline_lm: ").raw, expected);
+    EXPECT_EQ(command.end(), 2);
+  }
+  Cli world(words("run -n 3 --") + Words{RHZ_TEST_PIPELINE_LM} + words("--stages 4"), {},
+            kOneStream);
+  expect_has(world.await("cannot join").raw, {"--stages 4", "--replicas 1", "--world 4"});
+  EXPECT_NE(world.end(), 0);
+}
+
+TEST(Pipeline, SendsAwayAPeerWithOtherOptions) {
+  Cli command(words("run -n 2 -- sh -c") +
+                  Words{"exec " RHZ_TEST_PIPELINE_LM " --stages 2 --batch $((1 + RHZ_SLOT))"},
+              {}, kOneStream);
+  expect_has(command.await("other options").raw, {"[slot 1]", "slot 0"});
+  command.signal(SIGTERM);
+  EXPECT_NE(command.end(), 0);
+}
+
+}  // namespace
+}  // namespace rhz::test
