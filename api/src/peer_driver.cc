@@ -81,8 +81,8 @@ PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coor
       keeper_(std::make_unique<StateKeeper>(
           StateKeeper::Surroundings{progress_, state_, shared_memory_, [this] { return standing(); },
                                     [this] { return busy_.load(std::memory_order_relaxed); },
-                                    [this](const std::string& line) {
-                                      recorder_.note(loop_.now(), LogLevel::kInfo, "%s", line.c_str());
+                                    [this](LogLevel level, const std::string& line) {
+                                      recorder_.note(loop_.now(), level, "%s", line.c_str());
                                     }},
           options_.vault, wire::run_hash(options_.run_id))) {}
 

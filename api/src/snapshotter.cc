@@ -1,6 +1,7 @@
 #include "api/src/snapshotter.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -61,6 +62,10 @@ void Snapshotter::run() {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, nullptr);  // the program's handlers run on its own threads
   ::pthread_setname_np(::pthread_self(), "rhz-snapshot");
+  // Woken, it takes the core from nobody: else the program that has just called rhz_snapshot would
+  // stand still for a time slice.
+  const sched_param none{};
+  ::pthread_setschedparam(::pthread_self(), SCHED_BATCH, &none);
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return stop_ || job_; });

@@ -1,6 +1,10 @@
 #include "api/src/state_keeper.h"
 
+#include <algorithm>
+#include <atomic>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "recovery/vault/attach.h"
 #include "recovery/vault/client.h"
@@ -14,7 +18,9 @@ using recovery::StateHeader;
 
 constexpr Duration kPatience = std::chrono::seconds(2);  // with a vault that does not answer
 constexpr uint64_t kPieceOfCopy = 1u << 20;              // between two looks at who goes first
-constexpr size_t kMostOldHeaders = 16;                   // B1: a page each
+constexpr size_t kMostRestorers = 4;    // threads of one rhz_restore, the caller's among them
+constexpr size_t kPiecesPerThread = 4;  // of 1 MiB: fewer are not worth a thread
+constexpr size_t kMostOldHeaders = 16;  // B1: a page each
 
 constexpr const char* kMembers = "a live member serves it (rhz_comm_join, rhz_admit)";
 constexpr const char* kOtherHosts =
@@ -23,6 +29,31 @@ constexpr const char* kOtherHosts =
 std::unique_ptr<recovery::Vault> open_vault(const std::string& name, uint64_t run) {
   if (name.empty()) return std::make_unique<recovery::LocalVault>();
   return std::make_unique<recovery::VaultClient>(name, run, kPatience);
+}
+
+// One thread alone does not reach the rate of memory: the kernel copies page by page.
+Status restore_on_threads(const recovery::Restore& work) {
+  std::atomic<size_t> next{0};
+  std::mutex mutex;
+  Status outcome;  // under mutex: the first failure
+  auto run = [&] {
+    for (size_t i = next++; i < work.pieces(); i = next++) {
+      Status put = work.piece(i);
+      if (put) continue;
+      next = work.pieces();
+      std::lock_guard lock(mutex);
+      if (outcome) outcome = std::move(put);
+      return;
+    }
+  };
+  {
+    const size_t useful = std::min<size_t>(
+        {kMostRestorers, std::thread::hardware_concurrency(), work.pieces() / kPiecesPerThread});
+    std::vector<std::jthread> others;
+    for (size_t i = 1; i < useful; ++i) others.emplace_back(run);
+    run();
+  }
+  return outcome;
 }
 
 Status with_next(const Status& why, const std::string& next) {
@@ -61,7 +92,8 @@ StateKeeper::Standing StateKeeper::standing() {
 Status StateKeeper::may_attach(Standing& now) {
   now = standing();
   if (!now.ended.is_ok()) return now.ended;
-  if (now.asked) return {Code::kState, "a state is attached to before rhz_comm_join"};
+  if (now.asked || attached_)
+    return {Code::kState, "a state is attached to once, before rhz_comm_join"};
   if (now.slot == kAnySlot)
     return {Code::kState,
             "whose state? Ask for a slot (rhz_comm_params.slot_plus_one or RHZ_SLOT)"};
@@ -116,41 +148,43 @@ Result<StateKeeper::Attached> StateKeeper::take_up(std::vector<Fd> pieces,
   around_.progress.with([&] {
     around_.state.keep_header(kept.header);
     around_.state.adopt_revision(attached.revision);
+    attached_ = true;
   });
   return attached;
 }
 
 void StateKeeper::joined() {
-  if (!vault_->outlives_process()) return;
-  keep(standing().slot);
+  const Slot slot = standing().slot;
+  slot_.store(slot.value, std::memory_order_release);
+  if (vault_->outlives_process()) keep(slot);
 }
 
 void StateKeeper::keep(Slot slot) {
   std::lock_guard one(keeping_);
-  Result<recovery::Keeping> keeping = Status(Code::kState, "nothing is registered");
-  std::shared_ptr<StateHeader> before;
+  Result<recovery::Keeping> keeping = Status();
+  bool any = false;
   around_.progress.with([&] {
-    if (!around_.state.tensors().empty())
-      keeping = recovery::keep_state(around_.state, around_.memory);
+    any = !around_.state.tensors().empty();
+    if (any) keeping = recovery::keep_state(around_.state, around_.memory);
   });
+  if (!any) return;
   Status kept = keeping.status();
   if (keeping) kept = vault_->keep(slot, std::move(keeping.value().pieces));
   kept_with_ = vault_->incarnation();
   around_.progress.with([&] {
-    if (kept) {
-      before = around_.state.header_pointer();
-      keeping.value().header->copy_from(*before);
-      around_.state.keep_header(keeping.value().header);
-      before->begin_update();  // whoever finds the old page finds no state
+    if (!kept) {
+      // Memory elsewhere is the program's choice.
+      const auto level = keeping ? LogLevel::kWarn : LogLevel::kInfo;
+      return around_.note(level, "event=state_not_kept text=\"" + kept.text() + "\"");
     }
-    around_.note(
-        kept ? "event=state_kept slot=" + std::to_string(slot.value)
-             : "event=state_not_kept status=" + std::to_string(static_cast<int>(kept.code())) +
-                   " text=\"" + kept.text() + "\"");
+    std::shared_ptr<StateHeader> before = around_.state.header_pointer();
+    keeping.value().header->copy_from(*before);
+    around_.state.keep_header(keeping.value().header);
+    before->begin_update();  // whoever finds the old page finds no state
+    old_headers_.push_back(std::move(before));
+    if (old_headers_.size() > kMostOldHeaders) old_headers_.erase(old_headers_.begin());
+    around_.note(LogLevel::kInfo, "event=state_kept slot=" + std::to_string(slot.value));
   });
-  if (!before) return;
-  old_headers_.push_back(std::move(before));
-  if (old_headers_.size() > kMostOldHeaders) old_headers_.erase(old_headers_.begin());
 }
 
 // The vault that has come back has nothing of ours.
@@ -168,36 +202,34 @@ void StateKeeper::left() {
   (void)vault_->drop(slot);
 }
 
-Status StateKeeper::snapshot(const SnapshotChoice& choice) {
+// The page of the state says all that is needed: taking the loop for it could cost the turn of
+// another thread.
+Status StateKeeper::may_snapshot(const SnapshotChoice& choice, uint64_t& revision) const {
   if (choice.parts == 0 || choice.part >= choice.parts)
     return {Code::kArgument, "part " + std::to_string(choice.part) + " of " +
                                  std::to_string(choice.parts) + " there is not"};
+  if (slot_.load(std::memory_order_acquire) == kAnySlot.value)
+    return {Code::kState, "not a member yet: call rhz_comm_join first"};
+  if (around_.state.tensors().empty()) return {Code::kState, "no tensor is registered"};
+  const StateHeader& header = around_.state.header();
+  const uint64_t phase = header.phase.load(std::memory_order_acquire);
+  revision = header.revision.load(std::memory_order_relaxed);
+  if (phase % 2 != 0) return {Code::kState, "an update is open: end and commit it first"};
+  if (header.committed.load(std::memory_order_relaxed) != phase || revision == 0)
+    return {Code::kState, "no revision is committed: call rhz_state_commit first"};
+  if (choice.revision == 0 || choice.revision == revision) return Status::ok();
+  return {Code::kArgument, "the tensors hold revision " + std::to_string(revision) + ", not " +
+                               std::to_string(choice.revision)};
+}
+
+Status StateKeeper::snapshot(const SnapshotChoice& choice) {
+  if (snapshotter_.running())
+    return {Code::kState, "a snapshot is still being copied: call rhz_snapshot_fence first"};
   SnapshotChoice chosen = choice;
-  Slot slot;
-  Status may;
-  around_.progress.with([&] {
-    const Standing now = around_.standing();
-    slot = now.slot;
-    const auto revision = around_.state.revision();
-    if (!now.ended.is_ok())
-      may = now.ended;
-    else if (!now.joined)
-      may = Status(Code::kState, "not a member yet: call rhz_comm_join first");
-    else if (around_.state.tensors().empty())
-      may = Status(Code::kState, "no tensor is registered");
-    else if (around_.state.header().open())
-      may = Status(Code::kState, "an update is open: end and commit it first");
-    else if (revision.value_or(0) == 0)
-      may = Status(Code::kState, "no revision is committed: call rhz_state_commit first");
-    else if (choice.revision != 0 && choice.revision != *revision)
-      may = Status(Code::kArgument, "the tensors hold revision " + std::to_string(*revision) +
-                                        ", not " + std::to_string(choice.revision));
-    else
-      chosen.revision = *revision;
+  if (Status may = may_snapshot(choice, chosen.revision); !may) return may;
+  return snapshotter_.start([this, chosen](const std::function<bool()>& next) {
+    return copy(Slot(slot_.load(std::memory_order_relaxed)), chosen, next);
   });
-  if (!may) return may;
-  return snapshotter_.start(
-      [this, slot, chosen](const std::function<bool()>& next) { return copy(slot, chosen, next); });
 }
 
 // On the snapshot thread.
@@ -243,10 +275,10 @@ Result<recovery::SnapshotInfo> StateKeeper::restore(uint64_t revision, bool unch
   if (!found) return with_next(found.status(), kOtherHosts);
   auto table = recovery::read_table(found.value());
   if (!table) return with_next(table.status(), kOtherHosts);
-  if (Status same = table.value().matches(tensors); !same) return same;
+  auto work = recovery::Restore::make(found.value(), table.value(), tensors, unchecked);
+  if (!work) return work.status();
   around_.progress.with([&] { around_.state.forget_revision(); });
-  if (Status whole = recovery::restore(found.value(), table.value(), tensors, unchecked); !whole)
-    return with_next(whole, kOtherHosts);
+  if (Status whole = restore_on_threads(work.value()); !whole) return with_next(whole, kOtherHosts);
   // A part leaves the rest to others: the state is whole when it is committed.
   if (found.value().info.parts == 1)
     around_.progress.with([&] { around_.state.adopt_revision(found.value().info.revision); });

@@ -3,6 +3,7 @@
 // block for as long as the vault's patience.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -14,6 +15,7 @@
 #include "recovery/state/state.h"
 #include "recovery/vault/vault.h"
 #include "runtime/memory/shared_memory.h"
+#include "runtime/observe/recorder.h"
 
 namespace rhz {
 
@@ -30,8 +32,8 @@ class StateKeeper {
     recovery::State& state;
     SharedMemory& memory;
     std::function<Standing()> standing;
-    std::function<bool()> busy;                    // as in Snapshotter
-    std::function<void(const std::string&)> note;  // a log line; as the loop's owner
+    std::function<bool()> busy;                              // as in Snapshotter
+    std::function<void(LogLevel, const std::string&)> note;  // as the loop's owner
   };
   // `vault`: the name of its socket; empty: none, and snapshots stay in this process.
   StateKeeper(Surroundings around, const std::string& vault, uint64_t run);
@@ -70,6 +72,7 @@ class StateKeeper {
  private:
   Standing standing();
   Status may_attach(Standing& now);
+  Status may_snapshot(const SnapshotChoice& choice, uint64_t& revision) const;
   [[nodiscard]] Result<Attached> take_up(std::vector<Fd> pieces,
                                          std::span<recovery::Tensor> tensors, uint64_t revision,
                                          bool unchecked);
@@ -80,8 +83,10 @@ class StateKeeper {
 
   Surroundings around_;
   const std::unique_ptr<recovery::Vault> vault_;
-  std::mutex keeping_;      // one keep() at a time
-  uint64_t kept_with_ = 0;  // the vault's incarnation then; under keeping_
+  std::atomic<uint32_t> slot_{kAnySlot.value};  // since joined()
+  bool attached_ = false;                       // as the loop's owner
+  std::mutex keeping_;                          // one keep() at a time
+  uint64_t kept_with_ = 0;                      // the vault's incarnation then; under keeping_
   std::vector<std::shared_ptr<recovery::StateHeader>>
       old_headers_;          // somebody may still be about to look; under keeping_
   Snapshotter snapshotter_;  // the last: its thread uses the others

@@ -152,6 +152,35 @@ void add_recovery(CLI::App* bench, int& exit_status) {
   });
 }
 
+void add_state(CLI::App* bench, bool attach, int& exit_status) {
+  auto o = std::make_shared<StateOptions>();
+  auto size = std::make_shared<std::string>("1GiB");
+  o->attach = attach;
+  o->reps = attach ? 20 : 5;
+  CLI::App* sub = bench->add_subcommand(
+      attach ? "attach" : "snapshot",
+      attach ? "Time in which a trainer that is started again has its memory back from a vault."
+             : "Stall of rhz_snapshot, and the rate of rhz_restore beside memcpy's.");
+  sub->add_option("--bytes", *size, "size of the state")->capture_default_str();
+  sub->add_option("--reps", o->reps, attach ? "kills" : "repetitions")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  sub->add_flag("!--unchecked", o->check, "compare no digests");
+  sub->add_flag("--json", o->json, "one object");
+  sub->footer(attach ? "example: rhizome bench attach --bytes 1GiB --reps 100 --unchecked --json"
+                     : "example: rhizome bench snapshot --bytes 1GiB --reps 5 --json");
+  sub->callback([o, size, &exit_status] {
+    const char* name = o->attach ? "bench attach" : "bench snapshot";
+    std::vector<uint64_t> sizes;
+    if (!parse_sizes(*size, sizes) || sizes.size() != 1 || sizes.front() < sizeof(uint64_t)) {
+      exit_status = size_error(name, *size);
+      return;
+    }
+    o->bytes = sizes.front() / sizeof(uint64_t) * sizeof(uint64_t);
+    exit_status = bench_state(*o);
+  });
+}
+
 // Hidden: what the others start as their ranks.
 void add_rank(CLI::App& app, int& exit_status) {
   auto o = std::make_shared<RankOptions>();
@@ -196,6 +225,8 @@ void add_bench(CLI::App& app, int& exit_status) {
   bench->footer("example: rhizome bench allreduce -n 4 --bytes 64MiB");
   add_allreduce(bench, exit_status);
   add_recovery(bench, exit_status);
+  add_state(bench, true, exit_status);
+  add_state(bench, false, exit_status);
   add_rank(app, exit_status);
 }
 

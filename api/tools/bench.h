@@ -4,6 +4,7 @@
 //   bench.cc            the command lines
 //   bench_world.*       a coordinator and its ranks, as processes that talk in lines
 //   bench_rank*         one rank (the hidden subcommand bench-rank)
+//   bench_state.cc      attach and snapshots
 //   bench_values.*      inputs and what must come out
 #pragma once
 
@@ -49,6 +50,16 @@ struct RecoveryOptions {
   bool json = false;
 };
 int bench_recovery(const RecoveryOptions& options);
+
+// `bench attach` and `bench snapshot`.
+struct StateOptions {
+  bool attach = false;
+  uint64_t bytes = 0;
+  uint32_t reps = 10;
+  bool check = true;  // compare digests
+  bool json = false;
+};
+int bench_state(const StateOptions& options);
 
 struct RankOptions {
   std::string coordinator, kind, plan;  // plan: BYTES:ITERATIONS,…

@@ -172,6 +172,7 @@ void BenchRank::leave() {
 }
 
 int bench_rank(const RankOptions& options) {
+  if (options.kind == "attach" || options.kind == "snapshot") return rank_state(options);
   BenchRank rank(options);
   if (!rank.join()) return kRankFailed;
   const bool good = options.kind == "recovery" ? rank_recovery(rank) : rank_allreduce(rank);

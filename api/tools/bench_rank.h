@@ -5,6 +5,8 @@
 //   @row bytes=… wrong=… rss_extra=… cpu_ns=… (allreduce) a size is done
 //   @begin op=… ns=…                          (recovery) about to submit the op
 //   @op op=… begin_ns=… end_ns=… rebuilds=… held=… redone=… checked=… wrong=… digest=…
+//   @row attach_us=… | stall_us=… …           (attach, snapshot) a repetition
+//   @ready                                    (attach, snapshot) may be killed
 //   @fail status=… text="…"                   the end, with exit status 3
 #pragma once
 
@@ -77,6 +79,8 @@ class BenchRank {
 
 bool rank_allreduce(BenchRank& rank);
 bool rank_recovery(BenchRank& rank);
+// Its exit status; the parent kills it when it has said @ready.
+int rank_state(const RankOptions& options);
 
 // Prints one line at once.
 void tell(const std::string& line);

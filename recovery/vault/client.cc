@@ -71,12 +71,14 @@ Status VaultClient::connect() {
   waited_ = true;
   if (!socket) return socket.status();
   socket_ = std::move(socket).value();
+  holds_ = false;
   ++connections_;
   return Status::ok();
 }
 
 // What came in between, or did not, leaves the connection of no use.
 Status VaultClient::lost(const Status& why) {
+  if (holds_ && why.code() == Code::kPending) retired_ = std::move(socket_);
   socket_ = Fd();
   if (why.code() == Code::kPending) {
     return {Code::kTimeout,
@@ -124,7 +126,10 @@ Status VaultClient::keep(Slot slot, std::vector<Fd> pieces) {
     left = left.subspan(kMaxDescriptors);
     message = request(VaultKind::kMore, slot);
   }
-  return ask(message, left).status();
+  if (Status kept = ask(message, left).status(); !kept) return kept;
+  holds_ = true;
+  retired_ = Fd();
+  return Status::ok();
 }
 
 Result<std::vector<Fd>> VaultClient::attach(Slot slot) {
@@ -132,6 +137,7 @@ Result<std::vector<Fd>> VaultClient::attach(Slot slot) {
   const auto deadline = Clock::now() + patience_;
   for (;;) {
     auto pieces = attach_once(slot);
+    holds_ |= pieces.is_ok();
     if (pieces || pieces.status().code() != Code::kState || Clock::now() >= deadline) return pieces;
     pause(socket_);
   }

@@ -48,6 +48,9 @@ class VaultClient final : public Vault {
   const Duration patience_;
   mutable std::mutex mutex_;
   Fd socket_;
+  bool holds_ = false;  // the vault keeps a state for this connection: its end would be taken for
+                        // that of the trainer
+  Fd retired_;  // such a one, of no further use, until the vault keeps the state for another
   uint64_t connections_ = 0;
   bool waited_ = false;  // for it to come up
 };

@@ -23,24 +23,6 @@ std::byte* begin_of(const TableEntry& entry, const Tensor& tensor) {
   return tensor.data + entry.first * (tensor.bytes / tensor.count_elems);
 }
 
-Status restore_tensor(const Snapshot& snapshot, const TableEntry& entry, const Tensor& tensor,
-                      bool unchecked) {
-  std::byte* const begin = begin_of(entry, tensor);
-  size_t block = 0;
-  for (uint64_t at = 0; at < entry.bytes; at += kPieceOfCopy) {
-    const MutableBytes into{begin + at, std::min(kPieceOfCopy, entry.bytes - at)};
-    if (Status got = read_piece(snapshot.buffer, entry.offset + at, into); !got) return got;
-    for (uint64_t i = 0; !unchecked && i < digest_blocks(into.size()); ++i, ++block) {
-      if (digest128(digest_block(into, i)) == entry.blocks[block]) continue;
-      return {Code::kCorrupt, "the snapshot of revision " + std::to_string(snapshot.info.revision) +
-                                  " is damaged in tensor \"" + entry.name + "\", byte " +
-                                  std::to_string(block * kDigestBlockBytes) +
-                                  "; the tensors hold neither what they held nor the snapshot"};
-    }
-  }
-  return Status::ok();
-}
-
 }  // namespace
 
 SnapshotCopy::SnapshotCopy(std::span<const Tensor> tensors, uint64_t revision, uint32_t part,
@@ -98,15 +80,41 @@ Result<StateTable> read_table(const Snapshot& snapshot) {
   return StateTable::parse(bytes, pieces);
 }
 
+Result<Restore> Restore::make(const Snapshot& snapshot, const StateTable& table,
+                              std::span<const Tensor> tensors, bool unchecked) {
+  if (Status same = table.matches(tensors); !same) return same;
+  Restore restore(snapshot, unchecked);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const TableEntry& entry = table.entries[i];
+    if (entry.blocks.size() != digest_blocks(entry.bytes))
+      return Status(Code::kCorrupt, "the snapshot has no digests of tensor \"" + entry.name + "\"");
+    for (uint64_t at = 0; at < entry.bytes; at += kPieceOfCopy)
+      restore.pieces_.push_back({&entry, begin_of(entry, tensors[i]), at});
+  }
+  return restore;
+}
+
+Status Restore::piece(size_t index) const {
+  const auto& [entry, tensor, at] = pieces_[index];
+  const MutableBytes into{tensor + at, std::min(kPieceOfCopy, entry->bytes - at)};
+  if (Status got = read_piece(snapshot_->buffer, entry->offset + at, into); !got) return got;
+  for (uint64_t i = 0; !unchecked_ && i < digest_blocks(into.size()); ++i) {
+    const uint64_t block = at / kDigestBlockBytes + i;
+    if (digest128(digest_block(into, i)) == entry->blocks[block]) continue;
+    return {Code::kCorrupt, "the snapshot of revision " + std::to_string(snapshot_->info.revision) +
+                                " is damaged in tensor \"" + entry->name + "\", byte " +
+                                std::to_string(block * kDigestBlockBytes) +
+                                "; the tensors hold neither what they held nor the snapshot"};
+  }
+  return Status::ok();
+}
+
 Status restore(const Snapshot& snapshot, const StateTable& table, std::span<const Tensor> tensors,
                bool unchecked) {
-  if (Status same = table.matches(tensors); !same) return same;
-  for (const TableEntry& entry : table.entries)
-    if (entry.blocks.size() != digest_blocks(entry.bytes))
-      return {Code::kCorrupt, "the snapshot has no digests of tensor \"" + entry.name + "\""};
-  for (size_t i = 0; i < tensors.size(); ++i)
-    if (Status put = restore_tensor(snapshot, table.entries[i], tensors[i], unchecked); !put)
-      return put;
+  auto work = Restore::make(snapshot, table, tensors, unchecked);
+  if (!work) return work.status();
+  for (size_t i = 0; i < work.value().pieces(); ++i)
+    if (Status put = work.value().piece(i); !put) return put;
   return Status::ok();
 }
 

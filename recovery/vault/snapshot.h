@@ -34,9 +34,33 @@ class SnapshotCopy {
 // Reads the table of a snapshot.  kCorrupt.
 [[nodiscard]] Result<StateTable> read_table(const Snapshot& snapshot);
 
-// Writes what the snapshot holds into the tensors (by rising name).  Every 256 KiB has matched its
-// digest, unless `unchecked`.  kMismatch: they are other tensors; nothing is written.  kCorrupt,
-// with the tensor's name: they hold neither what they held nor the snapshot.
+// Writes what a snapshot holds into the tensors, in pieces that do not touch each other.  All of
+// them outlive it.
+class Restore {
+ public:
+  // kMismatch: they are other tensors.  Nothing is written yet.
+  [[nodiscard]] static Result<Restore> make(const Snapshot& snapshot, const StateTable& table,
+                                            std::span<const Tensor> tensors, bool unchecked);
+  size_t pieces() const { return pieces_.size(); }
+  // Any thread, several at once: one takes twice as long for a piece as memcpy would.  Every 256
+  // KiB has matched its digest, unless `unchecked`.  kCorrupt, with the tensor's name: the tensors
+  // hold neither what they held nor the snapshot.
+  [[nodiscard]] Status piece(size_t index) const;
+
+ private:
+  struct Piece {
+    const TableEntry* entry;
+    std::byte* tensor;  // where the entry begins
+    uint64_t at;        // in the entry
+  };
+  Restore(const Snapshot& snapshot, bool unchecked) : snapshot_(&snapshot), unchecked_(unchecked) {}
+
+  const Snapshot* snapshot_;
+  bool unchecked_;
+  std::vector<Piece> pieces_;
+};
+
+// All pieces, one behind the other.
 [[nodiscard]] Status restore(const Snapshot& snapshot, const StateTable& table,
                              std::span<const Tensor> tensors, bool unchecked);
 

@@ -1,6 +1,7 @@
 // Calls of rhizome_state.h that make no sense, or come at the wrong time.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "tests/integration/local_run.h"
@@ -145,6 +146,15 @@ TEST_F(BadStateCalls, ChangesDuringASnapshotAreFoundOut) {
   expect_refused(rhz_restore(comm, nullptr, nullptr), RHZ_ERR_STATE, {"rhz_snapshot_fence"});
   EXPECT_EQ(rhz_snapshot_fence(comm, 0), RHZ_OK);
   EXPECT_EQ(rhz_state_begin_update(comm), RHZ_OK);
+  for (size_t i = 0; i < large.size(); ++i) large[i] = static_cast<float>(i % 1000);
+  EXPECT_EQ(rhz_state_end_update(comm), RHZ_OK);
+  ASSERT_EQ(rhz_state_commit(comm, 2), RHZ_OK);
+  ASSERT_EQ(rhz_snapshot(comm, nullptr), RHZ_OK);
+  ASSERT_EQ(rhz_snapshot_fence(comm, 0), RHZ_OK);
+  const std::vector<float> before = large;
+  std::fill(large.begin(), large.end(), -1.0f);
+  ASSERT_EQ(rhz_restore(comm, nullptr, nullptr), RHZ_OK);
+  EXPECT_EQ(large, before) << "by several threads";
 }
 
 TEST_F(BadStateCalls, AVaultThatIsNotThereIsSaidAndDoesNotStopTheJoin) {

@@ -12,7 +12,7 @@ namespace rhz::test {
 namespace {
 
 constexpr uint64_t kMemory = 200, kUnreachable = 203, kMismatch = 103, kState = 102,
-                   kStateLost = 304;
+                   kTimeout = 301, kStateLost = 304;
 
 Deadline soon() { return Clock::now() + kPatience; }
 
@@ -244,13 +244,33 @@ TEST_F(Kept, GivesTheStateOfALivingTrainerToNobody) {
   expect_attach(answer("came"), kState, {"still lives"});
 }
 
+// Who gave up on a vault that was frozen has not died.
+TEST_F(Kept, GivesTheStateOfATrainerThatLostPatienceToNobody) {
+  start_vault();
+  start_trainer();
+  train(1);
+  vault_->signal(SIGSTOP);
+  const Line step = ask("train steps=1 snapshot=1", "step");
+  EXPECT_EQ(step.number("status"), kOk);
+  EXPECT_EQ(step.number("copied"), kTimeout);
+  expect_has(step.raw, {"does not answer within 2000 ms"});
+  vault_->signal(SIGCONT);
+  auto first = std::move(trainer_);
+  auto coordinator = std::move(coordinator_);
+  start_trainer();
+  expect_attach(answer("came"), kState, {"still lives"});
+  first->tell("train steps=2 snapshot=1");
+  answer(*first, "step");
+  EXPECT_EQ(answer(*first, "step").number("copied"), kOk);
+}
+
 TEST_F(Kept, AttachesOnceAndBeforeTheJoin) {
   start_vault();
   start_trainer();
   train(1);
   const Line again = ask("attach_again", "again");
   EXPECT_EQ(again.number("status"), kState);
-  expect_has(again.raw, {"before rhz_comm_join"});
+  expect_has(again.raw, {"once, before rhz_comm_join"});
 }
 
 TEST_F(Kept, TrainsOnWithoutItsVaultAndSaysSo) {

@@ -88,8 +88,8 @@ typedef struct rhz_snapshot_params {
  * 256 KiB, and lets collectives go first (it takes at most about five times as long beside them).  The tensors stay as they are until
  * rhz_snapshot_fence returns.  The slot has two buffers in its vault: the newest complete snapshot is never written over, so that a
  * death at any point leaves one.  Memory: twice the part.  params NULL: all of the tensors.
- * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE (not a member, nothing committed, an update or another snapshot is open), _EVICTED,
- *           _ISOLATED, _CLOSED.   Since 1.0. */
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE (not joined, nothing committed, an update or another snapshot is open), _CLOSED.
+ *           Since 1.0. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_snapshot(rhz_comm *comm, const rhz_snapshot_params *params);
 
 /* Waits until the tensors may change again, and returns what became of the newest snapshot: call it before each update.  The older one is
