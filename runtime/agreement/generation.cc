@@ -14,7 +14,9 @@ std::string name(const GenerationRecord& g) {
 
 Status check_shape(const GenerationRecord& g) {
   const uint64_t k = g.data_shards, shards = k + g.parity_shards;
-  const auto refuse = [&](const char* why) { return Status(Code::kArgument, name(g) + ": " + why); };
+  const auto refuse = [&](const char* why) {
+    return Status(Code::kArgument, name(g) + ": " + why);
+  };
   if (k == 0 || g.parity_shards == 0 || shards > 256) return refuse("k + m is not 2 … 256");
   if (g.state_bytes == 0 || g.shard_bytes == 0) return refuse("no bytes");
   if (g.shard_bytes > UINT64_MAX / 256) return refuse("shards too long");
@@ -42,7 +44,8 @@ Status check_domains(const GenerationRecord& g) {
       uint32_t most = ++hosts[holder.host];
       if (!holder.rack.empty()) most = std::max(most, ++racks[holder.rack]);
       if (most > g.parity_shards)
-        return {Code::kArgument, name(g) + ": host " + holder.host + " or its rack holds more than " +
+        return {Code::kArgument, name(g) + ": host " + holder.host +
+                                     " or its rack holds more than " +
                                      std::to_string(g.parity_shards) + " shards of stripe " +
                                      std::to_string(first / shards)};
     }
@@ -65,7 +68,8 @@ Result<bool> judge_generation(const GenerationRecord* logged, const GenerationRe
   if (logged && *logged == proposed) return false;
   if (!logged || proposed.revision > logged->revision) {
     if (proposed.placement == 0) return true;
-    return Status(Code::kState, name(proposed) + " was not sealed, so that it cannot be placed anew");
+    return Status(Code::kState,
+                  name(proposed) + " was not sealed, so that it cannot be placed anew");
   }
   if (proposed.revision < logged->revision)
     return Status(Code::kState, name(proposed) + ": revision " + std::to_string(logged->revision) +

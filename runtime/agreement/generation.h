@@ -43,12 +43,12 @@ struct GenerationRecord {
   friend bool operator==(const GenerationRecord&, const GenerationRecord&) = default;
 };
 
-// What the coordinator asks before it logs `proposed`: true: log it; false: it is what `logged`, the
-// newest record of that stage (or null), says already.
+// What the coordinator asks before it logs `proposed`: true: log it; false: it is what `logged`,
+// the newest record of that stage (or null), says already.
 //
-//   kArgument  it contradicts itself, or some failure domain holds more than m shards of a stripe (R4)
-//   kState     a newer revision or another placement was logged first
-//   kDiverged  the revision is logged with another root, or with other shards (R1)
+//   kArgument  it contradicts itself, or some failure domain holds more than m shards of a stripe
+//   (R4) kState     a newer revision or another placement was logged first kDiverged  the revision
+//   is logged with another root, or with other shards (R1)
 [[nodiscard]] Result<bool> judge_generation(const GenerationRecord* logged,
                                             const GenerationRecord& proposed);
 

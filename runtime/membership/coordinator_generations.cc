@@ -56,7 +56,8 @@ std::vector<GenerationRecord> Coordinator::newest_generations() const {
 
 // B1: of the entries for peers that come back.
 void Coordinator::forget_old_entries() {
-  while (entries_.size() > 1 && (entries_.size() > kKeepEntries || kept_shards_ > kMaxLoggedShards)) {
+  while (entries_.size() > 1 &&
+         (entries_.size() > kKeepEntries || kept_shards_ > kMaxLoggedShards)) {
     if (const auto* generation = std::get_if<GenerationRecord>(&entries_.front().record))
       kept_shards_ -= generation->shards.size();
     entries_.pop_front();

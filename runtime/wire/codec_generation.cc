@@ -54,7 +54,8 @@ GenerationRecord read_generation(Reading& in, schema::GenerationRecord::Reader f
                          [](Reading&, uint16_t holder) { return holder; });
   const auto data = from.getShards();
   if (data.size() % sizeof(Digest) != 0) in.fail("digests of shards are not 16 bytes each");
-  if (!in.accepts(data.size() / sizeof(Digest), kMaxGenerationShards, "digests of shards")) return to;
+  if (!in.accepts(data.size() / sizeof(Digest), kMaxGenerationShards, "digests of shards"))
+    return to;
   to.shards.resize(data.size() / sizeof(Digest));
   for (size_t i = 0; i < to.shards.size(); ++i)
     std::copy_n(data.begin() + i * sizeof(Digest), sizeof(Digest), to.shards[i].begin());

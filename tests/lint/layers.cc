@@ -9,7 +9,7 @@ namespace rhz::lint {
 namespace {
 
 // From the bottom to the top.  A folder may include itself and those before it.
-constexpr std::array<std::string_view, 29> kFolders = {
+constexpr std::array<std::string_view, 30> kFolders = {
     "runtime/base",
     "runtime/digest",
     "runtime/observe",
@@ -30,6 +30,7 @@ constexpr std::array<std::string_view, 29> kFolders = {
     "recovery/sync",
     "recovery/snapshot",
     "recovery/parity",
+    "recovery/shards",
     "recovery/disk",
     "recovery/average",
     "recovery/optimizer",

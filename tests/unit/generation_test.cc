@@ -74,7 +74,8 @@ TEST(Generation, IsRefusedWhereADomainHoldsMoreThanMShardsOfAStripe) {
   EXPECT_EQ(judge_generation(nullptr, g).status().code(), Code::kArgument) << "the same rack";
   g = generation(1);
   g.holders[1].host = "c";
-  EXPECT_EQ(judge_generation(nullptr, g).status().code(), Code::kArgument) << "two vaults, one host";
+  EXPECT_EQ(judge_generation(nullptr, g).status().code(), Code::kArgument)
+      << "two vaults, one host";
 }
 
 TEST(Generation, IsLoggedOnceHoweverOftenItIsProposed) {
@@ -235,11 +236,11 @@ TEST(Generation, AWaitingProposalIsolatesNobody) {
   Seat seat;
   seat.give<SealAction>({Seat::entry(2, ViewRecord{view_of(1, {{9, 1}})})});
   seat.give<InstallAction>({Seat::entry(3, ResolveRecord{[] {
-                             Resolution resolution;
-                             resolution.epoch = Epoch(1);
-                             resolution.groups.push_back({});
-                             return resolution;
-                           }()})});
+                                          Resolution resolution;
+                                          resolution.epoch = Epoch(1);
+                                          resolution.groups.push_back({});
+                                          return resolution;
+                                        }()})});
   seat.core.disconnected(seat.now);
   seat.core.propose(seat.now, generation(3));
   seat.core.tick(seat.now);

@@ -15,7 +15,8 @@ inline RunConfig config_of(uint32_t world) {
   return config;
 }
 
-// A coordinator with sessions that are told apart by the peer's number; keeps everything it said and logged.
+// A coordinator with sessions that are told apart by the peer's number; keeps everything it said
+// and logged.
 struct Office {
   explicit Office(RunConfig config, std::vector<LogEntry> log = {})
       : core(std::move(config), log, now), log(std::move(log)) {
