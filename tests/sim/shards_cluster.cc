@@ -37,7 +37,8 @@ Duration ShardsCluster::latency() {
 void ShardsCluster::start_vault(uint32_t host) {
   if (vault_at_.contains(host)) return;
   auto vault = std::make_unique<VaultProcess>(config_.vault_limit);
-  vault->label = {{1, next_id_++}, "h" + std::to_string(host),
+  vault->label = {{1, next_id_++},
+                  "h" + std::to_string(host),
                   config_.racks > 0 ? "r" + std::to_string(host % config_.racks) : ""};
   vault->host = host;
   const Holder label = vault->label;
@@ -149,8 +150,10 @@ void ShardsCluster::send_vault(PeerId trainer, uint64_t job, const recovery::Vau
   using Verb = recovery::VaultVerb;
   const bool ranged = send.request.verb == Verb::put || send.request.verb == Verb::get ||
                       send.request.verb == Verb::digests;
-  if (ranged) world_.after(latency(), std::move(arrive));
-  else in_order(trainer, send.vault, std::move(arrive));
+  if (ranged)
+    world_.after(latency(), std::move(arrive));
+  else
+    in_order(trainer, send.vault, std::move(arrive));
 }
 
 void ShardsCluster::deliver(PeerId trainer, PeerId vault, uint64_t job,
@@ -185,7 +188,9 @@ void ShardsCluster::restored(const GenerationRecord& record, const std::vector<s
 }
 
 void ShardsCluster::restore_failed(const GenerationRecord& record, const Status& status) {
-  ++outcome_.typed_losses;
+  // Superseded records are given up too: their shards are gone, rightly.
+  if (const auto* newest = oracle_.newest(record.stage); newest && *newest == record)
+    ++outcome_.typed_losses;
   world_.trace("state lost", -1, record.stage, record.revision);
   oracle_.lost(record, status);
 }
@@ -262,8 +267,10 @@ bool ShardsCluster::carry_out(CoordinatorAction&& action) {
       !healed_ && config_.append_crash > 0 && world_.faults.chance(config_.append_crash);
   if (auto* a = std::get_if<AppendAction>(&action)) {
     const size_t before = log_.size();
-    if (fatal) log_ = after_crash("sim", log_, a->entry, world_.faults);
-    else log_.push_back(a->entry);
+    if (fatal)
+      log_ = after_crash("sim", log_, a->entry, world_.faults);
+    else
+      log_.push_back(a->entry);
     if (log_.size() > before) oracle_.appended(a->entry);
   } else if (auto* c = std::get_if<CutAction>(&action)) {
     if (!fatal) log_ = {c->snapshot};
@@ -293,9 +300,8 @@ bool ShardsCluster::carry_out(CoordinatorAction&& action) {
 // All members stand at an admit op from time to time, so that new trainers may enter.
 void ShardsCluster::admit_round() {
   admit_op_ = admit_op_.next();
-  all_trainers(Duration(0), [this, op = admit_op_](ShardsTrainer& trainer) {
-    trainer.admit(world_.now(), op);
-  });
+  all_trainers(Duration(0),
+               [this, op = admit_op_](ShardsTrainer& trainer) { trainer.admit(world_.now(), op); });
   world_.after(milliseconds(60), [this] { admit_round(); });
 }
 
@@ -322,8 +328,8 @@ ShardsOutcome ShardsCluster::run() {
   bool well = false;
   while (!oracle_.violated() && !well && world_.step_until(end + config_.patience))
     well = world_.events() % 64 == 0 && healthy();
-  outcome_.deserted = office_ && office_->core->view().epoch != Epoch(0) &&
-                      office_->core->view().size() == 0;
+  outcome_.deserted =
+      office_ && office_->core->view().epoch != Epoch(0) && office_->core->view().size() == 0;
   if (!oracle_.violated() && !well && !outcome_.deserted) {
     std::string text = "after the healing not all generations are whole";
     for (uint32_t stage = 0; stage < config_.stages; ++stage)

@@ -20,16 +20,18 @@ ShardsConfig make_shards_config(uint64_t seed) {
   c.stages = 1 + static_cast<uint32_t>(dice.below(std::min(3u, c.hosts)));
   c.state_bytes = 1 + dice.below(4000);
   c.shard_bytes = 64 + dice.below(1000);
-  if (dice.chance(0.02)) {  // several ranges a shard
-    c.state_bytes = 2000000 + dice.below(3000000);
-    c.shard_bytes = 1500000;
+  const bool big = dice.chance(0.005);  // several ranges a shard; costs as much as many small ones
+  if (big) {
+    c.state_bytes = 1300000 + dice.below(1000000);
+    c.shard_bytes = 1300000;
+    c.data_shards = 1;
   }
   c.vault_limit = dice.chance(0.2) ? 4 * c.stages * c.state_bytes + 8192 : uint64_t{1} << 40;
   c.budget_bytes = dice.chance(0.5) ? 256 : 1u << 22;
   c.latency = World::between(dice, microseconds(20), milliseconds(5));
   c.detection = World::between(dice, milliseconds(1), milliseconds(100));
   c.tick = World::between(dice, milliseconds(1), milliseconds(10));
-  c.chaos = std::chrono::seconds(3);
+  c.chaos = big ? milliseconds(300) : milliseconds(3000);
   c.patience = std::chrono::seconds(20);
   c.spike = dice.chance(0.5) ? World::log_uniform(dice, 0.001, 0.1) : 0;
   c.append_crash = dice.chance(0.5) ? World::log_uniform(dice, 0.0001, 0.01) : 0;

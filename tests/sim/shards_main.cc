@@ -1,4 +1,5 @@
-// rhizome-sim-shards: generations of shards under faults, seed by seed.  Exit status 0: no violation.
+// rhizome-sim-shards: generations of shards under faults, seed by seed.  Exit status 0: no
+// violation.
 //
 //   rhizome-sim-shards --seed N [--steps]            one seed, with a timeline
 //   rhizome-sim-shards --seeds A..B [--losses N]     until so many losses were lived through
@@ -75,8 +76,7 @@ int main(int argc, char** argv) {
     running = "seed " + std::to_string(seed) + ": " + config.text();
     ShardsOutcome outcome = ShardsCluster(config, options.steps).run();
     const ShardsOutcome again = ShardsCluster(config).run();
-    if (outcome.violation.empty() &&
-        (again.hash != outcome.hash || again.events != outcome.events))
+    if (outcome.violation.empty() && (again.hash != outcome.hash || again.events != outcome.events))
       outcome.violation = "not deterministic: the second run of this seed went another way";
     ++seeds;
     deserted += outcome.deserted;
@@ -88,11 +88,12 @@ int main(int argc, char** argv) {
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   const auto n = [](uint64_t value) { return static_cast<unsigned long long>(value); };
-  std::printf("seeds=%llu deserted=%llu events=%llu losses=%llu generations=%llu placed_anew=%llu "
-              "restored=%llu typed_losses=%llu stripes_decoded=%llu coordinator_restarts=%llu "
-              "violations=%llu seconds=%.1f\n",
-              n(seeds), n(deserted), n(sum.events), n(sum.losses), n(sum.generations),
-              n(sum.replacements), n(sum.restored), n(sum.typed_losses), n(sum.decoded),
-              n(sum.restarts), n(violations), took.count());
+  std::printf(
+      "seeds=%llu deserted=%llu events=%llu losses=%llu generations=%llu placed_anew=%llu "
+      "restored=%llu typed_losses=%llu stripes_decoded=%llu coordinator_restarts=%llu "
+      "violations=%llu seconds=%.1f\n",
+      n(seeds), n(deserted), n(sum.events), n(sum.losses), n(sum.generations), n(sum.replacements),
+      n(sum.restored), n(sum.typed_losses), n(sum.decoded), n(sum.restarts), n(violations),
+      took.count());
   return violations == 0 ? 0 : 1;
 }

@@ -49,7 +49,8 @@ void ShardsOracle::handled(PeerId vault, const recovery::VaultRequest& r) {
     const auto mark = marks_.find({vault, r.stage, r.revision, r.stripe, r.shard});
     if (mark == marks_.end() || at == newest_.end() || at->second.revision != r.revision) return;
     const auto shape = recovery::shape_of(at->second);
-    const MutableBytes memory = vaults_.at(vault).store->memory(r.stage, r.revision, r.stripe, r.shard);
+    const MutableBytes memory =
+        vaults_.at(vault).store->memory(r.stage, r.revision, r.stripe, r.shard);
     const size_t i = shape.value().at(r.stripe, r.shard);
     if (i < at->second.shards.size() && tensor_digest(memory) == at->second.shards[i])
       marks_.erase(mark);  // written anew
@@ -100,8 +101,7 @@ void ShardsOracle::check_domains(const GenerationRecord& record) {
 bool ShardsOracle::struck(const GenerationRecord& r, uint32_t stripe, uint32_t shard) const {
   const size_t i = size_t{stripe} * (r.data_shards + r.parity_shards) + shard;
   const PeerId vault = r.holders[r.held_by[i]].vault;
-  return !vaults_.contains(vault) ||
-         marks_.contains({vault, r.stage, r.revision, stripe, shard});
+  return !vaults_.contains(vault) || marks_.contains({vault, r.stage, r.revision, stripe, shard});
 }
 
 bool ShardsOracle::beyond(const GenerationRecord& record) const {
@@ -176,22 +176,24 @@ void ShardsOracle::check_stripe(const GenerationRecord& record,
                               std::to_string(stripe) + " is not there, and nothing struck it");
       std::copy(memory.begin(), memory.end(), copies[j].begin());
     }
-    if (from.size() < k) from.push_back(j);
-    else if (j < k) lost.push_back(j);
+    if (from.size() < k)
+      from.push_back(j);
+    else if (j < k)
+      lost.push_back(j);
   }
   if (faults > record.parity_shards) return;
   std::vector<const std::byte*> sources;
   std::vector<std::byte*> outputs;
   for (const uint32_t j : from) sources.push_back(copies[j].data());
   for (const uint32_t j : lost) outputs.push_back(copies[j].data());
-  if (!lost.empty())
-    shape.code.rebuilding(from, lost).apply(sources, outputs, record.shard_bytes);
+  if (!lost.empty()) shape.code.rebuilding(from, lost).apply(sources, outputs, record.shard_bytes);
   ++decoded_;
   for (uint32_t j = 0; j < k; ++j) {
     const ConstBytes right =
         state.subspan(shape.layout.offset(stripe, j), shape.layout.length(stripe, j));
     if (!std::equal(right.begin(), right.end(), copies[j].begin()))
-      return fail("R3", name(record) + ": other bytes came out of stripe " + std::to_string(stripe));
+      return fail("R3",
+                  name(record) + ": other bytes came out of stripe " + std::to_string(stripe));
   }
 }
 

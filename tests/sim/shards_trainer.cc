@@ -82,7 +82,8 @@ void ShardsTrainer::settle(Time now) {
       if (const auto* refused = std::get_if<ProposalRefusedAction>(&action))
         for (auto& [id, job] : jobs_)
           if (job.stage == refused->refusal.stage && !job.restorer)
-            carry_out(id, each(job, [&](auto& core) { return core.refused(refused->refusal.status); }));
+            carry_out(id,
+                      each(job, [&](auto& core) { return core.refused(refused->refusal.status); }));
     }
   }
 }
@@ -110,8 +111,10 @@ void ShardsTrainer::see_generation(const GenerationRecord& record) {
 void ShardsTrainer::vault_lost(PeerId vault) {
   vaults_.lose(vault);
   for (auto& [id, job] : jobs_) {
-    if (job.restorer) carry_out(id, job.restorer->vault_lost(vault));
-    else carry_out(id, each(job, [&](auto& core) { return core.vault_lost(vault); }));
+    if (job.restorer)
+      carry_out(id, job.restorer->vault_lost(vault));
+    else
+      carry_out(id, each(job, [&](auto& core) { return core.vault_lost(vault); }));
   }
 }
 
@@ -137,12 +140,13 @@ void ShardsTrainer::tick(Time now) {
   member_.beat(now, {});
   settle(now);
   for (auto& [id, job] : jobs_)
-    carry_out(id, job.restorer ? job.restorer->step(config_.budget_bytes)
-                               : each(job, [&](auto& core) { return core.step(config_.budget_bytes); }));
+    carry_out(id, job.restorer
+                      ? job.restorer->step(config_.budget_bytes)
+                      : each(job, [&](auto& core) { return core.step(config_.budget_bytes); }));
   end_jobs();
   for (uint32_t stage = 0; stage < config_.stages; ++stage) {
     if (member_.is_member() && keeps(stage) && !keeper_job(stage)) begin_keeping(stage);
-    if (newest_.contains(stage) && jobs_.size() < 6 && dice_.chance(0.02)) begin_restore(stage);
+    if (newest_.contains(stage) && jobs_.size() < 6 && dice_.chance(0.005)) begin_restore(stage);
   }
   settle(now);
 }
@@ -152,7 +156,8 @@ void ShardsTrainer::begin_keeping(uint32_t stage) {
   if (at == newest_.end() || hopeless_[stage]) return protect(stage);
   const auto living = vaults_.living();
   const bool lost = recovery::standing(at->second, living).lost > 0;
-  if (!lost && !dice_.chance(0.1)) return owns(stage) && dice_.chance(0.2) ? protect(stage) : void();
+  if (!lost && !dice_.chance(0.05))
+    return owns(stage) && dice_.chance(0.05) ? protect(stage) : void();
   auto core = recovery::Reprotector::make(at->second, vaults_, member_.view().epoch, kContext);
   Job& job = jobs_[next_job_++];
   job.stage = stage;
@@ -170,8 +175,8 @@ void ShardsTrainer::protect(uint32_t stage) {
   options.parity_shards = config_.parity_shards;
   options.most_shard_bytes = config_.shard_bytes;
   options.window = {4096, 1024};
-  recovery::Protector::Job what{stage, revision, tensor_digest(state), state,
-                                member_.view().epoch, logged};
+  recovery::Protector::Job what{stage, revision, tensor_digest(state), state, member_.view().epoch,
+                                logged};
   auto core = recovery::Protector::make(what, vaults_, options);
   if (!core) return;  // too few domains live just now
   Job& job = jobs_[next_job_++];
@@ -184,7 +189,8 @@ void ShardsTrainer::begin_restore(uint32_t stage) {
   Job job;
   job.stage = stage;
   job.bytes.resize(config_.state_bytes);
-  auto core = recovery::Restorer::make(newest_.at(stage), vaults_, job.bytes, kContext, {4096, 1024});
+  auto core =
+      recovery::Restorer::make(newest_.at(stage), vaults_, job.bytes, kContext, {4096, 1024});
   if (!core) return;
   job.restorer = std::move(core).value();
   jobs_[next_job_++] = std::move(job);
@@ -200,8 +206,10 @@ void ShardsTrainer::carry_out(uint64_t id, recovery::ShardActions actions) {
     if (const auto* done = std::get_if<recovery::ShardsDone>(&action); done && job.restorer)
       port_.restored(done->record, job.bytes);
     if (const auto* failed = std::get_if<recovery::ShardsFailed>(&action)) {
-      if (job.restorer) port_.restore_failed(job.restorer->record(), failed->status);
-      else if (failed->status.code() == Code::kStateLost) hopeless_[job.stage] = true;
+      if (job.restorer)
+        port_.restore_failed(job.restorer->record(), failed->status);
+      else if (failed->status.code() == Code::kStateLost)
+        hopeless_[job.stage] = true;
     }
   }
 }
