@@ -67,10 +67,13 @@ ShardSender::Event ShardSender::reply(PeerId from, const VaultReply& reply) {
     sending.unanswered -= r.length;
     vault->second.unanswered -= r.length;
     unanswered_ -= r.length;
+    // Replies overtake each other: the one with the digest need not be the last.
+    sending.confirmed |=
+        reply.bytes.size() == sizeof(Digest) &&
+        std::memcmp(reply.bytes.data(), sending.parcel.digest.data(), sizeof(Digest)) == 0;
     const bool whole = sending.sent == sending.parcel.bytes.size() && sending.unanswered == 0;
     if (reply.status.is_ok() && whole) {
-      if (reply.bytes.size() == sizeof(Digest) &&
-          std::memcmp(reply.bytes.data(), sending.parcel.digest.data(), sizeof(Digest)) == 0) {
+      if (sending.confirmed) {
         parcels_.erase(at);
         event.kind = Event::Kind::delivered;
         return event;

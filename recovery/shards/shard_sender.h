@@ -54,6 +54,7 @@ class ShardSender {
   struct Sending {
     Parcel parcel;
     uint64_t sent = 0, unanswered = 0;  // bytes
+    bool confirmed = false;             // the vault has answered with the right digest
     uint32_t tries = 1;
   };
   struct Vault {

@@ -14,7 +14,7 @@ void VaultSet::join(Holder holder) {
 }
 
 void VaultSet::lose(PeerId vault) {
-  if (const uint32_t at = index_of(vault); at != kNone) lives_[at] = false;
+  lives_[index_of_or_lost({vault, "", ""})] = false;  // word of its death may come before its name
 }
 
 bool VaultSet::lives(PeerId vault) const {

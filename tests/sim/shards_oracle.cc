@@ -40,6 +40,7 @@ void ShardsOracle::vault_down(PeerId vault) {
 void ShardsOracle::corrupted(PeerId vault, uint32_t stage, uint64_t revision, uint32_t stripe,
                              uint32_t shard) {
   marks_.insert({vault, stage, revision, stripe, shard});
+  since_.insert({vault, stage, revision, stripe, shard});
   check_all(vault);
 }
 
@@ -67,6 +68,7 @@ void ShardsOracle::appended(const LogEntry& entry) {
   check_growth(*record);
   check_domains(*record);
   newest_[record->stage] = *record;
+  std::erase_if(since_, [&](const Mark& mark) { return std::get<1>(mark) == record->stage; });
   ++(record->placement == 0 ? generations_ : replacements_);
   check(*record);
 }
@@ -109,7 +111,10 @@ bool ShardsOracle::beyond(const GenerationRecord& record) const {
   for (uint32_t s = 0; s < shape.value().layout.stripes; ++s) {
     uint32_t lost = 0;
     for (uint32_t j = 0; j < shape.value().code.shards(); ++j)
-      lost += shape.value().layout.length(s, j) > 0 && struck(record, s, j);
+      lost += shape.value().layout.length(s, j) > 0 &&
+              (struck(record, s, j) ||
+               since_.contains({record.holders[record.held_by[shape.value().at(s, j)]].vault,
+                                record.stage, record.revision, s, j}));
     if (lost > record.parity_shards) return true;
   }
   return false;

@@ -37,7 +37,7 @@ class ShardsOracle {
   void restored(const GenerationRecord& record, const std::vector<std::byte>& bytes);
   void lost(const GenerationRecord& record, const Status& status);
 
-  // More shards of some stripe than m are lost by faults.
+  // More shards of some stripe than m were struck since the record was logged.
   bool beyond(const GenerationRecord& record) const;
   // How many shards are lost, at most of one stripe; nothing is logged: all.
   uint32_t lost_shards(uint32_t stage) const;
@@ -60,6 +60,8 @@ class ShardsOracle {
   std::string violation_;
   std::map<PeerId, Vault> vaults_;  // that live
   std::set<Mark> marks_;            // corrupt
+  // Was corrupt at some time since the newest record was logged: a reader may have come by then.
+  std::set<Mark> since_;
   std::map<uint32_t, GenerationRecord> newest_;
   std::map<std::pair<uint32_t, uint64_t>, Digest> roots_;
   uint64_t generations_ = 0, replacements_ = 0, decoded_ = 0;
