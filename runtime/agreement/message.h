@@ -58,6 +58,13 @@ struct SyncedMessage {
   Status failed;
   friend bool operator==(const SyncedMessage&, const SyncedMessage&) = default;
 };
+// All shards are held, verified: seal it.  Repeated until the log or a refusal answers it.  Counts
+// only while `epoch` is the newest view: who protected a stage before that view decides nothing.
+struct ProposeMessage {
+  Epoch epoch;
+  GenerationRecord generation;
+  friend bool operator==(const ProposeMessage&, const ProposeMessage&) = default;
+};
 struct Metric {
   std::string name;
   double value = 0;
@@ -111,6 +118,21 @@ struct SyncStartMessage {
   std::vector<MemberInfo> donors;
   friend bool operator==(const SyncStartMessage&, const SyncStartMessage&) = default;
 };
+// The newest record of each stage, to who may not have it from the log: at the beginning of every
+// session, and later what is logged while a peer waits to be admitted.
+struct GenerationsMessage {
+  Term term;
+  std::vector<GenerationRecord> generations;
+  friend bool operator==(const GenerationsMessage&, const GenerationsMessage&) = default;
+};
+struct ProposalRefusedMessage {
+  Term term;
+  uint32_t stage = 0;
+  uint64_t revision = 0;
+  uint32_t placement = 0;
+  Status status;
+  friend bool operator==(const ProposalRefusedMessage&, const ProposalRefusedMessage&) = default;
+};
 struct CoordinatorBeatMessage {
   Term term;
   friend bool operator==(const CoordinatorBeatMessage&, const CoordinatorBeatMessage&) = default;
@@ -146,6 +168,7 @@ using ControlMessage =
     std::variant<HelloMessage, SuspectMessage, SealedMessage, FailMessage, AdmitBegunMessage,
                  SyncedMessage, PeerBeatMessage, LeaveMessage, StatusRequest, WelcomeMessage,
                  RefusedMessage, EntriesMessage, PendingMessage, SyncStartMessage,
-                 CoordinatorBeatMessage, StatusReply>;
+                 CoordinatorBeatMessage, StatusReply, ProposeMessage, GenerationsMessage,
+                 ProposalRefusedMessage>;
 
 }  // namespace rhz

@@ -4,6 +4,7 @@
 #include <variant>
 #include <vector>
 
+#include "runtime/agreement/generation.h"
 #include "runtime/agreement/resolution.h"
 #include "runtime/agreement/view.h"
 
@@ -42,9 +43,11 @@ struct SnapshotRecord {
     friend bool operator==(const History&, const History&) = default;
   };
   std::vector<History> history;  // views that a lineage may still name
+  std::vector<GenerationRecord> generations;  // the newest one of each stage, by rising stage
   friend bool operator==(const SnapshotRecord&, const SnapshotRecord&) = default;
 };
-using Record = std::variant<ConfigRecord, ViewRecord, ResolveRecord, AdmitRecord, SnapshotRecord>;
+using Record = std::variant<ConfigRecord, ViewRecord, ResolveRecord, AdmitRecord, SnapshotRecord,
+                            GenerationRecord>;
 
 // A record with its place.
 struct LogEntry {

@@ -4,7 +4,10 @@
 
 namespace rhz {
 
-enum class Rule { kNone, kA, kB, kC, kD, kE, kF, kH, kI, kJ, kG2, kG6, kR1, kR3, kR5, kO2, kM };  // G comes with mode `include`
+enum class Rule {
+  kNone, kA, kB, kC, kD, kE, kF, kH, kI, kJ, kG2, kG6, kR1, kR3, kR5, kO2, kM,  // G comes with mode `include`
+  kTwice, kOldFirst, kDomains,  // of generations of shards: R1, R3, R4
+};
 
 #if defined(RHZ_CANARY)
 bool canary(Rule rule);

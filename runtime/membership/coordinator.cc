@@ -7,7 +7,6 @@
 namespace rhz {
 namespace {
 
-constexpr size_t kKeepEntries = 4096;  // records that a peer may be behind when it comes back
 constexpr size_t kMaxPeers = 4096;     // B1: members and newcomers together
 constexpr size_t kMaxMetrics = 8;
 constexpr size_t kEntriesPerMessage = 1;  // a record may be nearly as large as a message
@@ -45,7 +44,10 @@ void Coordinator::recover(std::vector<LogEntry> entries) {
   for (LogEntry& entry : entries) {
     term_ = Term(entry.term.value + 1);
     apply(entry);
+    if (const auto* generation = std::get_if<GenerationRecord>(&entry.record))
+      kept_shards_ += generation->shards.size();
     entries_.push_back(std::move(entry));
+    forget_old_entries();
   }
 }
 
@@ -91,6 +93,10 @@ void Coordinator::apply(const LogEntry& entry) {
     const GroupResolution& root = resolution_.groups.front();
     for (uint32_t r = 0; r < view_.size(); ++r) first_op_[view_.members[r].id] = root.first_op[r];
     admit_over_ = root.admit_ended;
+    generations_.clear();
+    for (const GenerationRecord& generation : snapshot->generations) apply(generation);
+  } else if (const auto* generation = std::get_if<GenerationRecord>(&entry.record)) {
+    apply(*generation);
   }
 }
 
@@ -98,7 +104,9 @@ LogIndex Coordinator::append(Record record) {
   LogEntry entry{term_, last_index_.next(), std::move(record)};
   apply(entry);
   entries_.push_back(entry);
-  if (entries_.size() > kKeepEntries) entries_.pop_front();
+  if (const auto* generation = std::get_if<GenerationRecord>(&entry.record))
+    kept_shards_ += generation->shards.size();
+  forget_old_entries();
   if (!canary(Rule::kC)) actions_.push_back(AppendAction{entry});
   // Behind the Append in the list of actions: told only once it is durable (rule C).
   for (auto& [id, peer] : peers_) {
@@ -143,6 +151,7 @@ void Coordinator::receive(Time now, SessionId session, const ControlMessage& mes
   if (const auto* m = std::get_if<FailMessage>(&message)) fail(now, *peer, *m);
   if (const auto* m = std::get_if<AdmitBegunMessage>(&message)) admit_begun(now, *peer, *m);
   if (const auto* m = std::get_if<SyncedMessage>(&message)) synced(now, *peer, *m);
+  if (const auto* m = std::get_if<ProposeMessage>(&message)) propose(*peer, *m);
   if (const auto* m = std::get_if<PeerBeatMessage>(&message)) {
     peer->beat = *m;
     if (peer->beat.metrics.size() > kMaxMetrics) peer->beat.metrics.resize(kMaxMetrics);
@@ -231,6 +240,7 @@ void Coordinator::reattach(Peer& peer, SessionId session, LogIndex last_index) {
   peer.report.reset();  // it reports again
   sessions_[session] = peer.info.id;
   send(session, WelcomeMessage{term_, config_});
+  tell_generations(peer);
   if (is_member(peer.info.id)) {
     send_entries_since(peer, last_index);
     told_pending_ = 0;
@@ -301,7 +311,7 @@ Time Coordinator::tick(Time now) {
 void Coordinator::maybe_cut() {
   if (!cut_wanted_ || !resolved() || admission_ || admit_open_) return;
   cut_wanted_ = false;
-  SnapshotRecord snapshot{config_, view_, view_index_, resolution_, {}, {}};
+  SnapshotRecord snapshot{config_, view_, view_index_, resolution_, {}, {}, newest_generations()};
   // Stands for the ADMIT records too: whoever missed them learns from here that the op is over.
   snapshot.resolution.groups.front().admit_ended = admit_over_;
   snapshot.retired.assign(retired_.begin(), retired_.end());

@@ -137,6 +137,13 @@ class Coordinator {
   GroupResolution resolve_group(GroupId id, const Members& members) const;
   std::vector<OpDecision> aborts(GroupId group) const;
 
+  // coordinator_generations.cc: shards with parity
+  void propose(const Peer& peer, const ProposeMessage& message);
+  void tell_generations(const Peer& peer);
+  void apply(const GenerationRecord& record);
+  std::vector<GenerationRecord> newest_generations() const;
+  void forget_old_entries();
+
   // coordinator_admission.cc: joins
   void admit_begun(Time now, Peer& peer, const AdmitBegunMessage& message);
   void maybe_admit(Time now);
@@ -154,6 +161,7 @@ class Coordinator {
 
   // From the log.
   std::deque<LogEntry> entries_;  // the newest kKeepEntries, for peers that come back
+  size_t kept_shards_ = 0;        // in generations among them
   LogIndex last_index_;
   View view_;
   LogIndex view_index_;
@@ -164,6 +172,7 @@ class Coordinator {
   std::optional<Admission> admission_;
   OpSeq admit_op_ = kNoOp;      // admit op by which the newest joiners entered
   bool admit_open_ = false;     // … not yet ended by a RESOLVE
+  std::map<uint32_t, GenerationRecord> generations_;  // the newest one of each stage
   OpSeq admit_over_ = kNoOp;    // newest admit op that is decided: who still says to stand there is late
 
   // Volatile.

@@ -62,6 +62,17 @@ void Member::receive(Time now, const ControlMessage& message) {
       return send(*synced_);
     synced_.reset();
     actions_.push_back(SyncAction{admit, m->donors});
+  } else if (const auto* m = std::get_if<GenerationsMessage>(&message)) {
+    if (!fresh(m->term)) return;
+    for (const GenerationRecord& generation : m->generations) see_generation(generation);
+  } else if (const auto* m = std::get_if<ProposalRefusedMessage>(&message)) {
+    if (!fresh(m->term)) return;
+    const auto at = proposals_.find(m->stage);
+    if (at == proposals_.end() || at->second.revision != m->revision ||
+        at->second.placement != m->placement)
+      return;
+    proposals_.erase(at);
+    actions_.push_back(ProposalRefusedAction{*m});
   }
 }
 
@@ -78,7 +89,10 @@ void Member::entry(Time now, const LogEntry& e) {
     if (admit_ && admit->joiners.empty() && admit->op == admit_->op) admit_.reset();
     actions_.push_back(AdmitAction{*admit});
   }
+  if (const auto* generation = std::get_if<GenerationRecord>(&e.record))
+    see_generation(*generation);
   if (const auto* s = std::get_if<SnapshotRecord>(&e.record)) {
+    for (const GenerationRecord& generation : s->generations) see_generation(generation);
     if (s->view.epoch > view_.epoch) see_view(now, s->view);
     if (ended_) return;
     if (s->resolution.epoch > installed_) see_resolution(s->resolution);
@@ -102,6 +116,7 @@ void Member::see_view(Time, const View& view) {
   self_.slot = view.members[view.rank_of(self_.id).value].slot;
   report_.reset();
   synced_.reset();
+  proposals_.clear();
   suspects_.clear();  // of the older epoch; what still holds is found again
   actions_.push_back(SealAction{view});
 }
@@ -125,6 +140,18 @@ void Member::see_resolution(const Resolution& resolution) {
       admit_.reset();
   }
   actions_.push_back(InstallAction{view_, resolution});
+}
+
+// The log and GENERATIONS messages both bring them.
+void Member::see_generation(const GenerationRecord& generation) {
+  const std::pair place{generation.revision, generation.placement};
+  auto [known, first] = generations_.try_emplace(generation.stage, place);
+  if (!first && place <= known->second) return;
+  known->second = place;
+  const auto mine = proposals_.find(generation.stage);
+  if (mine != proposals_.end() && std::pair{mine->second.revision, mine->second.placement} <= place)
+    proposals_.erase(mine);
+  actions_.push_back(GenerationAction{generation});
 }
 
 void Member::suspect(Time now, PeerId target, uint8_t evidence, bool self_doubt) {
@@ -163,6 +190,14 @@ void Member::synced(Time now, SyncedMessage message) {
   say_again_at_ = std::min(say_again_at_, now + timing_.repeat);
 }
 
+void Member::propose(Time now, GenerationRecord generation) {
+  if (ended_) return;
+  if (welcomed_) send(ProposeMessage{view_.epoch, generation});
+  // A proposal can wait for the coordinator as long as it takes: the older generation stays.
+  proposals_[generation.stage] = std::move(generation);
+  say_again_at_ = std::min(say_again_at_, now + timing_.repeat);
+}
+
 void Member::leave(Time now) {
   if (ended_) return;
   leaving_ = true;
@@ -188,7 +223,9 @@ void Member::say_again(Time now) {
       send(FailMessage{view_.epoch, op.first, op.second, status});
   if (admit_) send(*admit_);
   if (synced_) send(*synced_);
-  if (needs_coordinator()) say_again_at_ = now + timing_.repeat;
+  for (const auto& [stage, generation] : proposals_)
+    send(ProposeMessage{view_.epoch, generation});
+  if (needs_coordinator() || !proposals_.empty()) say_again_at_ = now + timing_.repeat;
 }
 
 void Member::resign(Time now, Status status) {

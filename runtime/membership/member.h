@@ -42,8 +42,15 @@ struct EndAction {
 struct PendingAction {  // newcomers that wait
   uint32_t waiting = 0;
 };
+// A generation is sealed; each record of a stage once, in their order.
+struct GenerationAction {
+  GenerationRecord record;
+};
+struct ProposalRefusedAction {
+  ProposalRefusedMessage refusal;
+};
 using MemberAction = std::variant<MemberSend, SealAction, InstallAction, AdmitAction, SyncAction,
-                                  EndAction, PendingAction>;
+                                  EndAction, PendingAction, GenerationAction, ProposalRefusedAction>;
 
 struct MemberTiming {
   Duration isolation = std::chrono::seconds(60);
@@ -68,6 +75,8 @@ class Member {
   void op_ended(GroupId group, OpSeq seq);
   void admit_begun(Time now, AdmitBegunMessage message);
   void synced(Time now, SyncedMessage message);
+  // For the view that is seen now; forgotten when a newer one comes, whose keeper then proposes anew.
+  void propose(Time now, GenerationRecord generation);
   void leave(Time now);
   // It cannot go on, and leaves without waiting for an answer.
   void resign(Time now, Status status);
@@ -89,6 +98,7 @@ class Member {
   void entry(Time now, const LogEntry& entry);
   void see_view(Time now, const View& view);
   void see_resolution(const Resolution& resolution);
+  void see_generation(const GenerationRecord& generation);
   void end(Status status);
   void send(ControlMessage message);
   void say_again(Time now);
@@ -117,6 +127,9 @@ class Member {
   std::map<std::pair<GroupId, OpSeq>, Status> fails_;
   std::optional<AdmitBegunMessage> admit_;
   std::optional<SyncedMessage> synced_;
+  std::map<uint32_t, GenerationRecord> proposals_;  // by stage, not answered yet
+  // By stage: the newest (revision, placement) that is logged.
+  std::map<uint32_t, std::pair<uint64_t, uint32_t>> generations_;
 };
 
 }  // namespace rhz

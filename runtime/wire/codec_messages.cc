@@ -72,6 +72,15 @@ SyncedMessage read_synced(Reading& in, schema::Synced::Reader from) {
           read_status(in, from.getFailed())};
 }
 
+void write_propose(Writing& out, schema::Propose::Builder to, const ProposeMessage& from) {
+  to.setEpoch(from.epoch.value);
+  write_generation(out, to.initGeneration(), from.generation);
+}
+
+ProposeMessage read_propose(Reading& in, schema::Propose::Reader from) {
+  return {Epoch(from.getEpoch()), read_generation(in, from.getGeneration())};
+}
+
 // ---- coordinator → peer
 
 void write_welcome(Writing& out, schema::Welcome::Builder to, const WelcomeMessage& from) {
@@ -115,6 +124,32 @@ SyncStartMessage read_sync_start(Reading& in, schema::SyncStart::Reader from) {
           read_list(in, from.getDonors(), kMaxPeers, "donors", read_member)};
 }
 
+void write_generations(Writing& out, schema::Generations::Builder to,
+                       const GenerationsMessage& from) {
+  to.setTerm(from.term.value);
+  write_list(out, to.initGenerations(out.count(from.generations.size(), kMaxStages)),
+             from.generations, write_generation);
+}
+
+GenerationsMessage read_generations(Reading& in, schema::Generations::Reader from) {
+  return {Term(from.getTerm()),
+          read_list(in, from.getGenerations(), kMaxStages, "generations", read_generation)};
+}
+
+void write_proposal_refused(Writing& out, schema::ProposalRefused::Builder to,
+                            const ProposalRefusedMessage& from) {
+  to.setTerm(from.term.value);
+  to.setStage(from.stage);
+  to.setRevision(from.revision);
+  to.setPlacement(from.placement);
+  write_status(out, to.initStatus(), from.status);
+}
+
+ProposalRefusedMessage read_proposal_refused(Reading& in, schema::ProposalRefused::Reader from) {
+  return {Term(from.getTerm()), from.getStage(), from.getRevision(), from.getPlacement(),
+          read_status(in, from.getStatus())};
+}
+
 // ---- the union
 
 // One overload per kind of message, for std::visit.
@@ -148,6 +183,13 @@ struct WriteMessage {
     to.initCoordinatorBeat().setTerm(from.term.value);
   }
   void operator()(const StatusReply& from) { write_status_reply(out, to.initStatusReply(), from); }
+  void operator()(const ProposeMessage& from) { write_propose(out, to.initPropose(), from); }
+  void operator()(const GenerationsMessage& from) {
+    write_generations(out, to.initGenerations(), from);
+  }
+  void operator()(const ProposalRefusedMessage& from) {
+    write_proposal_refused(out, to.initProposalRefused(), from);
+  }
 };
 
 }  // namespace
@@ -177,6 +219,10 @@ ControlMessage read_message(Reading& in, schema::Message::Reader from) {
     case schema::Message::COORDINATOR_BEAT:
       return CoordinatorBeatMessage{Term(from.getCoordinatorBeat().getTerm())};
     case schema::Message::STATUS_REPLY: return read_status_reply(in, from.getStatusReply());
+    case schema::Message::PROPOSE: return read_propose(in, from.getPropose());
+    case schema::Message::GENERATIONS: return read_generations(in, from.getGenerations());
+    case schema::Message::PROPOSAL_REFUSED:
+      return read_proposal_refused(in, from.getProposalRefused());
     case schema::Message::NONE: break;
   }
   in.fail("unknown kind " + std::to_string(static_cast<unsigned>(from.which())) + " of a message");

@@ -91,6 +91,9 @@ View read_view(Reading& in, schema::View::Reader from);
 // ---- records (codec_records.cc)
 
 void write_admit(Writing& out, schema::AdmitRecord::Builder to, const AdmitRecord& from);
+void write_generation(Writing& out, schema::GenerationRecord::Builder to,
+                      const GenerationRecord& from);
+GenerationRecord read_generation(Reading& in, schema::GenerationRecord::Reader from);
 void write_entry(Writing& out, schema::LogEntry::Builder to, const LogEntry& from);
 AdmitRecord read_admit(Reading& in, schema::AdmitRecord::Reader from);
 LogEntry read_entry(Reading& in, schema::LogEntry::Reader from);

@@ -26,6 +26,8 @@ void write_snapshot(Writing& out, schema::SnapshotRecord::Builder to, const Snap
              write_peer_id);
   write_list(out, to.initHistory(out.count(from.history.size(), kMaxHistory)), from.history,
              write_history);
+  write_list(out, to.initGenerations(out.count(from.generations.size(), kMaxStages)),
+             from.generations, write_generation);
 }
 
 SnapshotRecord read_snapshot(Reading& in, schema::SnapshotRecord::Reader from) {
@@ -36,6 +38,8 @@ SnapshotRecord read_snapshot(Reading& in, schema::SnapshotRecord::Reader from) {
   to.resolution = read_resolution(in, from.getResolution());
   to.retired = read_list(in, from.getRetired(), kMaxRetired, "retired peers", read_peer_id);
   to.history = read_list(in, from.getHistory(), kMaxHistory, "old views", read_history);
+  to.generations =
+      read_list(in, from.getGenerations(), kMaxStages, "generations", read_generation);
   return to;
 }
 
@@ -51,6 +55,9 @@ struct WriteRecord {
   }
   void operator()(const AdmitRecord& from) { write_admit(out, to.initAdmit(), from); }
   void operator()(const SnapshotRecord& from) { write_snapshot(out, to.initSnapshot(), from); }
+  void operator()(const GenerationRecord& from) {
+    write_generation(out, to.initGeneration(), from);
+  }
 };
 
 Record read_record(Reading& in, schema::LogEntry::Record::Reader from) {
@@ -61,6 +68,7 @@ Record read_record(Reading& in, schema::LogEntry::Record::Reader from) {
       return ResolveRecord{read_resolution(in, from.getResolve())};
     case schema::LogEntry::Record::ADMIT: return read_admit(in, from.getAdmit());
     case schema::LogEntry::Record::SNAPSHOT: return read_snapshot(in, from.getSnapshot());
+    case schema::LogEntry::Record::GENERATION: return read_generation(in, from.getGeneration());
     case schema::LogEntry::Record::NONE: break;
   }
   in.fail("unknown kind " + std::to_string(static_cast<unsigned>(from.which())) + " of a record");

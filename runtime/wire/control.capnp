@@ -160,6 +160,26 @@ struct AdmitRecord {
   root @3 :Data;                 # its digest, 16 bytes
 }
 
+struct Holder {  # a vault that holds shards
+  vault @0 :PeerId;
+  host @1 :Text;                 # name
+  rack @2 :Text;                 # empty: the host is a failure domain of its own
+}
+
+struct GenerationRecord {  # one revision of one stage, sealed as shards with parity
+  stage @0 :UInt32;
+  revision @1 :UInt64;
+  placement @2 :UInt32;          # 0: as sealed; one more each time lost shards got new holders
+  root @3 :Data;                 # digest of the state, 16 bytes
+  stateBytes @4 :UInt64;
+  dataShards @5 :UInt32;         # k and m, of each stripe
+  parityShards @6 :UInt32;
+  shardBytes @7 :UInt64;
+  holders @8 :List(Holder);
+  heldBy @9 :List(UInt16);       # per shard, stripe by stripe, data shards first: index of its holder
+  shards @10 :Data;              # … and its tensor digest, 16 bytes each
+}
+
 struct SnapshotRecord {  # stands for all records before it
   struct History {
     epoch @0 :UInt64;
@@ -171,6 +191,7 @@ struct SnapshotRecord {  # stands for all records before it
   resolution @3 :Resolution;     # the newest; its epoch may be older than the view's
   retired @4 :List(PeerId);      # were members, never may be again (V2)
   history @5 :List(History);     # views that a lineage may still name
+  generations @6 :List(GenerationRecord);  # the newest one of each stage
 }
 
 struct LogEntry {
@@ -183,6 +204,7 @@ struct LogEntry {
     resolve @5 :Resolution;
     admit @6 :AdmitRecord;
     snapshot @7 :SnapshotRecord;
+    generation @8 :GenerationRecord;
   }
 }
 
@@ -237,6 +259,11 @@ struct PeerBeat {
   metrics @4 :List(Metric);  # at most 8
 }
 
+struct Propose {  # GENERATION: all shards are held and verified
+  epoch @0 :UInt64;        # counts only while this is the newest view
+  generation @1 :GenerationRecord;
+}
+
 struct StatusRequest {  # from a tool: needs no Hello
   runId @0 :Text;        # empty: any
 }
@@ -267,6 +294,19 @@ struct SyncStart {  # to a joiner
   term @0 :UInt64;
   admit @1 :AdmitRecord;
   donors @2 :List(MemberInfo);  # members that stand still meanwhile
+}
+
+struct Generations {  # the newest record of each stage, to who may not have it from the log
+  term @0 :UInt64;
+  generations @1 :List(GenerationRecord);
+}
+
+struct ProposalRefused {
+  term @0 :UInt64;
+  stage @1 :UInt32;
+  revision @2 :UInt64;
+  placement @3 :UInt32;
+  status @4 :Status;
 }
 
 struct CoordinatorBeat {
@@ -319,5 +359,8 @@ struct Message {
     syncStart @14 :SyncStart;
     coordinatorBeat @15 :CoordinatorBeat;
     statusReply @16 :StatusReply;
+    propose @17 :Propose;
+    generations @18 :Generations;
+    proposalRefused @19 :ProposalRefused;
   }
 }

@@ -30,6 +30,7 @@ constexpr std::array<std::string_view, 30> kFolders = {
     "recovery/sync",
     "recovery/snapshot",
     "recovery/parity",
+    "recovery/shards",
     "recovery/disk",
     "recovery/vault",
     "recovery/average",

@@ -82,9 +82,16 @@ SealReport report() {
 
 AdmitRecord admit() { return {OpSeq(33), {member(1), member(6)}, 77, digest(9)}; }
 
+GenerationRecord generation(uint32_t stage) {
+  return {stage, 1ull << 33, 5, digest(11), 1000, 2, 1, 512,
+          {{{1, 2}, "host-α", "rack-1"}, {{3, 4}, "host-b", ""}, {{5, 6}, "c", "rack-2"}},
+          {2, 1, 0}, {digest(20), digest(40), digest(60)}};
+}
+
 SnapshotRecord snapshot() {
   return {config(),     view(),           LogIndex(55),
-          resolution(), {{9, 8}, {7, 6}}, {{Epoch(5), {{1, 1}, {2, 2}}}, {Epoch(6), {}}}};
+          resolution(), {{9, 8}, {7, 6}}, {{Epoch(5), {{1, 1}, {2, 2}}}, {Epoch(6), {}}},
+          {generation(1), generation(7)}};
 }
 
 std::vector<LogEntry> all_entries() {
@@ -92,7 +99,8 @@ std::vector<LogEntry> all_entries() {
           {Term(2), LogIndex(2), ViewRecord{view()}},
           {Term(3), LogIndex(3), ResolveRecord{resolution()}},
           {Term(4), LogIndex(4), admit()},
-          {Term(1ull << 60), LogIndex(1ull << 61), snapshot()}};
+          {Term(1ull << 60), LogIndex(1ull << 61), snapshot()},
+          {Term(6), LogIndex(7), generation(3)}};
 }
 
 PeerBeatMessage beat() {
@@ -124,7 +132,10 @@ std::vector<ControlMessage> all_messages() {
           PendingMessage{Term(9), 3},
           SyncStartMessage{Term(10), admit(), {member(0), member(1)}},
           CoordinatorBeatMessage{Term(11)},
-          reply};
+          reply,
+          ProposeMessage{Epoch(12), generation(2)},
+          GenerationsMessage{Term(13), {generation(0), generation(4)}},
+          ProposalRefusedMessage{Term(14), 5, 6, 7, status(Code::kDiverged)}};
 }
 
 void expect_refused(const Status& status, const std::string& part) {
@@ -167,7 +178,8 @@ TEST(Codec, DefaultsComeBackEqual) {
       HelloMessage{},      SuspectMessage{},   SealedMessage{},          FailMessage{},
       AdmitBegunMessage{}, SyncedMessage{},    PeerBeatMessage{},        LeaveMessage{},
       StatusRequest{},     WelcomeMessage{},   RefusedMessage{},         EntriesMessage{},
-      PendingMessage{},    SyncStartMessage{}, CoordinatorBeatMessage{}, StatusReply{}};
+      PendingMessage{},    SyncStartMessage{}, CoordinatorBeatMessage{}, StatusReply{},
+      ProposeMessage{}, GenerationsMessage{}, ProposalRefusedMessage{}};
   for (const ControlMessage& message : messages) {
     const auto back = decode_message(encode(message));
     ASSERT_TRUE(back) << message.index() << ": " << back.status().text();
@@ -253,6 +265,16 @@ TEST(Codec, InputThatIsNoWholeNumberOfWordsIsRefused) {
   expect_refused(decode_message(longer).status(), "behind its end");
 }
 
+TEST(Codec, AGenerationOfTooManyShardsIsNotEncoded) {
+  GenerationRecord big = generation(1);
+  big.held_by.resize(kMaxGenerationShards);
+  big.shards.resize(kMaxGenerationShards);
+  const LogEntry entry{Term(1), LogIndex(1), big};
+  EXPECT_TRUE(decode_entry(encode(entry)).value() == entry);
+  big.shards.resize(kMaxGenerationShards + 1);
+  EXPECT_TRUE(encode(LogEntry{Term(1), LogIndex(1), big}).empty());
+}
+
 // ---- bytes that encode() has not written, word by word
 
 std::vector<std::byte> from_words(const std::vector<uint64_t>& words) {
@@ -273,11 +295,11 @@ constexpr uint64_t composite_tag(uint64_t elements, uint64_t data, uint64_t poin
 
 TEST(Codec, UnknownKindsAreRefused) {
   // The union's number is the first two bytes of Message, and of a record at byte 16 of LogEntry.
-  for (uint64_t kind : {0, 17, 65535}) {
+  for (uint64_t kind : {0, 20, 65535}) {
     const auto bytes = from_words({segment_of(3), struct_at(0, 1, 1), kind, 0});
     expect_refused(decode_message(bytes).status(), "unknown kind " + std::to_string(kind));
     const auto record =
-        from_words({segment_of(5), struct_at(0, 3, 1), 1, 1, kind == 17 ? 6 : kind, 0});
+        from_words({segment_of(5), struct_at(0, 3, 1), 1, 1, kind == 20 ? 7 : kind, 0});
     expect_refused(decode_entry(record).status(), "unknown kind");
   }
 }
