@@ -187,13 +187,15 @@ void StateKeeper::keep(Slot slot) {
   });
 }
 
-// The vault that has come back has nothing of ours.
-void StateKeeper::keep_again(Slot slot) {
+// The vault that has come back has nothing of ours, or has it for a connection that is over. False:
+// it is the one that was.
+bool StateKeeper::keep_again(Slot slot) {
   {
     std::lock_guard one(keeping_);
-    if (!vault_->outlives_process() || vault_->incarnation() == kept_with_) return;
+    if (!vault_->outlives_process() || vault_->incarnation() == kept_with_) return false;
   }
   keep(slot);
+  return true;
 }
 
 void StateKeeper::left() {
@@ -239,7 +241,7 @@ Status StateKeeper::copy(Slot slot, const SnapshotChoice& choice,
   const uint64_t phase = header.phase.load(std::memory_order_acquire);
   recovery::SnapshotCopy copy(around_.state.tensors(), choice.revision, choice.part, choice.parts);
   auto buffer = vault_->begin(slot, copy.info());
-  keep_again(slot);
+  if (keep_again(slot) && !buffer) buffer = vault_->begin(slot, copy.info());
   if (!buffer) return buffer.status();
   for (bool done = false; !done;) {
     if (!next())

@@ -78,7 +78,7 @@ class StateKeeper {
                                          bool unchecked);
   Status copy(Slot slot, const SnapshotChoice& choice, const std::function<bool()>& next);
   void keep(Slot slot);
-  void keep_again(Slot slot);
+  bool keep_again(Slot slot);
   std::string next_source(Slot slot);
 
   Surroundings around_;

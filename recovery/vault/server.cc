@@ -41,10 +41,11 @@ Status VaultServer::run(int stop) {
       return {Code::kIo, "the vault cannot wait for its sockets"};
     if (looks[0].revents != 0) return Status::ok();
     size_t at = 2;
-    for (Client& client : clients_)
+    for (Client& client : clients_) {
       if (looks[at++].revents != 0) read(client);
-    for (const Client& client : clients_)
+      // At once: what others ask for next may depend on it.
       if (client.over) store_.gone(client.id);
+    }
     clients_.remove_if([](const Client& client) { return client.over; });
     if (looks[1].revents != 0) accept();
   }

@@ -11,8 +11,8 @@
 namespace rhz::test {
 namespace {
 
-constexpr uint64_t kMemory = 200, kUnreachable = 203, kMismatch = 103, kState = 102,
-                   kTimeout = 301, kStateLost = 304;
+constexpr uint64_t kMemory = 200, kUnreachable = 203, kMismatch = 103, kState = 102, kTimeout = 301,
+                   kStateLost = 304;
 
 Deadline soon() { return Clock::now() + kPatience; }
 
@@ -147,12 +147,14 @@ TEST_F(Kept, GivesNothingButWholeRevisionsAfterKillsAtRandomPoints) {
   std::mt19937_64 random(seed());
   uint64_t attached = 0, restored = 0, sure = 0;
   Line state = start_trainer(kManyWords);
-  for (int kill = 0; kill < kKills; ++kill) {
+  // Until one has met an update, which is a matter of chance.
+  int kill = 0;
+  for (; kill < kKills || (restored == 0 && kill < 10 * kKills); ++kill) {
     ASSERT_EQ(ask("join", "joined").number("status"), kOk);
-    trainer_->tell("train steps=0 snapshot=1");
-    const uint64_t steps = 1 + random() % 4;
+    trainer_->tell("train steps=0 snapshot=4");
+    const uint64_t steps = kill == 0 ? 4 : 1 + random() % 4;  // there is a snapshot from then on
     for (uint64_t i = 0; i < steps; ++i) sure = answer("step").number("revision");
-    const auto until = Clock::now() + std::chrono::microseconds(random() % 3000);
+    const auto until = Clock::now() + std::chrono::microseconds(random() % 2000);
     while (auto step = trainer_->await("step", until)) sure = step->number("revision");
     kill_trainer();
     while (auto step = trainer_->await("step", Clock::now())) sure = step->number("revision");
@@ -160,11 +162,14 @@ TEST_F(Kept, GivesNothingButWholeRevisionsAfterKillsAtRandomPoints) {
     const Line came = answer("came");
     ASSERT_EQ(state.number("right"), 1u) << "after " << kill << " kills: " << state.raw << "\n"
                                          << came.raw;
-    ASSERT_GE(state.number("revision"), sure) << state.raw << "\n" << came.raw;
+    const bool attached_now = state.text("source") == "attach";
+    ASSERT_GE(state.number("revision"), attached_now ? sure : sure - sure % 4) << state.raw << "\n"
+                                                                               << came.raw;
     ASSERT_LE(state.number("revision"), sure + 1) << state.raw << "\n" << came.raw;
-    (state.text("source") == "attach" ? attached : restored) += 1;
+    (attached_now ? attached : restored) += 1;
+    sure = state.number("revision");
   }
-  std::printf("kills=%d attached=%llu restored=%llu revision=%llu\n", kKills,
+  std::printf("kills=%d attached=%llu restored=%llu revision=%llu\n", kill,
               static_cast<unsigned long long>(attached), static_cast<unsigned long long>(restored),
               static_cast<unsigned long long>(sure));
   EXPECT_GT(attached, 0u);
@@ -260,8 +265,7 @@ TEST_F(Kept, GivesTheStateOfATrainerThatLostPatienceToNobody) {
   start_trainer();
   expect_attach(answer("came"), kState, {"still lives"});
   first->tell("train steps=2 snapshot=1");
-  answer(*first, "step");
-  EXPECT_EQ(answer(*first, "step").number("copied"), kOk);
+  for (int step : {0, 1}) EXPECT_EQ(answer(*first, "step").number("copied"), kOk) << step;
 }
 
 TEST_F(Kept, AttachesOnceAndBeforeTheJoin) {

@@ -169,7 +169,7 @@ rhz_status KeptTrainer::admit(uint32_t world) {
   }
 }
 
-// Every step: an update, its commit, a snapshot that is waited for.
+// Every step: an update and its commit; every so many steps a snapshot that is waited for.
 void KeptTrainer::train(const Line& command) {
   for (uint64_t step = 0; command.number("steps") == 0 || step < command.number("steps"); ++step) {
     rhz_status status = rhz_state_begin_update(comm_);
@@ -179,7 +179,8 @@ void KeptTrainer::train(const Line& command) {
     const std::string text = last_error(status);
     if (status == RHZ_OK) ++revision_;
     rhz_status copied = RHZ_OK;
-    if (command.number("snapshot")) {
+    const uint64_t every = command.number("snapshot");
+    if (every != 0 && revision_ % every == 0) {
       auto params = sized<rhz_snapshot_params>();
       params.part = static_cast<uint32_t>(command.number("part"));
       params.parts = static_cast<uint32_t>(command.number("parts"));
