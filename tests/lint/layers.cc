@@ -9,7 +9,7 @@ namespace rhz::lint {
 namespace {
 
 // From the bottom to the top.  A folder may include itself and those before it.
-constexpr std::array<std::string_view, 30> kFolders = {
+constexpr std::array<std::string_view, 31> kFolders = {
     "runtime/base",
     "runtime/digest",
     "runtime/observe",
