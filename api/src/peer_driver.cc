@@ -45,6 +45,9 @@ constexpr int kLooksPerPoll = 64;
 constexpr int kMovesPerPoll = 16;
 // Who gives the core up between two looks may look for longer: it has to wait for the turns of others.
 constexpr int kCrowdedSpins = 10;
+// Two ranks may share a core although another one is idle, until the scheduler moves one of them.  Whoever has looked for so long lets the
+// other go on, in case it is that one who holds it up; alone on a core this costs nothing that matters.
+constexpr Duration kLooksAlone = microseconds(4);
 // While one event follows the other, timers are looked at so often; none of them is that fine.
 constexpr Duration kTicksApart = microseconds(50);
 
@@ -163,10 +166,10 @@ void PeerDriver::turn(Time until) {
 
 // Looks again and again, for as long as it paid of late.
 bool PeerDriver::spin(Time now, Time next) {
-  const Time until = std::min(next, now + patience_);
+  const Time until = std::min(next, now + patience_), alone = now + kLooksAlone;
   bool ran = false;
   for (; !ran && now < until && !progress_.wanted(); now = loop_.now()) {
-    if (crowded_) std::this_thread::yield();  // whoever has what is waited for gets the core
+    if (crowded_ || now > alone) std::this_thread::yield();  // whoever has what is waited for gets the core
     ran = poll(now);
   }
   if (ran) patience_ = most_patience();
