@@ -56,7 +56,7 @@ struct CommunicatorLimits {
   uint64_t window_bytes = 1u << 20;      // of chunks that began here and are not back yet
   uint32_t retained_ops = 32;            // released by rule b before DONE is sent at once
   Duration done_delay = milliseconds(1);  // … otherwise DONE waits for company
-  Duration drain_look = microseconds(200);  // how often is looked whether what an unprotected op sends was taken
+  Duration drain_look = microseconds(20);  // how often is looked whether what an unprotected op sends was taken
   Duration quiet = milliseconds(200);    // an op that is not full after so long tells its neighbours what it is (Q6)
 };
 

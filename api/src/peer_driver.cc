@@ -154,12 +154,15 @@ void PeerDriver::turn(Time until) {
     return note_changes();
   }
   ticked_ = now;
+  const uint64_t notes = progress_.notes();
   watch_control(now);
   const Time next = std::min({node_->tick(now), transport_->tick(now), control_.tick(now), until});
   flush_control();
   note_changes();
   if (!ran && (!node_->idle() || node_->probing(now))) ran = spin(now, next);
-  if (!ran && !progress_.wanted() && transport_->arm()) rest(next);
+  // What ended in the tick may be what the owner waits for.
+  const bool news = progress_.notes() != notes;
+  if (!ran && !news && !progress_.wanted() && transport_->arm()) rest(next);
   flush_control();
   note_changes();
 }

@@ -113,6 +113,7 @@ bool Progress::wait(const std::function<bool()>& done, Time deadline) {
 }
 
 void Progress::notify() {
+  notes_.fetch_add(1, std::memory_order_relaxed);
   // A read that writes: of this and a waiter's own addition one comes first.  Either the waiter is seen here, or it sees what was
   // written before this call.
   if (waiting_.fetch_add(0, std::memory_order_acq_rel) == 0) return;

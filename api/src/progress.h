@@ -29,6 +29,8 @@ class Progress {
   bool wait(const std::function<bool()>& done, Time deadline);
   // From the owner: something that a waiting thread looks at has changed.
   void notify();
+  // How often that was.
+  uint64_t notes() const { return notes_.load(std::memory_order_relaxed); }
   // For turn(): somebody else wants the loop.
   bool wanted() const { return wanting_.load(std::memory_order_relaxed) > 0; }
 
@@ -47,6 +49,7 @@ class Progress {
   bool owned_ = false, owned_by_thread_ = false;
   std::atomic<uint32_t> wanting_{0};  // threads that want the loop from its owner
   std::atomic<uint32_t> waiting_{0};  // threads that look at changed_
+  std::atomic<uint64_t> notes_{0};
   std::atomic<bool> stop_{false};
   Time left_{};                       // when an API thread left the loop last
   Time turned_{};                     // end of the newest turn; the owner's
