@@ -1,6 +1,7 @@
 // rhz_group_begin … rhz_group_end.
 #include <algorithm>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "tests/integration/expect.h"
