@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <vector>
 
@@ -30,7 +31,7 @@ class OpTable {
       skip();
       return *this;
     }
-    bool operator!=(const Iterator&) const { return at_ < table_->next_; }  // the end
+    bool operator==(std::default_sentinel_t) const { return at_ >= table_->next_; }
 
    private:
     void skip() {
@@ -43,7 +44,7 @@ class OpTable {
 
   Iterator begin() const { return {*this, first_}; }
   Iterator from(OpSeq seq) const { return {*this, seq.value}; }
-  Iterator end() const { return {*this, next_}; }
+  std::default_sentinel_t end() const { return {}; }
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
 

@@ -19,7 +19,7 @@ class Recycler {
   using Owner = std::unique_ptr<T, Return>;
 
   // The memory of so many is kept.
-  explicit Recycler(size_t most = 64) : most_(most) {}
+  explicit Recycler(size_t most = 64) : most_(most) { idle_.reserve(most); }
   ~Recycler() {
     for (void* memory : idle_) ::operator delete(memory, std::align_val_t{alignof(T)});
   }
