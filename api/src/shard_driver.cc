@@ -139,31 +139,37 @@ void ShardDriver::take_news() {
   }
 }
 
-// What the program wants protected.
-void ShardDriver::begin() {
+// What the program wants protected.  Returns when it wants to be called next.
+Time ShardDriver::begin() {
   std::optional<Request> request;
   {
     std::lock_guard lock(mutex_);
     request = std::exchange(request_, std::nullopt);
   }
-  if (!request) return;
+  if (!request) return kNever;
   // Whoever does not keep the stage reads nothing.
-  if (!keeper_.keeps(request->slots)) return protected_now(Status::ok());
+  if (!keeper_.keeps(request->slots)) {
+    protected_now(Status::ok());
+    return kNever;
+  }
   piece_began_ = loop_.now();
   Result<Source> source = request->read([this] { return pace(); });
   if (!source && source.status().code() == Code::kPending) {
-    loop_.run_until(loop_.now() + kReadAgain);
     std::lock_guard lock(mutex_);
     request_ = std::move(request);
-    return;
+    return loop_.now() + kReadAgain;
   }
-  if (!source) return protected_now(source.status());
+  if (!source) {
+    protected_now(source.status());
+    return kNever;
+  }
   recovery::Protector::Options options;
   options.data_shards = request->data_shards;
   options.parity_shards = request->parity_shards;
   keeper_.protect({request->stage, source.value().revision, source.value().root,
                    source.value().state, request->slots, options});
   carry_out();
+  return kNever;
 }
 
 // False: there was nothing.
@@ -218,14 +224,14 @@ void ShardDriver::run() {
   ::pthread_setschedparam(::pthread_self(), SCHED_BATCH, &none);  // as the snapshotter
   while (!stop_) {
     take_news();
-    begin();
+    const Time again = begin();
     const bool worked = keeper_.busy() && step();
     const Time next = links_.tick(loop_.now());
     if (worked) {
       loop_.poll();
       pace();
     } else {
-      loop_.run_until(next);
+      loop_.run_until(std::min(next, again));
     }
   }
   keeper_.cancel({Code::kClosed, "the communicator was closed"});

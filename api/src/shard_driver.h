@@ -68,7 +68,7 @@ class ShardDriver {
   void start_thread();
   void run();
   void take_news();
-  void begin();
+  Time begin();
   bool carry_out();
   bool step();
   void protected_now(const Status& status);

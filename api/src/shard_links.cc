@@ -10,6 +10,8 @@ namespace {
 // Without a word from a vault that was asked: it is frozen, or its host is gone, and the
 // coordinator has not said so yet.  Others have the shards.
 constexpr Duration kPatience = std::chrono::seconds(5);
+// Whoever was not called for much longer than that stood still itself.
+constexpr Duration kLook = kPatience / 8;
 
 using recovery::VaultReply;
 using recovery::VaultRequest;
@@ -128,7 +130,7 @@ void ShardLinks::fail(Link& link, const Status& why) {
 
 Time ShardLinks::tick(Time now) {
   Time next = kNever;
-  const bool stood_still = now - ticked_ > kPatience / 2;
+  const bool stood_still = now - ticked_ > 4 * kLook;
   ticked_ = now;
   for (auto& [id, owned] : links_) {
     Link& link = *owned;
@@ -145,7 +147,7 @@ Time ShardLinks::tick(Time now) {
       fail(link, {Code::kUnreachable, "a vault does not answer"});
       link.client->drop({Code::kUnreachable, "it does not answer"});
     } else if (open) {
-      next = std::min(next, link.moved + kPatience);
+      next = std::min({next, link.moved + kPatience, now + kLook});
     }
     next = std::min(next, link.client->tick(now));
   }

@@ -122,6 +122,15 @@ TEST_F(Shards, TooFewHostsAreRefusedWithTheNumberThatItTakes) {
   expect_refused(trainer_->restore(), RHZ_ERR_STATE_LOST, {"stage 0", "next source"});
 }
 
+TEST_F(Shards, ASnapshotThatIsStillBeingCopiedIsWaitedFor) {
+  start(6, 0, 20 * kWords);
+  ASSERT_TRUE(trainer_->protect_until_it_stands(2)) << rhz_last_error();
+  trainer_->step(false);
+  ASSERT_EQ(trainer_->protect(), RHZ_OK) << rhz_last_error();
+  EXPECT_EQ(trainer_->generation().revision, trainer_->revision());
+  expect_restored(trainer_->revision(), 20 * kWords);
+}
+
 TEST_F(Shards, AWholeRackMayGo) {
   start(6, 3);
   // Two hosts of each of three racks: any one rack.
@@ -130,12 +139,12 @@ TEST_F(Shards, AWholeRackMayGo) {
   expect_restored(trainer_->revision());
 }
 
-TEST_F(Shards, AVaultThatIsFrozenDoesNotHoldARestoreUp) {
+TEST_F(Shards, VaultsThatAreFrozenDoNotHoldARestoreUpForLong) {
   start(6);
   ASSERT_TRUE(trainer_->protect_until_it_stands(2)) << rhz_last_error();
-  hosts_->signal(2, SIGSTOP);
+  for (const uint32_t host : {2u, 3u}) hosts_->signal(host, SIGSTOP);
   expect_restored(trainer_->revision());
-  hosts_->signal(2, SIGCONT);
+  for (const uint32_t host : {2u, 3u}) hosts_->signal(host, SIGCONT);
 }
 
 TEST_F(Shards, AStateOfSeveralStripesComesBackWhileAVaultDies) {

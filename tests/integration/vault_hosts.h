@@ -49,8 +49,8 @@ class StageTrainer {
   StageTrainer& operator=(const StageTrainer&) = delete;
 
   void join();
-  // The next revision, and a snapshot of it, complete.
-  void step();
+  // The next revision, and a snapshot of it, complete unless it is still being `copied`.
+  void step(bool copied = true);
   uint64_t revision() const { return revision_; }
   // Protects the newest revision as the stage's; the fence's status.
   rhz_status protect(uint32_t data_shards = 4, uint32_t parity_shards = 2);
