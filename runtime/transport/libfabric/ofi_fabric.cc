@@ -57,10 +57,12 @@ OfiFabric::~OfiFabric() {
 }
 
 std::string OfiFabric::open(const std::string& host) {
-  info_ = choose_provider(host);
+  info_ = choose_provider(host, kBufferBytes);
   if (!info_)
     return "no provider of libfabric here sends messages between endpoints of the kind FI_EP_RDM "
            "(fi_info shows them; FI_PROVIDER chooses one)";
+  injects_ = info_->tx_attr->inject_size >= kLeastBytes;
+  if (injects_) message_bytes_ = std::min(info_->tx_attr->inject_size, kBufferBytes);
   const std::string provider = info_->fabric_attr->prov_name;
   if (fi_fabric(info_->fabric_attr, &fabric_, nullptr) != 0) return provider + ": no fabric";
   if (fi_domain(fabric_, info_, &domain_, nullptr) != 0) return provider + ": no domain";
@@ -149,10 +151,17 @@ void OfiFabric::send(fabric::Link* link, uint64_t tag, std::span<const Part> par
 
 // False: not now.
 bool OfiFabric::start(Operation& sending) {
-  const ssize_t error = fi_sendv(endpoint_, sending.parts.data(), nullptr, sending.part_count,
-                                 sending.peer->address, &sending.context);
+  fi_msg message{};
+  message.msg_iov = sending.parts.data();
+  message.iov_count = sending.part_count;
+  message.addr = sending.peer->address;
+  message.context = &sending.context;
+  const ssize_t error = fi_sendmsg(endpoint_, &message, injects_ ? FI_INJECT : FI_COMPLETION);
   if (error == -FI_EAGAIN) return false;
-  if (error != 0) ended(sending, false, 0);
+  if (error != 0)
+    ended(sending, false, 0);
+  else if (injects_)  // the memory is the caller's again; the operation ends by its completion
+    ended_.emplace_back(std::exchange(sending.request, nullptr), true);
   return true;
 }
 
@@ -188,7 +197,7 @@ void OfiFabric::ended(Operation& operation, bool ok, size_t bytes) {
     return;
   }
   if (!ok && operation.peer) operation.peer->broken = true;
-  ended_.emplace_back(std::exchange(operation.request, nullptr), ok);
+  if (operation.request) ended_.emplace_back(std::exchange(operation.request, nullptr), ok);
   operation.peer = nullptr;
   idle_sends_.push_back(&operation);
 }

@@ -4,6 +4,7 @@
 #include <rdma/fi_endpoint.h>
 
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 namespace rhz::ofi {
@@ -46,7 +47,9 @@ fi_info* best_of(fi_info* all) {
 
 }  // namespace
 
-fi_info* choose_provider(const std::string& host) {
+fi_info* choose_provider(const std::string& host, size_t eager_bytes) {
+  // There is no other way to say it; what the user has set stands.
+  (void)::setenv("FI_OFI_RXM_BUFFER_SIZE", std::to_string(eager_bytes).c_str(), 0);
   // An address that a provider does not know leaves the choice of one to it.
   fi_info* found = host.empty() ? nullptr : best_of(ask(host));
   return found ? found : best_of(ask({}));
