@@ -15,7 +15,7 @@ namespace rhz::ofi {
 namespace {
 
 // Receives that stand ready, for all peers together.
-constexpr size_t kPosted = 128;
+constexpr size_t kPosted = 16;
 constexpr size_t kCompletionsAtATime = 32;
 
 }  // namespace
@@ -52,7 +52,7 @@ OfiFabric::~OfiFabric() {
   // Whatever had not ended has, with the endpoint.
   for (const auto& operation : operations_)
     if (operation->request) operation->request->ended(false);
-  for (const auto& [request, ok] : ended_) request->ended(ok);
+  tell_ended(nullptr);
   for (Peer* peer : peers_) delete peer;
 }
 
@@ -117,6 +117,7 @@ void OfiFabric::disconnect(fabric::Link* link) {
   for (Operation* waiting : peer->waiting) ended(*waiting, false, 0);
   for (const auto& operation : operations_)
     if (operation->peer == peer.get()) operation->peer = nullptr;
+  tell_ended(peer.get());
 }
 
 OfiFabric::Operation& OfiFabric::idle_operation(bool receive) {
@@ -161,7 +162,7 @@ bool OfiFabric::start(Operation& sending) {
   if (error != 0)
     ended(sending, false, 0);
   else if (injects_)  // the memory is the caller's again; the operation ends by its completion
-    ended_.emplace_back(std::exchange(sending.request, nullptr), true);
+    ended_.push_back({sending.peer, std::exchange(sending.request, nullptr), true});
   return true;
 }
 
@@ -197,7 +198,8 @@ void OfiFabric::ended(Operation& operation, bool ok, size_t bytes) {
     return;
   }
   if (!ok && operation.peer) operation.peer->broken = true;
-  if (operation.request) ended_.emplace_back(std::exchange(operation.request, nullptr), ok);
+  if (operation.request)
+    ended_.push_back({operation.peer, std::exchange(operation.request, nullptr), ok});
   operation.peer = nullptr;
   idle_sends_.push_back(&operation);
 }
@@ -246,15 +248,23 @@ bool OfiFabric::progress(fabric::Sink& sink) {
   while (posted_ < kPosted && post_receive()) {
   }
   moved |= !ended_.empty() || !arrived_.empty();
-  // Who hears of one may send the next.
-  while (!ended_.empty()) {
-    const auto [request, ok] = ended_.back();
-    ended_.pop_back();
-    request->ended(ok);
-  }
+  tell_ended(nullptr);
   for (const fabric::Piece& piece : arrived_) sink.arrived(piece);
   arrived_.clear();
   return moved;
+}
+
+// Of one peer, or of all.  Who hears of one may send the next.
+void OfiFabric::tell_ended(const Peer* only) {
+  for (size_t i = 0; i < ended_.size();) {
+    if (only && ended_[i].peer != only) {
+      ++i;
+      continue;
+    }
+    const Ended told = ended_[i];
+    ended_.erase(ended_.begin() + static_cast<std::ptrdiff_t>(i));
+    told.request->ended(told.ok);
+  }
 }
 
 void OfiFabric::release(const fabric::Piece& piece) {

@@ -51,7 +51,7 @@ class OfiFabric final : public fabric::Fabric {
 
  private:
   // Of a message: what is wanted, and what every provider sends eagerly.
-  static constexpr size_t kBufferBytes = size_t{64} << 10;
+  static constexpr size_t kBufferBytes = size_t{260} << 10;
   static constexpr size_t kLeastBytes = size_t{16} << 10;
   struct Peer;
   struct Operation;
@@ -64,12 +64,19 @@ class OfiFabric final : public fabric::Fabric {
     std::map<uint64_t, fabric::Piece> early;
   };
 
+  struct Ended {
+    const Peer* peer = nullptr;
+    fabric::Request* request = nullptr;
+    bool ok = false;
+  };
+
   std::string open_endpoint();
   bool start(Operation& sending);
   bool post_receive();
   void ended(Operation& operation, bool ok, size_t bytes);
   void received(Operation& receive, size_t bytes);
   bool read_completions();
+  void tell_ended(const Peer* only);
   bool start_waiting();
   Operation& idle_operation(bool receive);
 
@@ -89,7 +96,7 @@ class OfiFabric final : public fabric::Fabric {
   size_t posted_ = 0;                           // receives
   std::unordered_map<uint64_t, Order> orders_;  // by tag
   std::vector<fabric::Piece> arrived_;
-  std::vector<std::pair<fabric::Request*, bool>> ended_;
+  std::vector<Ended> ended_;  // and not told yet
 };
 
 }  // namespace rhz::ofi
