@@ -51,7 +51,7 @@ class OfiFabric final : public fabric::Fabric {
 
  private:
   // Of a message: what is wanted, and what every provider sends eagerly.
-  static constexpr size_t kBufferBytes = size_t{260} << 10;
+  static constexpr size_t kBufferBytes = size_t{64} << 10;
   static constexpr size_t kLeastBytes = size_t{16} << 10;
   struct Peer;
   struct Operation;

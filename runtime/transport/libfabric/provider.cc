@@ -49,8 +49,10 @@ fi_info* best_of(fi_info* all) {
 }  // namespace
 
 fi_info* choose_provider(const std::string& host, size_t eager_bytes) {
-  // There is no other way to say it; what the user has set stands.
+  // There is no other way to say it; what the user has set stands.  RxM allocates buffers of that size for everything that could
+  // arrive on a connection: with the usual 128 a process of two connections would take 300 MB.
   (void)::setenv("FI_OFI_RXM_BUFFER_SIZE", std::to_string(eager_bytes).c_str(), 0);
+  (void)::setenv("FI_OFI_RXM_MSG_RX_SIZE", "16", 0);
   // An address that a provider does not know leaves the choice of one to it.
   for (const std::string& at : {host, std::string()}) {
     fi_info* const best = best_of(ask(at, 0));
