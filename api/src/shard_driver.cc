@@ -17,6 +17,7 @@ constexpr Duration kLeastYield = milliseconds(1);
 constexpr Duration kNap = microseconds(100);
 // A step that took less, and asked for nothing, waits for answers.
 constexpr Duration kNothingDone = microseconds(20);
+constexpr Duration kAuditPause = std::chrono::seconds(600);  // between two audits of what is held
 constexpr Duration kReadAgain = milliseconds(1);  // of a snapshot that is still being copied
 
 }  // namespace
@@ -125,12 +126,13 @@ void ShardDriver::take_news() {
     carry_out();
     links_.know(inbox.vaults->vaults, inbox.vaults->complete);
   }
-  if (inbox.view) {
-    keeper_.view(*inbox.view);
-    carry_out();
-  }
   for (const auto& [stage, record] : inbox.generations) {
     keeper_.generation(record);
+    carry_out();
+  }
+  // Behind what an older keeper had logged: a new one must know of that.
+  if (inbox.view) {
+    keeper_.view(*inbox.view);
     carry_out();
   }
   for (const auto& [stage, refusal] : inbox.refusals) {
@@ -186,7 +188,10 @@ bool ShardDriver::carry_out() {
                                         done->status.text() + "\"");
       protected_now(done->status);
     } else if (const auto* repaired = std::get_if<recovery::KeeperRepaired>(&action)) {
-      around_.note(repaired->status ? LogLevel::kInfo : LogLevel::kWarn,
+      // What somebody else goes on with, or nobody any more, is no news for the operator.
+      const Code code = repaired->status.code();
+      const bool fine = code == Code::kOk || code == Code::kClosed || code == Code::kState;
+      around_.note(fine ? LogLevel::kInfo : LogLevel::kWarn,
                    "event=reprotected stage=" + std::to_string(repaired->stage) +
                        " revision=" + std::to_string(repaired->revision) +
                        " placement=" + std::to_string(repaired->placement) + " text=\"" +
@@ -222,8 +227,13 @@ void ShardDriver::run() {
   ::pthread_setname_np(::pthread_self(), "rhz-shards");
   const sched_param none{};
   ::pthread_setschedparam(::pthread_self(), SCHED_BATCH, &none);  // as the snapshotter
+  Time audit_at = loop_.now() + kAuditPause;
   while (!stop_) {
     take_news();
+    if (loop_.now() >= audit_at) {
+      audit_at = loop_.now() + kAuditPause;
+      keeper_.audit();
+    }
     const Time again = begin();
     const bool worked = keeper_.busy() && step();
     const Time next = links_.tick(loop_.now());
@@ -231,7 +241,7 @@ void ShardDriver::run() {
       loop_.poll();
       pace();
     } else {
-      loop_.run_until(std::min(next, again));
+      loop_.run_until(std::min({next, again, audit_at}));
     }
   }
   keeper_.cancel({Code::kClosed, "the communicator was closed"});

@@ -8,6 +8,8 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "api/src/reach.h"
+#include "api/src/shard_restore.h"
 #include "api/src/shard_server.h"
 #include "api/tools/child.h"
 #include "api/tools/commands.h"
@@ -27,6 +29,7 @@ struct Options {
   std::string run_id, memory, shard_memory;
   std::string coordinator, host, rack, listen, advertise;
   bool list = false;
+  int64_t fetch = -1;  // a stage
 };
 
 constexpr Duration kListPatience = std::chrono::seconds(2);
@@ -111,6 +114,31 @@ Result<std::unique_ptr<ShardServer>> serve_shards(const Options& o) {
   return server;
 }
 
+// Restores a stage into memory, looks whether it is whole, and lets it go: what a trainer would have
+// waited for.
+int fetch_stage(const Options& o) {
+  if (o.coordinator.empty())
+    return complain("vault", "--fetch asks a coordinator: give --coordinator HOST:PORT", kUsage);
+  auto coordinator = coordinator_addresses(o.coordinator);
+  if (!coordinator) return complain("vault", coordinator.status().text());
+  ShardRestoreOptions options;
+  options.coordinator = std::move(coordinator).value();
+  options.run_id = o.run_id;
+  options.stage = static_cast<uint32_t>(o.fetch);
+  options.next_source = "a live member of the stage, or a checkpoint";
+  auto restored = restore_shards(options);
+  if (!restored) return complain("vault", restored.status().text());
+  const GenerationRecord& record = restored.value().record;
+  const auto seconds = [](Duration d) { return std::chrono::duration<double>(d).count(); };
+  const double fetching = seconds(restored.value().fetching);
+  std::printf("fetched stage=%u revision=%" PRIu64 " placement=%u bytes=%" PRIu64
+              " asking_ms=%.3f fetching_ms=%.3f GBps=%.3f\n",
+              record.stage, record.revision, record.placement, record.state_bytes,
+              1e3 * seconds(restored.value().asking), 1e3 * fetching,
+              static_cast<double>(record.state_bytes) / 1e9 / fetching);
+  return 0;
+}
+
 int serve(const Options& o, const std::string& name, uint64_t run) {
   recovery::VaultServerOptions options;
   options.name = name;
@@ -171,6 +199,10 @@ void add_vault(CLI::App& app, int& exit_status) {
                   "ADDR[:PORT] for shards (default: the side towards the coordinator)");
   sub->add_option("--advertise", o->advertise, "address that others connect to for shards");
   sub->add_flag("--list", o->list, "ask the vault that runs: slots, revisions, bytes, phase");
+  sub->add_option("--fetch", o->fetch,
+                  "restore this stage from the shards of all vaults, say how long it took, and let it "
+                  "go")
+      ->check(CLI::Range(0, 4095));
   sub->footer(
       "Trainers find it by RHZ_VAULT, the name in its first line; `rhizome run --vault` does all "
       "that.\n"
@@ -179,7 +211,8 @@ void add_vault(CLI::App& app, int& exit_status) {
       "own.\n"
       "example: rhizome vault --run-id lm --memory 64GiB\n"
       "         rhizome vault --run-id lm --coordinator 10.0.0.1:7400 --rack r1\n"
-      "         rhizome vault --run-id lm --list");
+      "         rhizome vault --run-id lm --list\n"
+      "         rhizome vault --run-id lm --coordinator 10.0.0.1:7400 --fetch 0");
   sub->callback([o, &exit_status] {
     if (o->run_id.empty()) o->run_id = environment("RHZ_RUN_ID").value_or("default");
     if (o->host.empty()) o->host = environment("RHZ_HOST").value_or("");
@@ -187,7 +220,9 @@ void add_vault(CLI::App& app, int& exit_status) {
     if (o->coordinator.empty()) o->coordinator = environment("RHZ_COORDINATOR").value_or("");
     const std::string name = recovery::vault_name(o->run_id, o->host);
     const uint64_t run = wire::run_hash(o->run_id);
-    exit_status = o->list ? list_holders(name, run) : serve(*o, name, run);
+    exit_status = o->list         ? list_holders(name, run)
+                  : o->fetch >= 0 ? fetch_stage(*o)
+                                  : serve(*o, name, run);
   });
 }
 

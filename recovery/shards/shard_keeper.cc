@@ -110,6 +110,10 @@ void ShardKeeper::protect(Work work) {
   stage.wanted = std::move(work);
 }
 
+void ShardKeeper::audit() {
+  for (auto& [number, stage] : stages_) stage.audit = true;
+}
+
 void ShardKeeper::cancel(const Status& why) {
   for (auto& [number, stage] : stages_)
     on_job(number, stage, [&](auto& job) { return job.cancel(why); });
@@ -122,7 +126,7 @@ bool ShardKeeper::busy() const {
     const Stage& stage = entry.second;
     if (stage.protector && !stage.over) return stage.protector->busy();
     if (stage.reprotector && !stage.over) return stage.reprotector->busy();
-    return stage.over || stage.wanted || stage.look;
+    return stage.over || stage.wanted || stage.look || stage.audit;
   });
 }
 
@@ -140,9 +144,10 @@ void ShardKeeper::step(uint64_t budget_bytes) {
 
 void ShardKeeper::begin(uint32_t number, Stage& stage) {
   // What is sealed goes first: it is all that there is, should a vault more be lost.
-  if (std::exchange(stage.look, false) && stage.newest && keeps(stage.newest->slots)) {
-    const Standing now = standing(*stage.newest, vaults_.living());
-    if (now.lost > 0) return begin_reprotector(number, stage);
+  const bool look = std::exchange(stage.look, false), audit = std::exchange(stage.audit, false);
+  if ((look || audit) && stage.newest && keeps(stage.newest->slots)) {
+    const bool lost = look && standing(*stage.newest, vaults_.living()).lost > 0;
+    if (lost || audit) return begin_reprotector(number, stage);
   }
   if (stage.wanted) begin_protector(number, stage);
 }

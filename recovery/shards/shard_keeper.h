@@ -71,6 +71,9 @@ class ShardKeeper {
   // What the program says.  Answered by KeeperProtected, at once where somebody else keeps the
   // stage. One at a time of a stage.
   void protect(Work work);
+  // Asks the holders of all stages that are kept here what they still have: shards are dropped, or
+  // go bad, without a vault being lost.
+  void audit();
   // Ends all that is under way.
   void cancel(const Status& why);
 
@@ -93,9 +96,10 @@ class ShardKeeper {
     std::optional<Work> work;    // of the protector
     std::unique_ptr<Protector> protector;
     std::unique_ptr<Reprotector> reprotector;
-    uint64_t job = 0;   // of either
-    bool over = false;  // its memory may still be on its way out: it goes with the next step
-    bool look = false;  // something has changed: are shards lost?
+    uint64_t job = 0;    // of either
+    bool over = false;   // its memory may still be on its way out: it goes with the next step
+    bool look = false;   // something has changed: are shards lost?
+    bool audit = false;  // are they still what they were?
   };
   void changed();
   void begin(uint32_t number, Stage& stage);

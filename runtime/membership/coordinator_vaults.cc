@@ -6,7 +6,17 @@
 namespace rhz {
 namespace {
 constexpr size_t kMaxLostVaults = 4096;  // B1: ids that are refused when they come back
+constexpr size_t kMaxLabelBytes = 255;   // B1: host, rack, and each address
+constexpr size_t kMaxAddresses = 16;
 constexpr uint32_t kSilences = 3;        // suspicion times without a word from a vault
+bool is_sound(const VaultInfo& vault) {
+  const auto fits = [](const std::string& text) { return text.size() <= kMaxLabelBytes; };
+  return vault.holder.vault.valid() && !vault.holder.host.empty() && fits(vault.holder.host) &&
+         fits(vault.holder.rack) && !vault.endpoints.empty() &&
+         vault.endpoints.size() <= kMaxAddresses &&
+         std::all_of(vault.endpoints.begin(), vault.endpoints.end(), fits);
+}
+
 }  // namespace
 
 void Coordinator::vault_here(Time now, SessionId session, const VaultHereMessage& message) {
@@ -15,8 +25,10 @@ void Coordinator::vault_here(Time now, SessionId session, const VaultHereMessage
     return refuse(session,
                   Status(Code::kRunId, "this coordinator serves the run \"" + config_.run_id +
                                            "\", not \"" + message.run_id + "\"; check --run-id"));
-  if (!holder.vault.valid() || holder.host.empty() || message.vault.endpoints.empty())
-    return refuse(session, Status(Code::kArgument, "a vault needs an id, a host and an address"));
+  if (!is_sound(message.vault))
+    return refuse(session, Status(Code::kArgument,
+                                  "a vault needs an id, a host and an address, each of at most 255 "
+                                  "bytes"));
   if (lost_vaults_.contains(holder.vault))
     return refuse(session, Status(Code::kEvicted,
                                   "this vault was given up: what it held has been "

@@ -131,6 +131,42 @@ TEST_F(Shards, ASnapshotThatIsStillBeingCopiedIsWaitedFor) {
   expect_restored(trainer_->revision(), 20 * kWords);
 }
 
+TEST_F(Shards, BadCallsSayWhatIsWrong) {
+  start(1);
+  StageTrainer other(run_, address_, 1, kWords);
+  auto params = sized<rhz_protect_params>();
+  expect_refused(rhz_protect(other.comm(), &params), RHZ_ERR_STATE, {"rhz_comm_join"});
+  params.stage = 4096;
+  expect_refused(rhz_protect(trainer_->comm(), &params), RHZ_ERR_ARGUMENT, {"stage 4096"});
+  params = sized<rhz_protect_params>();
+  params.data_shards = 200;
+  params.parity_shards = 100;
+  expect_refused(rhz_protect(trainer_->comm(), &params), RHZ_ERR_ARGUMENT, {"256"});
+  params = sized<rhz_protect_params>();
+  params.first_slot = 2;
+  params.slot_count = 2;
+  expect_refused(rhz_protect(trainer_->comm(), &params), RHZ_ERR_ARGUMENT, {"slot 0", "stage 0"});
+  params.struct_size = 0;
+  expect_refused(rhz_protect(trainer_->comm(), &params), RHZ_ERR_ABI, {"struct_size"});
+  // No snapshot yet.
+  expect_refused(trainer_->protect(), RHZ_ERR_STATE_LOST, {"snapshot"});
+  auto info = sized<rhz_generation_info>();
+  expect_refused(rhz_generation(trainer_->comm(), 3, &info), RHZ_ERR_STATE_LOST, {"stage 3"});
+  auto restore = sized<rhz_restore_shards_params>();
+  restore.flags = 4;
+  expect_refused(rhz_restore_shards(other.comm(), &restore, nullptr), RHZ_ERR_ARGUMENT, {"flags"});
+}
+
+TEST_F(Shards, OtherTensorsAndOtherRevisionsAreRefused) {
+  start(6);
+  ASSERT_TRUE(trainer_->protect_until_it_stands(2)) << rhz_last_error();
+  StageTrainer larger(run_, address_, 1, 2 * kWords);
+  expect_refused(larger.restore(), RHZ_ERR_MISMATCH, {"moments"});
+  StageTrainer next(run_, address_, 1, kWords);
+  expect_refused(next.restore(trainer_->revision() + 5), RHZ_ERR_STATE_LOST,
+                 {"stage 0", "is sealed, not", "next source"});
+}
+
 TEST_F(Shards, AWholeRackMayGo) {
   start(6, 3);
   // Two hosts of each of three racks: any one rack.

@@ -52,7 +52,11 @@ void ControlServer::accept_some() {
     if (events_.vault)
       events.vault = [this, id](ConstBytes bytes) {
         const auto at = sessions_.find(id);
-        if (at != sessions_.end() && at->second.known) events_.vault(id, bytes);
+        if (at == sessions_.end()) return;
+        if (at->second.known) return events_.vault(id, bytes);
+        at->second.stream->close();  // a stranger
+        sessions_.erase(at);
+        ++refused_;
       };
     events.closed = [this, id](const Status& why) {
       refused_ += why.code() != Code::kIo;

@@ -18,7 +18,7 @@ class ControlServer {
   struct Events {
     std::function<void(SessionId, ControlMessage&&)> message;
     std::function<void(SessionId)> closed;
-    std::function<void(SessionId, ConstBytes)> vault = {};  // as in ControlStream, of who is known
+    std::function<void(SessionId, ConstBytes)> vault = {};  // as in ControlStream; only who is known may
   };
   ControlServer(AsioLoop& loop, const Listener& listener, uint64_t run, Events events);
 
