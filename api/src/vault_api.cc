@@ -1,6 +1,7 @@
 // rhizome_state.h.
 #include <algorithm>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "api/src/abi.h"
@@ -83,6 +84,30 @@ RHZ_API rhz_status rhz_state_end_update(rhz_comm* comm) {
   return guard([&]() -> Status {
     auto driver = rhz::api::find_comm(comm);
     return driver ? driver.value()->keeper().end_update() : driver.status();
+  });
+}
+
+RHZ_API rhz_status rhz_state_replace(rhz_comm* comm) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    return driver ? driver.value()->keeper().begin_replacement() : driver.status();
+  });
+}
+
+RHZ_API rhz_status rhz_snapshot_list(rhz_comm* comm, uint64_t* revisions, uint32_t* inout_count) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    if (!driver) return driver.status();
+    if (!revisions || !inout_count)
+      return Status(Code::kArgument, "revisions or inout_count is NULL");
+    auto found = driver.value()->keeper().snapshots();
+    if (!found) return found.status();
+    const std::vector<uint64_t>& all = found.value();
+    const auto room = std::exchange(*inout_count, static_cast<uint32_t>(all.size()));
+    if (room < all.size())
+      return Status(Code::kArgument, "there is no room for " + std::to_string(all.size()));
+    std::copy(all.begin(), all.end(), revisions);
+    return Status::ok();
   });
 }
 
