@@ -64,10 +64,15 @@ int receive(pipeline *p, uint32_t slot, uint64_t number, void *data, size_t byte
   return finish_op(p, submitted, op, RHZ_WAIT_DEFAULT, &info) == RHZ_OK && info.bytes == bytes;
 }
 
-enum { IS_HERE = 1, IS_READY = 2, IS_GROUPED = 4, TRIP_SHIFT = 8 };
+enum { IS_HERE = 1, IS_READY = 2, IS_GROUPED = 4, IS_KEPT = 8, TRIP_SHIFT = 8 };
 
 int is_here(const pipeline *p, uint32_t slot) { return (p->roll.words[slot] & IS_HERE) != 0; }
 int is_ready(const pipeline *p, uint32_t slot) { return (p->roll.words[slot] & IS_READY) != 0; }
+
+void set_ready(pipeline *p, uint32_t slot, int ready) {
+  p->roll.words[slot] &= ~(uint64_t)IS_READY;
+  if (ready) p->roll.words[slot] |= IS_READY;
+}
 
 uint32_t holders_of(const pipeline *p, lm_part_name part, uint32_t stage,
                     uint32_t slots[MAX_SLOTS]) {
@@ -102,6 +107,8 @@ static uint64_t settings_of(const pipeline *p) {
                           (uint64_t)o->order,
                           (uint64_t)o->policy,
                           (uint64_t)o->weighting,
+                          o->snapshot_every,
+                          o->sources,
                           kit_bits_of(o->learning_rate),
                           p->text->size};
   uint64_t mixed = 0;
@@ -130,8 +137,9 @@ static rhz_status call_roll(pipeline *p) {
   refresh_view(p);
   memset(&p->roll, 0, sizeof(p->roll));
   p->roll.settings[p->view.slot] = settings_of(p);
-  p->roll.words[p->view.slot] =
-      IS_HERE | (p->ready ? IS_READY : 0u) | (p->grouped ? IS_GROUPED : 0u) | p->trip << TRIP_SHIFT;
+  p->roll.words[p->view.slot] = IS_HERE | (p->ready ? IS_READY : 0u) |
+                                (p->grouped ? IS_GROUPED : 0u) | (is_kept(p) ? IS_KEPT : 0u) |
+                                p->trip << TRIP_SHIFT;
   rhz_status submitted = rhz_allreduce(p->comm, &params, &op);
   rhz_status status = finish_op(p, submitted, op, RHZ_WAIT_DEFAULT, &info);
   if (status != RHZ_OK) return status;
@@ -242,22 +250,36 @@ static void report_step(pipeline *p, double loss, double step_ms) {
                  p->retries);
 }
 
+/* A peer that dies in here has neither the old state nor the new one, and the words that the vault
+ * sees say so. */
+static rhz_status update(pipeline *p, uint64_t step, double loss) {
+  uint64_t *progress = p->progress;
+  end_snapshot(p);
+  rhz_status status = rhz_state_begin_update(p->comm);
+  if (status != RHZ_OK) return note_error(p, status, rhz_last_error());
+  stage_state_update(&p->state, p->options, step);
+  if (step == 1) progress[FIRST_LOSS] = kit_bits_of(loss);
+  progress[LAST_LOSS] = kit_bits_of(loss);
+  progress[LINEAGE] ^= kit_bits_of(loss);
+  progress[LINEAGE] = lm_random(&progress[LINEAGE]);
+  progress[POSITION] += p->options->batch;
+  lm_random(&progress[RANDOM]);
+  progress[STEP] = step;
+  status = rhz_state_end_update(p->comm);
+  return status == RHZ_OK ? commit(p) : note_error(p, status, rhz_last_error());
+}
+
 static rhz_status train_step(pipeline *p) {
   double start = kit_now_ms(), loss;
   rhz_op_info info;
-  uint64_t *progress = p->progress, step = progress[STEP] + 1;
+  uint64_t step = p->progress[STEP] + 1;
   int complete = run_pass(p);
   complete = sum_gradients(p) && complete; /* in any case: others of a group wait for it */
   rhz_status status = vote(p, complete, &loss, &info);
   if (status != RHZ_OK) return status;
-  stage_state_update(&p->state, p->options, step);
-  if (step == 1) progress[FIRST_LOSS] = kit_bits_of(loss);
-  progress[LAST_LOSS] = kit_bits_of(loss);
-  progress[POSITION] += p->options->batch;
-  lm_random(&progress[RANDOM]);
-  progress[STEP] = step;
-  status = commit(p);
+  status = update(p, step, loss);
   if (status != RHZ_OK) return status;
+  begin_snapshot(p);
   report_step(p, loss, kit_now_ms() - start);
   p->retries = 0;
   kit_sleep_ms((double)p->options->min_step_ms - (kit_now_ms() - start));
@@ -276,8 +298,51 @@ static uint32_t first_missing(const pipeline *p) {
   return p->slots;
 }
 
+/* What everybody has, and where everybody's state comes from. */
+static rhz_status transfer_state(pipeline *p) {
+  facts f;
+  plan made;
+  rhz_op *op = NULL;
+  rhz_op_info info;
+  uint64_t snapshots[2];
+  rhz_allreduce_params params = sum_of(&f, sizeof(f) / sizeof(uint64_t), RHZ_DTYPE_U64);
+  list_snapshots(p, snapshots);
+  memset(&f, 0, sizeof(f));
+  f.live[p->view.slot] = p->ready ? p->progress[STEP] + 1 : 0;
+  f.attached[p->view.slot] = p->attached;
+  f.snapshots[0][p->view.slot] = snapshots[0];
+  f.snapshots[1][p->view.slot] = snapshots[1];
+  rhz_status submitted = rhz_allreduce(p->comm, &params, &op);
+  rhz_status status = finish_op(p, submitted, op, RHZ_WAIT_DEFAULT, &info);
+  if (status == RHZ_OK) status = make_plan(p, &f, &made);
+  if (status == RHZ_OK) carry_out(p, &made);
+  return status;
+}
+
+/* RHZ_ERR_STATE_LOST: a stage has no holder, whoever comes back brings nothing, and those beside it
+ * cannot stand in. */
+static rhz_status check_stages(pipeline *p, int *all_here) {
+  int lost[MAX_STAGES] = {0}, may_come_back = 0;
+  rhz_status status = RHZ_OK;
+  uint32_t slots[MAX_SLOTS];
+  *all_here = 1;
+  for (uint32_t stage = 0; stage < p->stages; stage++) {
+    int here = 0;
+    for (uint32_t i = 0; i < p->replicas; i++) {
+      uint64_t word = p->roll.words[stage * p->replicas + i];
+      here = here || (word & IS_HERE);
+      may_come_back = may_come_back || (word & IS_KEPT);
+    }
+    lost[stage] = holders_of(p, LM_LAYERS, stage, slots) == 0;
+    *all_here = *all_here && here;
+  }
+  for (uint32_t stage = 0; stage < p->stages && status == RHZ_OK && !may_come_back; stage++)
+    if (lost[stage]) status = may_stand_in(p, stage, lost);
+  return status;
+}
+
 rhz_status make_trip(pipeline *p, int *over) {
-  int all_grouped = 1, all_ready = 1;
+  int all_grouped = 1, all_ready = 1, all_stages_here = 1;
   rhz_status status = p->at_boundary ? RHZ_OK : pass_boundary(p);
   p->at_boundary = 0;
   if (status == RHZ_OK) status = call_roll(p);
@@ -287,13 +352,11 @@ rhz_status make_trip(pipeline *p, int *over) {
     all_grouped = all_grouped && (p->roll.words[slot] & IS_GROUPED);
     all_ready = all_ready && is_ready(p, slot);
   }
-  status = check_stages(p);
+  status = check_stages(p, &all_stages_here);
   if (status == RHZ_OK && !all_grouped) status = make_groups(p);
   if (status != RHZ_OK) return status;
-  if (!all_ready) {
-    transfer_state(p);
-    return RHZ_OK;
-  }
+  /* Before, it is not known what the others bring. */
+  if (!all_ready && all_stages_here) return transfer_state(p);
   uint32_t missing = first_missing(p);
   if (missing < p->slots) {
     snprintf(p->error, sizeof(p->error), "slot %" PRIu32 " of stage %" PRIu32 " is vacant", missing,

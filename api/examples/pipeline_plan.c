@@ -1,0 +1,120 @@
+/* Where every peer's state comes from after a loss: a function of what all peers know alike.
+ *
+ * The rule is that of the library's planner (docs/recovery.md): all hold one revision afterwards;
+ * exact sources come before a mean of neighbours, though everybody has to go back for them; and of
+ * the exact ones, whatever goes back least. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pipeline.h"
+
+const char *const source_names[] = {"replica", "attach", "vault", "average", NULL};
+
+stand_in stand_in_for(uint32_t stage, uint32_t stages) {
+  stand_in s = {0, stage - 1, stage + 1};
+  if (stage > 0 && stage + 1 < stages) return s;
+  s.copy = 1;
+  s.before = s.after = stage == 0 ? 1 : stage - 1;
+  return s;
+}
+
+/* Whether that peer can have this revision by itself. */
+static int has(const pipeline *p, const facts *f, uint32_t slot, uint64_t revision) {
+  if (f->live[slot] == revision) return 1;
+  if (may_use(p, SOURCE_ATTACH) && f->attached[slot] == revision) return 1;
+  return may_use(p, SOURCE_VAULT) &&
+         (f->snapshots[0][slot] == revision || f->snapshots[1][slot] == revision);
+}
+
+/* Whether all peers of that stage that are here can have it exactly. */
+static int is_exact(const pipeline *p, const facts *f, uint32_t stage, uint64_t revision) {
+  uint32_t with = 0, without = 0;
+  for (uint32_t slot = stage * p->replicas; slot < (stage + 1) * p->replicas; slot++) {
+    if (!is_here(p, slot)) continue;
+    if (has(p, f, slot, revision))
+      with++;
+    else
+      without++;
+  }
+  return with > 0 && (without == 0 || may_use(p, SOURCE_REPLICA));
+}
+
+rhz_status may_stand_in(pipeline *p, uint32_t stage, const int lost[MAX_STAGES]) {
+  stand_in s = stand_in_for(stage, p->stages);
+  if (p->stages == 1) {
+    snprintf(p->error, sizeof(p->error), "stage 0 is lost, and there is no other: start again");
+  } else if (!may_use(p, SOURCE_AVERAGE)) {
+    snprintf(p->error, sizeof(p->error),
+             "stage %" PRIu32 " is lost, and --sources takes no average of those beside it", stage);
+  } else if (lost[s.before] || lost[s.after]) {
+    snprintf(p->error, sizeof(p->error),
+             "stages %" PRIu32 " and %" PRIu32
+             " are both lost, and neither can stand in for the other: start again, with more "
+             "--replicas",
+             stage, lost[s.before] ? s.before : s.after);
+  } else if (s.copy && p->options->order == ORDER_PLAIN) {
+    snprintf(p->error, sizeof(p->error),
+             "stage %" PRIu32
+             " is lost, an end of the pipeline; only --order swapped teaches "
+             "stage %" PRIu32 " its part: start again with that, or with more --replicas",
+             stage, s.before);
+  } else {
+    return RHZ_OK;
+  }
+  return RHZ_ERR_STATE_LOST;
+}
+
+static source source_for(const pipeline *p, const facts *f, uint32_t slot, const plan *made) {
+  uint64_t revision = made->revision;
+  uint32_t first = slot / p->replicas * p->replicas;
+  if (f->live[slot] == revision) return SOURCES; /* it has it */
+  for (uint32_t other = first; other < first + p->replicas; other++) {
+    /* One that lives knows the past that the run has: its own snapshots are of that one. */
+    if (f->live[other] != 0 && f->live[slot] == 0 && has(p, f, other, revision) &&
+        may_use(p, SOURCE_REPLICA))
+      return SOURCE_REPLICA;
+  }
+  if (may_use(p, SOURCE_ATTACH) && f->attached[slot] == revision) return SOURCE_ATTACH;
+  if (has(p, f, slot, revision)) return SOURCE_VAULT;
+  for (uint32_t other = first; other < first + p->replicas; other++)
+    if (is_here(p, other) && has(p, f, other, revision)) return SOURCE_REPLICA;
+  return SOURCE_AVERAGE;
+}
+
+/* The newest revision that all stages can have exactly, up to the given one; 0: none. */
+static uint64_t common_revision(const pipeline *p, const facts *f, uint64_t newest) {
+  uint64_t best = 0;
+  for (uint32_t slot = 0; slot < p->slots; slot++) {
+    const uint64_t candidates[] = {newest, f->attached[slot], f->snapshots[0][slot],
+                                   f->snapshots[1][slot]};
+    for (size_t i = 0; i < sizeof(candidates) / sizeof(candidates[0]); i++) {
+      int all = candidates[i] > best && candidates[i] <= newest;
+      for (uint32_t stage = 0; stage < p->stages && all; stage++)
+        all = is_exact(p, f, stage, candidates[i]);
+      if (all) best = candidates[i];
+    }
+  }
+  return best;
+}
+
+rhz_status make_plan(pipeline *p, const facts *f, plan *made) {
+  uint64_t newest = 0;
+  int lost[MAX_STAGES] = {0};
+  memset(made, 0, sizeof(*made));
+  for (uint32_t slot = 0; slot < p->slots; slot++)
+    newest = f->live[slot] > newest ? f->live[slot] : newest;
+  made->revision = common_revision(p, f, newest);
+  if (made->revision == 0) {
+    made->revision = newest;
+    for (uint32_t stage = 0; stage < p->stages; stage++)
+      lost[stage] = !is_exact(p, f, stage, newest);
+    for (uint32_t stage = 0; stage < p->stages; stage++) {
+      rhz_status status = lost[stage] ? may_stand_in(p, stage, lost) : RHZ_OK;
+      if (status != RHZ_OK) return status;
+    }
+  }
+  for (uint32_t slot = 0; slot < p->slots; slot++)
+    made->from[slot] = is_here(p, slot) ? source_for(p, f, slot, made) : SOURCES;
+  return RHZ_OK;
+}
