@@ -162,6 +162,7 @@ typedef struct pipeline {
   int has_loss[MAX_MICRO_BATCHES];     /* was computed here */
   double losses[MAX_MICRO_BATCHES];
   uint64_t reported_epoch, failed_ops, retries;
+  double step_end_ms; /* of the last step; 0: none yet */
   char error[KIT_ERROR_BYTES]; /* of the last failed call */
 } pipeline;
 

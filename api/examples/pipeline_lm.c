@@ -17,8 +17,9 @@
 
 #define complain(...) kit_complain("pipeline_lm", __VA_ARGS__)
 
-/* Without a step, in a row; the pause grows by this much each time, up to the limit: about 95 s. */
-enum { MAX_RETRIES = 100, RETRY_PAUSE_MS = 100, RETRY_PAUSE_LIMIT_MS = 1000 };
+/* Without a step, in a row; the first comes at once, for the others may be able to go on, then the
+ * pause grows by this much each time, up to the limit: about 95 s. */
+enum { MAX_RETRIES = 145, RETRY_PAUSE_MS = 10, RETRY_PAUSE_LIMIT_MS = 1000 };
 /* A slot is vacant again only once the coordinator has given its old holder up. */
 enum { JOIN_ATTEMPTS = 20, JOIN_PAUSE_MS = 500 };
 
@@ -108,7 +109,7 @@ static rhz_status recover(pipeline *p, rhz_status status) {
     /* Every rank got the same error for the same op, so all of them begin the trip again. */
     kit_print_line("retry step=%" PRIu64 " status=%" PRId32 " error=\"%s\"", p->progress[STEP] + 1,
                    status, p->error);
-    uint64_t pause_ms = p->retries * RETRY_PAUSE_MS;
+    uint64_t pause_ms = (p->retries - 1) * RETRY_PAUSE_MS;
     kit_sleep_ms(pause_ms < RETRY_PAUSE_LIMIT_MS ? (double)pause_ms : RETRY_PAUSE_LIMIT_MS);
     return RHZ_OK;
   }

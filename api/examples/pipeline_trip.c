@@ -237,7 +237,10 @@ static rhz_status vote(pipeline *p, int complete, double *loss, rhz_op_info *inf
   return RHZ_OK;
 }
 
+/* step_ms: of the attempt that succeeded; whole_ms: since the end of the step before it. */
 static void report_step(pipeline *p, double loss, double step_ms) {
+  double now = kit_now_ms(), whole_ms = p->step_end_ms > 0 ? now - p->step_end_ms : step_ms;
+  p->step_end_ms = now;
   rhz_comm_publish(p->comm, "step", (double)p->progress[STEP]);
   rhz_comm_publish(p->comm, "loss", loss);
   rhz_comm_publish(p->comm, "stage", (double)p->stage);
@@ -245,9 +248,9 @@ static void report_step(pipeline *p, double loss, double step_ms) {
   if (p->progress[STEP] % p->options->log_every != 0 && p->view.epoch == p->reported_epoch) return;
   p->reported_epoch = p->view.epoch;
   kit_print_line("step=%" PRIu64 " epoch=%" PRIu64 " world=%" PRIu32 " stage=%" PRIu32
-                 " loss=%.4f step_ms=%.2f retries=%" PRIu64,
+                 " loss=%.4f step_ms=%.2f whole_ms=%.2f retries=%" PRIu64,
                  p->progress[STEP], p->view.epoch, p->view.world_size, p->stage, loss, step_ms,
-                 p->retries);
+                 whole_ms, p->retries);
 }
 
 /* A peer that dies in here has neither the old state nor the new one, and the words that the vault
