@@ -24,11 +24,14 @@
 #include "example_kit.h"
 
 enum { MAX_STAGES = 8, MAX_REPLICAS = 8, MAX_SLOTS = MAX_STAGES * MAX_REPLICAS };
-enum { MAX_MICRO_BATCHES = 64 };
+enum { MAX_MICRO_BATCHES = 64, MAX_DEATHS = 64 };
 
 typedef enum order { ORDER_PLAIN, ORDER_SWAPPED } order;
 typedef enum policy { POLICY_CONTINUE, POLICY_REPLAY } policy;
 typedef enum weighting { WEIGHTING_NORM, WEIGHTING_CLIPPED_NORM, WEIGHTING_MEAN } weighting;
+/* What becomes of a stage that is lost: the mean of those beside it, a copy of the one before it,
+ * or what it was at the start; the latter two to be compared with. */
+typedef enum substitute { SUBSTITUTE_AVERAGE, SUBSTITUTE_COPY, SUBSTITUTE_RANDOM } substitute;
 /* Of a stage's state.  SOURCES: none. */
 typedef enum source { SOURCE_REPLICA, SOURCE_ATTACH, SOURCE_VAULT, SOURCE_AVERAGE, SOURCES } source;
 extern const char *const source_names[]; /* they end with NULL */
@@ -44,7 +47,13 @@ typedef struct options {
   order order;
   policy policy;
   weighting weighting;
-  uint32_t sources;                 /* a bit for each that may be used */
+  uint32_t sources; /* a bit for each that may be used */
+  substitute substitute;
+  struct { /* who kills itself, and before which step */
+    uint64_t step;
+    uint32_t slot;
+  } deaths[MAX_DEATHS];
+  size_t death_count;
   const char *coordinator, *run_id; /* NULL: from the environment */
 } options;
 
@@ -102,6 +111,9 @@ void stage_state_free(stage_state *state);
 lm_config stage_config(const options *options, uint64_t stages);
 /* Where the gradient is the sum over a step's micro-batches, on all who hold a part. */
 void stage_state_update(stage_state *state, const options *options, uint64_t step);
+/* Its layers as they are at the start; norm: of those beside it.  0: out of memory. */
+int stage_state_restart_layers(stage_state *state, const options *options, uint32_t stage,
+                               uint64_t seed, double norm);
 /* A stage without holders, from those beside it: parameters, their weighted mean, and AdamW at its
  * start.  after NULL: a copy of before. */
 void stage_state_average(stage_state *state, const lm_real *before, part_notes before_notes,
@@ -143,6 +155,7 @@ typedef struct pipeline {
       attached; /* revision of the memory that was attached to; 0: nothing was, or it is used */
   uint64_t attached_progress[PROGRESS_WORDS];
   uint64_t spoilt;            /* revision of a snapshot that could not be restored */
+  uint64_t born;              /* steps that the run had done when this peer joined it */
   rhz_status snapshot_status; /* of the last one that did not come about */
   rhz_comm *comm;
   rhz_comm *groups[LM_PARTS]; /* those who hold the part; NULL: this peer does not, or not yet */
@@ -162,7 +175,7 @@ typedef struct pipeline {
   int has_loss[MAX_MICRO_BATCHES];     /* was computed here */
   double losses[MAX_MICRO_BATCHES];
   uint64_t reported_epoch, failed_ops, retries;
-  double step_end_ms; /* of the last step; 0: none yet */
+  double step_end_ms;          /* of the last step; 0: none yet */
   char error[KIT_ERROR_BYTES]; /* of the last failed call */
 } pipeline;
 
@@ -205,7 +218,7 @@ int restore_snapshot(pipeline *p, uint64_t revision);
 int restore_attached(pipeline *p);
 
 /* pipeline_plan.c: where it comes from */
-stand_in stand_in_for(uint32_t stage, uint32_t stages);
+stand_in stand_in_for(const options *o, uint32_t stage);
 /* Whether those beside the stage can stand in for it; lost: the stages that nobody has.  Else
  * RHZ_ERR_STATE_LOST, with the reason in p->error. */
 rhz_status may_stand_in(pipeline *p, uint32_t stage, const int lost[MAX_STAGES]);

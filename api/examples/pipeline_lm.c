@@ -86,9 +86,10 @@ static rhz_status enter_run(pipeline *p) {
   p->at_boundary = p->view.joined != 0;
   p->reported_epoch = p->view.epoch;
   kit_print_line("joined slot=%" PRIu32 " epoch=%" PRIu64 " world=%" PRIu32 " stage=%" PRIu32
-                 " step=%" PRIu64 " synced=%" PRIu32 " parameters=%zu",
+                 " step=%" PRIu64 " synced=%" PRIu32 " parameters=%zu pid=%ld t_us=%" PRIu64,
                  p->view.slot, p->view.epoch, p->view.world_size, p->stage, p->progress[STEP],
-                 p->view.joined, p->state.count);
+                 p->view.joined, p->state.count, kit_pid(), kit_now_us());
+  p->born = p->progress[STEP];
   if (p->view.joined) return RHZ_OK;
   status = commit(p);
   if (status == RHZ_OK) begin_snapshot(p);

@@ -38,6 +38,13 @@ static void print_help(void) {
       "  --sources LIST           where a lost state may come from, of "
       "replica,attach,vault,average\n"
       "                           (default: all of them, the first that serves in that order)\n"
+      "  --substitute average|copy|random\n"
+      "                           for a stage that is lost: the mean of those beside it, the one "
+      "before\n"
+      "                           it, or what it was at the start (default average; the others are "
+      "to be\n"
+      "                           compared with)\n"
+      "  --kill-at STEP:SLOT,...  that peer kills itself before that step, once (at most 64)\n"
       "  --data FILE...           text to train on (default: the files of\n"
       "                           " LM_TEXT_FOLDER
       ")\n"
@@ -95,6 +102,7 @@ static kit_parsed parse_number(options *o, const char *name, const char *value, 
 static const char *const orders[] = {"plain", "swapped", NULL};
 static const char *const policies[] = {"continue", "replay", NULL};
 static const char *const weightings[] = {"norm", "clipped_norm", "mean", NULL};
+static const char *const substitutes[] = {"average", "copy", "random", NULL};
 
 /* Names with commas between them. */
 static uint32_t parse_sources(const char *option, const char *value) {
@@ -113,6 +121,20 @@ static uint32_t parse_sources(const char *option, const char *value) {
   return sources;
 }
 
+/* STEP:SLOT with commas between them. */
+static void parse_deaths(options *o, const char *option, const char *value) {
+  for (const char *at = value; *at;) {
+    char *end;
+    if (o->death_count == MAX_DEATHS) usage_error(option, "names more than 64 deaths");
+    o->deaths[o->death_count].step = strtoull(at, &end, 10);
+    if (end == at || *end != ':') usage_error(option, "must be STEP:SLOT,STEP:SLOT...");
+    at = end + 1;
+    o->deaths[o->death_count++].slot = (uint32_t)strtoul(at, &end, 10);
+    if (end == at || (*end && *end != ',')) usage_error(option, "must be STEP:SLOT,STEP:SLOT...");
+    at = end + (*end == ',');
+  }
+}
+
 static void parse_valued(options *o, const char *name, const char *value) {
   char problem[KIT_PROBLEM_BYTES] = "is no option";
   if (strcmp(name, "--coordinator") == 0) {
@@ -125,6 +147,10 @@ static void parse_valued(options *o, const char *name, const char *value) {
     o->policy = (policy)parse_choice(name, value, policies);
   } else if (strcmp(name, "--sources") == 0) {
     o->sources = parse_sources(name, value);
+  } else if (strcmp(name, "--kill-at") == 0) {
+    parse_deaths(o, name, value);
+  } else if (strcmp(name, "--substitute") == 0) {
+    o->substitute = (substitute)parse_choice(name, value, substitutes);
   } else if (strcmp(name, "--weighting") == 0) {
     o->weighting = (weighting)parse_choice(name, value, weightings);
   } else {

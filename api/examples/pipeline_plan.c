@@ -11,9 +11,9 @@
 
 const char *const source_names[] = {"replica", "attach", "vault", "average", NULL};
 
-stand_in stand_in_for(uint32_t stage, uint32_t stages) {
-  stand_in s = {0, stage - 1, stage + 1};
-  if (stage > 0 && stage + 1 < stages) return s;
+stand_in stand_in_for(const options *o, uint32_t stage) {
+  stand_in s = {o->substitute == SUBSTITUTE_COPY, stage - 1, stage + 1};
+  if (stage > 0 && stage + 1 < o->stages) return s;
   s.copy = 1;
   s.before = s.after = stage == 0 ? 1 : stage - 1;
   return s;
@@ -41,7 +41,7 @@ static int is_exact(const pipeline *p, const facts *f, uint32_t stage, uint64_t 
 }
 
 rhz_status may_stand_in(pipeline *p, uint32_t stage, const int lost[MAX_STAGES]) {
-  stand_in s = stand_in_for(stage, p->stages);
+  stand_in s = stand_in_for(p->options, stage);
   if (p->stages == 1) {
     snprintf(p->error, sizeof(p->error), "stage 0 is lost, and there is no other: start again");
   } else if (!may_use(p, SOURCE_AVERAGE)) {
@@ -53,7 +53,7 @@ rhz_status may_stand_in(pipeline *p, uint32_t stage, const int lost[MAX_STAGES])
              " are both lost, and neither can stand in for the other: start again, with more "
              "--replicas",
              stage, lost[s.before] ? s.before : s.after);
-  } else if (s.copy && p->options->order == ORDER_PLAIN) {
+  } else if (s.before == s.after && p->options->order == ORDER_PLAIN) {
     snprintf(p->error, sizeof(p->error),
              "stage %" PRIu32
              " is lost, an end of the pipeline; only --order swapped teaches "

@@ -62,18 +62,27 @@ static int take_average(pipeline *p, stand_in s, uint32_t before, uint32_t after
   int good = take_neighbour(p, before, mine, &notes[0]);
   if (!s.copy) good = take_neighbour(p, after, incoming, &notes[1]) && good;
   if (!good) return 0;
+  if (p->options->substitute == SUBSTITUTE_RANDOM) {
+    uint64_t seed = p->options->seed;
+    lm_random(&seed);
+    if (!stage_state_restart_layers(&p->state, p->options, p->stage, seed, notes[0].gradient_norm))
+      return 0;
+    kit_print_line("recovered stage=%" PRIu32 " source=random step=%" PRIu64 " t_us=%" PRIu64,
+                   p->stage, p->progress[STEP], kit_now_us());
+    return 1;
+  }
   stage_state_average(&p->state, mine, notes[0], s.copy ? NULL : incoming, notes[1],
                       p->options->weighting, weights);
   if (s.copy) {
     kit_print_line("recovered stage=%" PRIu32 " source=copy step=%" PRIu64 " from=%" PRIu32
-                   " rate_factor=%.2f",
+                   " rate_factor=%.2f t_us=%" PRIu64,
                    p->stage, p->progress[STEP], s.before,
-                   p->state.notes->parts[LM_LAYERS].rate_factor);
+                   p->state.notes->parts[LM_LAYERS].rate_factor, kit_now_us());
   } else {
     kit_print_line("recovered stage=%" PRIu32 " source=average step=%" PRIu64 " from=%" PRIu32
-                   ",%" PRIu32 " weights=%.4g,%.4g rate_factor=%.2f",
+                   ",%" PRIu32 " weights=%.4g,%.4g rate_factor=%.2f t_us=%" PRIu64,
                    p->stage, p->progress[STEP], s.before, s.after, weights[0], weights[1],
-                   p->state.notes->parts[LM_LAYERS].rate_factor);
+                   p->state.notes->parts[LM_LAYERS].rate_factor, kit_now_us());
   }
   return 1;
 }
@@ -81,7 +90,7 @@ static int take_average(pipeline *p, stand_in s, uint32_t before, uint32_t after
 /* Layers that nobody has, from the stages beside them: both sides of it. */
 static int stand_in_once(pipeline *p, uint32_t taker) {
   uint32_t before_slots[MAX_SLOTS], after_slots[MAX_SLOTS];
-  stand_in s = stand_in_for(taker / p->replicas, p->stages);
+  stand_in s = stand_in_for(p->options, taker / p->replicas);
   uint32_t before = before_slots[taker % holders_of(p, LM_LAYERS, s.before, before_slots)];
   uint32_t after = after_slots[taker % holders_of(p, LM_LAYERS, s.after, after_slots)];
   if (p->view.slot == taker) return take_average(p, s, before, after);
@@ -100,8 +109,9 @@ static int transfer_part(pipeline *p, uint32_t taker, lm_part_name part) {
   if (p->view.slot != taker) return 1;
   if (!take_copy(p, giver, part)) return 0;
   if (part == LM_LAYERS) {
-    kit_print_line("recovered stage=%" PRIu32 " source=replica step=%" PRIu64 " from_slot=%" PRIu32,
-                   stage, p->progress[STEP], giver);
+    kit_print_line("recovered stage=%" PRIu32 " source=replica step=%" PRIu64 " from_slot=%" PRIu32
+                   " t_us=%" PRIu64,
+                   stage, p->progress[STEP], giver, kit_now_us());
   }
   return 1;
 }
@@ -132,11 +142,14 @@ static void restore_own(pipeline *p, const plan *made) {
   p->ready = from == SOURCE_ATTACH ? restore_attached(p) : restore_snapshot(p, made->revision);
   if (!p->ready) return;
   if (was_ready) {
-    kit_print_line("went_back stage=%" PRIu32 " source=%s step=%" PRIu64 " from_step=%" PRIu64,
-                   p->stage, source_names[from], p->progress[STEP], before);
+    kit_print_line("went_back stage=%" PRIu32 " source=%s step=%" PRIu64 " from_step=%" PRIu64
+                   " t_us=%" PRIu64,
+                   p->stage, source_names[from], p->progress[STEP], before, kit_now_us());
   } else {
-    kit_print_line("recovered stage=%" PRIu32 " source=%s step=%" PRIu64 " steps_lost=%" PRIu64,
-                   p->stage, source_names[from], p->progress[STEP], before - p->progress[STEP]);
+    kit_print_line("recovered stage=%" PRIu32 " source=%s step=%" PRIu64 " steps_lost=%" PRIu64
+                   " t_us=%" PRIu64,
+                   p->stage, source_names[from], p->progress[STEP], before - p->progress[STEP],
+                   kit_now_us());
   }
 }
 

@@ -90,6 +90,20 @@ void stage_state_update(stage_state *state, const options *o, uint64_t step) {
   }
 }
 
+int stage_state_restart_layers(stage_state *state, const options *o, uint32_t stage, uint64_t seed,
+                               double norm) {
+  const lm_part range = state->parts[LM_LAYERS];
+  lm_real *mine = state->parameters;
+  state->parameters = state->gradient; /* of no use between two steps */
+  int good = initialize(state, o, stage, seed);
+  state->parameters = mine;
+  memcpy(mine + range.offset, state->gradient + range.offset, range.count * sizeof(lm_real));
+  memset(state->first_moment + range.offset, 0, range.count * sizeof(lm_real));
+  memset(state->second_moment + range.offset, 0, range.count * sizeof(lm_real));
+  state->notes->parts[LM_LAYERS] = (part_notes){0, 1, norm};
+  return good;
+}
+
 static double weight_of(part_notes notes, weighting by) {
   double norm = notes.gradient_norm;
   if (by == WEIGHTING_MEAN) return 1;

@@ -109,6 +109,7 @@ static uint64_t settings_of(const pipeline *p) {
                           (uint64_t)o->weighting,
                           o->snapshot_every,
                           o->sources,
+                          (uint64_t)o->substitute,
                           kit_bits_of(o->learning_rate),
                           p->text->size};
   uint64_t mixed = 0;
@@ -248,9 +249,9 @@ static void report_step(pipeline *p, double loss, double step_ms) {
   if (p->progress[STEP] % p->options->log_every != 0 && p->view.epoch == p->reported_epoch) return;
   p->reported_epoch = p->view.epoch;
   kit_print_line("step=%" PRIu64 " epoch=%" PRIu64 " world=%" PRIu32 " stage=%" PRIu32
-                 " loss=%.4f step_ms=%.2f whole_ms=%.2f retries=%" PRIu64,
+                 " loss=%.4f step_ms=%.2f whole_ms=%.2f retries=%" PRIu64 " t_us=%" PRIu64,
                  p->progress[STEP], p->view.epoch, p->view.world_size, p->stage, loss, step_ms,
-                 whole_ms, p->retries);
+                 whole_ms, p->retries, kit_now_us());
 }
 
 /* A peer that dies in here has neither the old state nor the new one, and the words that the vault
@@ -344,6 +345,16 @@ static rhz_status check_stages(pipeline *p, int *all_here) {
   return status;
 }
 
+/* Each death is died once: whoever comes in the place of the dead does not repeat it. */
+static void die_if_told_to(const pipeline *p) {
+  const options *o = p->options;
+  uint64_t step = p->progress[STEP] + 1;
+  for (size_t i = 0; i < o->death_count; i++) {
+    int is_new = !p->view.joined || step > p->born + 1;
+    if (o->deaths[i].slot == p->view.slot && o->deaths[i].step == step && is_new) kit_die();
+  }
+}
+
 rhz_status make_trip(pipeline *p, int *over) {
   int all_grouped = 1, all_ready = 1, all_stages_here = 1;
   rhz_status status = p->at_boundary ? RHZ_OK : pass_boundary(p);
@@ -367,5 +378,6 @@ rhz_status make_trip(pipeline *p, int *over) {
     return RHZ_ERR_WORLD_TOO_SMALL;
   }
   *over = p->progress[STEP] >= p->options->steps;
+  die_if_told_to(p);
   return *over ? RHZ_OK : train_step(p);
 }
