@@ -174,8 +174,8 @@ typedef struct pipeline {
   int done[MAX_MICRO_BATCHES];         /* went through this stage well so far */
   int has_loss[MAX_MICRO_BATCHES];     /* was computed here */
   double losses[MAX_MICRO_BATCHES];
-  uint64_t reported_epoch, failed_ops, retries;
-  double step_end_ms;          /* of the last step; 0: none yet */
+  uint64_t reported_epoch, failed_ops, retries;  double step_end_ms; /* of the last step; 0: none yet */
+  double snapshot_ms; /* that this one has waited for snapshots */
   char error[KIT_ERROR_BYTES]; /* of the last failed call */
 } pipeline;
 

@@ -113,10 +113,16 @@ static void note_snapshot(pipeline *p, rhz_status status) {
 
 void begin_snapshot(pipeline *p) {
   uint64_t every = p->options->snapshot_every;
+  double begin = kit_now_ms();
   if (every != 0 && p->progress[STEP] % every == 0) note_snapshot(p, rhz_snapshot(p->comm, NULL));
+  p->snapshot_ms += kit_now_ms() - begin;
 }
 
-void end_snapshot(pipeline *p) { note_snapshot(p, rhz_snapshot_fence(p->comm, 0)); }
+void end_snapshot(pipeline *p) {
+  double begin = kit_now_ms();
+  note_snapshot(p, rhz_snapshot_fence(p->comm, 0));
+  p->snapshot_ms += kit_now_ms() - begin;
+}
 
 /* What the vault has of this slot may be of a past that the run has left while the slot was vacant:
  * both snapshots are replaced. */

@@ -249,9 +249,11 @@ static void report_step(pipeline *p, double loss, double step_ms) {
   if (p->progress[STEP] % p->options->log_every != 0 && p->view.epoch == p->reported_epoch) return;
   p->reported_epoch = p->view.epoch;
   kit_print_line("step=%" PRIu64 " epoch=%" PRIu64 " world=%" PRIu32 " stage=%" PRIu32
-                 " loss=%.4f step_ms=%.2f whole_ms=%.2f retries=%" PRIu64 " t_us=%" PRIu64,
+                 " loss=%.4f step_ms=%.2f whole_ms=%.2f snapshot_ms=%.3f retries=%" PRIu64
+                 " t_us=%" PRIu64,
                  p->progress[STEP], p->view.epoch, p->view.world_size, p->stage, loss, step_ms,
-                 whole_ms, p->retries, kit_now_us());
+                 whole_ms, p->snapshot_ms, p->retries, kit_now_us());
+  p->snapshot_ms = 0;
 }
 
 /* A peer that dies in here has neither the old state nor the new one, and the words that the vault
@@ -283,8 +285,8 @@ static rhz_status train_step(pipeline *p) {
   if (status != RHZ_OK) return status;
   status = update(p, step, loss);
   if (status != RHZ_OK) return status;
-  begin_snapshot(p);
   report_step(p, loss, kit_now_ms() - start);
+  begin_snapshot(p); /* its price is the next step's */
   p->retries = 0;
   kit_sleep_ms((double)p->options->min_step_ms - (kit_now_ms() - start));
   return RHZ_OK;

@@ -177,7 +177,7 @@ void add_convergence(CLI::App* bench, int& exit_status) {
       "Loss against steps and against time of a pipeline whose stages get lost, for each way to get them back.");
   sub->add_option("--methods", *methods, "some of " + names + " (default: all)");
   sub->add_option("--stages", o->stages, "each has one peer")->check(CLI::Range(4, 8))->capture_default_str();
-  sub->add_option("--steps", o->steps, "of a run")->check(CLI::Range(60, 100000))->capture_default_str();
+  sub->add_option("--steps", o->steps, "of a run")->check(CLI::Range(30, 100000))->capture_default_str();
   sub->add_option("--failures", o->failures, "of a run, of random inner stages at random steps")
       ->check(CLI::Range(0, 60))
       ->capture_default_str();
@@ -220,12 +220,27 @@ void add_state(CLI::App* bench, bool attach, int& exit_status) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   sub->add_flag("!--unchecked", o->check, "compare no digests");
+  if (!attach) {
+    CLI::Option* pipeline = sub->add_flag(
+        "--pipeline", o->pipeline,
+        "of the stages of a pipeline trainer instead: steps beside a snapshot, and steps beside none, by turns");
+    sub->add_option("--steps", o->steps, "with --pipeline")
+        ->needs(pipeline)
+        ->check(CLI::Range(20, 1000000))
+        ->capture_default_str();
+    sub->add_option("--trainer", o->trainer, "with --pipeline: path of pipeline_lm")->needs(pipeline);
+  }
   sub->add_flag("--json", o->json, "one object");
   sub->footer(attach ? "example: rhizome bench attach --bytes 1GiB --reps 100 --unchecked --json"
-                     : "example: rhizome bench snapshot --bytes 1GiB --reps 5 --json");
+                     : "example: rhizome bench snapshot --bytes 1GiB --reps 5 --json\n"
+                       "example: rhizome bench snapshot --pipeline --steps 400");
   sub->callback([o, size, &exit_status] {
     const char* name = o->attach ? "bench attach" : "bench snapshot";
     std::vector<uint64_t> sizes;
+    if (o->pipeline) {
+      exit_status = bench_snapshot_steps(*o);
+      return;
+    }
     if (!parse_sizes(*size, sizes) || sizes.size() != 1 || sizes.front() < sizeof(uint64_t)) {
       exit_status = size_error(name, *size);
       return;

@@ -5,6 +5,7 @@
 //   bench_world.*       a coordinator and its ranks, as processes that talk in lines
 //   bench_rank*         one rank (the hidden subcommand bench-rank)
 //   bench_state.cc      attach and snapshots
+//   bench_snapshot_steps.cc   what they cost a pipeline that trains
 //   bench_source.cc     what a lost peer of a pipeline gets its state back from
 //   trainer_run.*       the pipeline under `rhizome run`
 //   bench_convergence.cc, convergence*   what each way to get a stage back costs in the end
@@ -68,7 +69,11 @@ struct StateOptions {
   uint32_t reps = 10;
   bool check = true;  // compare digests
   bool json = false;
+  bool pipeline = false;  // snapshots of a pipeline's stages, beside its steps
+  uint32_t steps = 200;
+  std::string trainer;
 };
+int bench_snapshot_steps(const StateOptions& options);
 int bench_state(const StateOptions& options);
 
 struct RankOptions {

@@ -29,8 +29,8 @@ std::string next_run_id() {
 
 Result<std::string> find_trainer(const std::string& given) {
   const std::string beside = folder_of(folder_of(self_path())) + "/examples/pipeline_lm";
-  for (const std::string& path : {given, beside})
-    if (!path.empty() && access(path.c_str(), X_OK) == 0) return path;
+  const std::string& path = given.empty() ? beside : given;
+  if (access(path.c_str(), X_OK) == 0) return path;
   if (!given.empty())
     return Status(Code::kArgument, "\"" + given + "\" of --trainer is no program that can be run");
   const char* const all = getenv("PATH");
