@@ -44,7 +44,7 @@ enum {
   RHZ_ERR_ARGUMENT = 100,
   RHZ_ERR_ABI = 101,
   RHZ_ERR_STATE = 102,    /* not now: a call after close, a release of a pending op, an op before join */
-  RHZ_ERR_MISMATCH = 103, /* ranks submitted different ops: count, dtype, reduction or kind differ.  Of a vault: it keeps other tensors */
+  RHZ_ERR_MISMATCH = 103, /* ranks submitted different ops: count, dtype, reduction or kind differ.  Of a vault or a checkpoint: it has other tensors */
   RHZ_ERR_OVERLAP = 104,  /* send and recv overlap without being equal */
   /* 200s: the host or the set-up must change */
   RHZ_ERR_MEMORY = 200,
@@ -535,4 +535,5 @@ RHZ_API void rhz_coordinator_stop(rhz_coordinator *coordinator);
 #endif
 
 #include <rhizome/rhizome_state.h> /* attach, snapshots, restore */
+#include <rhizome/rhizome_checkpoint.h> /* checkpoints on disk */
 #endif /* RHIZOME_RHIZOME_H */
