@@ -320,8 +320,8 @@ Status CheckpointKeeper::fill(recovery::Checkpoint& checkpoint, const Wanted& wa
     const Status filled = checkpoint.fill(slice.name, slice.dtype, {}, slice.first, out);
     if (!filled) return {filled.code(), filled.text() + older_ones(wanted.folder, revision)};
   }
-  // Of slices the caller knows when all is there, and commits it.
-  if (registered) around_.progress.with([&] { around_.state.adopt_revision(revision); });
+  // Of slices, and of its own tensors, the caller knows when all is there, and commits it.
+  if (registered) around_.progress.with([&] { around_.state.adopt_synced(revision); });
   return Status::ok();
 }
 

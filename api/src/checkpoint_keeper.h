@@ -47,7 +47,7 @@ class CheckpointKeeper {
   struct Choice {
     std::string folder;
     uint64_t revision = 0;            // 0: the committed one
-    std::vector<MemorySlice> slices;  // none: the registered tensors
+    std::vector<MemorySlice> slices;  // none: the registered tensors that all peers share
     uint32_t part = 0, parts = 1;     // of each slice
     uint32_t writer = 0, writers = 1;
     uint32_t keep = 0;  // 0: all

@@ -17,7 +17,9 @@ Status rhz::api::read_tensor(const rhz_tensor* tensor, rhz::recovery::Tensor& ou
   if (!rhz::reduce::valid_dtype(known.dtype))
     return {Code::kArgument, "dtype " + std::to_string(known.dtype) + " is none of RHZ_DTYPE_*"};
   if (known.count_elems > rhz::kMaxCount) return {Code::kArgument, "count_elems is over the limit of 2^40 elements"};
+  if (known.flags > RHZ_TENSOR_OWN) return {Code::kArgument, "rhz_tensor.flags has unknown flags"};
   out.name = known.name;
+  out.own = known.flags == RHZ_TENSOR_OWN;
   out.dtype = known.dtype;
   out.count_elems = known.count_elems;
   out.data = static_cast<std::byte*>(known.data);

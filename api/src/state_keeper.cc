@@ -166,7 +166,7 @@ void StateKeeper::keep(Slot slot) {
   Result<recovery::Keeping> keeping = Status();
   bool any = false;
   around_.progress.with([&] {
-    any = !around_.state.tensors().empty();
+    any = !around_.state.all_tensors().empty();
     if (any) keeping = recovery::keep_state(around_.state, around_.memory);
   });
   if (!any) return;
@@ -226,7 +226,7 @@ Result<uint64_t> StateKeeper::may_snapshot(const SnapshotChoice& choice) const {
                                        std::to_string(choice.parts) + " there is not");
   if (slot_.load(std::memory_order_acquire) == kAnySlot.value)
     return Status(Code::kState, "not a member yet: call rhz_comm_join first");
-  if (around_.state.tensors().empty()) return Status(Code::kState, "no tensor is registered");
+  if (around_.state.all_tensors().empty()) return Status(Code::kState, "no tensor is registered");
   return held_revision(around_.state, choice.revision);
 }
 
@@ -246,7 +246,8 @@ Status StateKeeper::snapshot(const SnapshotChoice& choice) {
 Status StateKeeper::copy(Slot slot, const SnapshotChoice& choice, Background::Pace& pace) {
   const StateHeader& header = around_.state.header();
   const uint64_t phase = header.phase.load(std::memory_order_acquire);
-  recovery::SnapshotCopy copy(around_.state.tensors(), choice.revision, choice.part, choice.parts);
+  recovery::SnapshotCopy copy(around_.state.all_tensors(), choice.revision, choice.part,
+                              choice.parts);
   auto buffer = vault_->begin(slot, copy.info());
   if (keep_again(slot) && !buffer) buffer = vault_->begin(slot, copy.info());
   if (!buffer) return buffer.status();
@@ -277,7 +278,7 @@ Result<recovery::SnapshotInfo> StateKeeper::restore(uint64_t revision, bool unch
                   "whose state? Ask for a slot (rhz_comm_params.slot_plus_one or RHZ_SLOT)");
   if (snapshotter_.running())
     return Status(Code::kState, "a snapshot is still being copied: call rhz_snapshot_fence first");
-  const auto tensors = around_.state.tensors();
+  const auto tensors = around_.state.all_tensors();
   if (tensors.empty())
     return Status(Code::kState, "no tensor is registered: there is nothing to restore to");
   auto found = vault_->read(now.slot, revision);
@@ -288,10 +289,36 @@ Result<recovery::SnapshotInfo> StateKeeper::restore(uint64_t revision, bool unch
   if (!work) return work.status();
   around_.progress.with([&] { around_.state.forget_revision(); });
   if (Status whole = restore_on_threads(work.value()); !whole) return with_next(whole, kOtherHosts);
+  // The run goes on from here: what was sealed later is of a past that did not happen.  A vault that
+  // does not answer now has lost all of it when it does.
+  (void)vault_->seal(now.slot, found.value().info.revision);
   // A part leaves the rest to others: the state is whole when it is committed.
   if (found.value().info.parts == 1)
     around_.progress.with([&] { around_.state.adopt_revision(found.value().info.revision); });
   return found.value().info;
+}
+
+Status StateKeeper::begin_replacement() {
+  if (snapshotter_.running())
+    return {Code::kState,
+            "a snapshot is still being copied: call rhz_snapshot_fence before the tensors change"};
+  around_.progress.with([&] { around_.state.begin_replacement(); });
+  return Status::ok();
+}
+
+Result<std::vector<uint64_t>> StateKeeper::snapshots() {
+  const Standing now = standing();
+  if (now.slot == kAnySlot)
+    return Status(Code::kState,
+                  "whose snapshots? Ask for a slot (rhz_comm_params.slot_plus_one or RHZ_SLOT)");
+  auto list = vault_->list();
+  if (!list) return list.status();
+  std::vector<uint64_t> revisions;
+  for (const recovery::Holding& holding : list.value())
+    if (holding.slot == now.slot)
+      for (const recovery::SnapshotInfo& info : holding.snapshots)
+        revisions.push_back(info.revision);
+  return revisions;
 }
 
 std::string StateKeeper::next_source(Slot slot) {

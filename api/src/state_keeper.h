@@ -9,6 +9,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "api/src/progress.h"
 #include "api/src/background.h"
@@ -70,6 +71,9 @@ class StateKeeper {
   Status fence(Duration timeout) { return snapshotter_.wait(timeout); }
   Status seal(uint64_t revision);
   [[nodiscard]] Result<recovery::SnapshotInfo> restore(uint64_t revision, bool unchecked);
+  // Revisions of the slot's complete snapshots, the newest first.
+  [[nodiscard]] Result<std::vector<uint64_t>> snapshots();
+  Status begin_replacement();
 
   const recovery::Vault& vault() const { return *vault_; }
 

@@ -1,6 +1,7 @@
 // rhizome_state.h.
 #include <algorithm>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "api/src/abi.h"
@@ -16,6 +17,13 @@ using rhz::api::read_optional;
 
 Status unknown_flags(const char* name) {
   return {Code::kArgument, std::string(name) + ".flags has unknown flags"};
+}
+
+// Before the tensors change.
+Status not_copying(rhz::PeerDriver& driver) {
+  if (!driver.checkpoints().copying()) return Status::ok();
+  return {Code::kState,
+          "the tensors of a checkpoint are still being copied: call rhz_checkpoint_fence first"};
 }
 
 constexpr uint32_t kMostTensors = rhz::recovery::kMaxTensors;
@@ -64,10 +72,7 @@ RHZ_API rhz_status rhz_state_begin_update(rhz_comm* comm) {
   return guard([&]() -> Status {
     auto driver = rhz::api::find_comm(comm);
     if (!driver) return driver.status();
-    if (driver.value()->checkpoints().copying())
-      return {Code::kState,
-              "the tensors of a checkpoint are still being copied: call rhz_checkpoint_fence before "
-              "they change"};
+    if (Status s = not_copying(*driver.value()); !s) return s;
     return driver.value()->keeper().begin_update();
   });
 }
@@ -76,6 +81,32 @@ RHZ_API rhz_status rhz_state_end_update(rhz_comm* comm) {
   return guard([&]() -> Status {
     auto driver = rhz::api::find_comm(comm);
     return driver ? driver.value()->keeper().end_update() : driver.status();
+  });
+}
+
+RHZ_API rhz_status rhz_state_replace(rhz_comm* comm) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    if (!driver) return driver.status();
+    if (Status s = not_copying(*driver.value()); !s) return s;
+    return driver.value()->keeper().begin_replacement();
+  });
+}
+
+RHZ_API rhz_status rhz_snapshot_list(rhz_comm* comm, uint64_t* revisions, uint32_t* inout_count) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    if (!driver) return driver.status();
+    if (!revisions || !inout_count)
+      return Status(Code::kArgument, "revisions or inout_count is NULL");
+    auto found = driver.value()->keeper().snapshots();
+    if (!found) return found.status();
+    const std::vector<uint64_t>& all = found.value();
+    const auto room = std::exchange(*inout_count, static_cast<uint32_t>(all.size()));
+    if (room < all.size())
+      return Status(Code::kArgument, "there is no room for " + std::to_string(all.size()));
+    std::copy(all.begin(), all.end(), revisions);
+    return Status::ok();
   });
 }
 
@@ -144,10 +175,7 @@ RHZ_API rhz_status rhz_restore(rhz_comm* comm, const rhz_restore_params* params,
     rhz_restore_info info{};
     if (out_info)
       if (Status s = rhz::api::write_struct(info, "rhz_restore_info", out_info); !s) return s;
-    if (driver.value()->checkpoints().copying())
-      return Status(Code::kState,
-                    "the tensors of a checkpoint are still being copied: call rhz_checkpoint_fence "
-                    "first");
+    if (Status s = not_copying(*driver.value()); !s) return s;
     auto restored =
         driver.value()->keeper().restore(known.revision, known.flags == RHZ_RESTORE_UNCHECKED);
     if (!restored) return restored.status();

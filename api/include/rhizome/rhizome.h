@@ -449,7 +449,13 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_op_contributors(rhz_op *op, uint64_t elemen
 
 /* ------------------------------------------------------------------------------------------------ state */
 
-/* Named tensors that a joiner must have to be a member.  Every peer registers the same set (name, dtype, count) before
+enum {
+  RHZ_TENSOR_SHARED = 0, /* equal on all peers: a joiner gets it from the members */
+  RHZ_TENSOR_OWN = 1     /* of this peer's part of the model, such as a stage of a pipeline: kept in the vault, in snapshots and in rhz_state_digest
+                          * like any other, but neither synced nor compared.  With such tensors a joiner's state is a revision only when it
+                          * has brought them there and called rhz_state_commit, with whichever revision that is */
+};
+/* Named tensors that a joiner must have to be a member.  Every peer registers the same set of shared ones (name, dtype, count) before
  * rhz_comm_join.  The bytes may change except while rhz_admit or rhz_state_verify is open. */
 typedef struct rhz_tensor {
   size_t struct_size;   /* sizeof(rhz_tensor) */
@@ -457,7 +463,7 @@ typedef struct rhz_tensor {
   void *data;           /* count_elems elements; borrowed until rhz_comm_close */
   uint64_t count_elems; /* > 0 */
   uint32_t dtype;       /* RHZ_DTYPE_* */
-  uint32_t reserved;    /* 0 */
+  uint32_t flags;       /* RHZ_TENSOR_* */
 } rhz_tensor;
 /* Returns   RHZ_OK, RHZ_ERR_ARGUMENT (also: name taken), _ABI, _STATE (already joined). */
 RHZ_API RHZ_NODISCARD rhz_status rhz_state_register(rhz_comm *comm, const rhz_tensor *tensor);

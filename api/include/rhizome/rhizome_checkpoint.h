@@ -37,7 +37,7 @@ typedef struct rhz_checkpoint_params {
   size_t struct_size;  /* sizeof(rhz_checkpoint_params) */
   const char *folder;  /* that all writers see; made where it is missing, in one that is there.  It belongs to this run */
   uint64_t revision;   /* the committed one; 0: whichever it is */
-  const rhz_tensor_slice *slices; /* what this peer has of the state; NULL: the registered tensors, whole */
+  const rhz_tensor_slice *slices; /* what this peer has of the state; NULL: the registered tensors that all peers share (not RHZ_TENSOR_OWN), whole */
   uint32_t slice_count;
   uint32_t part, parts; /* which of `parts` parts of each slice this peer writes, as even as can be: the index of this replica of the stage,
                            and how many there are.  parts 0: 1 */
@@ -88,7 +88,7 @@ typedef struct rhz_checkpoint_load_params {
   const char *folder;
   const char *run_id; /* whose it is; NULL: the communicator's */
   uint64_t revision;  /* 0: the newest that can be read */
-  const rhz_tensor_slice *slices; /* what to load, and where to; NULL: the registered tensors, whole */
+  const rhz_tensor_slice *slices; /* what to load, and where to; NULL: as in rhz_checkpoint_params */
   uint32_t slice_count;
   uint32_t flags;     /* 0 */
 } rhz_checkpoint_load_params;
@@ -104,8 +104,8 @@ typedef struct rhz_checkpoint_load_info {
 /* Overwrites tensors with those of a checkpoint: any elements of any of its tensors, whoever wrote them.  Before rhz_comm_join, or between two ops of a
  * member: then all members go back to the same revision.  Peers that look for the newest one at different times may find different
  * ones: let one look, and tell the others, or compare.  Blocks; every 256 KiB are checked against their digest.
- * The registered tensors are whole and of that revision afterwards.  With slices the caller says when all is there, by rhz_state_commit
- * with this revision; before that the state is none.
+ * The registered tensors are whole and of that revision afterwards.  With slices, or tensors of RHZ_TENSOR_OWN, the caller says when all is there, by
+ * rhz_state_commit with this revision; before that the state is none.
  * After RHZ_ERR_CORRUPT or _IO in the middle the tensors hold no revision; the text names the file, the byte and older checkpoints.
  * out_info may be NULL.
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE (joining; nothing registered and no slices; the tensors are being copied), _CLOSED, _EVICTED, _ISOLATED,
