@@ -60,10 +60,12 @@ class StructArray {
   [[nodiscard]] Status open(T* first, size_t count, const char* name) {
     first_ = reinterpret_cast<Byte*>(first);
     std::memcpy(&stride_, first_, sizeof stride_);
-    for (size_t i = 0; i < count; ++i) {
+    if (stride_ < sizeof stride_)
+      return {Code::kAbi, std::string(name) + "[0].struct_size is not set"};
+    for (size_t i = 1; i < count; ++i) {
       size_t size = 0;
       std::memcpy(&size, first_ + i * stride_, sizeof size);
-      if (size != stride_ || size < sizeof size)
+      if (size != stride_)
         return {Code::kAbi, std::string("all elements of ") + name + " have the same struct_size"};
     }
     return Status::ok();

@@ -175,7 +175,9 @@ Status CheckpointKeeper::copy(const std::shared_ptr<Work>& work, Background::Pac
   if (!work->copy)
     return {Code::kMemory,
             "no memory of " + std::to_string(work->bytes) + " bytes for the copy of a checkpoint"};
-  if (header.has_root()) work->root = header.root;
+  // With tensors of the peer's own it is equal to nobody else's.
+  const bool all_shared = around_.state.all_tensors().size() == around_.state.tensors().size();
+  if (header.has_root() && all_shared) work->root = header.root;
   std::byte* to = work->copy.get();
   for (TensorSlice& slice : work->slices) {
     for (uint64_t at = 0; at < slice.bytes.size(); at += kPiece) {

@@ -36,7 +36,8 @@ class CallersTensors {
       return {Code::kArgument,
               "rhz_attach_params.tensors names no tensor: say what the trainer had registered"};
     if (params.tensor_count > kMostTensors) return {Code::kArgument, "more than 65 536 tensors"};
-    if (Status s = given_.open(params.tensors, params.tensor_count, "rhz_attach_params.tensors"); !s)
+    if (Status s = given_.open(params.tensors, params.tensor_count, "rhz_attach_params.tensors");
+        !s)
       return s;
     tensors_.resize(params.tensor_count);
     std::vector<size_t> order(params.tensor_count);
