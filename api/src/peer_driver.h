@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "api/src/checkpoint_keeper.h"
 #include "api/src/node.h"
 #include "api/src/progress.h"
 #include "api/src/request.h"
@@ -87,6 +88,7 @@ class PeerDriver {
   Status commit(uint64_t revision);
   Digest digest();
   StateKeeper& keeper() { return *keeper_; }
+  CheckpointKeeper& checkpoints() { return *checkpoints_; }
 
  private:
   PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coordinator);
@@ -102,6 +104,7 @@ class PeerDriver {
   void note_changes();
   Status join_outcome();
   StateKeeper::Standing standing() const;
+  Result<uint64_t> point() const;
   Status may_submit(GroupId group, bool message);
 
   const PeerOptions options_;
@@ -130,6 +133,7 @@ class PeerDriver {
   bool noted_end_ = false, noted_seal_ = false;
   std::atomic<bool> busy_{false};     // ops are open, as of the last look
   std::unique_ptr<StateKeeper> keeper_;
+  std::unique_ptr<CheckpointKeeper> checkpoints_;
   std::atomic<uint64_t> changes_{0};  // grows whenever join() or leave() should look again
 };
 

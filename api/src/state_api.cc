@@ -27,6 +27,20 @@ Status rhz::api::read_tensor(const rhz_tensor* tensor, rhz::recovery::Tensor& ou
   return Status::ok();
 }
 
+Status rhz::api::read_tensors(const rhz_tensor* tensors, uint32_t count, const char* name,
+                              std::vector<rhz::recovery::Tensor>& out) {
+  if (count > rhz::recovery::kMaxTensors) return {Code::kArgument, "more than 65 536 tensors"};
+  StructArray<const rhz_tensor> given;
+  if (Status s = given.open(tensors, count, name); !s) return s;
+  out.resize(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    if (Status s = read_tensor(given.at(i), out[i]); !s) return s;
+    if (!out[i].data || out[i].count_elems == 0)
+      return {Code::kArgument, "tensor \"" + out[i].name + "\": data is NULL, or count_elems is 0"};
+  }
+  return Status::ok();
+}
+
 extern "C" {
 
 RHZ_API rhz_status rhz_state_register(rhz_comm* comm, const rhz_tensor* tensor) {

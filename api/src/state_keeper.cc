@@ -63,7 +63,9 @@ Status with_next(const Status& why, const std::string& next) {
 }  // namespace
 
 StateKeeper::StateKeeper(Surroundings around, const std::string& vault, uint64_t run)
-    : around_(std::move(around)), vault_(open_vault(vault, run)), snapshotter_(around_.busy) {}
+    : around_(std::move(around)),
+      vault_(open_vault(vault, run)),
+      snapshotter_("rhz-snapshot", "a snapshot is being copied", around_.busy) {}
 
 Status StateKeeper::begin_update() {
   if (snapshotter_.running())
@@ -206,37 +208,42 @@ void StateKeeper::left() {
 
 // The page of the state says all that is needed: taking the loop for it could cost the turn of
 // another thread.
-Status StateKeeper::may_snapshot(const SnapshotChoice& choice, uint64_t& revision) const {
-  if (choice.parts == 0 || choice.part >= choice.parts)
-    return {Code::kArgument, "part " + std::to_string(choice.part) + " of " +
-                                 std::to_string(choice.parts) + " there is not"};
-  if (slot_.load(std::memory_order_acquire) == kAnySlot.value)
-    return {Code::kState, "not a member yet: call rhz_comm_join first"};
-  if (around_.state.all_tensors().empty()) return {Code::kState, "no tensor is registered"};
-  const StateHeader& header = around_.state.header();
+Result<uint64_t> held_revision(const recovery::State& state, uint64_t wanted) {
+  const StateHeader& header = state.header();
   const uint64_t phase = header.phase.load(std::memory_order_acquire);
-  revision = header.revision.load(std::memory_order_relaxed);
-  if (phase % 2 != 0) return {Code::kState, "an update is open: end and commit it first"};
+  const uint64_t revision = header.revision.load(std::memory_order_relaxed);
+  if (phase % 2 != 0) return Status(Code::kState, "an update is open: end and commit it first");
   if (header.committed.load(std::memory_order_relaxed) != phase || revision == 0)
-    return {Code::kState, "no revision is committed: call rhz_state_commit first"};
-  if (choice.revision == 0 || choice.revision == revision) return Status::ok();
-  return {Code::kArgument, "the tensors hold revision " + std::to_string(revision) + ", not " +
-                               std::to_string(choice.revision)};
+    return Status(Code::kState, "no revision is committed: call rhz_state_commit first");
+  if (wanted == 0 || wanted == revision) return revision;
+  return Status(Code::kArgument, "the tensors hold revision " + std::to_string(revision) +
+                                     ", not " + std::to_string(wanted));
+}
+
+Result<uint64_t> StateKeeper::may_snapshot(const SnapshotChoice& choice) const {
+  if (choice.parts == 0 || choice.part >= choice.parts)
+    return Status(Code::kArgument, "part " + std::to_string(choice.part) + " of " +
+                                       std::to_string(choice.parts) + " there is not");
+  if (slot_.load(std::memory_order_acquire) == kAnySlot.value)
+    return Status(Code::kState, "not a member yet: call rhz_comm_join first");
+  if (around_.state.all_tensors().empty()) return Status(Code::kState, "no tensor is registered");
+  return held_revision(around_.state, choice.revision);
 }
 
 Status StateKeeper::snapshot(const SnapshotChoice& choice) {
   if (snapshotter_.running())
     return {Code::kState, "a snapshot is still being copied: call rhz_snapshot_fence first"};
+  const Result<uint64_t> revision = may_snapshot(choice);
+  if (!revision) return revision.status();
   SnapshotChoice chosen = choice;
-  if (Status may = may_snapshot(choice, chosen.revision); !may) return may;
-  return snapshotter_.start([this, chosen](const std::function<bool()>& next) {
-    return copy(Slot(slot_.load(std::memory_order_relaxed)), chosen, next);
+  chosen.revision = revision.value();
+  return snapshotter_.start([this, chosen](Background::Pace& pace) {
+    return copy(Slot(slot_.load(std::memory_order_relaxed)), chosen, pace);
   });
 }
 
 // On the snapshot thread.
-Status StateKeeper::copy(Slot slot, const SnapshotChoice& choice,
-                         const std::function<bool()>& next) {
+Status StateKeeper::copy(Slot slot, const SnapshotChoice& choice, Background::Pace& pace) {
   const StateHeader& header = around_.state.header();
   const uint64_t phase = header.phase.load(std::memory_order_acquire);
   recovery::SnapshotCopy copy(around_.state.all_tensors(), choice.revision, choice.part,
@@ -245,8 +252,8 @@ Status StateKeeper::copy(Slot slot, const SnapshotChoice& choice,
   if (keep_again(slot) && !buffer) buffer = vault_->begin(slot, copy.info());
   if (!buffer) return buffer.status();
   for (bool done = false; !done;) {
-    if (!next())
-      return {Code::kClosed, "the communicator was closed before the snapshot was complete"};
+    if (Status go = pace.next(); !go)
+      return {go.code(), go.text() + " before the snapshot was complete"};
     auto step = copy.step(buffer.value(), kPieceOfCopy);
     if (!step) return step.status();
     done = step.value();

@@ -44,7 +44,7 @@ enum {
   RHZ_ERR_ARGUMENT = 100,
   RHZ_ERR_ABI = 101,
   RHZ_ERR_STATE = 102,    /* not now: a call after close, a release of a pending op, an op before join */
-  RHZ_ERR_MISMATCH = 103, /* ranks submitted different ops: count, dtype, reduction or kind differ.  Of a vault: it keeps other tensors */
+  RHZ_ERR_MISMATCH = 103, /* ranks submitted different ops: count, dtype, reduction or kind differ.  Of a vault or a checkpoint: it has other tensors */
   RHZ_ERR_OVERLAP = 104,  /* send and recv overlap without being equal */
   /* 200s: the host or the set-up must change */
   RHZ_ERR_MEMORY = 200,
@@ -482,15 +482,6 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_state_digest(rhz_comm *comm, uint8_t out_di
  * Returns   as rhz_allreduce. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_state_verify(rhz_comm *comm, rhz_op **out_op);
 
-/* ------------------------------------------------------------------------------------------------ stages of a pipeline */
-
-/* The order in which a micro-batch passes the stages of a pipeline, so that a first or last stage which is lost can be replaced by a copy of
- * the stage beside it (CheckFree+: Blagoev et al., 2025): that of even micro-batches is the usual one; odd ones pass the first two stages the
- * other way round, and the last two, so that the second stage learns the first one's part too, and the last but one that of the last.  Fills
- * out_order[stages]; stages count from 0.  A pure function.   Since 1.0.
- * Returns   RHZ_OK, RHZ_ERR_ARGUMENT (no stages, or 3, whose two pairs overlap). */
-RHZ_API RHZ_NODISCARD rhz_status rhz_stage_order(uint64_t micro_batch, uint32_t stages, uint32_t *out_order);
-
 /* ------------------------------------------------------------------------------------------------ embedded coordinator */
 
 /* Whether ranks compare their results of collectives that give all of them the same: a digest travels with the word that an op is
@@ -540,5 +531,7 @@ RHZ_API void rhz_coordinator_stop(rhz_coordinator *coordinator);
 }
 #endif
 
-#include <rhizome/rhizome_state.h> /* attach, snapshots, restore */
+#include <rhizome/rhizome_checkpoint.h> /* checkpoints on disk */
+#include <rhizome/rhizome_stages.h>     /* stages of a pipeline that stand in for each other */
+#include <rhizome/rhizome_state.h>      /* attach, snapshots, restore */
 #endif /* RHIZOME_RHIZOME_H */

@@ -15,6 +15,7 @@
  *
  *   rhz_comm_create → rhz_state_attach, and rhz_state_register what it gave
  *                   → or memory of its own, rhz_state_register, rhz_restore
+ *                   → or the same, and rhz_checkpoint_load (rhizome_checkpoint.h)
  *                   → or what it was given at its first start
  *   → rhz_comm_join, by which it gets from the members whatever differs
  */
