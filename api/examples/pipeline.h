@@ -33,7 +33,14 @@ typedef enum weighting { WEIGHTING_NORM, WEIGHTING_CLIPPED_NORM, WEIGHTING_MEAN 
  * or what it was at the start; the latter two to be compared with. */
 typedef enum substitute { SUBSTITUTE_AVERAGE, SUBSTITUTE_COPY, SUBSTITUTE_RANDOM } substitute;
 /* Of a stage's state.  SOURCES: none. */
-typedef enum source { SOURCE_REPLICA, SOURCE_ATTACH, SOURCE_VAULT, SOURCE_AVERAGE, SOURCES } source;
+typedef enum source {
+  SOURCE_REPLICA,
+  SOURCE_ATTACH,
+  SOURCE_VAULT,
+  SOURCE_AVERAGE,
+  SOURCE_DISK,
+  SOURCES
+} source;
 extern const char *const source_names[]; /* they end with NULL */
 /* Exit status: nothing gives the run's state back, so that it is of no use to start this again. */
 enum { EXIT_LOST = 65 };
@@ -42,7 +49,7 @@ typedef struct options {
   const char **data; /* paths; none: the files of LM_TEXT_FOLDER */
   size_t data_count;
   uint64_t stages, replicas, layers, micro_batches;
-  uint64_t steps, batch, context, seed, log_every, min_step_ms, snapshot_every;
+  uint64_t steps, batch, context, seed, log_every, min_step_ms, snapshot_every, checkpoint_every;
   double learning_rate;
   order order;
   policy policy;
@@ -54,6 +61,7 @@ typedef struct options {
     uint32_t slot;
   } deaths[MAX_DEATHS];
   size_t death_count;
+  const char *checkpoint_folder;    /* NULL: none */
   const char *coordinator, *run_id; /* NULL: from the environment */
 } options;
 
@@ -133,6 +141,7 @@ typedef struct facts {
   uint64_t live[MAX_SLOTS];         /* the run's */
   uint64_t attached[MAX_SLOTS];     /* memory that outlived its process */
   uint64_t snapshots[2][MAX_SLOTS]; /* in its vault */
+  uint64_t checkpoints[MAX_SLOTS];  /* that it knows to be complete, for all to load */
 } facts;
 
 typedef struct plan {
@@ -154,8 +163,10 @@ typedef struct pipeline {
   uint64_t
       attached; /* revision of the memory that was attached to; 0: nothing was, or it is used */
   uint64_t attached_progress[PROGRESS_WORDS];
-  uint64_t spoilt;            /* revision of a snapshot that could not be restored */
-  uint64_t born;              /* steps that the run had done when this peer joined it */
+  uint64_t spoilt;     /* revision of a snapshot that could not be restored */
+  uint64_t born;       /* steps that the run had done when this peer joined it */
+  uint64_t checkpoint; /* revision of the newest one that is known to be complete; 0: none */
+  rhz_status checkpoint_status;
   rhz_status snapshot_status; /* of the last one that did not come about */
   rhz_comm *comm;
   rhz_comm *groups[LM_PARTS]; /* those who hold the part; NULL: this peer does not, or not yet */
@@ -174,8 +185,9 @@ typedef struct pipeline {
   int done[MAX_MICRO_BATCHES];         /* went through this stage well so far */
   int has_loss[MAX_MICRO_BATCHES];     /* was computed here */
   double losses[MAX_MICRO_BATCHES];
-  uint64_t reported_epoch, failed_ops, retries;  double step_end_ms; /* of the last step; 0: none yet */
-  double snapshot_ms; /* that this one has waited for snapshots */
+  uint64_t reported_epoch, failed_ops, retries;
+  double step_end_ms;          /* of the last step; 0: none yet */
+  double snapshot_ms;          /* that this one has waited for snapshots */
   char error[KIT_ERROR_BYTES]; /* of the last failed call */
 } pipeline;
 
@@ -200,7 +212,7 @@ int run_pass(pipeline *p);
 
 /* pipeline_kept.c: the memory of the state */
 int may_use(const pipeline *p, source which);
-/* Whether a vault keeps it. */
+/* Whether a vault keeps it, or a checkpoint has it. */
 int is_kept(const pipeline *p);
 /* Before the join: attaches to what is kept, or begins anew; registers it. */
 rhz_status take_memory(pipeline *p);
@@ -216,6 +228,16 @@ void list_snapshots(pipeline *p, uint64_t revisions[2]);
 /* 0: could not.  Afterwards this peer has the state of that revision. */
 int restore_snapshot(pipeline *p, uint64_t revision);
 int restore_attached(pipeline *p);
+
+/* pipeline_disk.c: the same on disk */
+void begin_checkpoint(pipeline *p);
+/* Before the next update. */
+void end_checkpoint_copy(pipeline *p);
+/* Revision of the newest one; 0: none is known here. */
+uint64_t complete_checkpoint(pipeline *p);
+/* Before the communicator is closed in good order. */
+void finish_checkpoints(pipeline *p);
+int load_checkpoint(pipeline *p, uint64_t revision);
 
 /* pipeline_plan.c: where it comes from */
 stand_in stand_in_for(const options *o, uint32_t stage);

@@ -70,6 +70,7 @@ static rhz_status begin_anew(pipeline *p, rhz_tensor tensors[KEPT_TENSORS]) {
 int may_use(const pipeline *p, source which) { return (p->options->sources >> which & 1) != 0; }
 
 int is_kept(const pipeline *p) {
+  if (may_use(p, SOURCE_DISK) && p->checkpoint != 0) return 1;
   return getenv("RHZ_VAULT") && (may_use(p, SOURCE_ATTACH) || may_use(p, SOURCE_VAULT));
 }
 

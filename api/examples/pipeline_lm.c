@@ -164,6 +164,7 @@ static int run(pipeline *p) {
     complain("after step %" PRIu64 ": %s (%s)", p->progress[STEP], p->error,
              rhz_status_text(status));
   }
+  if (status == RHZ_OK) finish_checkpoints(p);
   close_groups(p);
   if (p->comm && rhz_comm_leave(p->comm, 0) != RHZ_OK)
     complain("left without a good-bye: %s", rhz_last_error()); /* the result stands */

@@ -36,8 +36,10 @@ static void print_help(void) {
       "or,\n"
       "                           without one, in this peer's memory; 0: none (default 0)\n"
       "  --sources LIST           where a lost state may come from, of "
-      "replica,attach,vault,average\n"
+      "replica,attach,vault,average,disk\n"
       "                           (default: all of them, the first that serves in that order)\n"
+      "  --checkpoint-every N     steps between two checkpoints on disk; 0: none (default 0)\n"
+      "  --checkpoint-folder PATH for them; the same on all peers, and this run's own\n"
       "  --substitute average|copy|random\n"
       "                           for a stage that is lost: the mean of those beside it, the one "
       "before\n"
@@ -94,6 +96,7 @@ static kit_parsed parse_number(options *o, const char *name, const char *value, 
       {"--log-every", &o->log_every, 1, UINT64_C(1) << 40},
       {"--min-step-ms", &o->min_step_ms, 0, 3600 * 1000},
       {"--snapshot-every", &o->snapshot_every, 0, UINT64_C(1) << 40},
+      {"--checkpoint-every", &o->checkpoint_every, 0, UINT64_C(1) << 40},
   };
   return kit_parse_number(numbers, sizeof(numbers) / sizeof(numbers[0]), name, value, problem);
 }
@@ -141,6 +144,8 @@ static void parse_valued(options *o, const char *name, const char *value) {
     o->coordinator = value;
   } else if (strcmp(name, "--run-id") == 0) {
     o->run_id = value;
+  } else if (strcmp(name, "--checkpoint-folder") == 0) {
+    o->checkpoint_folder = value;
   } else if (strcmp(name, "--order") == 0) {
     o->order = (order)parse_choice(name, value, orders);
   } else if (strcmp(name, "--policy") == 0) {
@@ -189,6 +194,8 @@ options parse_options(int argc, char **argv) {
   }
   if (o.stages * o.layers > LM_MAX_LAYERS)
     usage_error("--layers", "times --stages must be at most 8");
+  if (o.checkpoint_every && !o.checkpoint_folder)
+    usage_error("--checkpoint-every", "needs --checkpoint-folder");
   uint32_t way[MAX_STAGES];
   if (stage_way(&o, 1, way) != RHZ_OK) usage_error("--order swapped:", rhz_last_error());
   return o;

@@ -1,15 +1,15 @@
 /* Where every peer's state comes from after a loss: a function of what all peers know alike.
  *
  * The rule is that of the library's planner (docs/recovery.md): all hold one revision afterwards;
- * exact sources come before a mean of neighbours, though everybody has to go back for them; and of
- * the exact ones, whatever goes back least. */
+ * exact sources come before a mean of neighbours, though everybody has to go back for them; of the
+ * exact ones, whatever goes back least; and the disk comes last. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "pipeline.h"
 
-const char *const source_names[] = {"replica", "attach", "vault", "average", NULL};
+const char *const source_names[] = {"replica", "attach", "vault", "average", "disk", NULL};
 
 stand_in stand_in_for(const options *o, uint32_t stage) {
   stand_in s = {o->substitute == SUBSTITUTE_COPY, stage - 1, stage + 1};
@@ -98,23 +98,35 @@ static uint64_t common_revision(const pipeline *p, const facts *f, uint64_t newe
   return best;
 }
 
-rhz_status make_plan(pipeline *p, const facts *f, plan *made) {
-  uint64_t newest = 0;
+/* Whether a mean can stand in for each stage that nobody has at this revision. */
+static rhz_status may_average(pipeline *p, const facts *f, uint64_t revision) {
   int lost[MAX_STAGES] = {0};
+  rhz_status status = RHZ_OK;
+  for (uint32_t stage = 0; stage < p->stages; stage++)
+    lost[stage] = !is_exact(p, f, stage, revision);
+  for (uint32_t stage = 0; stage < p->stages && status == RHZ_OK; stage++)
+    if (lost[stage]) status = may_stand_in(p, stage, lost);
+  return status;
+}
+
+rhz_status make_plan(pipeline *p, const facts *f, plan *made) {
+  uint64_t newest = 0, checkpoint = 0;
+  int from_disk = 0;
   memset(made, 0, sizeof(*made));
-  for (uint32_t slot = 0; slot < p->slots; slot++)
+  for (uint32_t slot = 0; slot < p->slots; slot++) {
     newest = f->live[slot] > newest ? f->live[slot] : newest;
+    checkpoint = f->checkpoints[slot] > checkpoint ? f->checkpoints[slot] : checkpoint;
+  }
   made->revision = common_revision(p, f, newest);
   if (made->revision == 0) {
-    made->revision = newest;
-    for (uint32_t stage = 0; stage < p->stages; stage++)
-      lost[stage] = !is_exact(p, f, stage, newest);
-    for (uint32_t stage = 0; stage < p->stages; stage++) {
-      rhz_status status = lost[stage] ? may_stand_in(p, stage, lost) : RHZ_OK;
-      if (status != RHZ_OK) return status;
-    }
+    rhz_status status = may_average(p, f, newest);
+    from_disk = status != RHZ_OK && may_use(p, SOURCE_DISK) && checkpoint != 0;
+    if (status != RHZ_OK && !from_disk) return status;
+    made->revision = from_disk ? checkpoint : newest;
   }
-  for (uint32_t slot = 0; slot < p->slots; slot++)
-    made->from[slot] = is_here(p, slot) ? source_for(p, f, slot, made) : SOURCES;
+  for (uint32_t slot = 0; slot < p->slots; slot++) {
+    made->from[slot] = SOURCES;
+    if (is_here(p, slot)) made->from[slot] = from_disk ? SOURCE_DISK : source_for(p, f, slot, made);
+  }
   return RHZ_OK;
 }

@@ -138,9 +138,13 @@ static void restore_own(pipeline *p, const plan *made) {
   source from = made->from[p->view.slot];
   uint64_t before = p->progress[STEP];
   int was_ready = p->ready;
-  if (from != SOURCE_ATTACH && from != SOURCE_VAULT) return;
-  p->ready = from == SOURCE_ATTACH ? restore_attached(p) : restore_snapshot(p, made->revision);
+  if (from != SOURCE_ATTACH && from != SOURCE_VAULT && from != SOURCE_DISK) return;
+  if (p->checkpoint > made->revision) p->checkpoint = 0; /* of a past that is left */
+  if (from == SOURCE_ATTACH) p->ready = restore_attached(p);
+  if (from == SOURCE_VAULT) p->ready = restore_snapshot(p, made->revision);
+  if (from == SOURCE_DISK) p->ready = load_checkpoint(p, made->revision);
   if (!p->ready) return;
+  if (from == SOURCE_DISK) replace_snapshots(p);
   if (was_ready) {
     kit_print_line("went_back stage=%" PRIu32 " source=%s step=%" PRIu64 " from_step=%" PRIu64
                    " t_us=%" PRIu64,

@@ -108,6 +108,7 @@ static uint64_t settings_of(const pipeline *p) {
                           (uint64_t)o->policy,
                           (uint64_t)o->weighting,
                           o->snapshot_every,
+                          o->checkpoint_every,
                           o->sources,
                           (uint64_t)o->substitute,
                           kit_bits_of(o->learning_rate),
@@ -261,6 +262,7 @@ static void report_step(pipeline *p, double loss, double step_ms) {
 static rhz_status update(pipeline *p, uint64_t step, double loss) {
   uint64_t *progress = p->progress;
   end_snapshot(p);
+  end_checkpoint_copy(p);
   rhz_status status = rhz_state_begin_update(p->comm);
   if (status != RHZ_OK) return note_error(p, status, rhz_last_error());
   stage_state_update(&p->state, p->options, step);
@@ -287,6 +289,7 @@ static rhz_status train_step(pipeline *p) {
   if (status != RHZ_OK) return status;
   report_step(p, loss, kit_now_ms() - start);
   begin_snapshot(p); /* its price is the next step's */
+  begin_checkpoint(p);
   p->retries = 0;
   kit_sleep_ms((double)p->options->min_step_ms - (kit_now_ms() - start));
   return RHZ_OK;
@@ -313,11 +316,13 @@ static rhz_status transfer_state(pipeline *p) {
   uint64_t snapshots[2];
   rhz_allreduce_params params = sum_of(&f, sizeof(f) / sizeof(uint64_t), RHZ_DTYPE_U64);
   list_snapshots(p, snapshots);
+  end_checkpoint_copy(p);
   memset(&f, 0, sizeof(f));
   f.live[p->view.slot] = p->ready ? p->progress[STEP] + 1 : 0;
   f.attached[p->view.slot] = p->attached;
   f.snapshots[0][p->view.slot] = snapshots[0];
   f.snapshots[1][p->view.slot] = snapshots[1];
+  f.checkpoints[p->view.slot] = may_use(p, SOURCE_DISK) ? complete_checkpoint(p) : 0;
   rhz_status submitted = rhz_allreduce(p->comm, &params, &op);
   rhz_status status = finish_op(p, submitted, op, RHZ_WAIT_DEFAULT, &info);
   if (status == RHZ_OK) status = make_plan(p, &f, &made);

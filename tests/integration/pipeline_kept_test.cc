@@ -76,6 +76,22 @@ TEST_F(KeptPipeline, BringsAllReplicasOfAStageBack) {
   expect_undisturbed(command);
 }
 
+// No vault, no replica, an end of the pipeline: what is on the disk comes last, and is exact.
+TEST_F(KeptPipeline, GoesBackToACheckpointOnDiskWhereNothingElseServes) {
+  const Folder folder;
+  Cli command(pipeline(run_, "--restart --longest-pause-ms 20",
+                       kUnhurried + "--checkpoint-every 4 --checkpoint-folder " +
+                           folder.file("checkpoints")));
+  command.await("step=11 ");
+  kill(command.peer(3), SIGKILL);
+  const Line back = command.await("[slot 3] recovered stage=3");
+  expect_has(back.raw, {"source=disk"});
+  EXPECT_EQ(back.number("step") % 4, 0u) << back.raw;
+  EXPECT_GE(back.number("step"), 4u) << back.raw;
+  expect_has(command.await("[slot 0] went_back").raw, {"source=disk"});
+  expect_undisturbed(command);
+}
+
 TEST_F(KeptPipeline, AveragesWhereItIsToldToTakeNothingElse) {
   Cli command(pipeline(run_, with_vault(), kUnhurried + "--snapshot-every 1 --sources average"));
   command.await("step=5 ");
