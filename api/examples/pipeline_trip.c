@@ -281,6 +281,7 @@ static rhz_status train_step(pipeline *p) {
   double start = kit_now_ms(), loss;
   rhz_op_info info;
   uint64_t step = p->progress[STEP] + 1;
+  if (step == 1 && p->retries == 0) begin_checkpoint(p); /* collectives have begun */
   int complete = run_pass(p);
   complete = sum_gradients(p) && complete; /* in any case: others of a group wait for it */
   rhz_status status = vote(p, complete, &loss, &info);

@@ -7,6 +7,7 @@
 
 #include "api/tools/bench.h"
 #include "api/tools/commands.h"
+#include "api/tools/temp_folder.h"
 #include "api/tools/text.h"
 #include "api/tools/trainer_run.h"
 #include "runtime/base/prng.h"
@@ -39,15 +40,17 @@ std::string deaths_of(const ConvergenceOptions& o, uint64_t seed) {
   return deaths;
 }
 
-std::vector<std::string> arguments_of(const ConvergenceOptions& o, const Method& m, uint64_t seed) {
+std::vector<std::string> arguments_of(const ConvergenceOptions& o, const Method& m, uint64_t seed,
+                                      const std::string& folder) {
   std::string text = format("--steps %u --batch %u --context %u --seed %llu --policy replay",
                             o.steps, o.batch, o.context, static_cast<unsigned long long>(seed));
-  std::string own = m.arguments;
-  if (const size_t at = own.find("%u"); at != std::string::npos)
-    own.replace(at, 2, std::to_string(o.checkpoint_every));
-  if (!own.empty()) text += " " + own;
+  if (m.arguments[0] != '\0') text += std::string(" ") + m.arguments;
   if (m.fails && o.failures > 0) text += " --kill-at " + deaths_of(o, seed);
-  return split(text, ' ');
+  std::vector<std::string> arguments = split(text, ' ');
+  if (m.disk)
+    arguments.insert(arguments.end(), {"--checkpoint-every", std::to_string(o.checkpoint_every),
+                                       "--checkpoint-folder", folder});
+  return arguments;
 }
 
 ConvergenceRun run_once(const ConvergenceOptions& o, const std::string& trainer, const Method& m,
@@ -58,7 +61,12 @@ ConvergenceRun run_once(const ConvergenceOptions& o, const std::string& trainer,
   TrainerOptions options;
   options.trainer = trainer;
   options.stages = o.stages;
-  options.arguments = arguments_of(o, m, seed);
+  const TempFolder folder;
+  if (!folder.good()) {
+    run.failure = "cannot make a folder for temporary files";
+    return run;
+  }
+  options.arguments = arguments_of(o, m, seed, folder.file("checkpoints"));
   auto started = TrainerRun::start(options);
   if (!started) {
     run.failure = started.status().text();
@@ -88,14 +96,14 @@ ConvergenceRun run_once(const ConvergenceOptions& o, const std::string& trainer,
 
 const std::vector<Method>& convergence_methods() {
   static const std::vector<Method> all = {
-      {"no-fault", "", false, false},
-      {"vault", "--sources vault --snapshot-every 1", true, true},
-      {"checkfree", "--sources average", true, false},
-      {"checkfree+", "--sources average --order swapped", true, false},
-      {"mean", "--sources average --weighting mean", true, false},
-      {"copy", "--sources average --substitute copy", true, false},
-      {"random", "--sources average --substitute random", true, false},
-      {"checkpoint", "--sources vault --snapshot-every %u", true, false},
+      {"no-fault", "", false},
+      {"vault", "--sources vault --snapshot-every 1", true, false, true},
+      {"checkfree", "--sources average"},
+      {"checkfree+", "--sources average --order swapped"},
+      {"mean", "--sources average --weighting mean"},
+      {"copy", "--sources average --substitute copy"},
+      {"random", "--sources average --substitute random"},
+      {"checkpoint", "--sources disk", true, true},
   };
   return all;
 }

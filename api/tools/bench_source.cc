@@ -10,6 +10,7 @@
 
 #include "api/tools/bench.h"
 #include "api/tools/commands.h"
+#include "api/tools/temp_folder.h"
 #include "api/tools/text.h"
 #include "api/tools/trainer_run.h"
 #include "runtime/base/prng.h"
@@ -20,7 +21,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr uint64_t kPatienceNs = 120'000'000'000;  // for a peer to come back
-constexpr uint64_t kStepsBetween = 4;              // of the victim, at least
+constexpr uint64_t kStepsBetween = 4;              // of the victim, at least; beyond a snapshot
 constexpr uint32_t kTriesPerRep = 4;  // a death inside an update has no memory to attach to
 
 // One source as a run is told to use it.
@@ -28,14 +29,15 @@ struct Setting {
   const char* name;
   const char* allowed;  // --sources; the first is the one that is measured
   uint32_t stages, replicas;
-  const char* more;  // other options
-  bool inner_only;   // the ends of a plain pipeline have no two neighbours
+  const char* policy;
+  bool inner_only;  // the ends of a plain pipeline have no two neighbours
 };
 constexpr Setting kSettings[] = {
     {"replica", "replica", 2, 2, "continue", false},
     {"attach", "attach,vault", 4, 1, "replay", false},
     {"vault", "vault", 4, 1, "replay", false},
     {"average", "average", 4, 1, "replay", true},
+    {"disk", "disk", 4, 1, "replay", false},
 };
 
 const Setting* setting_of(const std::string& name) {
@@ -77,6 +79,7 @@ class SourceBench {
   const RecoveryOptions& options_;
   const Setting& setting_;
   Prng random_;
+  const TempFolder folder_;  // for checkpoints; outlives the run
   std::unique_ptr<TrainerRun> run_;
   std::vector<uint64_t> steps_;  // done, by slot
   Loss loss_;
@@ -118,7 +121,7 @@ Status SourceBench::lose_one() {
   const uint32_t first = setting_.inner_only ? 1 : 0;
   loss_ = {};
   loss_.victim = first + static_cast<uint32_t>(random_.below(slots() - 2 * first));
-  const uint64_t target = steps_[loss_.victim] + kStepsBetween;
+  const uint64_t target = steps_[loss_.victim] + kStepsBetween + options_.snapshot_every;
   const uint64_t patience = monotonic_ns() + kPatienceNs;
   const bool there = wait(patience, [&] { return steps_[loss_.victim] >= target; });
   const double step_ns = 1e6 * percentile(totals_.usual_ms, 50);
@@ -162,10 +165,17 @@ Status SourceBench::run(const std::string& trainer) {
   o.stages = setting_.stages;
   o.replicas = setting_.replicas;
   o.log_events = true;
+  const bool disk = setting_.name == std::string_view("disk");
+  if (!folder_.good()) return {Code::kIo, "cannot make a folder for temporary files"};
   o.arguments =
       split(format("--sources %s --policy %s --snapshot-every %u --batch 1 --steps 1000000000",
-                   setting_.allowed, setting_.more, options_.snapshot_every),
+                   setting_.allowed, setting_.policy, options_.snapshot_every),
             ' ');
+  if (disk) {
+    o.arguments.insert(o.arguments.end(),
+                       {"--checkpoint-every", std::to_string(options_.snapshot_every),
+                        "--checkpoint-folder", folder_.file("checkpoints")});
+  }
   auto started = TrainerRun::start(o);
   if (!started) return started.status();
   run_ = std::move(started).value();
@@ -199,7 +209,7 @@ void print(const RecoveryOptions& o, const Setting& s, const Totals& t, uint64_t
              {"source", s.name},
              {"stages", s.stages},
              {"replicas", s.replicas},
-             {"policy", s.more},
+             {"policy", s.policy},
              {"reps", t.step_ms.size()},
              {"snapshot_every", o.snapshot_every},
              {"usual_step_ms", percentile(t.usual_ms, 50)},
@@ -233,7 +243,7 @@ int bench_source(const RecoveryOptions& o) {
   if (!setting) {
     return complain(name,
                     "the trainer takes its state from no \"" + o.source +
-                        "\"; there are replica, attach, vault, average",
+                        "\"; there are replica, attach, vault, average, disk",
                     kUsage);
   }
   const auto trainer = find_trainer(o.trainer);

@@ -20,10 +20,10 @@ struct ConvergenceOptions {
 // A way to get a lost stage back.
 struct Method {
   const char* name;
-  const char* arguments;  // of the trainer; %u: checkpoint_every
-  bool fails = true;      // false: the same run without failures
-  bool exact_now =
-      false;  // at the current revision, so that no step is lost: what the others are held against
+  const char* arguments;   // of the trainer
+  bool fails = true;       // false: the same run without failures
+  bool disk = false;       // with checkpoints
+  bool exact_now = false;  // no step is lost, but for one: what the others are held against
 };
 const std::vector<Method>& convergence_methods();
 

@@ -14,7 +14,7 @@ Words bench(const std::string& text) {
 }
 
 TEST(PipelineBench, TimesWhatEachSourceTakes) {
-  for (const char* source : {"replica", "attach", "vault", "average"}) {
+  for (const char* source : {"replica", "attach", "vault", "average", "disk"}) {
     Cli command(bench(std::string("recovery --reps 2 --json --source ") + source));
     EXPECT_EQ(command.end(), 0) << command.errors();
     expect_has(
