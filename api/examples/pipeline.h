@@ -37,6 +37,7 @@ typedef enum source {
   SOURCE_REPLICA,
   SOURCE_ATTACH,
   SOURCE_VAULT,
+  SOURCE_SHADOW,
   SOURCE_AVERAGE,
   SOURCE_DISK,
   SOURCES
@@ -49,7 +50,8 @@ typedef struct options {
   const char **data; /* paths; none: the files of LM_TEXT_FOLDER */
   size_t data_count;
   uint64_t stages, replicas, layers, micro_batches;
-  uint64_t steps, batch, context, seed, log_every, min_step_ms, snapshot_every, checkpoint_every;
+  uint64_t steps, batch, context, seed, log_every, min_step_ms, snapshot_every, checkpoint_every,
+      shadow;
   double learning_rate;
   order order;
   policy policy;
@@ -141,13 +143,23 @@ typedef struct facts {
   uint64_t live[MAX_SLOTS];         /* the run's */
   uint64_t attached[MAX_SLOTS];     /* memory that outlived its process */
   uint64_t snapshots[2][MAX_SLOTS]; /* in its vault */
+  uint64_t shadows[MAX_SLOTS];      /* of the stage before, as owner_of() says */
   uint64_t checkpoints[MAX_SLOTS];  /* that it knows to be complete, for all to load */
 } facts;
 
 typedef struct plan {
-  uint64_t revision;      /* that all have afterwards */
-  source from[MAX_SLOTS]; /* SOURCES: nothing to do */
+  uint64_t revision;          /* that all have afterwards */
+  source from[MAX_SLOTS];     /* SOURCES: nothing to do */
+  uint32_t keeper[MAX_SLOTS]; /* whose shadow it is from */
 } plan;
+
+/* Of the stage before. */
+typedef struct shadow {
+  stage_state state;
+  stage_notes notes;
+  lm_real *arrays;
+  rhz_shadow *handle; /* NULL: it holds no state */
+} shadow;
 
 /* Who stands in for a stage that nobody has: CheckFree's rule. */
 typedef struct stand_in {
@@ -173,6 +185,7 @@ typedef struct pipeline {
   rhz_view view;
   uint32_t stages, replicas, slots, stage;
   stage_state state;
+  shadow shadow;
   int ready;       /* state is that of the run */
   int grouped;     /* groups are made */
   int at_boundary; /* has just come in through a boundary, where the members are too */
@@ -212,7 +225,7 @@ int run_pass(pipeline *p);
 
 /* pipeline_kept.c: the memory of the state */
 int may_use(const pipeline *p, source which);
-/* Whether a vault keeps it, or a checkpoint has it. */
+/* Whether a vault keeps it, a checkpoint has it, or a neighbour follows it. */
 int is_kept(const pipeline *p);
 /* Before the join: attaches to what is kept, or begins anew; registers it. */
 rhz_status take_memory(pipeline *p);
@@ -239,6 +252,18 @@ uint64_t complete_checkpoint(pipeline *p);
 void finish_checkpoints(pipeline *p);
 int load_checkpoint(pipeline *p, uint64_t revision);
 
+/* pipeline_shadow.c: what a neighbour follows */
+uint32_t owner_of(const pipeline *p, uint32_t keeper);
+int allocate_shadow(pipeline *p);
+void release_shadow(pipeline *p);
+/* Once the slot is known. */
+int begin_shadow(pipeline *p, uint64_t seed);
+/* 0: there is none. */
+uint64_t shadow_revision(const pipeline *p);
+void refresh_shadows(pipeline *p);
+int exchange_gradients(pipeline *p, int complete);
+void update_shadow(pipeline *p, uint64_t step);
+
 /* pipeline_plan.c: where it comes from */
 stand_in stand_in_for(const options *o, uint32_t stage);
 /* Whether those beside the stage can stand in for it; lost: the stages that nobody has.  Else
@@ -249,6 +274,34 @@ rhz_status make_plan(pipeline *p, const facts *f, plan *made);
 /* pipeline_recover.c: a peer that got its state becomes ready; the others learn it from the next
  * roll. */
 void carry_out(pipeline *p, const plan *made);
+/* All of a part but the progress: both sides, which call it in the same order. */
+void give_part(pipeline *p, stage_state *state, int good, uint32_t taker, lm_part_name part);
+int take_part(pipeline *p, stage_state *state, uint32_t giver, lm_part_name part);
+
+/* pipeline_ops.c */
+/* Ends an op that was submitted with the given status; its text, if it failed, is p->error. */
+rhz_status finish_op(pipeline *p, rhz_status submitted, rhz_op *op, uint32_t wait_flags,
+                     rhz_op_info *info);
+/* Keeps the old view where there is none: the next op says why. */
+void refresh_view(pipeline *p);
+/* The sum over a communicator, in place. */
+rhz_allreduce_params sum_of(void *data, uint64_t count, uint32_t dtype);
+
+/* pipeline_roll.c */
+/* Each peer gives its own words; from here on the roll, not the view, says who takes part. */
+rhz_status call_roll(pipeline *p);
+/* RHZ_ERR_STATE_LOST: a stage has no holder, whoever comes back brings nothing, and those beside it
+ * cannot stand in. */
+rhz_status check_stages(pipeline *p, int *all_here);
+/* What everybody has, and where everybody's state comes from. */
+rhz_status transfer_state(pipeline *p);
+/* Who enters is in no group: so all make them again. */
+rhz_status make_groups(pipeline *p);
+/* Whether this peer's shadow has to be made anew, and can; and whether anybody's. */
+int lacks_shadow(const pipeline *p, uint32_t keeper);
+int lacks_shadows(const pipeline *p);
+/* Whether somebody here has none yet. */
+int lacks_groups(const pipeline *p);
 
 /* Keeps the text of an error; returns its status. */
 rhz_status note_error(pipeline *p, rhz_status status, const char *what);

@@ -71,6 +71,7 @@ int may_use(const pipeline *p, source which) { return (p->options->sources >> wh
 
 int is_kept(const pipeline *p) {
   if (may_use(p, SOURCE_DISK) && p->checkpoint != 0) return 1;
+  if (may_use(p, SOURCE_SHADOW) && p->options->shadow) return 1;
   return getenv("RHZ_VAULT") && (may_use(p, SOURCE_ATTACH) || may_use(p, SOURCE_VAULT));
 }
 

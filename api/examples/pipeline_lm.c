@@ -81,7 +81,8 @@ static rhz_status enter_run(pipeline *p) {
   }
   p->grouped = 0;
   p->trip = 0;
-  if (!begin_stage(p, seed, random)) return note_error(p, RHZ_ERR_MEMORY, "out of memory");
+  if (!begin_stage(p, seed, random) || !begin_shadow(p, seed))
+    return note_error(p, RHZ_ERR_MEMORY, "out of memory");
   /* The members' next op, and so a joiner's first one, is the one after the boundary. */
   p->at_boundary = p->view.joined != 0;
   p->reported_epoch = p->view.epoch;
@@ -184,7 +185,7 @@ static int allocate(pipeline *p) {
   p->inputs = malloc(rows);
   p->targets = malloc(rows);
   p->progress = p->last_progress;
-  int good = p->inputs && p->targets && stage_state_new(&p->state, o);
+  int good = p->inputs && p->targets && stage_state_new(&p->state, o) && allocate_shadow(p);
   for (uint64_t m = 0; m < o->micro_batches; m++) {
     p->models[m] = lm_model_new(&config);
     good = good && p->models[m];
@@ -194,6 +195,7 @@ static int allocate(pipeline *p) {
 
 static void release(pipeline *p) {
   stage_state_free(&p->state);
+  release_shadow(p);
   for (int m = 0; m < MAX_MICRO_BATCHES; m++) lm_model_free(p->models[m]);
   free(p->inputs);
   free(p->targets);

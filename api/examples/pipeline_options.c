@@ -36,8 +36,10 @@ static void print_help(void) {
       "or,\n"
       "                           without one, in this peer's memory; 0: none (default 0)\n"
       "  --sources LIST           where a lost state may come from, of "
-      "replica,attach,vault,average,disk\n"
+      "replica,attach,vault,shadow,average,disk\n"
       "                           (default: all of them, the first that serves in that order)\n"
+      "  --shadow 1               each peer follows the stage before it, and has its state at any "
+      "moment\n"
       "  --checkpoint-every N     steps between two checkpoints on disk; 0: none (default 0)\n"
       "  --checkpoint-folder PATH for them; the same on all peers, and this run's own\n"
       "  --substitute average|copy|random\n"
@@ -95,6 +97,7 @@ static kit_parsed parse_number(options *o, const char *name, const char *value, 
       {"--seed", &o->seed, 0, UINT64_MAX},
       {"--log-every", &o->log_every, 1, UINT64_C(1) << 40},
       {"--min-step-ms", &o->min_step_ms, 0, 3600 * 1000},
+      {"--shadow", &o->shadow, 0, 1},
       {"--snapshot-every", &o->snapshot_every, 0, UINT64_C(1) << 40},
       {"--checkpoint-every", &o->checkpoint_every, 0, UINT64_C(1) << 40},
   };
@@ -196,6 +199,7 @@ options parse_options(int argc, char **argv) {
     usage_error("--layers", "times --stages must be at most 8");
   if (o.checkpoint_every && !o.checkpoint_folder)
     usage_error("--checkpoint-every", "needs --checkpoint-folder");
+  if (o.shadow && o.stages < 2) usage_error("--shadow", "takes two stages at least");
   uint32_t way[MAX_STAGES];
   if (stage_way(&o, 1, way) != RHZ_OK) usage_error("--order swapped:", rhz_last_error());
   return o;

@@ -9,7 +9,8 @@
 
 #include "pipeline.h"
 
-const char *const source_names[] = {"replica", "attach", "vault", "average", "disk", NULL};
+const char *const source_names[] = {"replica", "attach", "vault", "shadow",
+                                    "average", "disk",   NULL};
 
 stand_in stand_in_for(const options *o, uint32_t stage) {
   stand_in s = {o->substitute == SUBSTITUTE_COPY, stage - 1, stage + 1};
@@ -27,9 +28,20 @@ static int has(const pipeline *p, const facts *f, uint32_t slot, uint64_t revisi
          (f->snapshots[0][slot] == revision || f->snapshots[1][slot] == revision);
 }
 
+/* Who follows that stage, and is here; p->slots: nobody. */
+static uint32_t shadow_keeper(const pipeline *p, const facts *f, uint32_t stage,
+                              uint64_t revision) {
+  for (uint32_t slot = 0; slot < p->slots && may_use(p, SOURCE_SHADOW); slot++)
+    if (owner_of(p, slot) / p->replicas == stage && f->shadows[slot] == revision &&
+        f->live[slot] == revision)
+      return slot;
+  return p->slots;
+}
+
 /* Whether all peers of that stage that are here can have it exactly. */
 static int is_exact(const pipeline *p, const facts *f, uint32_t stage, uint64_t revision) {
   uint32_t with = 0, without = 0;
+  if (shadow_keeper(p, f, stage, revision) < p->slots) return 1;
   for (uint32_t slot = stage * p->replicas; slot < (stage + 1) * p->replicas; slot++) {
     if (!is_here(p, slot)) continue;
     if (has(p, f, slot, revision))
@@ -65,7 +77,7 @@ rhz_status may_stand_in(pipeline *p, uint32_t stage, const int lost[MAX_STAGES])
   return RHZ_ERR_STATE_LOST;
 }
 
-static source source_for(const pipeline *p, const facts *f, uint32_t slot, const plan *made) {
+static source source_for(const pipeline *p, const facts *f, uint32_t slot, plan *made) {
   uint64_t revision = made->revision;
   uint32_t first = slot / p->replicas * p->replicas;
   if (f->live[slot] == revision) return SOURCES; /* it has it */
@@ -77,6 +89,8 @@ static source source_for(const pipeline *p, const facts *f, uint32_t slot, const
   }
   if (may_use(p, SOURCE_ATTACH) && f->attached[slot] == revision) return SOURCE_ATTACH;
   if (has(p, f, slot, revision)) return SOURCE_VAULT;
+  made->keeper[slot] = shadow_keeper(p, f, slot / p->replicas, revision);
+  if (made->keeper[slot] < p->slots) return SOURCE_SHADOW;
   for (uint32_t other = first; other < first + p->replicas; other++)
     if (is_here(p, other) && has(p, f, other, revision)) return SOURCE_REPLICA;
   return SOURCE_AVERAGE;

@@ -9,8 +9,8 @@
 enum { NOTES, PARAMETERS, FIRST_MOMENT, SECOND_MOMENT, PROGRESS, MESSAGES };
 
 /* Of one array of a part, or of its notes. */
-static void *piece_of(pipeline *p, lm_part_name part, int message, size_t *bytes) {
-  stage_state *state = &p->state;
+static void *piece_of(pipeline *p, stage_state *state, lm_part_name part, int message,
+                      size_t *bytes) {
   size_t offset = state->parts[part].offset;
   *bytes = state->parts[part].count * sizeof(lm_real);
   if (message == NOTES) *bytes = sizeof(part_notes);
@@ -23,27 +23,36 @@ static void *piece_of(pipeline *p, lm_part_name part, int message, size_t *bytes
 
 /* A part's first `messages` pieces; empty ones, if this peer has not become what the plan made of
  * it.  Whoever takes them has gone, or takes them: no failure here matters to anybody else. */
-static void give(pipeline *p, uint32_t taker, lm_part_name part, int messages) {
+static void give(pipeline *p, stage_state *state, int good, uint32_t taker, lm_part_name part,
+                 int messages) {
   for (int i = 0; i < messages; i++) {
     size_t bytes;
     rhz_op *op = NULL;
     rhz_op_info info;
-    const void *piece = piece_of(p, part, i, &bytes);
+    const void *piece = piece_of(p, state, part, i, &bytes);
     rhz_status submitted =
-        submit_send(p, taker, (uint64_t)(part * MESSAGES + i), piece, p->ready ? bytes : 0, &op);
+        submit_send(p, taker, (uint64_t)(part * MESSAGES + i), piece, good ? bytes : 0, &op);
     if (kit_finish_op(submitted, op, RHZ_WAIT_FINAL, &info, p->error) != RHZ_OK) p->failed_ops++;
   }
 }
 
-/* The whole of a part. */
-static int take_copy(pipeline *p, uint32_t giver, lm_part_name part) {
+/* A part's first `messages` pieces. */
+static int take(pipeline *p, stage_state *state, uint32_t giver, lm_part_name part, int messages) {
   int good = 1;
-  for (int i = 0; i < MESSAGES; i++) {
+  for (int i = 0; i < messages; i++) {
     size_t bytes;
-    void *piece = piece_of(p, part, i, &bytes);
+    void *piece = piece_of(p, state, part, i, &bytes);
     good = receive(p, giver, (uint64_t)(part * MESSAGES + i), piece, bytes) && good;
   }
   return good;
+}
+
+void give_part(pipeline *p, stage_state *state, int good, uint32_t taker, lm_part_name part) {
+  give(p, state, good, taker, part, PROGRESS);
+}
+
+int take_part(pipeline *p, stage_state *state, uint32_t giver, lm_part_name part) {
+  return take(p, state, giver, part, PROGRESS);
 }
 
 /* Parameters of a stage beside this one. */
@@ -91,11 +100,14 @@ static int take_average(pipeline *p, stand_in s, uint32_t before, uint32_t after
 static int stand_in_once(pipeline *p, uint32_t taker) {
   uint32_t before_slots[MAX_SLOTS], after_slots[MAX_SLOTS];
   stand_in s = stand_in_for(p->options, taker / p->replicas);
-  uint32_t before = before_slots[taker % holders_of(p, LM_LAYERS, s.before, before_slots)];
-  uint32_t after = after_slots[taker % holders_of(p, LM_LAYERS, s.after, after_slots)];
+  uint32_t before_count = holders_of(p, LM_LAYERS, s.before, before_slots);
+  uint32_t after_count = holders_of(p, LM_LAYERS, s.after, after_slots);
+  if (before_count == 0 || after_count == 0) return 0; /* it gets its own first */
+  uint32_t before = before_slots[taker % before_count], after = after_slots[taker % after_count];
   if (p->view.slot == taker) return take_average(p, s, before, after);
-  if (p->view.slot == before) give(p, taker, LM_LAYERS, PARAMETERS + 1);
-  if (p->view.slot == after && !s.copy) give(p, taker, LM_LAYERS, PARAMETERS + 1);
+  if (p->view.slot == before) give(p, &p->state, p->ready, taker, LM_LAYERS, PARAMETERS + 1);
+  if (p->view.slot == after && !s.copy)
+    give(p, &p->state, p->ready, taker, LM_LAYERS, PARAMETERS + 1);
   return 1;
 }
 
@@ -103,11 +115,11 @@ static int stand_in_once(pipeline *p, uint32_t taker) {
 static int transfer_part(pipeline *p, uint32_t taker, lm_part_name part) {
   uint32_t slots[MAX_SLOTS], stage = taker / p->replicas;
   uint32_t count = holders_of(p, part, stage, slots);
-  if (count == 0) return stand_in_once(p, taker); /* layers: the plan says so */
+  if (count == 0) return part == LM_LAYERS && stand_in_once(p, taker);
   uint32_t giver = slots[taker % count];
-  if (p->view.slot == giver) give(p, taker, part, MESSAGES);
+  if (p->view.slot == giver) give(p, &p->state, p->ready, taker, part, MESSAGES);
   if (p->view.slot != taker) return 1;
-  if (!take_copy(p, giver, part)) return 0;
+  if (!take(p, &p->state, giver, part, MESSAGES)) return 0;
   if (part == LM_LAYERS) {
     kit_print_line("recovered stage=%" PRIu32 " source=replica step=%" PRIu64 " from_slot=%" PRIu32
                    " t_us=%" PRIu64,
@@ -116,18 +128,43 @@ static int transfer_part(pipeline *p, uint32_t taker, lm_part_name part) {
   return 1;
 }
 
+/* From whoever follows the stage; the progress is that of the run. */
+static int transfer_shadow(pipeline *p, uint32_t taker, uint32_t keeper) {
+  int good = 1;
+  for (int part = 0; part < LM_PARTS; part++) {
+    if (!stage_holds(taker / p->replicas, p->stages, (lm_part_name)part)) continue;
+    if (p->view.slot == keeper)
+      give_part(p, &p->shadow.state, p->shadow.handle != NULL, taker, (lm_part_name)part);
+    if (p->view.slot == taker) good = take_part(p, &p->state, keeper, (lm_part_name)part) && good;
+  }
+  if (p->view.slot == taker && good)
+    kit_print_line("recovered stage=%" PRIu32 " source=shadow step=%" PRIu64 " from_slot=%" PRIu32
+                   " t_us=%" PRIu64,
+                   p->stage, p->progress[STEP], keeper, kit_now_us());
+  return good;
+}
+
+static int transfer_parts(pipeline *p, uint32_t taker) {
+  int good = 1;
+  for (int part = 0; part < LM_PARTS; part++) {
+    if (!stage_holds(taker / p->replicas, p->stages, (lm_part_name)part)) continue;
+    good = transfer_part(p, taker, (lm_part_name)part) && good;
+  }
+  return good;
+}
+
 /* One who has to get its state from others: both sides of it. */
-static void transfer(pipeline *p, uint32_t taker) {
+static void transfer(pipeline *p, uint32_t taker, const plan *made) {
   int is_mine = p->view.slot == taker, good = 1;
   if (is_mine) {
     p->attached = 0;
     p->ready = 0;
     good = rhz_state_replace(p->comm) == RHZ_OK;
   }
-  for (int part = 0; part < LM_PARTS; part++) {
-    if (!stage_holds(taker / p->replicas, p->stages, (lm_part_name)part)) continue;
-    good = transfer_part(p, taker, (lm_part_name)part) && good;
-  }
+  if (made->from[taker] == SOURCE_SHADOW)
+    good = transfer_shadow(p, taker, made->keeper[taker]) && good;
+  else
+    good = transfer_parts(p, taker) && good;
   if (!is_mine || !good) return;
   p->ready = commit(p) == RHZ_OK;
   if (p->ready) replace_snapshots(p);
@@ -162,9 +199,10 @@ static void restore_own(pipeline *p, const plan *made) {
 void carry_out(pipeline *p, const plan *made) {
   restore_own(p, made);
   for (uint32_t slot = 0; slot < p->slots; slot++) {
-    int takes = made->from[slot] == SOURCE_REPLICA || made->from[slot] == SOURCE_AVERAGE;
+    int takes = made->from[slot] == SOURCE_REPLICA || made->from[slot] == SOURCE_AVERAGE ||
+                made->from[slot] == SOURCE_SHADOW;
     if (is_here(p, slot)) set_ready(p, slot, !takes);
   }
   for (uint32_t taker = 0; taker < p->slots; taker++)
-    if (is_here(p, taker) && !is_ready(p, taker)) transfer(p, taker);
+    if (is_here(p, taker) && !is_ready(p, taker)) transfer(p, taker, made);
 }

@@ -136,7 +136,7 @@ void add_recovery(CLI::App* bench, int& exit_status) {
   sub->add_flag("--json", o->json, "one object");
   CLI::Option* source = sub->add_option(
       "--source", o->source,
-      "replica, attach, vault, average, disk: kills peers of a pipeline trainer instead, and times what "
+      "replica, attach, vault, shadow, average, disk: kills peers of a pipeline trainer instead, and times what "
       "gives its successor the state of its stage");
   sub->add_option("--trainer", o->trainer, "with --source: path of pipeline_lm")->needs(source);
   sub->add_option("--snapshot-every", o->snapshot_every, "with --source: steps; for disk those between two checkpoints")

@@ -98,6 +98,7 @@ const std::vector<Method>& convergence_methods() {
   static const std::vector<Method> all = {
       {"no-fault", "", false},
       {"vault", "--sources vault --snapshot-every 1", true, false, true},
+      {"shadow", "--sources shadow --shadow 1", true, false, true},
       {"checkfree", "--sources average"},
       {"checkfree+", "--sources average --order swapped"},
       {"mean", "--sources average --weighting mean"},

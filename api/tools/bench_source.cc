@@ -36,6 +36,7 @@ constexpr Setting kSettings[] = {
     {"replica", "replica", 2, 2, "continue", false},
     {"attach", "attach,vault", 4, 1, "replay", false},
     {"vault", "vault", 4, 1, "replay", false},
+    {"shadow", "shadow --shadow 1", 4, 1, "replay", false},
     {"average", "average", 4, 1, "replay", true},
     {"disk", "disk", 4, 1, "replay", false},
 };
@@ -243,7 +244,7 @@ int bench_source(const RecoveryOptions& o) {
   if (!setting) {
     return complain(name,
                     "the trainer takes its state from no \"" + o.source +
-                        "\"; there are replica, attach, vault, average, disk",
+                        "\"; there are replica, attach, vault, shadow, average, disk",
                     kUsage);
   }
   const auto trainer = find_trainer(o.trainer);

@@ -76,12 +76,27 @@ TEST_F(KeptPipeline, BringsAllReplicasOfAStageBack) {
   expect_undisturbed(command);
 }
 
+// Neither a vault nor a replica: the stage behind it has made each of its updates too.
+TEST_F(KeptPipeline, TakesALostStageFromWhoeverShadowsIt) {
+  Cli command(pipeline(run_, "--restart --longest-pause-ms 20", kUnhurried + "--shadow 1"));
+  command.await("step=5 ");
+  kill(command.peer(3), SIGKILL);
+  expect_has(command.await("[slot 3] recovered stage=3").raw, {"source=shadow", "from_slot=0"});
+  command.await("step=15 ");
+  const pid_t two[] = {command.peer(0), command.peer(2)};
+  for (const pid_t peer : two) kill(peer, SIGKILL);
+  for (const char* slot : {"0", "2"})
+    expect_has(command.await(std::string("[slot ") + slot + "] recovered stage=").raw,
+               {"source=shadow"});
+  expect_undisturbed(command);
+}
+
 // No vault, no replica, an end of the pipeline: what is on the disk comes last, and is exact.
 TEST_F(KeptPipeline, GoesBackToACheckpointOnDiskWhereNothingElseServes) {
   const Folder folder;
-  Cli command(pipeline(run_, "--restart --longest-pause-ms 20",
-                       kUnhurried + "--checkpoint-every 4 --checkpoint-folder " +
-                           folder.file("checkpoints")));
+  Cli command(pipeline(
+      run_, "--restart --longest-pause-ms 20",
+      kUnhurried + "--checkpoint-every 4 --checkpoint-folder " + folder.file("checkpoints")));
   command.await("step=11 ");
   kill(command.peer(3), SIGKILL);
   const Line back = command.await("[slot 3] recovered stage=3");

@@ -18,6 +18,7 @@ struct Kills {
   const char* name;
   const char* sources;  // that the run may use
   uint32_t stages, replicas;
+  const char* more = "";
   PipelineRun run() const {
     PipelineRun run{stages, replicas};
     run.steps = 20 + static_cast<uint64_t>(kills) * 8;
@@ -71,7 +72,7 @@ TEST_P(Replayed, EndsWithTheBitsOfARunWithoutKills) {
   Cli command(
       pipeline(run, how(),
                std::string("--policy replay --snapshot-every 1 --min-step-ms 20 --sources ") +
-                   GetParam().sources));
+                   GetParam().sources + " " + GetParam().more));
   const auto sources = kill_many(command);
   const PipelineEnds ends = ends_of(command, run);
   EXPECT_EQ(ends.digests, expected.digests);
@@ -80,11 +81,13 @@ TEST_P(Replayed, EndsWithTheBitsOfARunWithoutKills) {
     EXPECT_NE(std::string(GetParam().sources).find(source), std::string::npos) << source;
 }
 
-constexpr Kills few(const char* name, const char* sources, uint32_t stages, uint32_t replicas) {
-  return {4, name, sources, stages, replicas};
+constexpr Kills few(const char* name, const char* sources, uint32_t stages, uint32_t replicas,
+                    const char* more = "") {
+  return {4, name, sources, stages, replicas, more};
 }
-constexpr Kills fifty(const char* name, const char* sources, uint32_t stages, uint32_t replicas) {
-  return {50, name, sources, stages, replicas};
+constexpr Kills fifty(const char* name, const char* sources, uint32_t stages, uint32_t replicas,
+                      const char* more = "") {
+  return {50, name, sources, stages, replicas, more};
 }
 std::string name_of(const testing::TestParamInfo<Kills>& info) { return info.param.name; }
 
@@ -92,12 +95,14 @@ std::string name_of(const testing::TestParamInfo<Kills>& info) { return info.par
 INSTANTIATE_TEST_SUITE_P(Few, Replayed,
                          testing::Values(few("replica", "replica", 2, 2),
                                          few("attach", "attach,vault", 4, 1),
-                                         few("vault", "vault", 4, 1)),
+                                         few("vault", "vault", 4, 1),
+                                         few("shadow", "shadow", 4, 1, "--shadow 1")),
                          name_of);
 INSTANTIATE_TEST_SUITE_P(Fifty, Replayed,
                          testing::Values(fifty("replica", "replica", 2, 2),
                                          fifty("attach", "attach,vault", 4, 1),
                                          fifty("vault", "vault", 4, 1),
+                                         fifty("shadow", "shadow", 4, 1, "--shadow 1"),
                                          fifty("all", "replica,attach,vault", 2, 2)),
                          name_of);
 
