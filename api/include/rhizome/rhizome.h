@@ -532,6 +532,7 @@ RHZ_API void rhz_coordinator_stop(rhz_coordinator *coordinator);
 #endif
 
 #include <rhizome/rhizome_checkpoint.h> /* checkpoints on disk */
+#include <rhizome/rhizome_plan.h>       /* the planner, asked without acting */
 #include <rhizome/rhizome_shadow.h>     /* the shadow of a stage */
 #include <rhizome/rhizome_stages.h>     /* stages of a pipeline that stand in for each other */
 #include <rhizome/rhizome_state.h>      /* attach, snapshots, restore */
