@@ -82,6 +82,7 @@ RHZ_API const char *rhz_build_info(void);
 typedef struct rhz_comm rhz_comm;
 typedef struct rhz_op rhz_op;
 typedef struct rhz_coordinator rhz_coordinator;
+typedef struct rhz_shadow rhz_shadow; /* rhizome_shadow.h */
 
 #define RHZ_ANY_SLOT 0u /* rhz_comm_params.slot_plus_one */
 

@@ -11,8 +11,6 @@
 #define RHIZOME_RHIZOME_PLAN_H
 
 #include <rhizome/rhizome.h>
-#include <rhizome/rhizome_shadow.h>
-#include <rhizome/rhizome_stages.h>
 
 #ifdef __cplusplus
 extern "C" {
