@@ -15,7 +15,7 @@ namespace rhz::ofi {
 namespace {
 
 // Receives that stand ready, for all peers together.
-constexpr size_t kPosted = 128;
+constexpr size_t kPosted = 64;
 constexpr size_t kCompletionsAtATime = 32;
 
 }  // namespace
@@ -57,10 +57,12 @@ OfiFabric::~OfiFabric() {
 }
 
 std::string OfiFabric::open(const std::string& host) {
-  info_ = choose_provider(host);
+  info_ = choose_provider(host, kBufferBytes);
   if (!info_)
     return "no provider of libfabric here sends messages between endpoints of the kind FI_EP_RDM "
            "(fi_info shows them; FI_PROVIDER chooses one)";
+  // Of RxM, the inject size is what it sends eagerly.
+  message_bytes_ = std::clamp(info_->tx_attr->inject_size, kLeastBytes, kBufferBytes);
   const std::string provider = info_->fabric_attr->prov_name;
   if (fi_fabric(info_->fabric_attr, &fabric_, nullptr) != 0) return provider + ": no fabric";
   if (fi_domain(fabric_, info_, &domain_, nullptr) != 0) return provider + ": no domain";

@@ -1,5 +1,6 @@
 // Lanes over libfabric: messages between endpoints of the kind FI_EP_RDM.  There is no way to take
-// a send back that is under way, so what is sent is always a copy of the runtime's own.
+// a send back that is under way, so what is sent is always a copy of the runtime's own: FI_INJECT promises
+// that the provider has taken one, but RxM of libfabric 1.17 goes on reading the caller's memory.
 //
 // Messages are short enough to be sent eagerly everywhere.  A longer one is fetched by its
 // receiver, into memory that stays lost when the sender dies meanwhile; and an endpoint with such a
@@ -32,7 +33,7 @@ class OfiFabric final : public fabric::Fabric {
 
   std::vector<std::byte> address() override { return address_; }
   fabric::Link* connect(std::span<const std::byte> address) override;
-  size_t max_message_bytes() const override { return kBufferBytes - sizeof(Prefix); }
+  size_t max_message_bytes() const override { return message_bytes_ - sizeof(Prefix); }
   bool needs_copies() const override { return true; }
   void disconnect(fabric::Link* link) override;
   bool shares_receiver(fabric::Link*) override { return false; }
@@ -49,8 +50,9 @@ class OfiFabric final : public fabric::Fabric {
   bool renew() override { return true; }  // nothing is shared
 
  private:
-  // What RxM, the layer under most providers, sends eagerly.
-  static constexpr size_t kBufferBytes = size_t{16} << 10;
+  // Of a message: what is wanted, and what every provider sends eagerly.
+  static constexpr size_t kBufferBytes = size_t{64} << 10;
+  static constexpr size_t kLeastBytes = size_t{16} << 10;
   struct Peer;
   struct Operation;
   struct Prefix {
@@ -72,6 +74,7 @@ class OfiFabric final : public fabric::Fabric {
   Operation& idle_operation(bool receive);
 
   fi_info* info_ = nullptr;
+  size_t message_bytes_ = kLeastBytes;
   fid_fabric* fabric_ = nullptr;
   fid_domain* domain_ = nullptr;
   fid_av* addresses_ = nullptr;
