@@ -1,8 +1,7 @@
 /* Where every peer's state comes from after a loss: a function of what all peers know alike.
  *
- * The rule is that of the library's planner (docs/recovery.md): all hold one revision afterwards;
- * exact sources come before a mean of neighbours, though everybody has to go back for them; of the
- * exact ones, whatever goes back least; and the disk comes last. */
+ * The library's planner says which revision all go back to (docs/recovery.md); here follows who
+ * gets it from where. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,6 +76,7 @@ rhz_status may_stand_in(pipeline *p, uint32_t stage, const int lost[MAX_STAGES])
   return RHZ_ERR_STATE_LOST;
 }
 
+/* The revision is one that its stage can have. */
 static source source_for(const pipeline *p, const facts *f, uint32_t slot, plan *made) {
   uint64_t revision = made->revision;
   uint32_t first = slot / p->replicas * p->replicas;
@@ -93,54 +93,98 @@ static source source_for(const pipeline *p, const facts *f, uint32_t slot, plan 
   if (made->keeper[slot] < p->slots) return SOURCE_SHADOW;
   for (uint32_t other = first; other < first + p->replicas; other++)
     if (is_here(p, other) && has(p, f, other, revision)) return SOURCE_REPLICA;
+  for (uint32_t other = 0; other < p->slots; other++)
+    if (f->checkpoints[other] == revision) return SOURCE_DISK;
   return SOURCE_AVERAGE;
 }
 
-/* The newest revision that all stages can have exactly, up to the given one; 0: none. */
-static uint64_t common_revision(const pipeline *p, const facts *f, uint64_t newest) {
-  uint64_t best = 0;
-  for (uint32_t slot = 0; slot < p->slots; slot++) {
-    const uint64_t candidates[] = {newest, f->attached[slot], f->snapshots[0][slot],
-                                   f->snapshots[1][slot]};
-    for (size_t i = 0; i < sizeof(candidates) / sizeof(candidates[0]); i++) {
-      int all = candidates[i] > best && candidates[i] <= newest;
-      for (uint32_t stage = 0; stage < p->stages && all; stage++)
-        all = is_exact(p, f, stage, candidates[i]);
-      if (all) best = candidates[i];
-    }
-  }
-  return best;
+/* What the planner is told of a stage; the arrays live as long as that. */
+typedef struct told {
+  uint64_t snapshots[3 * MAX_REPLICAS], checkpoints[MAX_SLOTS];
+} told;
+
+/* Of memory that was attached to it knows one revision: others are as good as snapshots. */
+static void add_revision(const pipeline *p, const facts *f, uint32_t stage, uint64_t revision,
+                         told *t, rhz_stage_facts *out) {
+  if (revision != 0 && is_exact(p, f, stage, revision))
+    t->snapshots[out->snapshot_count++] = revision;
 }
 
-/* Whether a mean can stand in for each stage that nobody has at this revision. */
-static rhz_status may_average(pipeline *p, const facts *f, uint64_t revision) {
+static void tell_stage(const pipeline *p, const facts *f, uint32_t stage, uint64_t newest, told *t,
+                       rhz_stage_facts *out) {
+  *out = (rhz_stage_facts){.struct_size = sizeof(*out)};
+  out->state_bytes = 3 * p->state.count * sizeof(lm_real);
+  out->parameter_bytes = p->state.parts[LM_LAYERS].count * sizeof(lm_real);
+  for (uint32_t slot = stage * p->replicas; slot < (stage + 1) * p->replicas; slot++) {
+    if (!is_here(p, slot)) continue;
+    if (f->live[slot] == newest)
+      out->live++;
+    else
+      out->lost++;
+    add_revision(p, f, stage, f->snapshots[0][slot], t, out);
+    add_revision(p, f, stage, f->snapshots[1][slot], t, out);
+    if (out->kept == RHZ_KEPT_UNKNOWN && f->attached[slot] != 0 &&
+        is_exact(p, f, stage, f->attached[slot])) {
+      out->kept = RHZ_KEPT_WHOLE;
+      out->kept_revision = f->attached[slot];
+    } else {
+      add_revision(p, f, stage, f->attached[slot], t, out);
+    }
+  }
+  if (out->lost > 0 && !may_use(p, SOURCE_REPLICA)) {
+    out->lost += out->live;
+    out->live = 0;
+  }
+  if (shadow_keeper(p, f, stage, newest) < p->slots) out->shadow_revision = newest;
+  for (uint32_t slot = 0; slot < p->slots; slot++)
+    if (f->checkpoints[slot] != 0) t->checkpoints[out->checkpoint_count++] = f->checkpoints[slot];
+  out->snapshots = t->snapshots;
+  out->checkpoints = t->checkpoints;
+}
+
+/* Why, in the words of this program's options, where they can help. */
+static rhz_status explain_loss(pipeline *p, const facts *f, uint64_t newest, rhz_status status) {
   int lost[MAX_STAGES] = {0};
-  rhz_status status = RHZ_OK;
+  note_error(p, status, rhz_last_error());
+  for (uint32_t stage = 0; stage < p->stages; stage++) lost[stage] = !is_exact(p, f, stage, newest);
   for (uint32_t stage = 0; stage < p->stages; stage++)
-    lost[stage] = !is_exact(p, f, stage, revision);
-  for (uint32_t stage = 0; stage < p->stages && status == RHZ_OK; stage++)
-    if (lost[stage]) status = may_stand_in(p, stage, lost);
+    if (lost[stage] && may_stand_in(p, stage, lost) != RHZ_OK) break;
   return status;
 }
 
+/* One says it for all. */
+static void print_plan(const pipeline *p, const rhz_plan *made) {
+  uint32_t first = 0;
+  while (first < p->slots && !is_here(p, first)) first++;
+  for (uint32_t line = 0; p->view.slot == first && rhz_plan_line(made, line); line++)
+    kit_print_line("plan %s", rhz_plan_line(made, line));
+}
+
 rhz_status make_plan(pipeline *p, const facts *f, plan *made) {
-  uint64_t newest = 0, checkpoint = 0;
-  int from_disk = 0;
+  rhz_stage_facts stages[MAX_STAGES];
+  told all[MAX_STAGES];
+  rhz_plan *found = NULL;
+  rhz_plan_params params = {.struct_size = sizeof(params), .facts = stages};
+  rhz_plan_info info = {.struct_size = sizeof(info)};
+  uint64_t newest = 0;
   memset(made, 0, sizeof(*made));
-  for (uint32_t slot = 0; slot < p->slots; slot++) {
+  for (uint32_t slot = 0; slot < p->slots; slot++)
     newest = f->live[slot] > newest ? f->live[slot] : newest;
-    checkpoint = f->checkpoints[slot] > checkpoint ? f->checkpoints[slot] : checkpoint;
-  }
-  made->revision = common_revision(p, f, newest);
-  if (made->revision == 0) {
-    rhz_status status = may_average(p, f, newest);
-    from_disk = status != RHZ_OK && may_use(p, SOURCE_DISK) && checkpoint != 0;
-    if (status != RHZ_OK && !from_disk) return status;
-    made->revision = from_disk ? checkpoint : newest;
-  }
-  for (uint32_t slot = 0; slot < p->slots; slot++) {
-    made->from[slot] = SOURCES;
-    if (is_here(p, slot)) made->from[slot] = from_disk ? SOURCE_DISK : source_for(p, f, slot, made);
-  }
+  for (uint32_t stage = 0; stage < p->stages; stage++)
+    tell_stage(p, f, stage, newest, &all[stage], &stages[stage]);
+  params.stages = p->stages;
+  params.replicas = p->replicas;
+  params.revision = newest;
+  params.schedule = p->options->order == ORDER_SWAPPED ? RHZ_SCHEDULE_SWAPPED : RHZ_SCHEDULE_PLAIN;
+  params.approximate =
+      may_use(p, SOURCE_AVERAGE) ? RHZ_APPROXIMATE_LAST_RESORT : RHZ_APPROXIMATE_NEVER;
+  rhz_status status = rhz_plan_make(NULL, &params, &found);
+  if (status == RHZ_OK) status = rhz_plan_info_get(found, &info);
+  if (status != RHZ_OK) return explain_loss(p, f, newest, status);
+  print_plan(p, found);
+  rhz_plan_close(found);
+  made->revision = info.revision;
+  for (uint32_t slot = 0; slot < p->slots; slot++)
+    made->from[slot] = is_here(p, slot) ? source_for(p, f, slot, made) : SOURCES;
   return RHZ_OK;
 }

@@ -313,6 +313,10 @@ Result<CheckpointKeeper::Loaded> CheckpointKeeper::load(const Wanted& wanted) {
   return loaded;
 }
 
+Result<std::vector<uint64_t>> CheckpointKeeper::complete(const std::string& folder) const {
+  return recovery::readable_checkpoints(folder, around_.run_id);
+}
+
 Status CheckpointKeeper::fill(recovery::Checkpoint& checkpoint, const Wanted& wanted,
                               const std::vector<MemorySlice>& slices, bool registered) {
   const uint64_t revision = checkpoint.manifest().revision;

@@ -79,6 +79,8 @@ class CheckpointKeeper {
     std::vector<Status> skipped;  // newer ones
   };
   [[nodiscard]] Result<Loaded> load(const Wanted& wanted);
+  // Revisions in that folder that can be loaded, as far as their manifests tell; the newest first.
+  [[nodiscard]] Result<std::vector<uint64_t>> complete(const std::string& folder) const;
 
  private:
   struct Work;

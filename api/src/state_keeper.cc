@@ -321,6 +321,11 @@ Result<std::vector<uint64_t>> StateKeeper::snapshots() {
   return revisions;
 }
 
+std::vector<recovery::Holding> StateKeeper::holdings() {
+  auto list = vault_->list();
+  return list ? std::move(list).value() : std::vector<recovery::Holding>();
+}
+
 std::string StateKeeper::next_source(Slot slot) {
   if (!vault_->outlives_process()) return kMembers;
   auto list = vault_->list();

@@ -76,6 +76,9 @@ class StateKeeper {
   Status begin_replacement();
 
   const recovery::Vault& vault() const { return *vault_; }
+  // What the vault of this host keeps; nothing where it does not answer.
+  std::vector<recovery::Holding> holdings();
+  uint64_t state_bytes() const { return around_.state.bytes(); }
 
  private:
   Standing standing();

@@ -148,6 +148,19 @@ Result<CheckpointManifest> read_checkpoint_manifest(const std::string& root,
   return manifest;
 }
 
+Result<std::vector<uint64_t>> readable_checkpoints(const std::string& root,
+                                                   const std::string& run_id) {
+  const auto complete = complete_checkpoints(root);
+  if (!complete) return complete;
+  std::vector<uint64_t> readable;
+  for (const uint64_t revision : complete.value()) {
+    const auto manifest = read_checkpoint_manifest(root, run_id, revision);
+    if (manifest.status().code() == Code::kRunId) return manifest.status();
+    if (manifest) readable.push_back(revision);
+  }
+  return readable;
+}
+
 Status discard_checkpoint(const std::string& root, const std::string& run_id, uint64_t revision) {
   const auto complete = complete_checkpoints(root);
   if (!complete) return complete.status();

@@ -42,6 +42,11 @@ bool is_complete(const std::string& root, uint64_t revision);
                                                                   const std::string& run_id,
                                                                   uint64_t revision);
 
+// Of the complete ones, those whose manifest can be read and whose files are there.  kRunId: they are
+// another run's.
+[[nodiscard]] Result<std::vector<uint64_t>> readable_checkpoints(const std::string& root,
+                                                                 const std::string& run_id);
+
 // Removes a complete checkpoint, so that its revision can be written anew after a run went back and
 // took another way.  kState: there is no other complete one that can be read.
 [[nodiscard]] Status discard_checkpoint(const std::string& root, const std::string& run_id,

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,9 @@ struct StagePlan {
 
   // One line of key=value pairs: the choice, its cost, and why not the others.
   std::string line() const;
-  // What to turn to if the choice fails: the text of the next source that serves at the plan's
+  // What to turn to if the choice fails; none at the plan's revision: plan again.
+  std::optional<Source> next() const;
+  // The same for texts: the text of the next source that serves at the plan's
   // revision, else "none at this revision: plan again".
   std::string next_source() const;
 };

@@ -82,6 +82,7 @@ RHZ_API const char *rhz_build_info(void);
 typedef struct rhz_comm rhz_comm;
 typedef struct rhz_op rhz_op;
 typedef struct rhz_coordinator rhz_coordinator;
+typedef struct rhz_shadow rhz_shadow; /* rhizome_shadow.h */
 
 #define RHZ_ANY_SLOT 0u /* rhz_comm_params.slot_plus_one */
 
@@ -532,6 +533,7 @@ RHZ_API void rhz_coordinator_stop(rhz_coordinator *coordinator);
 #endif
 
 #include <rhizome/rhizome_checkpoint.h> /* checkpoints on disk */
+#include <rhizome/rhizome_plan.h>       /* the planner, asked without acting */
 #include <rhizome/rhizome_shadow.h>     /* the shadow of a stage */
 #include <rhizome/rhizome_stages.h>     /* stages of a pipeline that stand in for each other */
 #include <rhizome/rhizome_state.h>      /* attach, snapshots, restore */

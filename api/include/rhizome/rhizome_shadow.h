@@ -23,8 +23,6 @@
 extern "C" {
 #endif
 
-typedef struct rhz_shadow rhz_shadow;
-
 /* All in f32, one rounding per operation; r is the step's learning rate, p a parameter, g its gradient (scaled by max_gradient_norm / norm, where
  * the L2 norm over all elements, summed in f64 in their order, is larger).  r, momentum, betas, epsilon and weight decay are given in
  * f64 and rounded to f32 where they meet elements. */
