@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "api/src/checkpoint_keeper.h"
 #include "api/src/core_sharing.h"
 #include "api/src/node.h"
 #include "api/src/progress.h"
@@ -88,6 +89,7 @@ class PeerDriver {
   Status commit(uint64_t revision);
   Digest digest();
   StateKeeper& keeper() { return *keeper_; }
+  CheckpointKeeper& checkpoints() { return *checkpoints_; }
 
  private:
   PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coordinator);
@@ -103,6 +105,7 @@ class PeerDriver {
   void note_changes();
   Status join_outcome();
   StateKeeper::Standing standing() const;
+  Result<uint64_t> point() const;
   Status may_submit(GroupId group, bool message);
 
   const PeerOptions options_;
@@ -133,6 +136,7 @@ class PeerDriver {
   bool noted_end_ = false, noted_seal_ = false;
   std::atomic<bool> busy_{false};     // ops are open, as of the last look
   std::unique_ptr<StateKeeper> keeper_;
+  std::unique_ptr<CheckpointKeeper> checkpoints_;
   std::atomic<uint64_t> changes_{0};  // grows whenever join() or leave() should look again
 };
 
