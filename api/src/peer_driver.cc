@@ -85,7 +85,13 @@ PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coor
                                       recorder_.note(loop_.now(), level, "%s", line.c_str());
                                     }},
           options_.vault, wire::run_hash(options_.run_id))),
-      shards_(make_shards()) {}
+      shards_(make_shards()),
+      checkpoints_(std::make_unique<CheckpointKeeper>(CheckpointKeeper::Surroundings{
+          progress_, state_, options_.run_id, [this] { return standing(); },
+          [this] { return point(); }, [this] { return busy_.load(std::memory_order_relaxed); },
+          [this](LogLevel level, const std::string& line) {
+            recorder_.note(loop_.now(), level, "%s", line.c_str());
+          }})) {}
 
 Result<std::shared_ptr<PeerDriver>> PeerDriver::create(const PeerOptions& options) {
   auto addresses = coordinator_addresses(options.coordinator);
@@ -320,6 +326,7 @@ Status PeerDriver::leave(Duration timeout) {
 void PeerDriver::close() {
   keeper_->stop();
   shards_->stop();
+  checkpoints_->stop();
   progress_.with([this] {
     if (closed_) return;
     closed_ = true;
@@ -517,6 +524,15 @@ StateKeeper::Standing PeerDriver::standing() const {
   if (const Rank rank = now.joined ? node_->view().rank_of(id_) : kNoRank; rank != kNoRank)
     now.slot = node_->view().members[rank.value].slot;
   return now;
+}
+
+// As the loop's owner, of a member.  The number of the next op of the whole run: members agree on it
+// wherever all of the ops before have begun.
+Result<uint64_t> PeerDriver::point() const {
+  const Communicator& root = node_->communicator();
+  if (root.queued() == 0) return root.next_seq().value;
+  return Status(Code::kState,
+                "collectives are submitted and have not begun: wait for them (rhz_op_wait) first");
 }
 
 }  // namespace rhz

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "api/src/checkpoint_keeper.h"
 #include "api/src/core_sharing.h"
 #include "api/src/node.h"
 #include "api/src/progress.h"
@@ -91,6 +92,7 @@ class PeerDriver {
   Status commit(uint64_t revision);
   Digest digest();
   StateKeeper& keeper() { return *keeper_; }
+  CheckpointKeeper& checkpoints() { return *checkpoints_; }
 
   // peer_shards.cc: shards with parity.  Protects a snapshot of this slot, 0: the newest one, as the
   // stage's; k and m 0: as the environment says.
@@ -116,6 +118,7 @@ class PeerDriver {
   Status join_outcome();
   std::unique_ptr<ShardDriver> make_shards();
   StateKeeper::Standing standing() const;
+  Result<uint64_t> point() const;
   Status may_submit(GroupId group, bool message);
 
   const PeerOptions options_;
@@ -148,6 +151,7 @@ class PeerDriver {
   std::atomic<bool> busy_{false};     // ops are open, as of the last look
   std::unique_ptr<StateKeeper> keeper_;
   std::unique_ptr<ShardDriver> shards_;
+  std::unique_ptr<CheckpointKeeper> checkpoints_;
   std::atomic<uint64_t> changes_{0};  // grows whenever join() or leave() should look again
 };
 
