@@ -20,6 +20,10 @@ void check_advertised(const std::string& text) {
                       "peers are evicted as unreachable");
 }
 
+std::string is_size(const std::string& text) {
+  return parse_bytes(text) ? std::string() : "\"" + text + "\" is no size, such as 64GiB";
+}
+
 int run_peers(const RunOptions& o, const std::vector<std::string>& unexpected) {
   if (!unexpected.empty()) {
     return complain("run",
@@ -89,14 +93,10 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_s
   sub->add_option("--vault-memory", o->vault_memory,
                   "what it may hold in snapshots, such as 64GiB")
       ->needs(vault)
-      ->check([](const std::string& text) {
-        return parse_bytes(text) ? std::string() : "\"" + text + "\" is no size, such as 64GiB";
-      });
+      ->check(is_size);
   sub->add_option("--shard-memory", o->shard_memory, "and in shards of other hosts' stages")
       ->needs(vault)
-      ->check([](const std::string& text) {
-        return parse_bytes(text) ? std::string() : "\"" + text + "\" is no size, such as 64GiB";
-      });
+      ->check(is_size);
   sub->add_option("--host", o->host, "the failure domain that the vault counts as (default: $RHZ_HOST, else "
                                      "the host's name)")
       ->needs(vault);
