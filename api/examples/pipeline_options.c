@@ -37,7 +37,7 @@ static void print_help(void) {
       "                           without one, in this peer's memory; 0: none (default 0)\n"
       "  --sources LIST           where a lost state may come from, of "
       "replica,attach,vault,shadow,average,disk\n"
-      "                           (default: all of them, the first that serves in that order)\n"
+      "                           (default: all of them, as the planner chooses)\n"
       "  --shadow 1               each peer follows the stage before it, and has its state at any "
       "moment\n"
       "  --checkpoint-every N     steps between two checkpoints on disk; 0: none (default 0)\n"
