@@ -282,8 +282,6 @@ int take_part(pipeline *p, stage_state *state, uint32_t giver, lm_part_name part
 /* Ends an op that was submitted with the given status; its text, if it failed, is p->error. */
 rhz_status finish_op(pipeline *p, rhz_status submitted, rhz_op *op, uint32_t wait_flags,
                      rhz_op_info *info);
-/* Keeps the old view where there is none: the next op says why. */
-void refresh_view(pipeline *p);
 /* The sum over a communicator, in place. */
 rhz_allreduce_params sum_of(void *data, uint64_t count, uint32_t dtype);
 

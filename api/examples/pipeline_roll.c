@@ -87,7 +87,7 @@ rhz_status call_roll(pipeline *p) {
   rhz_op *op = NULL;
   rhz_op_info info;
   rhz_allreduce_params params = sum_of(&p->roll, sizeof(p->roll) / sizeof(uint64_t), RHZ_DTYPE_U64);
-  refresh_view(p);
+  kit_refresh_view(p->comm, &p->view);
   memset(&p->roll, 0, sizeof(p->roll));
   p->roll.settings[p->view.slot] = settings_of(p);
   p->roll.words[p->view.slot] = IS_HERE | (p->ready ? IS_READY : 0u) |
