@@ -34,8 +34,12 @@ static void print_help(void) {
       "or,\n"
       "                           without one, in this peer's memory; 0: none (default 0)\n"
       "  --sources LIST           where a lost state may come from, of "
-      "replica,attach,vault,shadow,average,disk\n"
+      "replica,attach,vault,shards,shadow,average,disk\n"
       "                           (default: all of them, as the planner chooses)\n"
+      "  --protect-every N        steps between two snapshots whose shards with parity go to the "
+      "vaults of\n"
+      "                           other hosts (RHZ_SHARDS); a multiple of --snapshot-every "
+      "(default 0: none)\n"
       "  --shadow 1               each peer follows the stage before it, and has its state at any "
       "moment\n"
       "  --checkpoint-every N     steps between two checkpoints on disk; 0: none (default 0)\n"
@@ -97,6 +101,7 @@ static kit_parsed parse_number(options *o, const char *name, const char *value, 
       {"--seed", &o->seed, 0, UINT64_MAX},
       {"--log-every", &o->log_every, 1, UINT64_C(1) << 40},
       {"--min-step-ms", &o->min_step_ms, 0, 3600 * 1000},
+      {"--protect-every", &o->protect_every, 0, UINT64_C(1) << 40},
       {"--shadow", &o->shadow, 0, 1},
       {"--snapshot-every", &o->snapshot_every, 0, UINT64_C(1) << 40},
       {"--checkpoint-every", &o->checkpoint_every, 0, UINT64_C(1) << 40},
@@ -185,6 +190,8 @@ options parse_options(int argc, char **argv) {
     usage_error("--layers", "times --stages must be at most 8");
   if (o.checkpoint_every && !o.checkpoint_folder)
     usage_error("--checkpoint-every", "needs --checkpoint-folder");
+  if (o.protect_every && (!o.snapshot_every || o.protect_every % o.snapshot_every))
+    usage_error("--protect-every", "must be a multiple of --snapshot-every");
   if (o.shadow && o.stages < 2) usage_error("--shadow", "takes two stages at least");
   uint32_t way[MAX_STAGES];
   if (stage_way(&o, 1, way) != RHZ_OK) usage_error("--order swapped:", rhz_last_error());
