@@ -43,6 +43,9 @@ constexpr size_t kMaxOpenMessages = MessageLimits{}.open;
 // Shared memory is looked at for nothing; looking at the loop is a system call.
 constexpr int kLooksPerPoll = 64;
 constexpr int kMovesPerPoll = 16;
+// Where ranks share cores, whoever is waited for gets the core after a few looks, and the loop is looked at after so many of these turns.
+constexpr int kCrowdedLooks = 4;
+constexpr int kCrowdedTurns = 16;
 // Who gives the core up between two looks may look for longer: it has to wait for the turns of others.
 constexpr int kCrowdedSpins = 10;
 // Two ranks may share a core although another one is idle, until the scheduler moves one of them.  Whoever has looked for so long lets the
@@ -205,10 +208,12 @@ bool PeerDriver::poll(Time now) {
   bool moved = false;
   polling_ = true;
   polled_at_ = now;
-  for (int i = 0; i < kLooksPerPoll && !moved; ++i) moved = transport_->poll();
+  const int looks = crowded_ ? kCrowdedLooks : kLooksPerPoll;
+  for (int i = 0; i < looks && !moved; ++i) moved = transport_->poll();
   polling_ = false;
   if (moved && ++moves_ < kMovesPerPoll) return true;
-  moves_ = 0;
+  if (crowded_ && !moved && ++turns_ < kCrowdedTurns) return false;
+  moves_ = turns_ = 0;
   return loop_.poll() || moved;
 }
 

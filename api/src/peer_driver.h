@@ -128,6 +128,7 @@ class PeerDriver {
   CoreSharing sharing_{random_u64()};
   Duration patience_{};   // of the next spin
   int moves_ = 0;         // in a row, without a look at the loop
+  int turns_ = 0;         // likewise, that moved nothing
   bool polling_ = false;  // frames come out of memory now, at polled_at_ but for microseconds
   Time polled_at_{};
   Time control_heard_{}, last_turn_{}, ticked_{};
