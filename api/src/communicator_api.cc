@@ -1,8 +1,10 @@
 // rhizome.h, section "communicator".
 #include <algorithm>
+#include <charconv>
 
 #include "api/src/abi.h"
 #include "api/src/handles.h"
+#include "recovery/parity/erasure_code.h"
 #include "runtime/base/options.h"
 
 namespace {
@@ -22,6 +24,20 @@ Status number(const char* variable, uint64_t otherwise, uint64_t low, uint64_t h
   const Result<uint64_t> value = rhz::environment_number(variable, otherwise, low, high);
   if (value) out = value.value();
   return value.status();
+}
+
+Status shards_option(rhz::PeerOptions& options) {
+  const std::string text = rhz::environment("RHZ_SHARDS").value_or("4+2");
+  const char* const end = text.data() + text.size();
+  const auto data = std::from_chars(text.data(), end, options.data_shards);
+  const bool plus = data.ec == std::errc() && data.ptr != end && *data.ptr == '+';
+  const auto parity = plus ? std::from_chars(data.ptr + 1, end, options.parity_shards) : data;
+  const bool whole = plus && parity.ec == std::errc() && parity.ptr == end;
+  const auto code =
+      whole ? rhz::recovery::ErasureCode::make(options.data_shards, options.parity_shards)
+            : Status(Code::kArgument, "it is no k+m, such as 4+2");
+  if (code) return Status::ok();
+  return {Code::kArgument, "RHZ_SHARDS=" + text + ": " + code.status().text()};
 }
 
 // Parameters first, then the environment, then the defaults.
@@ -45,6 +61,7 @@ Status peer_options(const rhz_comm_params& params, rhz::PeerOptions& options) {
   options.modules = text_or_environment(nullptr, "RHZ_MODULE_DIR", "");
   options.vault = text_or_environment(nullptr, "RHZ_VAULT", "");
   if (options.vault.size() > 100) return Status(Code::kArgument, "RHZ_VAULT is no name of a vault: it has more than 100 bytes");
+  if (Status s = shards_option(options); !s) return s;
   if (params.reserved != 0) return Status(Code::kArgument, "rhz_comm_params.reserved must be 0");
   uint64_t value = 0;
   if (params.slot_plus_one != RHZ_ANY_SLOT) {

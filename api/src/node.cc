@@ -27,7 +27,8 @@ Node::Node(NodeOptions options, std::function<Time()> clock, Transport& transpor
       groups_(options.self.id, transport, pool, options.limits),
       messenger_(options.self.id, transport, pool, options.message_limits),
       donor_(pool),
-      puller_(state) {
+      puller_(state),
+      shard_news_(std::move(options.shard_news)) {
   own_costs_.cores = options.cores;
   own_costs_.reduce_ps_per_kib = options.reduce_ps_per_kib;
   groups_.set_costs(&own_costs_);
@@ -90,6 +91,13 @@ bool Node::publish(const std::string& name, double value) {
   return true;
 }
 
+// A view that this member has seen, and the keeper has not, may have made another one the keeper.
+void Node::propose(Time now, Epoch epoch, GenerationRecord generation) {
+  if (ended_ || epoch != member_.view().epoch) return;
+  member_.propose(now, std::move(generation));
+  settle(now);
+}
+
 void Node::leave(Time now) {
   member_.leave(now);
   settle(now);
@@ -138,7 +146,15 @@ void Node::leave_admit() {
   donor_.close();
 }
 
+void Node::tell_shards(const MemberAction& action) {
+  if (const auto* a = std::get_if<SealAction>(&action)) shard_news_(a->view);
+  if (const auto* a = std::get_if<GenerationAction>(&action)) shard_news_(a->record);
+  if (const auto* a = std::get_if<ProposalRefusedAction>(&action)) shard_news_(a->refusal);
+  if (const auto* a = std::get_if<VaultsAction>(&action)) shard_news_(a->vaults);
+}
+
 void Node::act(Time now, MemberAction&& action) {
+  if (shard_news_) tell_shards(action);
   if (auto* a = std::get_if<MemberSend>(&action)) {
     control_out_.push_back(std::move(a->message));
   } else if (auto* a = std::get_if<SealAction>(&action)) {
@@ -239,6 +255,7 @@ void Node::sync_actions(Time now, recovery::SyncActions&& actions) {
 void Node::end(Time now, const Status& status) {
   ended_ = true;
   end_status_ = status;
+  if (shard_news_) shard_news_(View{});
   builder_.reset();
   puller_.cancel();
   groups_.end_all(now, status);

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "collectives/groups.h"
@@ -22,6 +23,10 @@
 
 namespace rhz {
 
+// What the run says that concerns shards (recovery/shards).  The view: the newest one seen, empty
+// when this peer's part in the run is over.
+using ShardNews = std::variant<View, GenerationRecord, ProposalRefusedMessage, VaultsMessage>;
+
 struct NodeOptions {
   std::string run_id;
   MemberInfo self;
@@ -30,6 +35,7 @@ struct NodeOptions {
   MessageLimits message_limits;
   uint32_t cores = 1;              // of this host
   uint64_t reduce_ps_per_kib = 0;  // how long this peer reduces; 0: nobody looked
+  std::function<void(ShardNews)> shard_news = {};  // not set: nobody keeps shards here
 };
 
 class Node final : public TransportEvents {
@@ -55,6 +61,8 @@ class Node final : public TransportEvents {
   void close_group(Time now, GroupId group);
   // False when there are too many names already.
   bool publish(const std::string& name, double value);
+  // A generation that is to be sealed, by whoever keeps its stage in the view `epoch`.
+  void propose(Time now, Epoch epoch, GenerationRecord generation);
   void leave(Time now);
   // Ends every op with this status; nothing is sent any more.
   void abandon(Time now, const Status& status);
@@ -85,6 +93,7 @@ class Node final : public TransportEvents {
   void settle(Time now);
   bool heed_news(Time now);
   void act(Time now, MemberAction&& action);
+  void tell_shards(const MemberAction& action);
   void install(Time now, const View& view, const Resolution& resolution);
   void stand_at_admit(Time now);
   void leave_admit();
@@ -113,6 +122,7 @@ class Node final : public TransportEvents {
   recovery::Donor donor_;
   recovery::Puller puller_;
 
+  const std::function<void(ShardNews)> shard_news_;
   std::vector<ControlMessage> control_out_;
   View installed_;
   Groups::News news_;                    // that is being heeded

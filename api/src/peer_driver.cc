@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "api/src/reach.h"
 #include "api/src/reduce_rate.h"
 #include "runtime/base/assert.h"
 #include "runtime/base/prng.h"
@@ -56,21 +57,14 @@ constexpr Duration kTicksApart = microseconds(50);
 
 const Status kClosedStatus(Code::kClosed, "the communicator was closed");
 
-std::string with_port(const std::string& host_or_address) {
-  // "ADDR", "[V6]" or "ADDR:PORT"; an IPv6 address stands in brackets when it has a port.
-  if (tcp::parse_address(host_or_address)) return host_or_address;
-  const bool bracketed = host_or_address.starts_with('[') && host_or_address.ends_with(']');
-  return tcp::address_text(
-      bracketed ? host_or_address.substr(1, host_or_address.size() - 2) : host_or_address, 0);
-}
-
 }  // namespace
 
 PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coordinator)
     : options_(std::move(options)),
+      coordinator_(std::move(coordinator)),
       id_(random_peer_id()),
       recorder_("peer"),
-      control_(loop_, std::move(coordinator), wire::run_hash(options_.run_id),
+      control_(loop_, coordinator_, wire::run_hash(options_.run_id),
                {[this] {
                   ever_up_ = true;
                   control_heard_ = loop_.now();
@@ -91,6 +85,7 @@ PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coor
                                       recorder_.note(loop_.now(), level, "%s", line.c_str());
                                     }},
           options_.vault, wire::run_hash(options_.run_id))),
+      shards_(make_shards()),
       checkpoints_(std::make_unique<CheckpointKeeper>(CheckpointKeeper::Surroundings{
           progress_, state_, options_.run_id, [this] { return standing(); },
           [this] { return point(); }, [this] { return busy_.load(std::memory_order_relaxed); },
@@ -99,20 +94,10 @@ PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coor
           }})) {}
 
 Result<std::shared_ptr<PeerDriver>> PeerDriver::create(const PeerOptions& options) {
-  const auto where = tcp::parse_address(options.coordinator);
-  if (!where) {
-    return Status(Code::kArgument, "the coordinator's address \"" + options.coordinator +
-                                       "\" is no HOST:PORT: " + where.status().text());
-  }
-  auto addresses = tcp::resolve(where.value(), tcp::Lookup::kNames);
-  if (!addresses || addresses.value().empty()) {
-    return Status(Code::kUnreachable, "the coordinator's host \"" + where.value().host +
-                                          "\" has no address: " + addresses.status().text());
-  }
+  auto addresses = coordinator_addresses(options.coordinator);
+  if (!addresses) return addresses.status();
   PeerOptions complete = options;
-  if (complete.listen.empty()) complete.listen = tcp::local_host_towards(addresses.value().front());
-  if (complete.listen.empty()) complete.listen = "127.0.0.1";
-  complete.listen = with_port(complete.listen);
+  complete.listen = where_to_listen(options.listen, addresses.value().front());
   std::shared_ptr<PeerDriver> driver(
       new PeerDriver(std::move(complete), std::move(addresses).value()));
   if (Status status = driver->open(); !status) return status;
@@ -142,6 +127,7 @@ Status PeerDriver::open() {
   node.timing.isolation = options_.isolation;
   node.cores = usable_cores();
   node.reduce_ps_per_kib = reduce_ps_per_kib();
+  node.shard_news = [this](ShardNews news) { shards_->news(std::move(news)); };
   node_ = std::make_unique<Node>(
       std::move(node), [this] { return frame_time(); }, *transport_, pool_, state_);
   progress_.start([this] { recorder_.watch_this_thread(); });
@@ -339,6 +325,7 @@ Status PeerDriver::leave(Duration timeout) {
 
 void PeerDriver::close() {
   keeper_->stop();
+  shards_->stop();
   checkpoints_->stop();
   progress_.with([this] {
     if (closed_) return;

@@ -13,6 +13,8 @@
 #include "api/src/node.h"
 #include "api/src/progress.h"
 #include "api/src/request.h"
+#include "api/src/shard_driver.h"
+#include "api/src/shard_restore.h"
 #include "api/src/state_keeper.h"
 #include "recovery/state/state.h"
 #include "runtime/loop/asio_loop.h"
@@ -41,6 +43,7 @@ struct PeerOptions {
   TransportChoice transport = TransportChoice::kAuto;
   std::string modules;  // empty: beside the library
   std::string vault;    // its socket; empty: none
+  uint32_t data_shards = 4, parity_shards = 2;  // of a stripe
 };
 
 class PeerDriver {
@@ -91,6 +94,15 @@ class PeerDriver {
   StateKeeper& keeper() { return *keeper_; }
   CheckpointKeeper& checkpoints() { return *checkpoints_; }
 
+  // peer_shards.cc: shards with parity.  Protects a snapshot of this slot, 0: the newest one, as the
+  // stage's; k and m 0: as the environment says.
+  Status protect(uint32_t stage, uint64_t revision, StageSlots slots, uint32_t data_shards,
+                 uint32_t parity_shards);
+  ShardDriver& shards() { return *shards_; }
+  // Into the registered tensors.
+  [[nodiscard]] Result<RestoredShards> restore_shards(uint32_t stage, uint64_t revision,
+                                                      bool unchecked);
+
  private:
   PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coordinator);
   Status open();
@@ -104,11 +116,13 @@ class PeerDriver {
   void flush_control();
   void note_changes();
   Status join_outcome();
+  std::unique_ptr<ShardDriver> make_shards();
   StateKeeper::Standing standing() const;
   Result<uint64_t> point() const;
   Status may_submit(GroupId group, bool message);
 
   const PeerOptions options_;
+  const std::vector<tcp::SocketAddress> coordinator_;
   const PeerId id_;
   BufferPool pool_;
   SharedMemory shared_memory_;
@@ -136,6 +150,7 @@ class PeerDriver {
   bool noted_end_ = false, noted_seal_ = false;
   std::atomic<bool> busy_{false};     // ops are open, as of the last look
   std::unique_ptr<StateKeeper> keeper_;
+  std::unique_ptr<ShardDriver> shards_;
   std::unique_ptr<CheckpointKeeper> checkpoints_;
   std::atomic<uint64_t> changes_{0};  // grows whenever join() or leave() should look again
 };

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/src/shard_restore.h"
 #include "recovery/vault/attach.h"
 #include "recovery/vault/client.h"
 #include "recovery/vault/local_vault.h"
@@ -269,33 +270,69 @@ Status StateKeeper::seal(uint64_t revision) {
   return vault_->seal(standing().slot, revision);
 }
 
-Result<recovery::SnapshotInfo> StateKeeper::restore(uint64_t revision, bool unchecked) {
+Status StateKeeper::may_restore(Slot& slot) {
   const Standing now = standing();
+  slot = now.slot;
   if (!now.ended.is_ok()) return now.ended;
-  if (now.asked && !now.joined) return Status(Code::kState, "rhz_comm_join has not ended yet");
-  if (now.slot == kAnySlot)
+  if (now.asked && !now.joined) return {Code::kState, "rhz_comm_join has not ended yet"};
+  if (snapshotter_.running())
+    return {Code::kState, "a snapshot is still being copied: call rhz_snapshot_fence first"};
+  if (around_.state.all_tensors().empty())
+    return {Code::kState, "no tensor is registered: there is nothing to restore to"};
+  return Status::ok();
+}
+
+Result<recovery::SnapshotInfo> StateKeeper::restore(uint64_t revision, bool unchecked) {
+  Slot slot;
+  if (Status may = may_restore(slot); !may) return may;
+  if (slot == kAnySlot)
     return Status(Code::kState,
                   "whose state? Ask for a slot (rhz_comm_params.slot_plus_one or RHZ_SLOT)");
-  if (snapshotter_.running())
-    return Status(Code::kState, "a snapshot is still being copied: call rhz_snapshot_fence first");
-  const auto tensors = around_.state.all_tensors();
-  if (tensors.empty())
-    return Status(Code::kState, "no tensor is registered: there is nothing to restore to");
-  auto found = vault_->read(now.slot, revision);
+  auto found = vault_->read(slot, revision);
   if (!found) return with_next(found.status(), kOtherHosts);
-  auto table = recovery::read_table(found.value());
-  if (!table) return with_next(table.status(), kOtherHosts);
-  auto work = recovery::Restore::make(found.value(), table.value(), tensors, unchecked);
-  if (!work) return work.status();
-  around_.progress.with([&] { around_.state.forget_revision(); });
-  if (Status whole = restore_on_threads(work.value()); !whole) return with_next(whole, kOtherHosts);
+  Status restored = restore_from(found.value(), unchecked);
+  if (!restored)
+    return restored.code() == Code::kMismatch ? restored : with_next(restored, kOtherHosts);
   // The run goes on from here: what was sealed later is of a past that did not happen.  A vault that
   // does not answer now has lost all of it when it does.
-  (void)vault_->seal(now.slot, found.value().info.revision);
-  // A part leaves the rest to others: the state is whole when it is committed.
-  if (found.value().info.parts == 1)
-    around_.progress.with([&] { around_.state.adopt_revision(found.value().info.revision); });
+  (void)vault_->seal(slot, found.value().info.revision);
   return found.value().info;
+}
+
+Status StateKeeper::restore_from(const recovery::Snapshot& snapshot, bool unchecked) {
+  auto table = recovery::read_table(snapshot);
+  if (!table) return table.status();
+  auto work =
+      recovery::Restore::make(snapshot, table.value(), around_.state.all_tensors(), unchecked);
+  if (!work) return work.status();
+  around_.progress.with([&] { around_.state.forget_revision(); });
+  if (Status whole = restore_on_threads(work.value()); !whole) return whole;
+  // A part leaves the rest to others: the state is whole when it is committed.
+  if (snapshot.info.parts == 1)
+    around_.progress.with([&] { around_.state.adopt_revision(snapshot.info.revision); });
+  return Status::ok();
+}
+
+Result<StateKeeper::Source> StateKeeper::source(Slot slot, uint64_t revision,
+                                                const std::function<bool()>& next) {
+  if (snapshotter_.running()) return Status(Code::kPending, "the snapshot is still being copied");
+  auto found = vault_->read(slot, revision);
+  if (!found) return found.status();
+  const recovery::SnapshotInfo& info = found.value().info;
+  if (info.parts > 1)
+    return Status(Code::kArgument, "the snapshot has part " + std::to_string(info.part) + " of " +
+                                       std::to_string(info.parts) +
+                                       "; a stage is protected from a whole one");
+  auto state = read_for_shards(found.value(), next);
+  if (!state) return state.status();
+  // Its buffer goes to the next snapshot but one.
+  if (!vault_->read(slot, info.revision))
+    return Status(Code::kState, "newer snapshots took the place of revision " +
+                                    std::to_string(info.revision) +
+                                    " before it was copied: protect less often");
+  const Digest root = root_of_shards(state.value());
+  return Source{info.revision, root,
+                std::make_shared<const std::vector<std::byte>>(std::move(state).value())};
 }
 
 Status StateKeeper::begin_replacement() {

@@ -75,6 +75,21 @@ class StateKeeper {
   [[nodiscard]] Result<std::vector<uint64_t>> snapshots();
   Status begin_replacement();
 
+  // Whether restore() may be called now, and whose state it would be.
+  Status may_restore(Slot& slot);
+  // Overwrites the registered tensors with a snapshot, wherever it comes from.
+  Status restore_from(const recovery::Snapshot& snapshot, bool unchecked);
+
+  // A copy of a complete snapshot, whole and of one revision, as it is protected (shard_restore.h).
+  // kPending: it is still being made.  Any thread.
+  struct Source {
+    uint64_t revision = 0;
+    Digest root{};
+    std::shared_ptr<const std::vector<std::byte>> state;
+  };
+  [[nodiscard]] Result<Source> source(Slot slot, uint64_t revision,
+                                      const std::function<bool()>& next);
+
   const recovery::Vault& vault() const { return *vault_; }
   // What the vault of this host keeps; nothing where it does not answer.
   std::vector<recovery::Holding> holdings();

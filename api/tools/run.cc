@@ -38,7 +38,7 @@ int run_peers(const RunOptions& o, const std::vector<std::string>& unexpected) {
   if (auto where = tcp::parse_address(coordinator); !where)
     return complain("run", where.status().text(), kUsage);
   check_advertised(o.advertise);
-  if (o.vault && recovery::connect_to_vault(recovery::vault_name(run_id_of(o)), kVaultPatience)) {
+  if (o.vault && recovery::connect_to_vault(vault_name_of(o), kVaultPatience)) {
     return complain("run", "a run \"" + run_id_of(o) +
                                "\" has a vault on this host already: give this one a --run-id of its own");
   }
@@ -92,6 +92,16 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_s
       ->check([](const std::string& text) {
         return parse_bytes(text) ? std::string() : "\"" + text + "\" is no size, such as 64GiB";
       });
+  sub->add_option("--shard-memory", o->shard_memory, "and in shards of other hosts' stages")
+      ->needs(vault)
+      ->check([](const std::string& text) {
+        return parse_bytes(text) ? std::string() : "\"" + text + "\" is no size, such as 64GiB";
+      });
+  sub->add_option("--host", o->host, "the failure domain that the vault counts as (default: $RHZ_HOST, else "
+                                     "the host's name)")
+      ->needs(vault);
+  sub->add_option("--rack", o->rack, "the larger one that this host is part of (default: $RHZ_RACK)")
+      ->needs(vault);
   sub->footer(
       "Peers find in their environment RHZ_COORDINATOR, RHZ_SLOT, RHZ_RUN_ID, RHZ_ADVERTISE,\n"
       "RHZ_VAULT, and for their own use RHZ_LOCAL_RANK and RHZ_WORLD.  SIGINT, SIGTERM, SIGHUP, SIGUSR1 and\n"

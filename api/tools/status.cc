@@ -54,11 +54,13 @@ Status check_run(const StatusReply& reply, const std::string& run_id) {
                             run_id + "\"; check --run-id"};
 }
 
-void print(const StatusReply& reply, const Rates& rates, const Options& o, bool redraw) {
-  const std::string text = o.json    ? status_json(reply, rates)
-                           : redraw  ? status_table(reply, rates)
-                           : o.watch ? status_line(reply, rates)
-                                     : status_table(reply, rates);
+void print(const StatusClient& client, const StatusReply& reply, const Rates& rates,
+           const Options& o, bool redraw) {
+  const Generations& generations = client.generations();
+  const auto show = o.json              ? status_json
+                    : redraw || !o.watch ? status_table
+                                         : status_line;
+  const std::string text = show(reply, generations, rates);
   if (redraw) std::fputs("\033[H\033[2J", stdout);
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
@@ -73,7 +75,7 @@ int watch(StatusClient& client, const Options& o, RateMeter& meter) {
       std::fflush(stdout);
       continue;
     }
-    print(reply.value(), meter.look(reply.value(), monotonic_ns()), o, terminal);
+    print(client, reply.value(), meter.look(reply.value(), monotonic_ns()), o, terminal);
   }
   return 0;
 }
@@ -97,7 +99,7 @@ int run_status(const Options& o) {
   if (!pause_for(kRateWindow)) return 0;
   auto second = client.value()->ask(kPatience);
   if (!second) return complain("status", second.status().text());
-  print(second.value(), meter.look(second.value(), monotonic_ns()), o,
+  print(*client.value(), second.value(), meter.look(second.value(), monotonic_ns()), o,
         o.watch && !o.json && isatty(STDOUT_FILENO));
   return o.watch ? watch(*client.value(), o, meter) : 0;
 }
@@ -106,13 +108,17 @@ int run_status(const Options& o) {
 
 void add_status(CLI::App& app, int& exit_status) {
   auto o = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand("status", "Shows a run: the view, ops, rates, last faults.");
+  CLI::App* sub = app.add_subcommand("status", "Shows a run: the view, ops, rates, vaults, protected stages, last faults.");
   sub->add_option("--coordinator", o->coordinator,
                   "HOST:PORT (default: $RHZ_COORDINATOR, else 127.0.0.1:7400)");
   sub->add_option("--run-id", o->run_id, "fails when the coordinator serves another run");
   sub->add_flag("--watch", o->watch, "again each second, until interrupted");
   sub->add_flag("--json", o->json, "one object per look");
-  sub->footer("example: rhizome status --coordinator 127.0.0.1:7400 --watch");
+  sub->footer(
+      "A protected stage stands the loss of so many more hosts with vaults, whichever they are.\n"
+      "example: rhizome status --coordinator 127.0.0.1:7400 --watch\n"
+      "         rhizome status --json | jq '.generations[] | {stage, revision, lost, "
+      "stands_hosts}'");
   sub->callback([o, &exit_status] { exit_status = run_status(*o); });
 }
 

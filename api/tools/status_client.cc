@@ -27,7 +27,9 @@ StatusClient::StatusClient(std::string name, std::vector<tcp::SocketAddress> add
       client_(loop_, std::move(addresses), kAnyRun,
               {[this] { ask_now(); },
                [this](ControlMessage&& message) {
-                 if (auto* reply = std::get_if<StatusReply>(&message)) {
+                 if (auto* generations = std::get_if<GenerationsMessage>(&message)) {
+                   generations_ = std::move(generations->generations);
+                 } else if (auto* reply = std::get_if<StatusReply>(&message)) {
                    newest_ = std::move(*reply);
                    newest_at_ = loop_.now();
                    asked_ = false;
@@ -43,7 +45,7 @@ StatusClient::StatusClient(std::string name, std::vector<tcp::SocketAddress> add
 void StatusClient::ask_now() {
   asked_ = true;
   asked_at_ = loop_.now();
-  client_.send(StatusRequest{});
+  client_.send(StatusRequest{"", true});
 }
 
 Result<StatusReply> StatusClient::ask(Duration patience) {

@@ -24,6 +24,8 @@ class StatusClient {
   // The same without blocking: asks whenever no question is open and `pause` has passed since the
   // last one.
   void poll(Duration pause);
+  // Of each stage the newest sealed generation, as of the newest answer.
+  const std::vector<GenerationRecord>& generations() const { return generations_; }
   // The newest answer, and when it came; not one from before the coordinator was lost.
   const std::optional<StatusReply>& newest() const { return newest_; }
   Time newest_at() const { return newest_at_; }
@@ -36,6 +38,7 @@ class StatusClient {
   const std::string name_;
   AsioLoop loop_;
   std::optional<StatusReply> newest_;
+  std::vector<GenerationRecord> generations_;
   Status refused_;
   bool asked_ = false;
   Time asked_at_{}, newest_at_{};

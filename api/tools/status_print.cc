@@ -72,7 +72,8 @@ Rates RateMeter::look(const StatusReply& reply, uint64_t now_ns) {
   return rates;
 }
 
-std::string status_table(const StatusReply& reply, const Rates& rates) {
+std::string status_table(const StatusReply& reply, const Generations& generations,
+                         const Rates& rates) {
   const RunConfig& config = reply.config;
   std::string text = format(
       "run %s   epoch %llu%s   members %u of %u slots (begun with %u, at least %u)\n"
@@ -88,6 +89,7 @@ std::string status_table(const StatusReply& reply, const Rates& rates) {
       static_cast<ull>(reply.last_index.value));
   for (const PeerStatus& peer : reply.peers) text += peer_row(peer, reply.view, rates);
   if (reply.peers.empty()) text += "   (no peers)\n";
+  text += shards_table(reply, generations);
   if (reply.faults.empty()) return text;
   text += "\nlast changes of the view\n";
   const size_t from = reply.faults.size() > kShownFaults ? reply.faults.size() - kShownFaults : 0;
@@ -95,7 +97,8 @@ std::string status_table(const StatusReply& reply, const Rates& rates) {
   return text;
 }
 
-std::string status_line(const StatusReply& reply, const Rates& rates) {
+std::string status_line(const StatusReply& reply, const Generations& generations,
+                        const Rates& rates) {
   uint32_t waiting = 0;
   uint64_t ops = 0;
   double rate = 0;
@@ -108,6 +111,7 @@ std::string status_line(const StatusReply& reply, const Rates& rates) {
                             static_cast<ull>(reply.view.epoch.value), reply.view.size(), waiting,
                             static_cast<ull>(ops), rate);
   if (!reply.peers.empty()) text += metrics_text(reply.peers.front());
+  text += shards_line(reply, generations);
   if (!reply.faults.empty()) {
     const FaultLine& last = reply.faults.back();
     text += format(" last_change=\"%s\" healed_ms=%.3f", last.cause.c_str(),
@@ -116,7 +120,8 @@ std::string status_line(const StatusReply& reply, const Rates& rates) {
   return text + "\n";
 }
 
-std::string status_json(const StatusReply& reply, const Rates& rates) {
+std::string status_json(const StatusReply& reply, const Generations& generations,
+                        const Rates& rates) {
   Json peers = Json::array(), faults = Json::array();
   for (const PeerStatus& peer : reply.peers) {
     const Rate rate = rate_of(rates, peer.info.id);
@@ -160,7 +165,10 @@ std::string status_json(const StatusReply& reply, const Rates& rates) {
                  {"last_index", reply.last_index.value},
                  {"suspicion_ms", config.suspicion_ms},
                  {"peers", peers},
-                 {"faults", faults}};
+                 {"faults", faults},
+                 {"vaults_complete", reply.vaults_complete},
+                 {"vaults", vaults_json(reply)},
+                 {"generations", generations_json(reply, generations)}};
   // Text from peers may be any bytes: what is no UTF-8 is replaced rather than refused.
   return all.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }

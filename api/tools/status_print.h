@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "api/tools/status_shards.h"
 #include "api/tools/text.h"
 #include "runtime/agreement/message.h"
 
@@ -25,8 +26,11 @@ class RateMeter {
   uint64_t last_ns_ = 0;
 };
 
-std::string status_table(const StatusReply& reply, const Rates& rates);
-std::string status_line(const StatusReply& reply, const Rates& rates);
-std::string status_json(const StatusReply& reply, const Rates& rates);
+std::string status_table(const StatusReply& reply, const Generations& generations,
+                         const Rates& rates);
+std::string status_line(const StatusReply& reply, const Generations& generations,
+                        const Rates& rates);
+std::string status_json(const StatusReply& reply, const Generations& generations,
+                        const Rates& rates);
 
 }  // namespace rhz::tools

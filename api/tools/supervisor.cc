@@ -24,8 +24,9 @@ constexpr Duration kLookPatience = milliseconds(1000);
 
 Supervisor::Supervisor(const RunOptions& options) : options_(options) {
   if (options_.join.empty()) add_coordinator();
-  if (options_.vault) add_vault();
-  if (!options_.join.empty()) add_peers(options_.join);
+  if (options_.join.empty()) return;  // the others begin when it has said where it listens
+  if (options_.vault) add_vault(options_.join);
+  add_peers(options_.join);
 }
 
 void Supervisor::say(const std::string& text) const {

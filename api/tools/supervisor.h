@@ -19,6 +19,8 @@ struct RunOptions {
   uint32_t longest_pause_ms = 10'000;  // before a restart
   bool vault = false;
   std::string vault_memory;  // as `rhizome vault --memory` takes it; empty: its default
+  std::string shard_memory;  // likewise
+  std::string host, rack;    // labels of this host's vault; empty: its defaults
   std::string join, advertise, run_id, log, listen = "127.0.0.1:0";
   int64_t first_slot = -1;  // of those that join; -1: any vacant ones
   uint32_t world = 0, max_world = 0, min_world = 0, suspicion_ms = 0;  // 0: default
@@ -27,6 +29,8 @@ struct RunOptions {
 
 // As the peers will find it.
 std::string run_id_of(const RunOptions& options);
+// Of the vault: for its peers, and for whoever starts another one.
+std::string vault_name_of(const RunOptions& options);
 
 class Supervisor {
  public:
@@ -52,7 +56,7 @@ class Supervisor {
 
   // supervisor_jobs.cc: one job
   void add_coordinator();
-  void add_vault();
+  void add_vault(const std::string& coordinator);
   void add_peers(const std::string& coordinator);
   void start(Job& job);
   void read(Job& job);

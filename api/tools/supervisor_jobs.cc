@@ -31,6 +31,12 @@ std::string run_id_of(const RunOptions& options) {
   return options.run_id.empty() ? environment("RHZ_RUN_ID").value_or("default") : options.run_id;
 }
 
+std::string vault_name_of(const RunOptions& options) {
+  return recovery::vault_name(run_id_of(options),
+                              options.host.empty() ? environment("RHZ_HOST").value_or("")
+                                                   : options.host);
+}
+
 void Supervisor::add_coordinator() {
   const RunOptions& o = options_;
   Job job;
@@ -51,15 +57,21 @@ void Supervisor::add_coordinator() {
   jobs_.push_back(std::move(job));
 }
 
-void Supervisor::add_vault() {
+void Supervisor::add_vault(const std::string& coordinator) {
   Job job;
   job.label = "vault";
   job.is_vault = true;
   job.command.merge_output = false;
   auto& arguments = job.command.arguments;
-  arguments = {self_path(), "vault", "--run-id", run_id_of(options_)};
-  if (!options_.vault_memory.empty())
-    arguments.insert(arguments.end(), {"--memory", options_.vault_memory});
+  arguments = {self_path(), "vault", "--run-id", run_id_of(options_), "--coordinator", coordinator};
+  auto add = [&](const char* name, const std::string& value) {
+    if (!value.empty()) arguments.insert(arguments.end(), {name, value});
+  };
+  add("--memory", options_.vault_memory);
+  add("--shard-memory", options_.shard_memory);
+  add("--host", options_.host);
+  add("--rack", options_.rack);
+  add("--advertise", options_.advertise);
   jobs_.push_back(std::move(job));
 }
 
@@ -80,7 +92,7 @@ void Supervisor::add_peers(const std::string& coordinator) {
     if (first_slot >= 0) environment.emplace_back("RHZ_SLOT", std::to_string(slot));
     if (!o.run_id.empty()) environment.emplace_back("RHZ_RUN_ID", o.run_id);
     if (!o.advertise.empty()) environment.emplace_back("RHZ_ADVERTISE", o.advertise);
-    if (o.vault) environment.emplace_back("RHZ_VAULT", recovery::vault_name(run_id_of(o)));
+    if (o.vault) environment.emplace_back("RHZ_VAULT", vault_name_of(o));
     if (o.join.empty() || o.world)
       environment.emplace_back("RHZ_WORLD", std::to_string(o.world ? o.world : o.peers));
     jobs_.push_back(std::move(job));
@@ -124,6 +136,7 @@ void Supervisor::coordinator_said(std::string_view line) {
   auto& arguments = jobs_.front().command.arguments;
   *(std::find(arguments.begin(), arguments.end(), "--listen") + 1) = coordinator_address_;
   const size_t before = jobs_.size();
+  if (options_.vault) add_vault(coordinator_address_);
   add_peers(coordinator_address_);
   for (size_t i = before; i < jobs_.size(); ++i) start(jobs_[i]);
 }

@@ -164,6 +164,7 @@ void Protector::maybe_propose(ShardActions& out) {
   phase_ = Phase::proposed;
   GenerationRecord record;
   record.stage = job_.stage;
+  record.slots = job_.slots;
   record.revision = job_.revision;
   record.root = job_.root;
   record.state_bytes = layout_.state_bytes;

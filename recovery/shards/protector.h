@@ -43,6 +43,7 @@ class Protector {
     ConstBytes state;
     Epoch epoch;          // of the newest view
     uint64_t logged = 0;  // newest sealed revision of the stage; 0: none
+    StageSlots slots = {};  // whose trainers hold the stage
   };
 
   // Starts at once.  kArgument: an empty state, too few domains (placement.h), a revision that is

@@ -64,6 +64,11 @@ ShardActions Restorer::step(uint64_t budget_bytes) {
   return out;
 }
 
+bool Restorer::busy() const {
+  return std::any_of(readers_.begin(), readers_.end(),
+                     [](const auto& reader) { return reader->fetched() && !reader->done(); });
+}
+
 void Restorer::check(ShardActions& out) {
   for (const auto& reader : readers_) {
     Status status = reader->status();

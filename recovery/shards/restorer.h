@@ -31,6 +31,8 @@ class Restorer {
   [[nodiscard]] ShardActions handle(PeerId vault, const VaultReply& reply);
   [[nodiscard]] ShardActions vault_lost(PeerId vault);
   bool over() const { return over_; }
+  // Whether step() has something to compute before anybody answers.
+  bool busy() const;
   const GenerationRecord& record() const { return record_; }
 
  private:

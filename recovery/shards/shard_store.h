@@ -71,7 +71,7 @@ class ShardStore {
   Shard* find(const VaultRequest& request);
   void drop(Generation& generation);
 
-  const uint64_t limit_bytes_;
+  uint64_t limit_bytes_;
   uint64_t bytes_ = 0;
   std::map<uint32_t, Stage> stages_;
   Digest answer_{};

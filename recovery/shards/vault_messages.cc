@@ -28,6 +28,7 @@ std::optional<VaultRequest> decode_header(ConstBytes message) {
   r.stripe = load<uint32_t>(at + 52);
   r.shard = load<uint32_t>(at + 56);
   r.length = load<uint32_t>(at + 60);
+  if (r.shard_bytes > kMaxShardBytes) return {};
   const bool ranged = r.verb == VaultVerb::put || r.verb == VaultVerb::get;
   if (r.revision == 0 || (ranged ? !is_range(r) : r.length != 0)) return {};
   return r;

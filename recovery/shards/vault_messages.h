@@ -18,9 +18,15 @@
 //   0       verb u32
 //   4       status u32        0 in a request; else rhz_status, and its text follows
 //   8       epoch u64         newest view of the sender; an older one than the vault has seen is
-//   stale 16      revision u64      from 1 24      tag u64           begin: the newest sealed
-//   revision, or 0; put: echoed 32      shard_bytes u64 40      offset u64        begin: 0 48 stage
-//   u32 52      stripe u32 56      shard u32 60      length u32        of a range; 0: none
+//                             stale
+//   16      revision u64      from 1
+//   24      tag u64           begin: the newest sealed revision, or 0; put: echoed
+//   32      shard_bytes u64
+//   40      offset u64        begin: 0
+//   48      stage u32
+//   52      stripe u32
+//   56      shard u32
+//   60      length u32        of a range; 0: none
 //
 // Plain data and pure functions, any thread.
 #pragma once
@@ -42,6 +48,11 @@ namespace rhz::recovery {
 // kDigestBlockBytes and ends at one, or with the shard.
 inline constexpr uint32_t kMaxRangeBytes = 1u << 20;
 inline constexpr uint32_t kVaultHeaderBytes = 64;
+// B1: of one shard, so that a request cannot make a vault take all of its memory at once.
+inline constexpr uint64_t kMaxShardBytes = uint64_t{1} << 30;
+// The longest message: a range, or the digests of the longest shard.
+inline constexpr uint32_t kMaxVaultMessageBytes = kVaultHeaderBytes + kMaxRangeBytes;
+static_assert(kMaxShardBytes / kDigestBlockBytes * sizeof(Digest) <= kMaxRangeBytes);
 
 enum class VaultVerb : uint32_t { begin = 1, put, seal, discard, digests, get };
 

@@ -54,10 +54,14 @@ void take_fds(const msghdr& message, std::vector<Fd>& fds) {
 
 }  // namespace
 
-std::string vault_name(std::string_view run_id) {
-  char name[64];
-  std::snprintf(name, sizeof name, "rhizome-vault-%u-%016llx", static_cast<unsigned>(geteuid()),
-                static_cast<unsigned long long>(wire::run_hash(run_id)));
+std::string vault_name(std::string_view run_id, std::string_view host) {
+  char name[80];
+  const int length =
+      std::snprintf(name, sizeof name, "rhizome-vault-%u-%016llx", static_cast<unsigned>(geteuid()),
+                    static_cast<unsigned long long>(wire::run_hash(run_id)));
+  if (!host.empty())
+    std::snprintf(name + length, sizeof name - static_cast<size_t>(length), "-%016llx",
+                  static_cast<unsigned long long>(wire::run_hash(host)));
   return name;
 }
 

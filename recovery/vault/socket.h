@@ -14,8 +14,9 @@
 
 namespace rhz::recovery {
 
-// The name that the vault of this run has on this host, for this user.
-std::string vault_name(std::string_view run_id);
+// The name that the vault of this run has on this host, for this user.  `host`: a label of its own,
+// where several vaults of one machine stand for as many hosts; empty: the machine is the host.
+std::string vault_name(std::string_view run_id, std::string_view host = {});
 
 // kAddressInUse: there is one already.
 [[nodiscard]] Result<Fd> listen_as_vault(const std::string& name);

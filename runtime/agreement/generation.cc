@@ -66,6 +66,8 @@ Result<bool> judge_generation(const GenerationRecord* logged, const GenerationRe
   if (Status status = check_domains(proposed); !status && !canary(Rule::kDomains)) return status;
   if (canary(Rule::kTwice)) return true;
   if (logged && *logged == proposed) return false;
+  if (logged && logged->slots != proposed.slots)
+    return Status(Code::kState, name(proposed) + ": the stage is protected for other slots");
   if (!logged || proposed.revision > logged->revision) {
     if (proposed.placement == 0) return true;
     return Status(Code::kState,

@@ -27,6 +27,18 @@ struct Holder {
   friend bool operator==(const Holder&, const Holder&) = default;
 };
 
+// Slots first, first + stride, …, `count` of them: whose trainers hold a stage, now or whenever they
+// come back.  Nobody's (count 0): of a stage that was given up.
+struct StageSlots {
+  uint32_t first = 0, count = 0, stride = 1;
+  bool has(Slot slot) const {
+    if (slot.value < first || stride == 0) return false;
+    const uint32_t offset = slot.value - first;
+    return offset % stride == 0 && offset / stride < count;
+  }
+  friend bool operator==(const StageSlots&, const StageSlots&) = default;
+};
+
 struct GenerationRecord {
   uint32_t stage = 0;
   uint64_t revision = 0;   // of the state; grows from record to record of a stage (R1)
@@ -40,6 +52,7 @@ struct GenerationRecord {
   // digest (runtime/digest), which the digests of its blocks must give.
   std::vector<uint16_t> held_by;
   std::vector<Digest> shards;
+  StageSlots slots;  // the same in all records of a stage
   friend bool operator==(const GenerationRecord&, const GenerationRecord&) = default;
 };
 
@@ -47,8 +60,10 @@ struct GenerationRecord {
 // the newest record of that stage (or null), says already.
 //
 //   kArgument  it contradicts itself, or some failure domain holds more than m shards of a stripe
-//   (R4) kState     a newer revision or another placement was logged first kDiverged  the revision
-//   is logged with another root, or with other shards (R1)
+//              (R4)
+//   kState     a newer revision or another placement was logged first, or the stage is of other
+//              slots
+//   kDiverged  the revision is logged with another root, or with other shards (R1)
 [[nodiscard]] Result<bool> judge_generation(const GenerationRecord* logged,
                                             const GenerationRecord& proposed);
 

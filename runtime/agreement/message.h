@@ -8,6 +8,7 @@
 
 #include "runtime/agreement/record.h"
 #include "runtime/agreement/report.h"
+#include "runtime/agreement/vaults.h"
 #include "runtime/agreement/view.h"
 
 namespace rhz {
@@ -80,10 +81,28 @@ struct PeerBeatMessage {
 struct LeaveMessage {
   friend bool operator==(const LeaveMessage&, const LeaveMessage&) = default;
 };
-// From a tool, not from a peer: needs no Hello.
+// From a tool, or from a peer before its Hello: needs none.
 struct StatusRequest {
-  std::string run_id;  // empty: any
+  std::string run_id;        // empty: any
+  bool generations = false;  // a GenerationsMessage is to come before the reply
   friend bool operator==(const StatusRequest&, const StatusRequest&) = default;
+};
+
+// From a vault: first message of a session, and said again as its heartbeat.
+struct VaultHereMessage {
+  std::string run_id;
+  VaultInfo vault;
+  friend bool operator==(const VaultHereMessage&, const VaultHereMessage&) = default;
+};
+
+// ---- peer → vault
+
+// First message of a connection: who is meant.  What follows are vault messages
+// (recovery/shards/vault_messages.h).
+struct VaultCallMessage {
+  std::string run_id;
+  PeerId vault;
+  friend bool operator==(const VaultCallMessage&, const VaultCallMessage&) = default;
 };
 
 // ---- coordinator → peer; Term in every one of them: lower terms are refused
@@ -133,6 +152,13 @@ struct ProposalRefusedMessage {
   Status status;
   friend bool operator==(const ProposalRefusedMessage&, const ProposalRefusedMessage&) = default;
 };
+// The vaults of the run: at the beginning of a session, and whenever one comes or is lost.
+struct VaultsMessage {
+  Term term;
+  bool complete = false;  // whoever is not among them is lost; else more may be about to come back
+  std::vector<VaultInfo> vaults;
+  friend bool operator==(const VaultsMessage&, const VaultsMessage&) = default;
+};
 struct CoordinatorBeatMessage {
   Term term;
   friend bool operator==(const CoordinatorBeatMessage&, const CoordinatorBeatMessage&) = default;
@@ -161,6 +187,8 @@ struct StatusReply {
   LogIndex last_index;
   std::vector<PeerStatus> peers;
   std::vector<FaultLine> faults;  // the last 32
+  bool vaults_complete = false;   // as in VaultsMessage
+  std::vector<VaultInfo> vaults;
   friend bool operator==(const StatusReply&, const StatusReply&) = default;
 };
 
@@ -169,6 +197,6 @@ using ControlMessage =
                  SyncedMessage, PeerBeatMessage, LeaveMessage, StatusRequest, WelcomeMessage,
                  RefusedMessage, EntriesMessage, PendingMessage, SyncStartMessage,
                  CoordinatorBeatMessage, StatusReply, ProposeMessage, GenerationsMessage,
-                 ProposalRefusedMessage>;
+                 ProposalRefusedMessage, VaultHereMessage, VaultCallMessage, VaultsMessage>;
 
 }  // namespace rhz

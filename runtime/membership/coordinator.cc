@@ -21,6 +21,8 @@ Coordinator::Coordinator(RunConfig config, std::vector<LogEntry> recovered, Time
     return;
   }
   recover(std::move(recovered));
+  vaults_complete_at_ = now + timing_.vaults_return;
+  told_complete_ = false;
   // Members come back by themselves; until then nobody is suspect.
   for (const MemberInfo& member : view_.members) {
     Peer& peer = peers_[member.id];
@@ -142,7 +144,11 @@ Coordinator::Peer* Coordinator::peer_of(SessionId session) {
 
 void Coordinator::receive(Time now, SessionId session, const ControlMessage& message) {
   if (const auto* m = std::get_if<HelloMessage>(&message)) return hello(now, session, *m);
-  if (std::get_if<StatusRequest>(&message)) return send(session, status(now));
+  if (const auto* m = std::get_if<StatusRequest>(&message)) {
+    if (m->generations) send(session, GenerationsMessage{term_, newest_generations()});
+    return send(session, status(now));
+  }
+  if (const auto* m = std::get_if<VaultHereMessage>(&message)) return vault_here(now, session, *m);
   Peer* peer = peer_of(session);
   if (!peer) return;  // said before a hello, or by somebody already refused
   peer->heard = now;
@@ -195,7 +201,7 @@ void Coordinator::hello(Time now, SessionId session, const HelloMessage& message
   }
   peer.heard = now;
   peer.state_shape = message.state_shape;
-  reattach(peer, session, message.last_index);
+  reattach(now, peer, session, message.last_index);
 }
 
 // False when another record stands there: the one that the peer has seen was lost.
@@ -228,19 +234,20 @@ void Coordinator::newcomer(Time now, SessionId session, const HelloMessage& mess
   peer.info = message.self;
   peer.heard = peer.since = now;
   peer.state_shape = message.state_shape;
-  reattach(peer, session, LogIndex(0));
+  reattach(now, peer, session, LogIndex(0));
   maybe_first_view(now);
   tell_pending();
 }
 
 // A session for a peer we know (again).
-void Coordinator::reattach(Peer& peer, SessionId session, LogIndex last_index) {
+void Coordinator::reattach(Time now, Peer& peer, SessionId session, LogIndex last_index) {
   peer.session = session;
   if (accusations_.empty() && resolved()) evidence_at_ = kNever;  // the connection only had a hiccup
   peer.report.reset();  // it reports again
   sessions_[session] = peer.info.id;
   send(session, WelcomeMessage{term_, config_});
   tell_generations(peer);
+  send(session, known_vaults(now));
   if (is_member(peer.info.id)) {
     send_entries_since(peer, last_index);
     told_pending_ = 0;
@@ -274,6 +281,7 @@ void Coordinator::send_entries_since(const Peer& peer, LogIndex after) {
 }
 
 void Coordinator::disconnected(Time now, SessionId session) {
+  if (vault_disconnected(now, session)) return;
   Peer* peer = peer_of(session);
   sessions_.erase(session);
   if (!peer || peer->session != session) return;
@@ -291,19 +299,24 @@ void Coordinator::disconnected(Time now, SessionId session) {
 Time Coordinator::tick(Time now) {
   // Nobody is silent because this process was not running.
   const Duration gap = now - last_tick_;
-  if (gap > milliseconds(config_.suspicion_ms) / 2)
+  if (gap > milliseconds(config_.suspicion_ms) / 2) {
     for (auto& [id, peer] : peers_) peer.heard = std::min(now, peer.heard + gap);
+    for (auto& [id, vault] : vaults_) vault.heard = std::min(now, vault.heard + gap);
+  }
   last_tick_ = now;
   if (now >= next_beat_) {
     next_beat_ = now + milliseconds(config_.heartbeat_ms);
     for (auto& [id, peer] : peers_)
       if (peer.session != 0) send(peer.session, CoordinatorBeatMessage{term_});
+    for (auto& [id, vault] : vaults_)
+      if (vault.session != 0) send(vault.session, CoordinatorBeatMessage{term_});
   }
   if (now >= judge_at_) judge(now);
   Time next = std::min(next_beat_, judge_at_);
   next = std::min(next, watch_members(now));
   next = std::min(next, watch_seal(now));
   next = std::min(next, watch_newcomers(now));
+  next = std::min(next, watch_vaults(now));
   maybe_cut();
   return std::min(next, judge_at_);
 }
@@ -338,6 +351,9 @@ StatusReply Coordinator::status(Time now) const {
   std::sort(reply.peers.begin(), reply.peers.end(),
             [](const auto& a, const auto& b) { return a.info.slot < b.info.slot; });
   reply.faults.assign(faults_.begin(), faults_.end());
+  VaultsMessage vaults = known_vaults(now);
+  reply.vaults_complete = vaults.complete;
+  reply.vaults = std::move(vaults.vaults);
   return reply;
 }
 

@@ -41,6 +41,8 @@ struct CoordinatorTiming {
   Duration soft_window = milliseconds(100);  // … that it is silent
   Duration reconnect_grace = milliseconds(50);  // a control connection that was lost may come back
   Duration full_grace = milliseconds(3000);  // a newcomer waits so long for a slot to become vacant
+  Duration vault_grace = milliseconds(250);  // so may that of a vault
+  Duration vaults_return = milliseconds(2000);  // to a coordinator that was started again
   Duration sync_timeout = std::chrono::seconds(120);
   Duration all_gone = std::chrono::seconds(10);  // every member disconnected for so long: the run is over
 };
@@ -83,6 +85,11 @@ class Coordinator {
     Time at;
     bool self_doubt;
   };
+  struct Vault {
+    VaultInfo info;
+    SessionId session = 0;  // 0: not connected
+    Time heard{}, lost{};
+  };
   struct Admission {  // an AdmitRecord whose joiners have not entered yet
     AdmitRecord record;
     LogIndex index;
@@ -94,7 +101,7 @@ class Coordinator {
   void hello(Time now, SessionId session, const HelloMessage& message);
   bool in_log(LogIndex index, Term term) const;
   void newcomer(Time now, SessionId session, const HelloMessage& message);
-  void reattach(Peer& peer, SessionId session, LogIndex last_index);
+  void reattach(Time now, Peer& peer, SessionId session, LogIndex last_index);
   void recover(std::vector<LogEntry> entries);
   void apply(const LogEntry& entry);
   LogIndex append(Record record);
@@ -144,6 +151,15 @@ class Coordinator {
   std::vector<GenerationRecord> newest_generations() const;
   void forget_old_entries();
 
+  // coordinator_vaults.cc: who holds them
+  void vault_here(Time now, SessionId session, const VaultHereMessage& message);
+  bool vault_disconnected(Time now, SessionId session);
+  void lose_vault(PeerId id);
+  Time watch_vaults(Time now);
+  bool vaults_complete(Time now) const { return now >= vaults_complete_at_; }
+  VaultsMessage known_vaults(Time now) const;
+  void tell_vaults(Time now);
+
   // coordinator_admission.cc: joins
   void admit_begun(Time now, Peer& peer, const AdmitBegunMessage& message);
   void maybe_admit(Time now);
@@ -186,6 +202,11 @@ class Coordinator {
   uint32_t told_pending_ = 0;
   bool cut_wanted_ = false;
   std::deque<FaultLine> faults_;
+  std::map<PeerId, Vault> vaults_;  // that live, or may still come back
+  std::map<SessionId, PeerId> vault_sessions_;
+  std::set<PeerId> lost_vaults_;
+  Time vaults_complete_at_{};  // all that live have said so by then
+  bool told_complete_ = true;
   Time next_beat_{};
 };
 

@@ -3,7 +3,7 @@
 //
 //   file     = header record*                  numbers are little-endian, offsets multiples of 8
 //   header   = magic         8 bytes           "RHZLOG1\n"
-//              version       u32               1
+//              version       u32               2
 //              crc           u32               CRC-32C of the header's other 28 bytes, in order
 //              run           16 bytes          XXH3-128 of the run id
 //   record   = mark          u32               "RHZr"
@@ -40,7 +40,7 @@
 
 namespace rhz {
 
-inline constexpr uint32_t kLogVersion = 1;
+inline constexpr uint32_t kLogVersion = 2;
 inline constexpr size_t kLogHeaderBytes = 32;
 
 std::vector<std::byte> make_log_header(std::string_view run_id);

@@ -73,6 +73,8 @@ void Member::receive(Time now, const ControlMessage& message) {
       return;
     proposals_.erase(at);
     actions_.push_back(ProposalRefusedAction{*m});
+  } else if (const auto* m = std::get_if<VaultsMessage>(&message)) {
+    if (fresh(m->term)) actions_.push_back(VaultsAction{*m});
   }
 }
 

@@ -49,8 +49,12 @@ struct GenerationAction {
 struct ProposalRefusedAction {
   ProposalRefusedMessage refusal;
 };
-using MemberAction = std::variant<MemberSend, SealAction, InstallAction, AdmitAction, SyncAction,
-                                  EndAction, PendingAction, GenerationAction, ProposalRefusedAction>;
+struct VaultsAction {  // of the run, as the coordinator knows them now
+  VaultsMessage vaults;
+};
+using MemberAction =
+    std::variant<MemberSend, SealAction, InstallAction, AdmitAction, SyncAction, EndAction,
+                 PendingAction, GenerationAction, ProposalRefusedAction, VaultsAction>;
 
 struct MemberTiming {
   Duration isolation = std::chrono::seconds(60);

@@ -1,4 +1,4 @@
-// Generations of shards (agreement/generation.h).
+// Generations of shards, and the vaults that hold them (agreement/generation.h, vaults.h).
 #include <algorithm>
 
 #include "runtime/wire/codec_parts.h"
@@ -29,6 +29,9 @@ void write_generation(Writing& out, schema::GenerationRecord::Builder to,
   to.setDataShards(from.data_shards);
   to.setParityShards(from.parity_shards);
   to.setShardBytes(from.shard_bytes);
+  to.setFirstSlot(from.slots.first);
+  to.setSlotCount(from.slots.count);
+  to.setSlotStride(from.slots.stride);
   write_list(out, to.initHolders(out.count(from.holders.size(), kMaxHolders)), from.holders,
              write_holder);
   auto held_by = to.initHeldBy(out.count(from.held_by.size(), kMaxGenerationShards));
@@ -49,6 +52,7 @@ GenerationRecord read_generation(Reading& in, schema::GenerationRecord::Reader f
   to.data_shards = from.getDataShards();
   to.parity_shards = from.getParityShards();
   to.shard_bytes = from.getShardBytes();
+  to.slots = {from.getFirstSlot(), from.getSlotCount(), from.getSlotStride()};
   to.holders = read_list(in, from.getHolders(), kMaxHolders, "holders", read_holder);
   to.held_by = read_list(in, from.getHeldBy(), kMaxGenerationShards, "holders of shards",
                          [](Reading&, uint16_t holder) { return holder; });
@@ -60,6 +64,21 @@ GenerationRecord read_generation(Reading& in, schema::GenerationRecord::Reader f
   for (size_t i = 0; i < to.shards.size(); ++i)
     std::copy_n(data.begin() + i * sizeof(Digest), sizeof(Digest), to.shards[i].begin());
   return to;
+}
+
+void write_vault(Writing& out, schema::VaultInfo::Builder to, const VaultInfo& from) {
+  write_holder(out, to.initHolder(), from.holder);
+  auto endpoints = to.initEndpoints(out.count(from.endpoints.size(), kMaxEndpoints));
+  for (unsigned i = 0; i < endpoints.size(); ++i) endpoints.set(i, out.exact(from.endpoints[i]));
+  to.setBytes(from.bytes);
+  to.setLimitBytes(from.limit_bytes);
+}
+
+VaultInfo read_vault(Reading& in, schema::VaultInfo::Reader from) {
+  return {read_holder(in, from.getHolder()),
+          read_list(in, from.getEndpoints(), kMaxEndpoints, "endpoints of a vault",
+                    [](Reading& text, auto endpoint) { return text.text(endpoint, "an endpoint"); }),
+          from.getBytes(), from.getLimitBytes()};
 }
 
 }  // namespace rhz::wire

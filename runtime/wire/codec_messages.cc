@@ -81,6 +81,26 @@ ProposeMessage read_propose(Reading& in, schema::Propose::Reader from) {
   return {Epoch(from.getEpoch()), read_generation(in, from.getGeneration())};
 }
 
+void write_status_request(Writing& out, schema::StatusRequest::Builder to,
+                          const StatusRequest& from) {
+  to.setRunId(out.exact(from.run_id));
+  to.setGenerations(from.generations);
+}
+
+void write_vault_here(Writing& out, schema::VaultHere::Builder to, const VaultHereMessage& from) {
+  to.setRunId(out.exact(from.run_id));
+  write_vault(out, to.initVault(), from.vault);
+}
+
+VaultHereMessage read_vault_here(Reading& in, schema::VaultHere::Reader from) {
+  return {in.text(from.getRunId(), "run id"), read_vault(in, from.getVault())};
+}
+
+void write_vault_call(Writing& out, schema::VaultCall::Builder to, const VaultCallMessage& from) {
+  to.setRunId(out.exact(from.run_id));
+  write_peer_id(out, to.initVault(), from.vault);
+}
+
 // ---- coordinator → peer
 
 void write_welcome(Writing& out, schema::Welcome::Builder to, const WelcomeMessage& from) {
@@ -150,6 +170,18 @@ ProposalRefusedMessage read_proposal_refused(Reading& in, schema::ProposalRefuse
           read_status(in, from.getStatus())};
 }
 
+void write_vaults(Writing& out, schema::Vaults::Builder to, const VaultsMessage& from) {
+  to.setTerm(from.term.value);
+  to.setComplete(from.complete);
+  write_list(out, to.initVaults(out.count(from.vaults.size(), kMaxHolders)), from.vaults,
+             write_vault);
+}
+
+VaultsMessage read_vaults(Reading& in, schema::Vaults::Reader from) {
+  return {Term(from.getTerm()), from.getComplete(),
+          read_list(in, from.getVaults(), kMaxHolders, "vaults", read_vault)};
+}
+
 // ---- the union
 
 // One overload per kind of message, for std::visit.
@@ -168,7 +200,7 @@ struct WriteMessage {
   void operator()(const PeerBeatMessage& from) { write_beat(out, to.initPeerBeat(), from); }
   void operator()(const LeaveMessage&) { to.setLeave(); }
   void operator()(const StatusRequest& from) {
-    to.initStatusRequest().setRunId(out.exact(from.run_id));
+    write_status_request(out, to.initStatusRequest(), from);
   }
   void operator()(const WelcomeMessage& from) { write_welcome(out, to.initWelcome(), from); }
   void operator()(const RefusedMessage& from) { write_refused(out, to.initRefused(), from); }
@@ -190,6 +222,13 @@ struct WriteMessage {
   void operator()(const ProposalRefusedMessage& from) {
     write_proposal_refused(out, to.initProposalRefused(), from);
   }
+  void operator()(const VaultHereMessage& from) {
+    write_vault_here(out, to.initVaultHere(), from);
+  }
+  void operator()(const VaultCallMessage& from) {
+    write_vault_call(out, to.initVaultCall(), from);
+  }
+  void operator()(const VaultsMessage& from) { write_vaults(out, to.initVaults(), from); }
 };
 
 }  // namespace
@@ -209,7 +248,8 @@ ControlMessage read_message(Reading& in, schema::Message::Reader from) {
     case schema::Message::PEER_BEAT: return read_beat(in, from.getPeerBeat());
     case schema::Message::LEAVE: return LeaveMessage{};
     case schema::Message::STATUS_REQUEST:
-      return StatusRequest{in.text(from.getStatusRequest().getRunId(), "run id")};
+      return StatusRequest{in.text(from.getStatusRequest().getRunId(), "run id"),
+                           from.getStatusRequest().getGenerations()};
     case schema::Message::WELCOME: return read_welcome(in, from.getWelcome());
     case schema::Message::REFUSED: return read_refused(in, from.getRefused());
     case schema::Message::ENTRIES: return read_entries(in, from.getEntries());
@@ -223,6 +263,11 @@ ControlMessage read_message(Reading& in, schema::Message::Reader from) {
     case schema::Message::GENERATIONS: return read_generations(in, from.getGenerations());
     case schema::Message::PROPOSAL_REFUSED:
       return read_proposal_refused(in, from.getProposalRefused());
+    case schema::Message::VAULT_HERE: return read_vault_here(in, from.getVaultHere());
+    case schema::Message::VAULT_CALL:
+      return VaultCallMessage{in.text(from.getVaultCall().getRunId(), "run id"),
+                              read_peer_id(in, from.getVaultCall().getVault())};
+    case schema::Message::VAULTS: return read_vaults(in, from.getVaults());
     case schema::Message::NONE: break;
   }
   in.fail("unknown kind " + std::to_string(static_cast<unsigned>(from.which())) + " of a message");

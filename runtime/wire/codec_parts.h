@@ -94,6 +94,8 @@ void write_admit(Writing& out, schema::AdmitRecord::Builder to, const AdmitRecor
 void write_generation(Writing& out, schema::GenerationRecord::Builder to,
                       const GenerationRecord& from);
 GenerationRecord read_generation(Reading& in, schema::GenerationRecord::Reader from);
+void write_vault(Writing& out, schema::VaultInfo::Builder to, const VaultInfo& from);
+VaultInfo read_vault(Reading& in, schema::VaultInfo::Reader from);
 void write_entry(Writing& out, schema::LogEntry::Builder to, const LogEntry& from);
 AdmitRecord read_admit(Reading& in, schema::AdmitRecord::Reader from);
 LogEntry read_entry(Reading& in, schema::LogEntry::Reader from);

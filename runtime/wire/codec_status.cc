@@ -70,6 +70,9 @@ void write_status_reply(Writing& out, schema::StatusReply::Builder to, const Sta
   write_list(out, to.initPeers(out.count(from.peers.size(), kMaxPeers)), from.peers, write_peer);
   write_list(out, to.initFaults(out.count(from.faults.size(), kMaxFaults)), from.faults,
              write_fault);
+  to.setVaultsComplete(from.vaults_complete);
+  write_list(out, to.initVaults(out.count(from.vaults.size(), kMaxHolders)), from.vaults,
+             write_vault);
 }
 
 StatusReply read_status_reply(Reading& in, schema::StatusReply::Reader from) {
@@ -83,6 +86,8 @@ StatusReply read_status_reply(Reading& in, schema::StatusReply::Reader from) {
   to.last_index = LogIndex(from.getLastIndex());
   to.peers = read_list(in, from.getPeers(), kMaxPeers, "peers", read_peer);
   to.faults = read_list(in, from.getFaults(), kMaxFaults, "faults", read_fault);
+  to.vaults_complete = from.getVaultsComplete();
+  to.vaults = read_list(in, from.getVaults(), kMaxHolders, "vaults", read_vault);
   return to;
 }
 

@@ -178,6 +178,16 @@ struct GenerationRecord {  # one revision of one stage, sealed as shards with pa
   holders @8 :List(Holder);
   heldBy @9 :List(UInt16);       # per shard, stripe by stripe, data shards first: index of its holder
   shards @10 :Data;              # … and its tensor digest, 16 bytes each
+  firstSlot @11 :UInt32;         # whose trainers hold the stage: firstSlot, firstSlot + slotStride, …
+  slotCount @12 :UInt32;
+  slotStride @13 :UInt32;
+}
+
+struct VaultInfo {  # a vault that may hold shards
+  holder @0 :Holder;
+  endpoints @1 :List(Text);      # of its shard port, best first
+  bytes @2 :UInt64;              # of shards: held, and at most
+  limitBytes @3 :UInt64;
 }
 
 struct SnapshotRecord {  # stands for all records before it
@@ -264,8 +274,21 @@ struct Propose {  # GENERATION: all shards are held and verified
   generation @1 :GenerationRecord;
 }
 
-struct StatusRequest {  # from a tool: needs no Hello
+struct StatusRequest {  # from a tool, or from a peer before its Hello: needs none
   runId @0 :Text;        # empty: any
+  generations @1 :Bool;  # Generations is to come before the reply
+}
+
+struct VaultHere {  # from a vault: first of a session, and its heartbeat
+  runId @0 :Text;
+  vault @1 :VaultInfo;
+}
+
+# ---- message, peer → vault
+
+struct VaultCall {  # first of a connection: who is meant
+  runId @0 :Text;
+  vault @1 :PeerId;
 }
 
 # ---- messages, coordinator → peer.  Every one carries the term; lower ones are refused by the receiver.
@@ -309,6 +332,12 @@ struct ProposalRefused {
   status @4 :Status;
 }
 
+struct Vaults {  # at the beginning of a session, and whenever one comes or is lost
+  term @0 :UInt64;
+  complete @1 :Bool;     # whoever is not among them is lost
+  vaults @2 :List(VaultInfo);
+}
+
 struct CoordinatorBeat {
   term @0 :UInt64;
 }
@@ -338,6 +367,8 @@ struct StatusReply {
   lastIndex @6 :UInt64;
   peers @7 :List(PeerStatus);
   faults @8 :List(FaultLine);  # the last 32
+  vaultsComplete @9 :Bool;     # as in Vaults
+  vaults @10 :List(VaultInfo);
 }
 
 struct Message {
@@ -362,5 +393,8 @@ struct Message {
     propose @17 :Propose;
     generations @18 :Generations;
     proposalRefused @19 :ProposalRefused;
+    vaultHere @20 :VaultHere;
+    vaultCall @21 :VaultCall;
+    vaults @22 :Vaults;
   }
 }

@@ -14,7 +14,7 @@
 namespace rhz::wire {
 
 inline constexpr uint32_t kMagic = 0x315a4852;  // "RHZ1" in memory order
-inline constexpr uint8_t kProtocolVersion = 1;
+inline constexpr uint8_t kProtocolVersion = 2;
 inline constexpr size_t kHeaderBytes = 96;
 // Larger payloads are refused before a byte of them is read.
 inline constexpr uint32_t kMaxDataBytes = 16u << 20;
@@ -44,8 +44,9 @@ enum class Kind : uint8_t {
   // What a link costs (runtime/membership/prober.h); not fenced by epoch.
   kPing = 18,      // to be answered at once; the payload means nothing
   kPong = 19,      // the answer; op_seq: that of the PING
+  kVault = 20,     // on a vault's connection: a vault message (recovery/shards/vault_messages.h)
 };
-inline constexpr uint8_t kLastKind = 19;
+inline constexpr uint8_t kLastKind = 20;
 
 constexpr bool is_message(Kind kind) { return kind >= Kind::kMessage && kind <= Kind::kTaken; }
 // Frames of ops: fenced by the epoch, and ended by quiescence.

@@ -1,12 +1,12 @@
-// One simulated trainer: the real Member, and whoever keeps the shards of its stages.
+// One simulated trainer: the real Member, and the ShardKeeper of its stages.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <vector>
 
-#include "recovery/shards/protector.h"
-#include "recovery/shards/reprotector.h"
+#include "recovery/shards/restorer.h"
+#include "recovery/shards/shard_keeper.h"
 #include "runtime/base/prng.h"
 #include "runtime/membership/member.h"
 #include "tests/sim/shards_config.h"
@@ -40,36 +40,30 @@ class ShardsTrainer {
   const Member& member() const { return member_; }
 
  private:
-  struct Job {  // one of them
-    std::unique_ptr<recovery::Protector> protector;
-    std::unique_ptr<recovery::Reprotector> reprotector;
-    std::unique_ptr<recovery::Restorer> restorer;
-    std::vector<std::byte> bytes;  // state, or where it comes back to
-    uint32_t stage = 0;
+  struct Restoring {
+    std::unique_ptr<recovery::Restorer> core;
+    std::vector<std::byte> bytes;  // where it comes back to
   };
-  uint32_t stage_of(Slot slot) const { return slot.value % config_.stages; }
-  bool keeps(uint32_t stage) const;
-  bool owns(uint32_t stage) const { return stage_of(member_.self().slot) == stage; }
-  Job* keeper_job(uint32_t stage);
-  void begin_keeping(uint32_t stage);
+  // Of the restorers; the keeper numbers its own.
+  static constexpr uint64_t kFirstRestorer = uint64_t{1} << 32;
+
+  // Slots of a stage are those that have its number modulo the number of stages.
+  StageSlots slots_of(uint32_t stage) const { return {stage, 1u << 16, config_.stages}; }
+  bool owns(uint32_t stage) const { return slots_of(stage).has(member_.self().slot); }
+  void tell_vaults();
   void begin_restore(uint32_t stage);
   void protect(uint32_t stage);
   void settle(Time now);
-  void see_view();
-  void see_generation(const GenerationRecord& record);
+  void settle_keeper();
   void carry_out(uint64_t id, recovery::ShardActions actions);
-  template <class What>
-  recovery::ShardActions each(Job& job, What what);
-  void end_jobs();
 
   const ShardsConfig& config_;
   TrainerPort& port_;
   Member member_;
   recovery::VaultSet vaults_;
-  std::map<uint32_t, GenerationRecord> newest_;
-  std::map<uint32_t, bool> hopeless_;  // more than m are lost, and this is the one who knows
-  std::map<uint64_t, Job> jobs_;
-  uint64_t next_job_ = 1;
+  recovery::ShardKeeper keeper_;
+  std::map<uint64_t, Restoring> restorers_;
+  uint64_t next_restorer_ = kFirstRestorer;
   Time now_{};
   Prng dice_;
 };

@@ -85,7 +85,7 @@ AdmitRecord admit() { return {OpSeq(33), {member(1), member(6)}, 77, digest(9)};
 GenerationRecord generation(uint32_t stage) {
   return {stage, 1ull << 33, 5, digest(11), 1000, 2, 1, 512,
           {{{1, 2}, "host-α", "rack-1"}, {{3, 4}, "host-b", ""}, {{5, 6}, "c", "rack-2"}},
-          {2, 1, 0}, {digest(20), digest(40), digest(60)}};
+          {2, 1, 0}, {digest(20), digest(40), digest(60)}, {7, 3, 2}};
 }
 
 SnapshotRecord snapshot() {
@@ -107,6 +107,13 @@ PeerBeatMessage beat() {
   return {Epoch(3), 1000, 1ull << 40, 1ull << 41, {{"loss", 2.25}, {"größe", -INFINITY}}};
 }
 
+VaultInfo vault(uint32_t n) {
+  return {{{40 + n, 50 + n}, "host-" + std::to_string(n), "räck"},
+          {"10.0.0.2:7500", "[fe80::2]:98"},
+          1000 + n,
+          2000 + n};
+}
+
 std::vector<ControlMessage> all_messages() {
   StatusReply reply{Term(4),
                     config(),
@@ -116,7 +123,9 @@ std::vector<ControlMessage> all_messages() {
                     789,
                     LogIndex(99),
                     {{member(2), true, false, 250, beat()}, {member(4), false, true, 1, {}}},
-                    {{Epoch(2), "peer in slot 1 lost", 5000, 4200}}};
+                    {{Epoch(2), "peer in slot 1 lost", 5000, 4200}},
+                    true,
+                    {vault(4)}};
   return {HelloMessage{"run-α", member(3), LogIndex(12), Term(5), digest(1)},
           SuspectMessage{Epoch(7), {5, 6}, 3, true},
           SealedMessage{report()},
@@ -125,7 +134,7 @@ std::vector<ControlMessage> all_messages() {
           SyncedMessage{OpSeq(20), 21, digest(4), status(Code::kUnreachable)},
           beat(),
           LeaveMessage{},
-          StatusRequest{"run-β"},
+          StatusRequest{"run-β", true},
           WelcomeMessage{Term(6), config()},
           RefusedMessage{Term(7), status(Code::kEvicted)},
           EntriesMessage{Term(8), all_entries()},
@@ -135,7 +144,10 @@ std::vector<ControlMessage> all_messages() {
           reply,
           ProposeMessage{Epoch(12), generation(2)},
           GenerationsMessage{Term(13), {generation(0), generation(4)}},
-          ProposalRefusedMessage{Term(14), 5, 6, 7, status(Code::kDiverged)}};
+          ProposalRefusedMessage{Term(14), 5, 6, 7, status(Code::kDiverged)},
+          VaultHereMessage{"run-γ", vault(1)},
+          VaultCallMessage{"run-δ", {31, 32}},
+          VaultsMessage{Term(15), true, {vault(2), vault(3)}}};
 }
 
 void expect_refused(const Status& status, const std::string& part) {
@@ -179,7 +191,8 @@ TEST(Codec, DefaultsComeBackEqual) {
       AdmitBegunMessage{}, SyncedMessage{},    PeerBeatMessage{},        LeaveMessage{},
       StatusRequest{},     WelcomeMessage{},   RefusedMessage{},         EntriesMessage{},
       PendingMessage{},    SyncStartMessage{}, CoordinatorBeatMessage{}, StatusReply{},
-      ProposeMessage{}, GenerationsMessage{}, ProposalRefusedMessage{}};
+      ProposeMessage{},    GenerationsMessage{}, ProposalRefusedMessage{},
+      VaultHereMessage{},  VaultCallMessage{}, VaultsMessage{}};
   for (const ControlMessage& message : messages) {
     const auto back = decode_message(encode(message));
     ASSERT_TRUE(back) << message.index() << ": " << back.status().text();
@@ -295,11 +308,11 @@ constexpr uint64_t composite_tag(uint64_t elements, uint64_t data, uint64_t poin
 
 TEST(Codec, UnknownKindsAreRefused) {
   // The union's number is the first two bytes of Message, and of a record at byte 16 of LogEntry.
-  for (uint64_t kind : {0, 20, 65535}) {
+  for (uint64_t kind : {0, 23, 65535}) {
     const auto bytes = from_words({segment_of(3), struct_at(0, 1, 1), kind, 0});
     expect_refused(decode_message(bytes).status(), "unknown kind " + std::to_string(kind));
     const auto record =
-        from_words({segment_of(5), struct_at(0, 3, 1), 1, 1, kind == 20 ? 7 : kind, 0});
+        from_words({segment_of(5), struct_at(0, 3, 1), 1, 1, kind == 23 ? 7 : kind, 0});
     expect_refused(decode_entry(record).status(), "unknown kind");
   }
 }

@@ -15,6 +15,7 @@
  *
  *   rhz_comm_create → rhz_state_attach, and rhz_state_register what it gave
  *                   → or memory of its own, rhz_state_register, rhz_restore
+ *                   → or the same with rhz_restore_shards, when the host's vault has nothing
  *                   → or the same, and rhz_checkpoint_load (rhizome_checkpoint.h)
  *                   → or what it was given at its first start
  *   → rhz_comm_join, by which it gets from the members whatever differs
@@ -139,6 +140,74 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_snapshot_list(rhz_comm *comm, uint64_t *rev
  *           _STATE_LOST (no snapshot, or none of that revision), _MISMATCH (of other tensors; nothing is written), _CORRUPT, _UNREACHABLE,
  *           _TIMEOUT, _RUN_ID, _VERSION, _IO, _MEMORY, _EVICTED, _ISOLATED, _CLOSED.   Since 1.0. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_restore(rhz_comm *comm, const rhz_restore_params *params, rhz_restore_info *out_info);
+
+/* ------------------------------------------------------------------------------------------------ shards with parity
+ *
+ * A *stage* is a part of the model whose state its trainers (replicas) all hold.  Protected, it is k data and m parity shards of each stripe in the
+ * vaults of other hosts (`rhizome vault --coordinator`, `rhizome run --vault`), no more than m of a stripe on one host or in one rack: any m
+ * hosts may die, trainers and vaults, and its state comes back bit for bit.  The decision log says which revision is protected and where it lies; a
+ * newer one counts from its record on, and the older one goes then.  When vaults are lost, what they held is rebuilt at once and placed
+ * elsewhere, by the stage's *keeper*: the member in the lowest of its slots, or in the lowest slot of all while it has none.
+ */
+
+typedef struct rhz_protect_params {
+  size_t struct_size;     /* sizeof(rhz_protect_params) */
+  uint64_t revision;      /* of a complete snapshot of this slot, newer than what is protected; 0: the newest one */
+  uint32_t stage;         /* below 4096 */
+  uint32_t first_slot;    /* the stage's slots: first_slot, first_slot + slot_stride, …, slot_count of them; the same in all calls for */
+  uint32_t slot_count;    /* the stage, by whomever.  slot_count 0: all slots of the run, which all hold one state */
+  uint32_t slot_stride;   /* 0: 1 */
+  uint32_t data_shards;   /* k; 0: RHZ_SHARDS, else 4 */
+  uint32_t parity_shards; /* m; 0: RHZ_SHARDS, else 2; k + m <= 256 */
+} rhz_protect_params;
+
+/* Protects a snapshot, and returns at once.  All trainers of the stage call it, each behind its own rhz_snapshot of the revision (whole, not a part of
+ * parts); the keeper does it, the others have nothing to do.  A thread of the library waits for the snapshot's end, copies it, codes it and sends it, and
+ * lets collectives go first (it takes at most about five times as long beside them).  Memory: once the state at the keeper until it is over; (k + m) / k of
+ * the state in the vaults, twice that while a newer revision replaces an older one.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT (also: this slot is none of the stage's), _ABI, _STATE (not joined, or a revision is still being protected),
+ *           _EVICTED, _ISOLATED, _CLOSED.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_protect(rhz_comm *comm, const rhz_protect_params *params);
+
+/* Waits until nothing is being protected here, and returns what became of the newest rhz_protect: RHZ_OK once it is in the decision log, or where somebody
+ * else keeps the stage.  After an error the older generation is still there.  timeout_ms: 0 waits for ever.
+ * Returns   RHZ_OK (also: there was none), RHZ_PENDING, RHZ_ERR_ARGUMENT (too few hosts or racks with vaults for k + m: the text says how many it takes; a
+ *           part of a snapshot; a revision that is not newer; the stage has other slots), _STATE_LOST (no snapshot of the revision), _MEMORY, _STATE
+ *           (newer snapshots took its place before it was copied; somebody else became the keeper), _DIVERGED (the revision is protected with
+ *           another content), _UNREACHABLE, _TIMEOUT, _CORRUPT, _CLOSED.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_protect_fence(rhz_comm *comm, uint32_t timeout_ms);
+
+typedef struct rhz_generation_info {
+  size_t struct_size; /* sizeof(rhz_generation_info) */
+  uint64_t revision;  /* that is protected */
+  uint64_t bytes;     /* of the state */
+  uint32_t placement; /* 0: as it was protected; one more each time lost shards were placed elsewhere */
+  uint32_t data_shards, parity_shards; /* k and m */
+  uint32_t lost;      /* of the weakest stripe: shards that nobody holds any more */
+  uint32_t stands;    /* … and any so many further hosts may die; 0 also where more than m are lost already: see lost */
+  uint32_t reserved;
+} rhz_generation_info;
+
+/* What this member knows of a stage's protection, without asking anybody.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE_LOST (nothing is protected, as far as it knows), _CLOSED.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_generation(rhz_comm *comm, uint32_t stage, rhz_generation_info *out_info);
+
+typedef struct rhz_restore_shards_params {
+  size_t struct_size; /* sizeof(rhz_restore_shards_params) */
+  uint64_t revision;  /* the only one wanted; 0: the protected one */
+  uint32_t stage;
+  uint32_t flags;     /* RHZ_RESTORE_* */
+} rhz_restore_shards_params;
+
+/* As rhz_restore, out of the shards of a protected stage: for a trainer whose host's vault has nothing, or of a new host.  No slot is needed.  Asks the
+ * coordinator what is protected and where, reads any k shards of each stripe from several vaults at once, and rebuilds what is lost; every byte has
+ * matched a digest in the decision log.  Waits up to 10 s for the coordinator, 5 s for a vault, then goes on without it.  Memory: once the state more
+ * until it returns.  out_info may be NULL; its parts is 1.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE (nothing registered, joining, a snapshot is being copied),
+ *           _STATE_LOST (nothing is protected, or another revision, or more than m shards of a stripe are lost: the text names the stage and the next
+ *           source), _MISMATCH (of other tensors; nothing is written), _CORRUPT, _UNREACHABLE, _RUN_ID, _VERSION, _IO, _MEMORY, _EVICTED,
+ *           _ISOLATED, _CLOSED.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_restore_shards(rhz_comm *comm, const rhz_restore_shards_params *params, rhz_restore_info *out_info);
 
 #ifdef __cplusplus
 }

@@ -54,6 +54,10 @@ void ControlClient::send(const ControlMessage& message) {
   if (stream_) stream_->send(message);
 }
 
+void ControlClient::send_vault(ConstBytes head, ConstBytes body) {
+  if (stream_) stream_->send_vault(head, body);
+}
+
 void ControlClient::dial(Time now) {
   retry_at_ = kNever;
   const SocketAddress& to = addresses_[next_address_];
@@ -76,8 +80,10 @@ void ControlClient::dialled() {
   if (error == 0 && connected_to_itself(dialling_.fd())) error = ECONNREFUSED;
   if (error != 0) {
     dialling_.close();
+    refusals_ = error == ECONNREFUSED ? refusals_ + 1 : 0;
     return failed(Status(Code::kUnreachable, std::strerror(error)));
   }
+  refusals_ = 0;
   dial_until_ = kNever;
   pause_ = kFirstPause;
   TcpOptions options;
@@ -85,6 +91,7 @@ void ControlClient::dialled() {
   tune_connected(dialling_.fd(), options);
   ControlStream::Events events;
   events.message = [this](ControlMessage&& message) { events_.message(std::move(message)); };
+  if (events_.vault) events.vault = [this](ConstBytes bytes) { events_.vault(bytes); };
   events.closed = [this](const Status& why) {
     stream_.reset();
     failed(why);

@@ -22,6 +22,7 @@ class ControlClient {
     std::function<void()> up;
     std::function<void(ControlMessage&&)> message;
     std::function<void()> down;
+    std::function<void(ConstBytes)> vault = {};  // as in ControlStream
   };
   // `addresses`: what the coordinator's name resolves to, not empty.
   ControlClient(AsioLoop& loop, std::vector<SocketAddress> addresses, uint64_t run, Events events);
@@ -30,9 +31,12 @@ class ControlClient {
   void start(Time now);
   void stop();
   void send(const ControlMessage& message);
+  void send_vault(ConstBytes head, ConstBytes body);
   bool is_up() const { return stream_ != nullptr; }
   // Gives the connection up, as if the far side had closed it, and dials again.
   void drop(Status why);
+  // All addresses have refused the newest attempts: nobody listens there.
+  bool refused() const { return refusals_ >= addresses_.size(); }
   // Why it is down; ok while it was never tried.
   const Status& last_error() const { return last_error_; }
   // Returns when it wants to be called next.
@@ -48,6 +52,7 @@ class ControlClient {
   const uint64_t run_;
   Events events_;
   size_t next_address_ = 0;
+  size_t refusals_ = 0;  // in a row
   Connection dialling_;
   std::shared_ptr<ControlStream> stream_;
   bool running_ = false;

@@ -49,6 +49,15 @@ void ControlServer::accept_some() {
       }
       events_.message(id, std::move(message));
     };
+    if (events_.vault)
+      events.vault = [this, id](ConstBytes bytes) {
+        const auto at = sessions_.find(id);
+        if (at == sessions_.end()) return;
+        if (at->second.known) return events_.vault(id, bytes);
+        at->second.stream->close();  // a stranger
+        sessions_.erase(at);
+        ++refused_;
+      };
     events.closed = [this, id](const Status& why) {
       refused_ += why.code() != Code::kIo;
       sessions_.erase(id);
@@ -78,6 +87,13 @@ void ControlServer::send(SessionId session, const ControlMessage& message) {
   if (auto at = sessions_.find(session); at != sessions_.end()) {
     const auto stream = at->second.stream;
     stream->send(message);
+  }
+}
+
+void ControlServer::send_vault(SessionId session, ConstBytes head, ConstBytes body) {
+  if (auto at = sessions_.find(session); at != sessions_.end()) {
+    const auto stream = at->second.stream;
+    stream->send_vault(head, body);
   }
 }
 

@@ -18,10 +18,12 @@ class ControlServer {
   struct Events {
     std::function<void(SessionId, ControlMessage&&)> message;
     std::function<void(SessionId)> closed;
+    std::function<void(SessionId, ConstBytes)> vault = {};  // as in ControlStream; only who is known may
   };
   ControlServer(AsioLoop& loop, const Listener& listener, uint64_t run, Events events);
 
   void send(SessionId session, const ControlMessage& message);
+  void send_vault(SessionId session, ConstBytes head, ConstBytes body);
   // After what was sent before has left.
   void close(SessionId session);
   void close_all();

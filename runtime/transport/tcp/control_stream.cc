@@ -61,7 +61,8 @@ bool ControlStream::take_messages() {
       return over(header.status()), false;
     }
     const wire::FrameHeader& h = header.value();
-    if (h.kind != wire::Kind::kControl)
+    const bool known = h.kind == wire::Kind::kControl || (h.kind == wire::Kind::kVault && events_.vault);
+    if (!known)
       return over(Status(Code::kArgument, "not a control frame; is this a data port?")), false;
     if (h.length > largest_)
       return over(Status(Code::kArgument, "a control message of " + std::to_string(h.length) +
@@ -69,12 +70,23 @@ bool ControlStream::take_messages() {
                                               std::to_string(largest_))),
              false;
     if (in_end_ - in_begin_ < wire::kHeaderBytes + h.length) return true;
-    auto message = wire::decode_message({in_.data() + in_begin_ + wire::kHeaderBytes, h.length});
+    const ConstBytes payload{in_.data() + in_begin_ + wire::kHeaderBytes, h.length};
     in_begin_ += wire::kHeaderBytes + h.length;
-    if (!message) return over(message.status()), false;
-    events_.message(std::move(message).value());
+    if (Status taken = take(h, payload); !taken) return over(taken), false;
   }
   return static_cast<bool>(connection_);
+}
+
+Status ControlStream::take(const wire::FrameHeader& header, ConstBytes payload) {
+  if (header.kind == wire::Kind::kVault) {
+    if (header.run != run_) return {Code::kRunId, "a vault message of another run"};
+    events_.vault(payload);
+    return Status::ok();
+  }
+  auto message = wire::decode_message(payload);
+  if (!message) return message.status();
+  events_.message(std::move(message).value());
+  return Status::ok();
 }
 
 void ControlStream::send(const ControlMessage& message) {
@@ -82,14 +94,23 @@ void ControlStream::send(const ControlMessage& message) {
   const std::vector<std::byte> payload = wire::encode(message);
   if (payload.empty())
     return over(Status(Code::kInternal, "a control message is over the size limit"));
-  std::vector<std::byte> frame(wire::kHeaderBytes + payload.size());
+  send_frame(wire::Kind::kControl, payload, {});
+}
+
+void ControlStream::send_vault(ConstBytes head, ConstBytes body) {
+  if (connection_ && !finishing_) send_frame(wire::Kind::kVault, head, body);
+}
+
+void ControlStream::send_frame(wire::Kind kind, ConstBytes head, ConstBytes body) {
+  std::vector<std::byte> frame(wire::kHeaderBytes);
+  frame.reserve(wire::kHeaderBytes + head.size() + body.size());
   wire::FrameHeader header;
-  header.kind = wire::Kind::kControl;
+  header.kind = kind;
   header.run = run_;
-  header.length = static_cast<uint32_t>(payload.size());
+  header.length = static_cast<uint32_t>(head.size() + body.size());
   wire::encode_header(header, frame.data());
-  if (!payload.empty())
-    std::memcpy(frame.data() + wire::kHeaderBytes, payload.data(), payload.size());
+  frame.insert(frame.end(), head.begin(), head.end());
+  frame.insert(frame.end(), body.begin(), body.end());
   queued_bytes_ += frame.size();
   out_.push_back(std::move(frame));
   if (queued_bytes_ > kMaxQueuedBytes)

@@ -1,5 +1,6 @@
-// Control messages over one TCP connection: frames of kind CONTROL, each a Cap'n Proto message.
-// Both ends use it. Owned by ControlClient or ControlServer; one thread.
+// Control messages over one TCP connection: frames of kind CONTROL, each a Cap'n Proto message; on a
+// vault's connections also frames of kind VAULT, whose bytes it does not look into.  Both ends use
+// it. Owned by ControlClient or ControlServer; one thread.
 #pragma once
 
 #include <deque>
@@ -17,6 +18,8 @@ class ControlStream : public std::enable_shared_from_this<ControlStream> {
  public:
   struct Events {
     std::function<void(ControlMessage&&)> message;
+    // The bytes of a VAULT frame, until it returns.  Not set: such a frame ends the connection.
+    std::function<void(ConstBytes)> vault;
     // The connection is over: the far side closed it, or what it sent cannot be right (the text
     // says what).
     std::function<void(const Status& why)> closed;
@@ -26,6 +29,8 @@ class ControlStream : public std::enable_shared_from_this<ControlStream> {
 
   void start();
   void send(const ControlMessage& message);
+  // `head` and `body` as one VAULT frame.
+  void send_vault(ConstBytes head, ConstBytes body);
   void set_largest(uint32_t bytes) { largest_ = bytes; }
   // After what was sent has left, or the time is over.
   void finish();
@@ -37,6 +42,8 @@ class ControlStream : public std::enable_shared_from_this<ControlStream> {
  private:
   void read_some();
   bool take_messages();
+  Status take(const wire::FrameHeader& header, ConstBytes payload);
+  void send_frame(wire::Kind kind, ConstBytes head, ConstBytes body);
   void write_some();
   void over(const Status& why);
 
