@@ -526,13 +526,19 @@ StateKeeper::Standing PeerDriver::standing() const {
   return now;
 }
 
-// As the loop's owner, of a member.  The number of the next op of the whole run: members agree on it
-// wherever all of the ops before have begun.
+// As the loop's owner, of a member.  Of the number of the next op of the whole run, on which members
+// agree wherever all of the ops before have begun, and of who they are: a run that is started anew
+// counts from the beginning, with other peers.
 Result<uint64_t> PeerDriver::point() const {
   const Communicator& root = node_->communicator();
-  if (root.queued() == 0) return root.next_seq().value;
-  return Status(Code::kState,
-                "collectives are submitted and have not begun: wait for them (rhz_op_wait) first");
+  if (root.queued() != 0)
+    return Status(Code::kState,
+                  "collectives are submitted and have not begun: wait for them (rhz_op_wait) first");
+  std::vector<uint64_t> words{root.next_seq().value};
+  for (const MemberInfo& member : node_->view().members)
+    words.insert(words.end(), {member.id.high, member.id.low});
+  const Digest digest = digest128(std::as_bytes(std::span(words)));
+  return load<uint64_t>(reinterpret_cast<const std::byte*>(digest.data()));
 }
 
 }  // namespace rhz
