@@ -61,8 +61,7 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_s
                 "coordinator too");
   sub->add_option("--max-restarts", o->max_restarts, "of one slot")->capture_default_str();
   sub->add_option("--longest-pause-ms", o->longest_pause_ms,
-                  "before a restart; the first one is 100 ms at most, each further one of the same "
-                  "peer doubles")
+                  "before a restart; a peer's first one is 100 ms, and each further one doubles")
       ->capture_default_str();
   CLI::Option* join = sub->add_option("--join", o->join,
                                       "HOST:PORT of a coordinator that runs elsewhere: on each "
