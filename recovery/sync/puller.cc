@@ -51,28 +51,8 @@ void Puller::cancel() {
 
 SyncActions Puller::tick(Time now) {
   if (!running()) return {};
-  for (size_t i = 0; i < donors_.size(); ++i) {
-    DonorState& donor = donors_[i];
-    if (!donor.live || donor.asked_bytes == 0 || now - donor.heard < options_.silence) continue;
-    if (now - donor.heard >= options_.silence + options_.silence / 2) {
-      donor.heard = now;  // this call is far too late: it was we who slept, answers may be waiting
-    } else {
-      give_up(i, {Code::kTimeout, "the donor did not answer in time"});
-    }
-  }
+  give_up_silent(now);
   return proceed(now);
-}
-
-Time Puller::next_tick() const {
-  if (!running()) return kNever;
-  if (more_work_) return now_;
-  Time next = kNever;
-  for (const DonorState& donor : donors_) {
-    if (!donor.live) continue;
-    if (donor.asked_bytes > 0) next = std::min(next, donor.heard + options_.silence);
-    if (donor.busy_until > now_) next = std::min(next, donor.busy_until);
-  }
-  return next;
 }
 
 SyncActions Puller::proceed(Time now) {
@@ -86,13 +66,8 @@ SyncActions Puller::proceed(Time now) {
 }
 
 void Puller::ask_manifest(Time now, SyncActions& out) {
-  if (!asked_.empty()) return;
-  while (manifest_donor_ < donors_.size() && !donors_[manifest_donor_].live) {
-    ++manifest_donor_;
-    manifest_text_.clear();
-  }
-  if (manifest_donor_ == donors_.size()) return fail(why_, out);
-  if (now < donors_[manifest_donor_].busy_until) return;
+  if (!next_manifest_donor(now)) return fail(why_, out);
+  if (!asked_.empty() || now < donors_[manifest_donor_].busy_until) return;
   const uint64_t missing = manifest_bytes(local_) - manifest_text_.size();
   send(manifest_donor_,
        {PullKind::kManifest, 0, admit_.op, manifest_text_.size(),
@@ -102,16 +77,17 @@ void Puller::ask_manifest(Time now, SyncActions& out) {
 
 void Puller::ask_ranges(Time now, SyncActions& out) {
   uint64_t budget = options_.step_bytes;
-  while (asked_.size() < kMaxInFlight && asked_bytes() < options_.window_bytes) {
+  while (asked_ranges(now) < kMaxInFlight && asked_bytes(now) < options_.window_bytes) {
     if (wanted_.empty() && !scan(budget)) break;
     if (live_donors() == 0) return fail(why_, out);
     const Range range = wanted_.front();
     const size_t donor = pick_donor(range, now);
-    if (donor == kNobody) return;
+    if (donor == kNobody) break;
     wanted_.pop_front();
     next_donor_ = (donor + 1) % donors_.size();
     send(donor, {PullKind::kRange, range.tensor, admit_.op, range.offset, range.length}, now, out);
   }
+  ask_again(now, out);
   if (!asked_.empty() || !wanted_.empty() || scan_tensor_ < local_.tensors().size()) return;
   phase_ = Phase::kVerify;
   check_.emplace(local_, admit_.revision);
@@ -162,9 +138,9 @@ void Puller::verify(SyncActions& out) {
 
 void Puller::send(size_t donor, const Pull& pull, Time now, SyncActions& out) {
   DonorState& to = donors_[donor];
-  if (to.asked_bytes == 0) to.heard = now;
+  if (!waited_for(to)) to.heard = now;
   to.asked_bytes += pull.length;
-  asked_.push_back({donor, pull});
+  asked_.push_back({donor, pull, false});
   out.emplace_back(SendPull{to.id, encode_pull(pull)});
 }
 
@@ -174,7 +150,7 @@ size_t Puller::pick_donor(const Range& range, Time now) const {
   for (size_t k = 0; k < donors_.size(); ++k) {
     const size_t i = (next_donor_ + k) % donors_.size();
     const DonorState& donor = donors_[i];
-    if (!donor.live || now < donor.busy_until) continue;
+    if (!donor.live || now < donor.busy_until || stalled(donor, now)) continue;
     if (donor.asked_bytes >= options_.donor_window_bytes) continue;
     if (i == range.avoid && !only_one) continue;
     return i;
@@ -185,12 +161,6 @@ size_t Puller::pick_donor(const Range& range, Time now) const {
 size_t Puller::live_donors() const {
   return static_cast<size_t>(std::count_if(donors_.begin(), donors_.end(),
                                            [](const DonorState& donor) { return donor.live; }));
-}
-
-uint64_t Puller::asked_bytes() const {
-  uint64_t bytes = 0;
-  for (const DonorState& donor : donors_) bytes += donor.asked_bytes;
-  return bytes;
 }
 
 void Puller::fail(Status status, SyncActions& out) {

@@ -7,7 +7,8 @@
 // old nor the new state, and State::revision() is empty.
 //
 // A donor is given up when its peer is lost, it is silent for a while, closes, or sends bytes that do not fit; its ranges go to
-// the others.  The sync fails when nobody is left to ask.
+// the others.  Long before that, one that answers nothing any more is asked for nothing more, and what it owes is asked of another
+// donor as well: whichever answer comes first counts.  The sync fails when nobody is left to ask.
 //
 // A step function: no clock, no socket, no thread; actions are plain data, and the work of a call is bounded, so the driver calls
 // tick() whenever next_tick() is due.  Progress thread only; `local` outlives it and is used by nobody else while running().
@@ -53,6 +54,7 @@ class Puller {
     uint64_t window_bytes = 16u << 20;       // asked for and not answered, over all donors
     uint64_t donor_window_bytes = 8u << 20;  // and of one donor
     Duration silence = std::chrono::seconds(5);  // a donor that owes answers and gives none is lost
+    Duration stall = milliseconds(250);          // … and until then, from here on, others are asked too
     Duration busy_pause = milliseconds(20);      // after "busy", until it is asked again
     uint64_t step_bytes = 16u << 20;         // digested per call: about 2 ms
   };
@@ -84,6 +86,7 @@ class Puller {
     uint64_t equal_bytes = 0;      // were there already
     uint64_t manifest_bytes = 0;
     uint64_t corrupt_ranges = 0;   // refused: not the logged bytes
+    uint64_t asked_twice = 0;      // ranges that a stalled donor owed
     uint64_t ignored = 0;          // duplicate, late or foreign answers
     uint32_t donors_lost = 0;
   };
@@ -97,6 +100,7 @@ class Puller {
     bool live = true;
     uint32_t corrupt = 0;
     uint64_t asked_bytes = 0;       // in flight
+    bool owes = false;              // answers that are not needed any more, since another donor gave them
     Time heard{};                   // last useful answer, or when it was first asked since
     Time busy_since = kNever;       // said "busy", and nothing useful since
     Time busy_until{};              // not asked before
@@ -110,6 +114,7 @@ class Puller {
   struct Asked {
     size_t donor = 0;
     Pull pull;
+    bool twice = false;  // of two donors
   };
 
   // Events (puller_events.cc).
@@ -121,6 +126,17 @@ class Puller {
   size_t find_donor(PeerId id) const;
   bool blocks_fit(const Pull& pull, ConstBytes bytes) const;
 
+  // Donors that keep us waiting (puller_patience.cc).
+  bool waited_for(const DonorState& donor) const { return donor.asked_bytes > 0 || donor.owes; }
+  bool stalled(const DonorState& donor, Time now) const;
+  void give_up_silent(Time now);
+  void ask_again(Time now, SyncActions& out);
+  void drop_twins(const Pull& pull);
+  void want_again(const Pull& pull, size_t avoid);
+  bool next_manifest_donor(Time now);
+  uint64_t asked_bytes(Time now) const;
+  size_t asked_ranges(Time now) const;
+
   // Progress: what can be done now (puller.cc).
   SyncActions proceed(Time now);
   void ask_manifest(Time now, SyncActions& out);
@@ -130,7 +146,6 @@ class Puller {
   void send(size_t donor, const Pull& pull, Time now, SyncActions& out);
   size_t pick_donor(const Range& range, Time now) const;
   size_t live_donors() const;
-  uint64_t asked_bytes() const;
   void fail(Status status, SyncActions& out);
 
   State& local_;
