@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "collectives/reduce/dtype.h"
 #include "runtime/digest/digest.h"
 
 namespace rhz::recovery {
@@ -30,6 +31,10 @@ void append(std::vector<std::byte>& out, T value) {
 }
 
 }  // namespace
+
+std::string type_of(const Tensor& tensor) {
+  return std::to_string(tensor.count_elems) + " × " + reduce::name(static_cast<reduce::Dtype>(tensor.dtype));
+}
 
 Status State::add(Tensor tensor) {
   if (frozen_) return {Code::kState, "tensors are registered before the peer joins"};

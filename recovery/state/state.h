@@ -34,6 +34,9 @@ struct Tensor {
   ConstBytes view() const { return {data, bytes}; }
 };
 
+// "100 × f32", for people.
+std::string type_of(const Tensor& tensor);
+
 class State {
  public:
   // kArgument: no name, a name too long or taken, no elements, no data, a size that is no multiple of the count, or over a

@@ -10,6 +10,9 @@
 // the others.  Long before that, one that answers nothing any more is asked for nothing more, and what it owes is asked of another
 // donor as well: whichever answer comes first counts.  The sync fails when nobody is left to ask.
 //
+// Several joiners at once share the load: each begins with a part of its own, serves what it has checked (find), and asks the
+// companion whose part it is before it asks a member.
+//
 // A step function: no clock, no socket, no thread; actions are plain data, and the work of a call is bounded, so the driver calls
 // tick() whenever next_tick() is due.  Progress thread only; `local` outlives it and is used by nobody else while running().
 #pragma once
@@ -65,9 +68,22 @@ class Puller {
   explicit Puller(State& local) : Puller(local, Options{}) {}
   Puller(State& local, Options options);
 
+  // Those who pull the same, this one among them, in one order on all of them.
+  struct Company {
+    std::span<const PeerId> joiners;
+    PeerId self;
+  };
   // Begins a sync, forgetting one that was under way.  `donors`: best first, as SYNC_START names them.
-  [[nodiscard]] SyncActions start(const AdmitRecord& admit, std::span<const PeerId> donors,
-                                  Time now);
+  [[nodiscard]] SyncActions start(const AdmitRecord& admit, std::span<const PeerId> donors, Time now,
+                                  Company company);
+  [[nodiscard]] SyncActions start(const AdmitRecord& admit, std::span<const PeerId> donors, Time now) {
+    return start(admit, donors, now, {{}, {}});
+  }
+  // A sync fails at the first difference, and writes nothing.
+  void set_read_only(bool read_only) { read_only_ = read_only; }
+  // What a companion asks for: kBusy where it is not here yet, kClosed where it is of no sync that can be served.  Also behind
+  // Synced, until start() or cancel().
+  DataStatus find(const Pull& pull, ConstBytes& bytes) const;
   // The payload of a STATE_DATA frame.  Nothing in it refers to `payload` afterwards.
   [[nodiscard]] SyncActions handle(PeerId from, ConstBytes payload, Time now);
   [[nodiscard]] SyncActions donor_lost(PeerId donor, Time now);
@@ -97,6 +113,7 @@ class Puller {
   static constexpr size_t kNobody = SIZE_MAX;
   struct DonorState {
     PeerId id;
+    size_t place = kNobody;  // of a companion, among the joiners
     bool live = true;
     uint32_t corrupt = 0;
     uint64_t asked_bytes = 0;       // in flight
@@ -142,6 +159,12 @@ class Puller {
   void ask_manifest(Time now, SyncActions& out);
   void ask_ranges(Time now, SyncActions& out);
   bool scan(uint64_t& budget);
+  void begin_ranges();
+  void finish();
+  uint64_t part_bytes() const;
+  size_t companion_for(const Range& range, Time now) const;
+  bool has_room(size_t donor, Time now) const;
+  bool some_member() const;
   void verify(SyncActions& out);
   void send(size_t donor, const Pull& pull, Time now, SyncActions& out);
   size_t pick_donor(const Range& range, Time now) const;
@@ -157,9 +180,15 @@ class Puller {
   std::vector<std::byte> manifest_text_;  // received so far
   size_t manifest_donor_ = 0;             // all of it comes from one donor
   Manifest manifest_;
-  uint32_t scan_tensor_ = 0;              // local blocks before here have been compared …
+  size_t joiners_ = 1, place_ = 0;        // how many pull the same, and which of them this is
+  bool read_only_ = false;
+  uint32_t scan_tensor_ = 0;              // local blocks are compared from here on, round to the beginning of the own part …
   uint64_t scan_offset_ = 0;
-  std::deque<Range> wanted_;              // … these differ, and nobody has been asked for them
+  uint64_t scan_left_ = 0;                // … bytes
+  std::deque<Range> wanted_;              // these differ, and nobody has been asked for them
+  OpSeq served_ = kNoOp;                  // companions get of this sync …
+  std::vector<std::vector<bool>> here_;   // … these blocks, by tensor: checked
+  std::vector<uint64_t> before_;          // bytes of all tensors before this one
   size_t next_donor_ = 0;
   std::optional<ManifestBuilder> check_;  // of the local tensors, at the end
   Status why_;                            // the last donor was given up

@@ -94,7 +94,7 @@ void Puller::on_manifest_piece(size_t donor, ConstBytes bytes) {
   if (Status status = parsed.value().matches(local_); !status)
     return give_up(donor, std::move(status));
   manifest_ = std::move(parsed).value();
-  phase_ = Phase::kRanges;
+  begin_ranges();
 }
 
 void Puller::on_range(size_t donor, const Pull& pull, ConstBytes bytes) {
@@ -109,6 +109,8 @@ void Puller::on_range(size_t donor, const Pull& pull, ConstBytes bytes) {
   local_.forget_revision();
   std::memcpy(local_.tensors()[pull.tensor].data + pull.offset, bytes.data(), bytes.size());
   counters_.fetched_bytes += bytes.size();
+  const uint64_t first = pull.offset / kDigestBlockBytes;
+  for (uint64_t i = 0; i < digest_blocks(bytes.size()); ++i) here_[pull.tensor][first + i] = true;
 }
 
 bool Puller::blocks_fit(const Pull& pull, ConstBytes bytes) const {

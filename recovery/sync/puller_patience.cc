@@ -76,7 +76,7 @@ bool Puller::next_manifest_donor(Time now) {
   size_t any = kNobody, best = kNobody;
   for (size_t k = n; k-- > 0;) {  // the nearest one behind it wins, and itself before all
     const size_t i = (manifest_donor_ + k) % n;
-    if (!donors_[i].live) continue;
+    if (!donors_[i].live || donors_[i].place != kNobody) continue;  // companions have none
     any = i;
     if (!stalled(donors_[i], now)) best = i;
   }

@@ -1,0 +1,123 @@
+#include "recovery/sync/offer.h"
+
+#include "tests/unit/sync_world.h"
+
+namespace rhz::recovery::test {
+namespace {
+
+struct OfferTest : testing::Test {
+  Contents contents = random_contents({3 * kBlock + 10, 100}, 1);
+  BufferPool pool;
+  Holder held{contents};
+  Donor live{pool};
+  Offer offer{pool};
+  Time now{1000};
+
+  void copy_all() {
+    live.open(OpSeq(5), 7, held.state.root(), held.state);
+    ASSERT_TRUE(offer.begin(held.state));
+    while (!offer.copy(kBlock)) {
+    }
+    offer.open(live, now);
+  }
+  void train() {
+    for (auto& tensor : held.contents)
+      for (std::byte& byte : tensor) byte ^= std::byte{0x5a};
+  }
+  void ask(uint32_t tensor, uint64_t offset, uint32_t length) {
+    const auto payload = encode_pull({PullKind::kRange, tensor, OpSeq(5), offset, length});
+    offer.handle(PeerId{2, 2}, payload, now);
+  }
+};
+
+TEST_F(OfferTest, R2ServesTheRevisionThatWasCopiedHoweverTheTensorsChange) {
+  copy_all();
+  EXPECT_FALSE(live.is_open()) << "the tensors are the program's again";
+  train();
+  ask(0, kBlock, 2 * kBlock + 10);
+  const auto answer = offer.answer(now, false);
+  ASSERT_TRUE(answer);
+  const auto data = decode_data({answer->payload.data(), answer->length});
+  ASSERT_TRUE(data && data->status == DataStatus::kOk);
+  EXPECT_EQ(std::memcmp(data->bytes.data(), contents[0].data() + kBlock, data->bytes.size()), 0);
+}
+
+TEST_F(OfferTest, R2AWholeSyncFromCopiesEndsWithTheLoggedRoot) {
+  copy_all();
+  Contents stale = random_contents({3 * kBlock + 10, 100}, 2);
+  Holder joiner(stale);
+  Puller puller(joiner.state);
+  const AdmitRecord admit{OpSeq(5), {}, 7, held.state.root(), {}};
+  train();
+  const PeerId donor{1, 1};
+  SyncActions todo = puller.start(admit, std::span(&donor, 1), now);
+  bool synced = false;
+  while (!todo.empty()) {
+    SyncActions next;
+    for (SyncAction& action : todo) {
+      synced |= std::holds_alternative<Synced>(action);
+      const auto* pull = std::get_if<SendPull>(&action);
+      if (!pull) continue;
+      offer.handle(PeerId{2, 2}, pull->payload, now);
+      const auto answer = offer.answer(now, false);
+      ASSERT_TRUE(answer);
+      auto more = puller.handle(donor, {answer->payload.data(), answer->length}, now);
+      std::move(more.begin(), more.end(), std::back_inserter(next));
+    }
+    todo = std::move(next);
+  }
+  EXPECT_TRUE(synced);
+  EXPECT_EQ(joiner.contents, contents);
+  EXPECT_EQ(joiner.state.revision(), 7u);
+}
+
+TEST_F(OfferTest, LetsOpenCollectivesGoFirstButNotForEver) {
+  copy_all();
+  for (int i = 0; i < 3; ++i) ask(1, 0, 100);
+  EXPECT_TRUE(offer.answer(now, true));
+  EXPECT_FALSE(offer.answer(now, true));
+  EXPECT_EQ(offer.tick(now), now + Offer::kYield);
+  now += Offer::kYield;
+  EXPECT_TRUE(offer.answer(now, true));
+  EXPECT_FALSE(offer.answer(now, true));
+  EXPECT_TRUE(offer.answer(now, false)) << "they are over";
+}
+
+TEST_F(OfferTest, GoesWhenNobodyHasAskedForAWhile) {
+  copy_all();
+  now += Offer::kIdle / 2;
+  ask(1, 0, 100);
+  EXPECT_TRUE(offer.answer(now, false));
+  EXPECT_EQ(offer.tick(now), now + Offer::kIdle);
+  now += Offer::kIdle;
+  EXPECT_EQ(offer.tick(now), kNever);
+  EXPECT_FALSE(offer.is_open());
+}
+
+TEST_F(OfferTest, ANewerCopyTakesThePlaceOfAnOlderOne) {
+  copy_all();
+  train();
+  live.open(OpSeq(6), 8, held.state.root(), held.state);
+  ASSERT_TRUE(offer.begin(held.state));
+  EXPECT_FALSE(offer.is_open());
+  while (!offer.copy(1000)) {
+  }
+  offer.open(live, now);
+  EXPECT_EQ(offer.sync(), OpSeq(6));
+  ask(1, 0, 100);  // of the older one
+  const auto answer = offer.answer(now, false);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(decode_data({answer->payload.data(), answer->length})->status, DataStatus::kClosed);
+}
+
+TEST_F(OfferTest, KeepsABoundedNumberOfPulls) {
+  copy_all();
+  (void)offer.answer(now, true);
+  for (size_t i = 0; i < Offer::kMaxHeld + 100; ++i) ask(1, 0, 100);
+  size_t answers = 0;
+  while (offer.answer(now, false)) ++answers;
+  EXPECT_EQ(answers, Offer::kMaxHeld);
+}
+
+}  // namespace
+}  // namespace rhz::recovery::test
