@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "api/src/sync_numbers.h"
 #include "collectives/groups.h"
 #include "collectives/p2p/messenger.h"
 #include "recovery/state/manifest.h"
 #include "recovery/state/state.h"
 #include "recovery/sync/donor.h"
+#include "recovery/sync/offer.h"
 #include "recovery/sync/puller.h"
 #include "runtime/membership/failure_detector.h"
 #include "runtime/membership/member.h"
@@ -30,6 +32,7 @@ struct NodeOptions {
   MessageLimits message_limits;
   uint32_t cores = 1;              // of this host
   uint64_t reduce_ps_per_kib = 0;  // how long this peer reduces; 0: nobody looked
+  uint64_t bulk_bytes = UINT64_MAX;  // a newcomer with so much state pulls it first while the members go on
 };
 
 class Node final : public TransportEvents {
@@ -38,6 +41,9 @@ class Node final : public TransportEvents {
   Node(NodeOptions options, std::function<Time()> clock, Transport& transport, BufferPool& pool,
        recovery::State& state);
   ~Node() override;
+
+  // Before control_up().
+  void set_strategy(SyncStrategy strategy) { strategy_ = strategy; }
 
   // The control connection; take_control() is what to send on it.
   void control_up(Time now);
@@ -74,6 +80,7 @@ class Node final : public TransportEvents {
   Groups& groups() { return groups_; }
   const Groups& groups() const { return groups_; }
   const Messenger& messenger() const { return messenger_; }
+  const SyncNumbers& sync_numbers() const { return numbers_; }
 
   Landing on_header(PeerId from, const wire::FrameHeader& header) override;
   void on_frame(PeerId from, const wire::FrameHeader& header, Landing&& landing) override;
@@ -86,17 +93,25 @@ class Node final : public TransportEvents {
   bool heed_news(Time now);
   void act(Time now, MemberAction&& action);
   void install(Time now, const View& view, const Resolution& resolution);
-  void stand_at_admit(Time now);
-  void leave_admit();
-  void begin_sync(Time now, const SyncAction& action);
-  void sync_actions(Time now, recovery::SyncActions&& actions);
   void end(Time now, const Status& status);
   void name_peers();
   void heartbeat(Time now);
   void probe(Time now);
   void answer(Time now, PeerId to, const wire::FrameHeader& ping);
   static constexpr Duration kAskedAgain = microseconds(200);
+
+  // node_sync.cc
+  void note_state();
+  void stand_at_admit(Time now);
+  void admit(Time now, const AdmitRecord& record);
+  void copy_offer(Time now);
+  void leave_admit(Time now);
+  void serve_offer(Time now);
+  void begin_sync(Time now, const SyncAction& action);
+  void sync_actions(Time now, recovery::SyncActions&& actions);
+  Time tick_sync(Time now);
   void on_state_frame(Time now, PeerId from, const wire::FrameHeader& header, Landing&& landing);
+  void send_state(recovery::SendData&& answer);
 
   const PeerId self_;
   const std::function<Time()> clock_;
@@ -111,6 +126,7 @@ class Node final : public TransportEvents {
   OwnCosts own_costs_;
   Time asked_ = -kAskedAgain;  // when the newest PING came
   recovery::Donor donor_;
+  recovery::Offer offer_;
   recovery::Puller puller_;
 
   std::vector<ControlMessage> control_out_;
@@ -119,6 +135,14 @@ class Node final : public TransportEvents {
   std::vector<PeerId> neighbours_;       // before and behind this one in the ring
   std::map<PeerId, Evidence> doubted_;   // edges down, said while in doubt of ourselves
   std::vector<MemberInfo> guests_;       // joiners that pull from us, or donors that we pull from
+  const uint64_t bulk_bytes_;
+  SyncStrategy strategy_ = SyncStrategy::kPopular;
+  bool noted_ = false;                     // note_state() was called
+  std::vector<MemberInfo> bulk_guests_;    // newcomers that pull from the offer
+  OpSeq copied_op_ = kNoOp;                // the admit op that is over once the state is copied
+  bool bulk_ = false;                      // the newest sync is in bulk
+  Time sync_since_{};
+  SyncNumbers numbers_;
   std::optional<recovery::ManifestBuilder> builder_;  // at the admit op, until the root is known
   OpSeq admit_op_ = kNoOp;
   bool joined_ = false, ended_ = false, synced_ = false, settling_ = false;

@@ -24,6 +24,8 @@ constexpr EnvironmentVariable kVariables[] = {
      "where the modules of ucx and ofi are"},
     {"RHZ_VAULT", "socket", "none", "",
      "name of this host's vault, as `rhizome vault` prints it; without one nothing survives a trainer"},
+    {"RHZ_SYNC_BULK_BYTES", "bytes", "67108864", "0 … 2^63",
+     "a joiner with so much state or more first pulls it from copies while the members train"},
     {"RHZ_BULK_LANES", "connections", "1", "1 … 15",
      "TCP connections for large frames to a neighbour"},
     {"RHZ_SOCKET_BUFFER_BYTES", "bytes", "4194304", "0 … 1073741824", "SO_SNDBUF and SO_RCVBUF"},
