@@ -39,6 +39,7 @@ struct PeerOptions {
   TransportChoice transport = TransportChoice::kAuto;
   std::string modules;  // empty: beside the library
   std::string vault;    // its socket; empty: none
+  uint64_t sync_bulk_bytes = 64u << 20;  // a joiner with so much state pulls it first in bulk
 };
 
 class PeerDriver {
@@ -85,6 +86,9 @@ class PeerDriver {
   Status free(std::byte* begin);
   Status add_tensor(recovery::Tensor tensor);
   Status commit(uint64_t revision);
+  // kState after join().
+  Status set_strategy(SyncStrategy strategy);
+  SyncNumbers sync_numbers();
   Digest digest();
   StateKeeper& keeper() { return *keeper_; }
 
@@ -100,6 +104,7 @@ class PeerDriver {
   void watch_control(Time now);
   void flush_control();
   void note_changes();
+  void note_syncs();
   Status join_outcome();
   StateKeeper::Standing standing() const;
   Status may_submit(GroupId group, bool message);
@@ -128,6 +133,7 @@ class PeerDriver {
   Time control_heard_{}, last_turn_{}, ticked_{};
   Epoch noted_epoch_;
   bool noted_end_ = false, noted_seal_ = false;
+  SyncNumbers noted_syncs_;
   std::atomic<bool> busy_{false};     // ops are open, as of the last look
   std::unique_ptr<StateKeeper> keeper_;
   std::atomic<uint64_t> changes_{0};  // grows whenever join() or leave() should look again
