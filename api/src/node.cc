@@ -28,7 +28,8 @@ Node::Node(NodeOptions options, std::function<Time()> clock, Transport& transpor
       donor_(pool),
       offer_(pool),
       puller_(state),
-      bulk_bytes_(options.bulk_bytes) {
+      bulk_bytes_(options.bulk_bytes),
+      copy_step_bytes_(options.copy_step_bytes) {
   own_costs_.cores = options.cores;
   own_costs_.reduce_ps_per_kib = options.reduce_ps_per_kib;
   groups_.set_costs(&own_costs_);

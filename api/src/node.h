@@ -32,6 +32,7 @@ struct NodeOptions {
   MessageLimits message_limits;
   uint32_t cores = 1;              // of this host
   uint64_t reduce_ps_per_kib = 0;  // how long this peer reduces; 0: nobody looked
+  uint64_t copy_step_bytes = 16u << 20;  // of a copy for newcomers, in one go: about 4 ms
   uint64_t bulk_bytes = UINT64_MAX;  // a newcomer with so much state pulls it first while the members go on
 };
 
@@ -135,7 +136,7 @@ class Node final : public TransportEvents {
   std::vector<PeerId> neighbours_;       // before and behind this one in the ring
   std::map<PeerId, Evidence> doubted_;   // edges down, said while in doubt of ourselves
   std::vector<MemberInfo> guests_;       // joiners that pull from us, or donors that we pull from
-  const uint64_t bulk_bytes_;
+  const uint64_t bulk_bytes_, copy_step_bytes_;
   SyncStrategy strategy_ = SyncStrategy::kPopular;
   bool noted_ = false;                     // note_state() was called
   std::vector<MemberInfo> bulk_guests_;    // newcomers that pull from the offer

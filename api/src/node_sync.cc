@@ -7,7 +7,6 @@
 namespace rhz {
 namespace {
 constexpr uint64_t kDigestStepBytes = 16u << 20;  // about 2 ms of the progress thread
-constexpr uint64_t kCopyStepBytes = 16u << 20;    // about 4 ms
 }  // namespace
 
 using wire::FrameHeader;
@@ -58,7 +57,7 @@ void Node::admit(Time now, const AdmitRecord& record) {
 
 // The op is over as soon as the copy is complete: the program may change its tensors then.
 void Node::copy_offer(Time now) {
-  if (!offer_.copy(kCopyStepBytes) || groups_.sealed()) return;
+  if (!offer_.copy(copy_step_bytes_) || groups_.sealed()) return;
   offer_.open(donor_, now);
   ++numbers_.copies;
   groups_.root().admit_nobody(now, std::exchange(copied_op_, kNoOp));

@@ -111,8 +111,9 @@ rhz_status Rank::admit_until(uint64_t joined_wanted, const Line& command, uint64
   rhz_status status = RHZ_OK;
   do {
     if (command.number("train") == 1) {
+      status = refresh();
       fill_state(state_, view_.revision + 1);
-      status = rhz_state_commit(comm_, view_.revision + 1);
+      if (status == RHZ_OK) status = rhz_state_commit(comm_, view_.revision + 1);
       if (status != RHZ_OK) return status;
     }
     rhz_op* op = nullptr;
