@@ -105,7 +105,7 @@ Config make_config(uint64_t seed) {
   if (Prng sync(mix64(seed) ^ 0xb01a); sync.chance(0.4)) {  // likewise
     c.bulk_sync = true;
     c.big_state |= sync.chance(0.5);
-    c.copy_step_bytes = pick(sync, {uint64_t{8}, uint64_t{128}, uint64_t{16} << 20});
+    c.copy_steps = pick(sync, {1u, 40u, 1000u});
     c.coordinator.bulk_timeout = pick(sync, {milliseconds(100), milliseconds(2000)});
   }
   set_verify(c, Prng(mix64(seed) ^ 0x0ee7));  // a number that leaves tests/scenarios as they were

@@ -30,7 +30,8 @@ Process::Process(World& world, Network& network, Directory& directory, Coordinat
   options.message_limits = config.message_limits;
   options.cores = 1 + slot.value % 3;
   options.reduce_ps_per_kib = 100'000;
-  if (config.bulk_sync) options.bulk_bytes = 0, options.copy_step_bytes = config.copy_step_bytes;
+  if (config.bulk_sync) options.bulk_bytes = 0;
+  options.copy_step_bytes = state_->bytes() / config.copy_steps + 1;
   node_ = std::make_unique<Node>(
       std::move(options), [this] { return clock(); }, *transport_, *pool_, *state_);
   trainer_->attach(*node_, [this] { return clock(); });
