@@ -173,7 +173,10 @@ bool PeerDriver::spin(Time now, Time next) {
   const Time until = std::min(next, now + patience_), alone = now + kLooksAlone;
   bool ran = false;
   for (; !ran && now < until && !progress_.wanted(); now = loop_.now()) {
-    if (crowded_ || now > alone) std::this_thread::yield();  // whoever has what is waited for gets the core
+    if (crowded_ || now > alone) {
+      std::this_thread::yield();  // whoever has what is waited for gets the core
+      if (!crowded_) sharing_.gave_way(now);
+    }
     ran = poll(now);
   }
   if (ran) patience_ = most_patience();

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "api/src/core_sharing.h"
 #include "api/src/node.h"
 #include "api/src/progress.h"
 #include "api/src/request.h"
@@ -126,6 +127,7 @@ class PeerDriver {
   bool transport_closing_ = false;
   Time join_asked_at_ = kNever;
   bool crowded_ = false;  // more members on this host than it has cores
+  CoreSharing sharing_{random_u64()};
   Duration patience_{};   // of the next spin
   int moves_ = 0;         // in a row, without a look at the loop
   bool polling_ = false;  // frames come out of memory now, at polled_at_ but for microseconds

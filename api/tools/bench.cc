@@ -83,7 +83,7 @@ void add_allreduce(CLI::App* bench, int& exit_status) {
       "allreduce", "Time and bandwidth of all-reduces between N processes of this host.");
   sub->add_option("-n,--ranks", o->ranks, "processes")->capture_default_str();
   sub->add_option("--bytes", *sizes, "sizes, with commas")->capture_default_str();
-  sub->add_option("--transport", o->transport, "auto, tcp, shm, ucx, ofi")->capture_default_str();
+  sub->add_option("--transport", o->transport, "auto, tcp, shm, ucx, ofi")->envname("RHZ_TRANSPORT")->capture_default_str();
   sub->add_option("--verify", o->verify, "digests of results: off, sampled, all (default: RHZ_VERIFY)")
       ->transform(CLI::CheckedTransformer(std::map<std::string, uint32_t>{
           {"off", RHZ_VERIFY_OFF}, {"sampled", RHZ_VERIFY_SAMPLED}, {"all", RHZ_VERIFY_ALL}}));
@@ -118,7 +118,7 @@ void add_recovery(CLI::App* bench, int& exit_status) {
       "recovery", "What the loss of a random rank at a random moment of an all-reduce costs.");
   sub->add_option("-n,--ranks", o->ranks, "processes")->capture_default_str();
   sub->add_option("--bytes", *size, "size of the op")->capture_default_str();
-  sub->add_option("--transport", o->transport, "auto, tcp, shm, ucx, ofi")->capture_default_str();
+  sub->add_option("--transport", o->transport, "auto, tcp, shm, ucx, ofi")->envname("RHZ_TRANSPORT")->capture_default_str();
   sub->add_option("--fault", o->fault, "kill: SIGKILL; stop: SIGSTOP")
       ->check(CLI::IsMember({"kill", "stop"}))
       ->capture_default_str();

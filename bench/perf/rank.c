@@ -21,6 +21,8 @@ enum {
   kAlignment = 4096, /* bytes; a page, as most frameworks' tensors of this size have it */
   kKeptBytes =
       64 << 20, /* larger buffers are freed after a command: other libraries need room for theirs */
+  kSmallElems = 16384,
+  kSmallWarmUps = 300,
   kMostIterations = 1000000
 };
 
@@ -83,8 +85,9 @@ static const char* warm_up(const struct perf_library* lib, const struct buffers*
   const char* problem = one_op(lib, b, command, &ignored);
   if (!problem) problem = perf_check_all(c, b->recv);
   /* The check takes long enough for TCP to forget its window (slow start after idle): once more,
-   * and small ops oftener. */
-  for (long i = 0; !problem && i < 1 + command->iterations / 10; i++) {
+   * and small ops oftener: two ranks that were woken on one core need a while to be parted. */
+  long more = command->count_elems <= kSmallElems ? kSmallWarmUps : 1 + command->iterations / 10;
+  for (long i = 0; !problem && i < more; i++) {
     problem = one_op(lib, b, command, &ignored);
   }
   return problem;

@@ -1,26 +1,44 @@
 #include "runtime/digest/digest.h"
 
-// Inlined and not linked, so that the persisted format hangs on the header alone.
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <algorithm>
 #include <vector>
 
 #include "runtime/base/assert.h"
+#include "runtime/digest/hash_kernels.h"
 
 namespace rhz {
+namespace {
+
+const HashKernels& best_hash() {
+  const HashKernels* usable[kMostHashes];
+  (void)usable_hashes(usable);
+  return *usable[0];
+}
+
+const HashKernels& hash() {
+  static const HashKernels& best = best_hash();
+  return best;
+}
+
+}  // namespace
+
+size_t usable_hashes(const HashKernels* (&out)[kMostHashes]) {
+  size_t count = 0;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2")) out[count++] = &kAvx2Hash;
+#endif
+  out[count++] = &kBaselineHash;
+  return count;
+}
 
 Digest digest128(ConstBytes bytes) {
-  XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes.data(), bytes.size()));
   Digest digest;
-  static_assert(sizeof canonical.digest == sizeof digest);
-  std::memcpy(digest.data(), canonical.digest, sizeof canonical.digest);
+  static_assert(sizeof digest == 16);
+  hash().hash128(bytes.data(), bytes.size(), digest.data());
   return digest;
 }
 
-uint64_t digest64(ConstBytes bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+uint64_t digest64(ConstBytes bytes) { return hash().hash64(bytes.data(), bytes.size()); }
 
 Digest digest_of(std::span<const Digest> digests) { return digest128(std::as_bytes(digests)); }
 

@@ -8,7 +8,7 @@
 //   root digest   = XXH3-128(tensor digest 0 ‖ …)       in the order of the names (recovery/state)
 //
 // Persisted in the decision log and in every vault: it never changes.  tests/unit/digest_test.cc has known answers.
-// Pure functions, any thread.  The only user of xxHash.
+// Pure functions, any thread.  The only user of xxHash (hash_kernels.h: by instruction set).
 #pragma once
 
 #include <cstddef>

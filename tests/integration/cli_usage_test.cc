@@ -112,6 +112,12 @@ INSTANTIATE_TEST_SUITE_P(
         Usage{"bench recovery --reps 0", {"--reps must be at least 1"}},
         Usage{"bench recovery --kill-phase last", {"--kill-phase", "first-half"}}));
 
+TEST(BadInput, ATransportOfTheEnvironmentIsCheckedToo) {
+  Cli bench(words("bench allreduce -n 2 --bytes 4KiB"), {"RHZ_TRANSPORT=rdma"});
+  EXPECT_EQ(bench.end(), 2);
+  expect_has(bench.errors(), {"transport \"rdma\"", "auto, tcp, shm, ucx, ofi"});
+}
+
 TEST(BadInput, AProgramThatDoesNotExistIsNamed) {
   Cli run(words("run -n 2 --restart -- /no/such/trainer"));
   EXPECT_EQ(run.end(), 127);

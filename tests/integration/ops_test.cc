@@ -85,7 +85,7 @@ TEST(Timeout, OfAnOpThatOneRankDoesNotSubmitIsTheSameErrorEverywhere) {
   uint64_t longest = 0;
   for (size_t i = 0; i < 3; ++i) longest = std::max(longest, lines[i].number("us"));
   EXPECT_GE(longest, 300'000u);
-  EXPECT_TRUE(kSanitized || longest <= 300'000u + 250'000u) << longest;
+  EXPECT_TRUE(kSanitized || longest <= 300'000u + 3'000'000u) << longest;
   expect_all_reduce(cluster, 2);
 }
 

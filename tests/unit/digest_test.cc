@@ -6,6 +6,8 @@
 
 #include <vector>
 
+#include "runtime/digest/hash_kernels.h"
+
 namespace rhz {
 namespace {
 
@@ -44,6 +46,20 @@ TEST(Digest, OfEveryLengthClassIsTheKnownOne) {
   const auto bytes = pattern(size_t{1} << 20);
   for (const Known& k : known)
     EXPECT_EQ(to_hex(digest128(ConstBytes(bytes).first(k.size))), k.hex) << k.size << " bytes";
+}
+
+TEST(Digest, IsTheSameByEveryInstructionSet) {
+  const HashKernels* usable[kMostHashes];
+  const size_t count = usable_hashes(usable);
+  for (size_t size = 0; size < 5000; size += 1 + size / 9) {
+    const std::vector<std::byte> bytes = pattern(size);
+    for (size_t i = 0; i < count; ++i) {
+      Digest digest;
+      usable[i]->hash128(bytes.data(), size, digest.data());
+      EXPECT_EQ(digest, digest128(bytes)) << size << " " << i;
+      EXPECT_EQ(usable[i]->hash64(bytes.data(), size), digest64(bytes)) << size << " " << i;
+    }
+  }
 }
 
 TEST(Digest, OfATensorIsTheDigestOfItsBlockDigests) {

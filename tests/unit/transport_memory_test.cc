@@ -76,9 +76,12 @@ class TransportMemory : public testing::TestWithParam<Way> {
       receiver.endpoints.push_back(text.substr(at, end - at));
     sender.know({receiver}, {id});
   }
+  // Carries on with what waits until the receiver has ended.
   int verdict() {
     int status = 0;
-    ::waitpid(child, &status, 0);
+    const bool ended = stage.until([&] { return ::waitpid(child, &status, WNOHANG) == child; },
+                                   milliseconds(70000));
+    if (!ended) ::kill(child, SIGKILL), ::waitpid(child, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 

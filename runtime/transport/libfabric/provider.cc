@@ -4,6 +4,7 @@
 #include <rdma/fi_endpoint.h>
 
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 namespace rhz::ofi {
@@ -14,13 +15,14 @@ namespace {
 constexpr std::string_view kProviders[] = {"cxi",  "efa",           "psm3",
                                            "psm2", "verbs;ofi_rxm", "tcp;ofi_rxm"};
 
-fi_info* ask(const std::string& host) {
+fi_info* ask(const std::string& host, size_t inject_bytes) {
   fi_info* const hints = fi_allocinfo();
   if (!hints) return nullptr;
   hints->caps = FI_MSG | FI_SEND | FI_RECV;
   hints->mode = FI_CONTEXT | FI_CONTEXT2;
   hints->ep_attr->type = FI_EP_RDM;
   hints->tx_attr->msg_order = FI_ORDER_SAS;
+  hints->tx_attr->inject_size = inject_bytes;
   hints->rx_attr->msg_order = FI_ORDER_SAS;
   hints->domain_attr->threading = FI_THREAD_DOMAIN;  // one owner at a time
   hints->domain_attr->resource_mgmt = FI_RM_ENABLED;
@@ -46,10 +48,22 @@ fi_info* best_of(fi_info* all) {
 
 }  // namespace
 
-fi_info* choose_provider(const std::string& host) {
+fi_info* choose_provider(const std::string& host, size_t eager_bytes) {
+  // There is no other way to say it; what the user has set stands.  RxM allocates buffers of that size for everything that could
+  // arrive on a connection: with the usual 128 a process of two connections would take 300 MB.
+  (void)::setenv("FI_OFI_RXM_BUFFER_SIZE", std::to_string(eager_bytes).c_str(), 0);
+  (void)::setenv("FI_OFI_RXM_MSG_RX_SIZE", "16", 0);
   // An address that a provider does not know leaves the choice of one to it.
-  fi_info* found = host.empty() ? nullptr : best_of(ask(host));
-  return found ? found : best_of(ask({}));
+  for (const std::string& at : {host, std::string()}) {
+    fi_info* const best = best_of(ask(at, 0));
+    if (!best) continue;
+    // The same one, if it takes copies of whole messages.
+    fi_info* const injecting = best_of(ask(at, eager_bytes));
+    const bool same = injecting && std::string_view(injecting->fabric_attr->prov_name) == best->fabric_attr->prov_name;
+    if (fi_info* const other = same ? best : injecting) fi_freeinfo(other);
+    return same ? injecting : best;
+  }
+  return nullptr;
 }
 
 }  // namespace rhz::ofi

@@ -14,7 +14,7 @@ namespace {
 constexpr int kListenBacklog = 512;             // a whole job may connect at once
 // Within a host no wire has to be kept full, and what waits in a buffer should still be in a cache when it is read:
 // with 4 MiB, moving 64 MiB takes up to a fifth longer (docs/results.md, section 6).
-constexpr uint32_t kOneHostBufferBytes = 512u << 10;
+constexpr int kOneHostBytes = 512 << 10;
 constexpr int kStrangerBufferBytes = 32 << 10;  // the kernel doubles it: 64 KiB (B1)
 
 void set_option(int fd, int level, int name, int value) {
@@ -26,6 +26,14 @@ void set_buffers(int fd, uint32_t size) {
   const auto bytes = static_cast<int>(size);
   set_option(fd, SOL_SOCKET, SO_SNDBUF, bytes);
   set_option(fd, SOL_SOCKET, SO_RCVBUF, bytes);
+}
+
+// The receive buffer stays as large as it is: what the kernel has announced of it, and then finds no room for, it drops,
+// and the sender waits out a retransmission timer.
+void keep_little_on_the_way(int fd, int buffer_bytes) {
+  if (buffer_bytes < kOneHostBytes) return;  // 0: the kernel tunes both
+  set_option(fd, SOL_SOCKET, SO_SNDBUF, kOneHostBytes);
+  set_option(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, kOneHostBytes);
 }
 
 Status system_error(Code code, const std::string& what, int error) {
@@ -98,8 +106,8 @@ void tune_connected(int fd, const TcpOptions& options) {
   set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   const SocketAddress here = name_of(fd, getsockname), there = name_of(fd, getpeername);
   const bool one_host = there.is_loopback() || there.same_host(here);
-  const uint32_t buffer = options.socket_buffer_bytes;
-  set_buffers(fd, one_host ? std::min(buffer, kOneHostBufferBytes) : buffer);
+  set_buffers(fd, options.socket_buffer_bytes);
+  if (one_host) keep_little_on_the_way(fd, static_cast<int>(options.socket_buffer_bytes));
   std::string wanted = options.congestion;
   if (wanted.empty() && one_host) {
     char current[16] = "";

@@ -31,7 +31,7 @@ struct TcpOptions {
   // Performance.
   uint32_t bulk_lanes = 1;  // connections for large frames to each peer, 1 to 15
   // SO_SNDBUF and SO_RCVBUF, cut by the kernel to net.core.{w,r}mem_max.  0: the kernel tunes them
-  // itself.  Within a host at most 512 KiB.
+  // itself.  Within a host at most 512 KiB are on the way.
   uint32_t socket_buffer_bytes = 4u << 20;
   // TCP_CONGESTION.  Empty: the system's, but reno instead of bbr within one host, where bbr is up
   // to three times slower.
