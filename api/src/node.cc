@@ -29,7 +29,8 @@ Node::Node(NodeOptions options, std::function<Time()> clock, Transport& transpor
       offer_(pool),
       puller_(state),
       bulk_bytes_(options.bulk_bytes),
-      copy_step_bytes_(options.copy_step_bytes) {
+      copy_step_bytes_(options.copy_step_bytes),
+      spare_memory_(std::move(options.spare_memory)) {
   own_costs_.cores = options.cores;
   own_costs_.reduce_ps_per_kib = options.reduce_ps_per_kib;
   groups_.set_costs(&own_costs_);

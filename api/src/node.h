@@ -32,6 +32,8 @@ struct NodeOptions {
   MessageLimits message_limits;
   uint32_t cores = 1;              // of this host
   uint64_t reduce_ps_per_kib = 0;  // how long this peer reduces; 0: nobody looked
+  // What this host could still give for a copy; empty: anything.
+  std::function<uint64_t()> spare_memory;
   uint64_t copy_step_bytes = 16u << 20;  // of a copy for newcomers, in one go: about 4 ms
   uint64_t bulk_bytes = UINT64_MAX;  // a newcomer with so much state pulls it first while the members go on
 };
@@ -105,6 +107,7 @@ class Node final : public TransportEvents {
   void note_state();
   void stand_at_admit(Time now);
   void admit(Time now, const AdmitRecord& record);
+  bool can_copy() const;
   void copy_offer(Time now);
   void leave_admit(Time now);
   void serve_offer(Time now);
@@ -137,6 +140,7 @@ class Node final : public TransportEvents {
   std::map<PeerId, Evidence> doubted_;   // edges down, said while in doubt of ourselves
   std::vector<MemberInfo> guests_;       // joiners that pull from us, or donors that we pull from
   const uint64_t bulk_bytes_, copy_step_bytes_;
+  const std::function<uint64_t()> spare_memory_;
   SyncStrategy strategy_ = SyncStrategy::kPopular;
   bool noted_ = false;                     // note_state() was called
   std::vector<MemberInfo> bulk_guests_;    // newcomers that pull from the offer

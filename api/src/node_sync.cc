@@ -45,7 +45,7 @@ void Node::admit(Time now, const AdmitRecord& record) {
   if (std::exchange(copied_op_, kNoOp) != kNoOp) offer_.close();
   const bool has_it = donor_.is_open() && donor_.sync() == record.op && donor_.root() == record.root &&
                       strategy_ != SyncStrategy::kReceiveOnly;
-  if (!record.bulk.empty() && has_it && offer_.begin(state_)) {
+  if (!record.bulk.empty() && has_it && can_copy() && offer_.begin(state_)) {
     copied_op_ = record.op;
     bulk_guests_ = record.bulk;
     name_peers();
@@ -53,6 +53,14 @@ void Node::admit(Time now, const AdmitRecord& record) {
     name_peers();
     groups_.root().admit_nobody(now, record.op);
   }
+}
+
+// A copy must not get a trainer killed: all members of this host take theirs together, out of half of what is left.
+bool Node::can_copy() const {
+  if (!spare_memory_) return true;
+  uint64_t here = 0;
+  for (const MemberInfo& member : installed_.members) here += member.host == member_.self().host;
+  return state_.bytes() <= spare_memory_() / 2 / std::max<uint64_t>(here, 1);
 }
 
 // The op is over as soon as the copy is complete: the program may change its tensors then.

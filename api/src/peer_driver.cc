@@ -9,6 +9,7 @@
 #include "runtime/base/assert.h"
 #include "runtime/base/prng.h"
 #include "runtime/digest/digest.h"
+#include "runtime/memory/spare_memory.h"
 
 namespace rhz {
 namespace {
@@ -134,6 +135,7 @@ Status PeerDriver::open() {
   node.cores = usable_cores();
   node.reduce_ps_per_kib = reduce_ps_per_kib();
   node.bulk_bytes = options_.sync_bulk_bytes;
+  node.spare_memory = spare_memory_bytes;
   node_ = std::make_unique<Node>(
       std::move(node), [this] { return frame_time(); }, *transport_, pool_, state_);
   progress_.start([this] { recorder_.watch_this_thread(); });

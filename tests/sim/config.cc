@@ -105,6 +105,7 @@ Config make_config(uint64_t seed) {
   if (Prng sync(mix64(seed) ^ 0xb01a); sync.chance(0.4)) {  // likewise
     c.bulk_sync = true;
     c.big_state |= sync.chance(0.5);
+    c.short_of_memory = sync.chance(0.2);
     c.copy_steps = pick(sync, {1u, 40u, 1000u});
     c.coordinator.bulk_timeout = pick(sync, {milliseconds(100), milliseconds(2000)});
   }
