@@ -104,19 +104,14 @@ TEST_F(BulkSync, OfAStateThatNobodyChangesLeavesNothingForTheEnd) {
 }
 
 TEST_F(BulkSync, ServesSeveralJoinersAtOnce) {
-  for (int i = 0; i < 3; ++i) cluster_.start_rank();
   const std::string whole = "world=6";
+  for (int i = 0; i < 3; ++i) cluster_.start_rank(whole);
   for (size_t i = 0; i < 3; ++i) cluster_.members()[i].process->tell("admit " + whole);
-  // They may come in one by one; who is in waits at its next op.
-  for (Member& member : cluster_.members()) {
-    const bool newcomer = &member >= &cluster_.members()[3];
-    if (!newcomer) continue;
-    const Line line = cluster_.answer(member, "joined");
-    EXPECT_EQ(line.number("status"), 0u) << line.raw;
-    member.slot = static_cast<uint32_t>(line.number("slot"));
-    if (line.number("world") < 6) member.process->tell("admit " + whole);
-  }
-  EXPECT_FALSE(cluster_.hung());
+  // They may come in one by one; who is in goes to the boundary with the others.
+  for (const Line& line : enter(3))
+    EXPECT_EQ(line.number("bulk") + line.number("rest"), kStateBytes) << line.raw;
+  expect_one_state(cluster_);
+  expect_all_reduce(cluster_, 1);
 }
 
 TEST_F(BulkSync, SurvivesTheDeathOfADonorAtAnyPoint) {
@@ -130,6 +125,24 @@ TEST_F(BulkSync, SurvivesTheDeathOfADonorAtAnyPoint) {
     expect_one_state(cluster_);
     expect_all_reduce(cluster_, static_cast<uint64_t>(kill) + 1);
     if (HasFailure()) FAIL() << "after " << kill + 1 << " kills\n" << cluster_.dump();
+  }
+}
+
+TEST_F(BulkSync, IsNotHeldUpByADonorThatFreezesAtAnyPoint) {
+  const auto span = join_once();
+  for (int kill = 0; kill < 3 && !cluster_.hung(); ++kill) {
+    cluster_.start_rank();
+    train_until_joined(3, 1);
+    at_some_point(span / 2);
+    const uint32_t slot = cluster_.members()[random_() % 3].slot;
+    cluster_.at_slot(slot).process->signal(SIGSTOP);
+    // It comes back only when all is over: the others have removed it by then, or entered without it.
+    auto frozen = std::move(cluster_.at_slot(slot).process);
+    cluster_.drop(slot);
+    enter(1);
+    expect_one_state(cluster_);
+    expect_all_reduce(cluster_, static_cast<uint64_t>(kill) + 1);
+    if (HasFailure()) FAIL() << "after " << kill + 1 << " freezes\n" << cluster_.dump();
   }
 }
 

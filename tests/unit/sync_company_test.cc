@@ -167,6 +167,11 @@ TEST(SyncCompany, R2ServesOnlyWhatItHasChecked) {
   ConstBytes bytes;
   const Pull first{PullKind::kRange, 0, OpSeq(5), 0, kMaxPullBytes};
   EXPECT_EQ(crowd.all[0]->puller.find(first, bytes), DataStatus::kClosed) << "no manifest yet";
+  const Crowd::Letter pull = crowd.letters.front();
+  ASSERT_EQ(pull.from, crowd.ids[0]);
+  crowd.deliver(pull);
+  crowd.deliver(crowd.letters.back());
+  EXPECT_EQ(crowd.all[0]->puller.find(first, bytes), DataStatus::kBusy) << "not here yet";
   crowd.letters.clear();
   crowd.run();
   EXPECT_EQ(crowd.all[0]->puller.find(first, bytes), DataStatus::kOk) << "also when its own sync is over";
