@@ -81,9 +81,10 @@ void Node::leave_admit(Time now) {
 }
 
 void Node::serve_offer(Time now) {
-  if (!offer_.is_open()) return;
-  const bool busy = !groups_.idle() && admit_op_ == kNoOp;
-  while (auto answer = offer_.answer(now, busy)) send_state(std::move(*answer));
+  const bool copying = copied_op_ != kNoOp;  // the members wait for that, and go first
+  if (!offer_.is_open() && !copying) return;
+  const bool busy = copying || (!groups_.idle() && admit_op_ == kNoOp);
+  while (auto answer = offer_.answer(now, busy, &donor_)) send_state(std::move(*answer));
 }
 
 // ---- a joiner
@@ -170,7 +171,8 @@ void Node::on_state_frame(Time now, PeerId from, const FrameHeader& header, Land
     return;
   }
   const auto pull = recovery::decode_pull(payload);
-  if (pull && offer_.is_open() && pull->sync == offer_.sync()) {
+  const OpSeq offered = copied_op_ != kNoOp ? copied_op_ : offer_.is_open() ? offer_.sync() : kNoOp;
+  if (pull && offered != kNoOp && pull->sync == offered) {
     offer_.handle(from, payload, now);
     serve_offer(now);
   } else if (pull && !joined_ && strategy_ != SyncStrategy::kReceiveOnly) {

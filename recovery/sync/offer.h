@@ -45,8 +45,9 @@ class Offer {
 
   // Takes a STATE_PULL; the answers come from answer().
   void handle(PeerId from, ConstBytes payload, Time now);
-  // The next answer that may go now; empty: none.  `busy`: collectives are open here.
-  [[nodiscard]] std::optional<SendData> answer(Time now, bool busy);
+  // The next answer that may go now; empty: none.  `busy`: collectives are open here, or the copy is being made: then `live` gives
+  // the answers, which still has the same bytes.
+  [[nodiscard]] std::optional<SendData> answer(Time now, bool busy, Donor* live = nullptr);
   // Closes when it is time; when to call this, or answer(), next.
   Time tick(Time now);
 

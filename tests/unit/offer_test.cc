@@ -83,6 +83,21 @@ TEST_F(OfferTest, LetsOpenCollectivesGoFirstButNotForEver) {
   EXPECT_TRUE(offer.answer(now, false)) << "they are over";
 }
 
+TEST_F(OfferTest, GivesLittleWhileItIsStillBeingCopied) {
+  live.open(OpSeq(5), 7, held.state.root(), held.state);
+  ASSERT_TRUE(offer.begin(held.state));
+  for (int i = 0; i < 3; ++i) ask(1, 0, 100);
+  const auto first = offer.answer(now, true, &live);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(decode_data({first->payload.data(), first->length})->status, DataStatus::kOk);
+  EXPECT_FALSE(offer.answer(now, true, &live)) << "the members wait for the copy";
+  while (!offer.copy(kBlock)) {
+  }
+  offer.open(live, now);
+  EXPECT_TRUE(offer.answer(now, false, &live));
+  EXPECT_TRUE(offer.answer(now, false, &live));
+}
+
 TEST_F(OfferTest, GoesWhenNobodyHasAskedForAWhile) {
   copy_all();
   now += Offer::kIdle / 2;
