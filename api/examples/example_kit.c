@@ -5,16 +5,26 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 double kit_now_ms(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+uint64_t kit_now_us(void) { return (uint64_t)(kit_now_ms() * 1e3); }
+
+long kit_pid(void) { return (long)getpid(); }
+
+void kit_die(void) {
+  for (;;) kill(getpid(), SIGKILL);
 }
 
 void kit_sleep_ms(double ms) {

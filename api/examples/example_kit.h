@@ -7,6 +7,10 @@
 #include <stdint.h>
 
 double kit_now_ms(void);
+uint64_t kit_now_us(void); /* CLOCK_MONOTONIC, as in the library's own lines */
+long kit_pid(void);
+/* As a crash would; does not return. */
+void kit_die(void);
 void kit_sleep_ms(double ms);
 
 /* One line to stdout, at once: whoever reads it through a pipe waits for it. */

@@ -10,7 +10,7 @@
  *
  *   boundary   rhz_admit: newcomers enter
  *   roll       who is here, and who has the state of its stage
- *   transfer   where somebody lacks it: those who have it send it, and the trip is over
+ *   transfer   where somebody lacks it: a plan where everybody's comes from, and the trip is over
  *   pass       micro-batches go forward and backward through the stages
  *   sums       each part's gradient, over those who have the part
  *   ballot     did all of that go well, everywhere?  Then all update; else nobody does */
@@ -24,21 +24,46 @@
 #include "example_kit.h"
 
 enum { MAX_STAGES = 8, MAX_REPLICAS = 8, MAX_SLOTS = MAX_STAGES * MAX_REPLICAS };
-enum { MAX_MICRO_BATCHES = 64 };
+enum { MAX_MICRO_BATCHES = 64, MAX_DEATHS = 64 };
 
 typedef enum order { ORDER_PLAIN, ORDER_SWAPPED } order;
 typedef enum policy { POLICY_CONTINUE, POLICY_REPLAY } policy;
 typedef enum weighting { WEIGHTING_NORM, WEIGHTING_CLIPPED_NORM, WEIGHTING_MEAN } weighting;
+/* What becomes of a stage that is lost: the mean of those beside it, a copy of the one before it,
+ * or what it was at the start; the latter two to be compared with. */
+typedef enum substitute { SUBSTITUTE_AVERAGE, SUBSTITUTE_COPY, SUBSTITUTE_RANDOM } substitute;
+/* Of a stage's state.  SOURCES: none. */
+typedef enum source {
+  SOURCE_REPLICA,
+  SOURCE_ATTACH,
+  SOURCE_VAULT,
+  SOURCE_SHADOW,
+  SOURCE_AVERAGE,
+  SOURCE_DISK,
+  SOURCES
+} source;
+extern const char *const source_names[]; /* they end with NULL */
+/* Exit status: nothing gives the run's state back, so that it is of no use to start this again. */
+enum { EXIT_LOST = 65 };
 
 typedef struct options {
   const char **data; /* paths; none: the files of LM_TEXT_FOLDER */
   size_t data_count;
   uint64_t stages, replicas, layers, micro_batches;
-  uint64_t steps, batch, context, seed, log_every, min_step_ms;
+  uint64_t steps, batch, context, seed, log_every, min_step_ms, snapshot_every, checkpoint_every,
+      shadow;
   double learning_rate;
   order order;
   policy policy;
   weighting weighting;
+  uint32_t sources; /* a bit for each that may be used */
+  substitute substitute;
+  struct { /* who kills itself, and before which step */
+    uint64_t step;
+    uint32_t slot;
+  } deaths[MAX_DEATHS];
+  size_t death_count;
+  const char *checkpoint_folder;    /* NULL: none */
   const char *coordinator, *run_id; /* NULL: from the environment */
 } options;
 
@@ -48,13 +73,14 @@ options parse_options(int argc, char **argv);
  * parse_options() let through. */
 rhz_status stage_way(const options *o, uint32_t micro_batch, uint32_t way[MAX_STAGES]);
 
-/* Equal on all peers: the registered state. */
+/* Equal on all peers. */
 enum {
   STEP,       /* steps done */
   RANDOM,     /* state of the random stream; one number a step */
   POSITION,   /* windows of text that each micro-batch has drawn */
   FIRST_LOSS, /* of the run's first step and of its last one: bits of a double */
   LAST_LOSS,
+  LINEAGE, /* of all losses so far: equal steps of two pasts that differ have different ones */
   PROGRESS_WORDS
 };
 
@@ -66,26 +92,38 @@ typedef struct part_notes {
   double gradient_norm; /* of the last gradient, before clipping */
 } part_notes;
 
+typedef struct stage_notes {
+  uint64_t stage; /* whose notes and arrays these are */
+  part_notes parts[LM_PARTS];
+} stage_notes;
+
 /* A stage's arrays are laid out like the parameters of a model with its layers only (lm_part);
  * what belongs to a part that it does not hold is there and unused. */
 typedef struct stage_state {
   lm_model *model; /* for its layout */
   int holds[LM_PARTS];
   lm_part parts[LM_PARTS];
-  part_notes notes[LM_PARTS];
   size_t count; /* of each array */
-  lm_real *parameters, *first_moment, *second_moment, *gradient;
+  lm_real *gradient;
+  /* The caller's, zeroed. */
+  stage_notes *notes;
+  lm_real *parameters, *first_moment, *second_moment;
 } stage_state;
 
 int stage_holds(uint32_t stage, uint32_t stages, lm_part_name part);
-/* As it is at the start of a run with this seed.  0: out of memory; free it in any case. */
-int stage_state_new(stage_state *state, const options *options, uint32_t stage, uint64_t seed);
+/* Without the caller's arrays.  0: out of memory; free it in any case. */
+int stage_state_new(stage_state *state, const options *options);
+/* This stage, with what the arrays hold. */
+void stage_state_take(stage_state *state, const options *options, uint32_t stage);
+/* This stage as it is at the start of a run with this seed.  0: out of memory. */
+int stage_state_start(stage_state *state, const options *options, uint32_t stage, uint64_t seed);
 void stage_state_free(stage_state *state);
 lm_config stage_config(const options *options, uint64_t stages);
 /* Where the gradient is the sum over a step's micro-batches, on all who hold a part. */
 void stage_state_update(stage_state *state, const options *options, uint64_t step);
-/* FNV-1a of what the stage holds: equal on its replicas. */
-uint64_t stage_state_digest(const stage_state *state);
+/* Its layers as they are at the start; norm: of those beside it.  0: out of memory. */
+int stage_state_restart_layers(stage_state *state, const options *options, uint32_t stage,
+                               uint64_t seed, double norm);
 /* A stage without holders, from those beside it: parameters, their weighted mean, and AdamW at its
  * start.  after NULL: a copy of before. */
 void stage_state_average(stage_state *state, const lm_real *before, part_notes before_notes,
@@ -100,15 +138,54 @@ typedef struct roll {
   uint64_t settings[MAX_SLOTS]; /* which must be equal */
 } roll;
 
+/* What each slot has: revisions, 0 for none. */
+typedef struct facts {
+  uint64_t live[MAX_SLOTS];         /* the run's */
+  uint64_t attached[MAX_SLOTS];     /* memory that outlived its process */
+  uint64_t snapshots[2][MAX_SLOTS]; /* in its vault */
+  uint64_t shadows[MAX_SLOTS];      /* of the stage before, as owner_of() says */
+  uint64_t checkpoints[MAX_SLOTS];  /* that it knows to be complete, for all to load */
+} facts;
+
+typedef struct plan {
+  uint64_t revision;          /* that all have afterwards */
+  source from[MAX_SLOTS];     /* SOURCES: nothing to do */
+  uint32_t keeper[MAX_SLOTS]; /* whose shadow it is from */
+} plan;
+
+/* Of the stage before. */
+typedef struct shadow {
+  stage_state state;
+  stage_notes notes;
+  lm_real *arrays;
+  rhz_shadow *handle; /* NULL: it holds no state */
+} shadow;
+
+/* Who stands in for a stage that nobody has: CheckFree's rule. */
+typedef struct stand_in {
+  int copy; /* of before alone */
+  uint32_t before, after;
+} stand_in;
+
 typedef struct pipeline {
   const options *options;
   const lm_text *text;
-  uint64_t progress[PROGRESS_WORDS];
+  /* Registered; without a communicator: last_progress. */
+  uint64_t *progress, last_progress[PROGRESS_WORDS];
+  uint64_t
+      attached; /* revision of the memory that was attached to; 0: nothing was, or it is used */
+  uint64_t attached_progress[PROGRESS_WORDS];
+  uint64_t spoilt;     /* revision of a snapshot that could not be restored */
+  uint64_t born;       /* steps that the run had done when this peer joined it */
+  uint64_t checkpoint; /* revision of the newest one that is known to be complete; 0: none */
+  rhz_status checkpoint_status;
+  rhz_status snapshot_status; /* of the last one that did not come about */
   rhz_comm *comm;
   rhz_comm *groups[LM_PARTS]; /* those who hold the part; NULL: this peer does not, or not yet */
   rhz_view view;
   uint32_t stages, replicas, slots, stage;
   stage_state state;
+  shadow shadow;
   int ready;       /* state is that of the run */
   int grouped;     /* groups are made */
   int at_boundary; /* has just come in through a boundary, where the members are too */
@@ -122,12 +199,16 @@ typedef struct pipeline {
   int has_loss[MAX_MICRO_BATCHES];     /* was computed here */
   double losses[MAX_MICRO_BATCHES];
   uint64_t reported_epoch, failed_ops, retries;
+  double step_end_ms;          /* of the last step; 0: none yet */
+  double snapshot_ms;          /* that this one has waited for snapshots */
   char error[KIT_ERROR_BYTES]; /* of the last failed call */
 } pipeline;
 
 /* By the roll. */
 int is_here(const pipeline *p, uint32_t slot);
 int is_ready(const pipeline *p, uint32_t slot);
+/* By the plan. */
+void set_ready(pipeline *p, uint32_t slot, int ready);
 /* The slots that have a part and are ready, rising: how many.  stage: of LM_LAYERS, whose. */
 uint32_t holders_of(const pipeline *p, lm_part_name part, uint32_t stage,
                     uint32_t slots[MAX_SLOTS]);
@@ -142,12 +223,85 @@ int receive(pipeline *p, uint32_t slot, uint64_t number, void *data, size_t byte
  * told, and none waits. */
 int run_pass(pipeline *p);
 
-/* Whether every stage has a holder, or neighbours who can stand in for it.  Else
+/* pipeline_kept.c: the memory of the state */
+int may_use(const pipeline *p, source which);
+/* Whether a vault keeps it, a checkpoint has it, or a neighbour follows it. */
+int is_kept(const pipeline *p);
+/* Before the join: attaches to what is kept, or begins anew; registers it. */
+rhz_status take_memory(pipeline *p);
+/* Before the communicator is closed. */
+void forget_memory(pipeline *p);
+/* Once the stage is known, and the run's progress: p->attached is 0 if that is of no use. */
+void check_attached(pipeline *p);
+/* Between the commit of a step, if one is due, and the next update. */
+void begin_snapshot(pipeline *p);
+void end_snapshot(pipeline *p);
+void replace_snapshots(pipeline *p);
+void list_snapshots(pipeline *p, uint64_t revisions[2]);
+/* 0: could not.  Afterwards this peer has the state of that revision. */
+int restore_snapshot(pipeline *p, uint64_t revision);
+int restore_attached(pipeline *p);
+
+/* pipeline_disk.c: the same on disk */
+void begin_checkpoint(pipeline *p);
+/* Before the next update. */
+void end_checkpoint_copy(pipeline *p);
+/* Revision of the newest one; 0: none is known here. */
+uint64_t complete_checkpoint(pipeline *p);
+/* Before the communicator is closed in good order. */
+void finish_checkpoints(pipeline *p);
+int load_checkpoint(pipeline *p, uint64_t revision);
+
+/* pipeline_shadow.c: what a neighbour follows */
+uint32_t owner_of(const pipeline *p, uint32_t keeper);
+int allocate_shadow(pipeline *p);
+void release_shadow(pipeline *p);
+/* Once the slot is known. */
+int begin_shadow(pipeline *p, uint64_t seed);
+/* 0: there is none. */
+uint64_t shadow_revision(const pipeline *p);
+void refresh_shadows(pipeline *p);
+int exchange_gradients(pipeline *p, int complete);
+void update_shadow(pipeline *p, uint64_t step);
+
+/* pipeline_plan.c: where it comes from */
+stand_in stand_in_for(const options *o, uint32_t stage);
+/* Whether those beside the stage can stand in for it; lost: the stages that nobody has.  Else
  * RHZ_ERR_STATE_LOST, with the reason in p->error. */
-rhz_status check_stages(pipeline *p);
-/* Gives those who are here and not ready the state of their stage.  A peer that got its own becomes
- * ready; the others learn it from the next roll. */
-void transfer_state(pipeline *p);
+rhz_status may_stand_in(pipeline *p, uint32_t stage, const int lost[MAX_STAGES]);
+/* Of those who are here.  RHZ_ERR_STATE_LOST: as above. */
+rhz_status make_plan(pipeline *p, const facts *f, plan *made);
+/* pipeline_recover.c: a peer that got its state becomes ready; the others learn it from the next
+ * roll. */
+void carry_out(pipeline *p, const plan *made);
+/* All of a part but the progress: both sides, which call it in the same order. */
+void give_part(pipeline *p, stage_state *state, int good, uint32_t taker, lm_part_name part);
+int take_part(pipeline *p, stage_state *state, uint32_t giver, lm_part_name part);
+
+/* pipeline_ops.c */
+/* Ends an op that was submitted with the given status; its text, if it failed, is p->error. */
+rhz_status finish_op(pipeline *p, rhz_status submitted, rhz_op *op, uint32_t wait_flags,
+                     rhz_op_info *info);
+/* Keeps the old view where there is none: the next op says why. */
+void refresh_view(pipeline *p);
+/* The sum over a communicator, in place. */
+rhz_allreduce_params sum_of(void *data, uint64_t count, uint32_t dtype);
+
+/* pipeline_roll.c */
+/* Each peer gives its own words; from here on the roll, not the view, says who takes part. */
+rhz_status call_roll(pipeline *p);
+/* RHZ_ERR_STATE_LOST: a stage has no holder, whoever comes back brings nothing, and those beside it
+ * cannot stand in. */
+rhz_status check_stages(pipeline *p, int *all_here);
+/* What everybody has, and where everybody's state comes from. */
+rhz_status transfer_state(pipeline *p);
+/* Who enters is in no group: so all make them again. */
+rhz_status make_groups(pipeline *p);
+/* Whether this peer's shadow has to be made anew, and can; and whether anybody's. */
+int lacks_shadow(const pipeline *p, uint32_t keeper);
+int lacks_shadows(const pipeline *p);
+/* Whether somebody here has none yet. */
+int lacks_groups(const pipeline *p);
 
 /* Keeps the text of an error; returns its status. */
 rhz_status note_error(pipeline *p, rhz_status status, const char *what);

@@ -3,8 +3,10 @@
  *
  *   a replica dies          the step is made again, over the replicas that are left; a newcomer in
  *                           its slot gets the stage's state from one of them
- *   all of a stage die      a newcomer gets the weighted mean of the stages beside it (CheckFree),
- *                           or, at the ends of the pipeline, a copy (CheckFree+)
+ *   all of a stage die      a newcomer attaches to the memory of the dead, or all go back to their
+ *                           snapshots, where a vault keeps these; else it gets the weighted mean of
+ *                           the stages beside it (CheckFree), or, at the ends of the pipeline, a
+ *                           copy (CheckFree+)
  *   this one is out         (it stalled for too long, say) it joins again as a new peer */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,8 +17,9 @@
 
 #define complain(...) kit_complain("pipeline_lm", __VA_ARGS__)
 
-/* Without a step, in a row; the pause grows by this much each time, up to the limit: about 95 s. */
-enum { MAX_RETRIES = 100, RETRY_PAUSE_MS = 100, RETRY_PAUSE_LIMIT_MS = 1000 };
+/* Without a step, in a row; the first comes at once, for the others may be able to go on, then the
+ * pause grows by this much each time, up to the limit: about 95 s. */
+enum { MAX_RETRIES = 145, RETRY_PAUSE_MS = 10, RETRY_PAUSE_LIMIT_MS = 1000 };
 /* A slot is vacant again only once the coordinator has given its old holder up. */
 enum { JOIN_ATTEMPTS = 20, JOIN_PAUSE_MS = 500 };
 
@@ -26,22 +29,36 @@ static rhz_status join(pipeline *p) {
       .coordinator = p->options->coordinator,
       .run_id = p->options->run_id,
   };
-  const rhz_tensor progress = {sizeof(progress), "progress",    p->progress,
-                               PROGRESS_WORDS,   RHZ_DTYPE_U64, 0};
   rhz_status status = rhz_comm_create(&params, &p->comm);
   if (status != RHZ_OK) {
     p->comm = NULL;
     return note_error(p, status, rhz_last_error());
   }
   p->view = (rhz_view){.struct_size = sizeof(p->view)};
-  status = rhz_state_register(p->comm, &progress);
+  status = take_memory(p);
   if (status == RHZ_OK) status = rhz_comm_join(p->comm, 0);
   if (status == RHZ_OK) status = rhz_comm_view(p->comm, &p->view);
   if (status == RHZ_OK) return RHZ_OK;
   note_error(p, status, rhz_last_error());
+  forget_memory(p);
   rhz_comm_close(p->comm);
   p->comm = NULL;
   return status;
+}
+
+/* The stage is known now, and a joiner has the run's progress. */
+static int begin_stage(pipeline *p, uint64_t seed, uint64_t random) {
+  p->stage = p->view.slot / p->replicas;
+  p->ready = !p->view.joined;
+  if (p->ready) {
+    memset(p->progress, 0, PROGRESS_WORDS * sizeof(*p->progress));
+    p->progress[RANDOM] = random;
+    p->attached = 0;
+  }
+  if (p->attached) check_attached(p);
+  if (!p->attached) return stage_state_start(&p->state, p->options, p->stage, seed);
+  stage_state_take(&p->state, p->options, p->stage);
+  return 1;
 }
 
 /* Becomes a member: a founder with a stage as it is at the start, or a joiner without its state. */
@@ -49,7 +66,6 @@ static rhz_status enter_run(pipeline *p) {
   rhz_status status = RHZ_ERR_WORLD_FULL;
   uint64_t seed = p->options->seed;
   uint64_t random = lm_random(&seed);
-  if (p->progress[STEP] == 0) p->progress[RANDOM] = random;
   for (int attempt = 0; attempt < JOIN_ATTEMPTS; attempt++) {
     if (attempt > 0) kit_sleep_ms(JOIN_PAUSE_MS);
     status = join(p);
@@ -63,25 +79,27 @@ static rhz_status enter_run(pipeline *p) {
              p->stages, p->replicas, p->slots);
     return RHZ_ERR_ARGUMENT;
   }
-  p->stage = p->view.slot / p->replicas;
-  p->ready = !p->view.joined;
   p->grouped = 0;
   p->trip = 0;
-  stage_state_free(&p->state);
-  if (!stage_state_new(&p->state, p->options, p->stage, seed))
+  if (!begin_stage(p, seed, random) || !begin_shadow(p, seed))
     return note_error(p, RHZ_ERR_MEMORY, "out of memory");
   /* The members' next op, and so a joiner's first one, is the one after the boundary. */
   p->at_boundary = p->view.joined != 0;
   p->reported_epoch = p->view.epoch;
   kit_print_line("joined slot=%" PRIu32 " epoch=%" PRIu64 " world=%" PRIu32 " stage=%" PRIu32
-                 " step=%" PRIu64 " synced=%" PRIu32 " parameters=%zu",
+                 " step=%" PRIu64 " synced=%" PRIu32 " parameters=%zu pid=%ld t_us=%" PRIu64,
                  p->view.slot, p->view.epoch, p->view.world_size, p->stage, p->progress[STEP],
-                 p->view.joined, p->state.count);
-  return p->view.joined ? RHZ_OK : commit(p);
+                 p->view.joined, p->state.count, kit_pid(), kit_now_us());
+  p->born = p->progress[STEP];
+  if (p->view.joined) return RHZ_OK;
+  status = commit(p);
+  if (status == RHZ_OK) begin_snapshot(p);
+  return status;
 }
 
 static void leave_run(pipeline *p) {
   close_groups(p);
+  forget_memory(p);
   rhz_comm_close(p->comm);
   p->comm = NULL;
 }
@@ -93,7 +111,7 @@ static rhz_status recover(pipeline *p, rhz_status status) {
     /* Every rank got the same error for the same op, so all of them begin the trip again. */
     kit_print_line("retry step=%" PRIu64 " status=%" PRId32 " error=\"%s\"", p->progress[STEP] + 1,
                    status, p->error);
-    uint64_t pause_ms = p->retries * RETRY_PAUSE_MS;
+    uint64_t pause_ms = (p->retries - 1) * RETRY_PAUSE_MS;
     kit_sleep_ms(pause_ms < RETRY_PAUSE_LIMIT_MS ? (double)pause_ms : RETRY_PAUSE_LIMIT_MS);
     return RHZ_OK;
   }
@@ -104,6 +122,26 @@ static rhz_status recover(pipeline *p, rhz_status status) {
     return enter_run(p);
   }
   return status;
+}
+
+static rhz_status print_final(pipeline *p) {
+  uint8_t digest[16];
+  char hex[2 * sizeof(digest) + 1];
+  rhz_status status = rhz_state_digest(p->comm, digest);
+  if (status != RHZ_OK) return note_error(p, status, rhz_last_error());
+  for (size_t i = 0; i < sizeof(digest); i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+  kit_print_line("final step=%" PRIu64 " stage=%" PRIu32
+                 " loss=%.17g first_loss=%.9g failed_ops=%" PRIu64 " digest=%s",
+                 p->progress[STEP], p->stage, kit_value_of(p->progress[LAST_LOSS]),
+                 kit_value_of(p->progress[FIRST_LOSS]), p->failed_ops, hex);
+  return RHZ_OK;
+}
+
+/* Of those who are here. */
+static int is_first(const pipeline *p) {
+  uint32_t slot = 0;
+  while (slot < p->slots && !is_here(p, slot)) slot++;
+  return slot == p->slots || slot == p->view.slot;
 }
 
 static int run(pipeline *p) {
@@ -121,20 +159,18 @@ static int run(pipeline *p) {
     status = make_trip(p, &over);
     if (status != RHZ_OK) status = recover(p, status);
   }
-  if (status != RHZ_OK) {
+  if (status == RHZ_OK) status = print_final(p);
+  /* That nothing gives a stage back is found out by all, in the same words. */
+  if (status != RHZ_OK && (status != RHZ_ERR_STATE_LOST || is_first(p))) {
     complain("after step %" PRIu64 ": %s (%s)", p->progress[STEP], p->error,
              rhz_status_text(status));
-  } else {
-    kit_print_line("final step=%" PRIu64 " stage=%" PRIu32
-                   " loss=%.17g first_loss=%.9g failed_ops=%" PRIu64 " digest=%016" PRIx64,
-                   p->progress[STEP], p->stage, kit_value_of(p->progress[LAST_LOSS]),
-                   kit_value_of(p->progress[FIRST_LOSS]), p->failed_ops,
-                   stage_state_digest(&p->state));
   }
+  if (status == RHZ_OK) finish_checkpoints(p);
   close_groups(p);
   if (p->comm && rhz_comm_leave(p->comm, 0) != RHZ_OK)
     complain("left without a good-bye: %s", rhz_last_error()); /* the result stands */
   leave_run(p);
+  if (status == RHZ_ERR_STATE_LOST) return EXIT_LOST;
   return status == RHZ_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -148,7 +184,8 @@ static int allocate(pipeline *p) {
   p->stream_bytes = rows * config.width * sizeof(lm_real);
   p->inputs = malloc(rows);
   p->targets = malloc(rows);
-  int good = p->inputs && p->targets;
+  p->progress = p->last_progress;
+  int good = p->inputs && p->targets && stage_state_new(&p->state, o) && allocate_shadow(p);
   for (uint64_t m = 0; m < o->micro_batches; m++) {
     p->models[m] = lm_model_new(&config);
     good = good && p->models[m];
@@ -158,6 +195,7 @@ static int allocate(pipeline *p) {
 
 static void release(pipeline *p) {
   stage_state_free(&p->state);
+  release_shadow(p);
   for (int m = 0; m < MAX_MICRO_BATCHES; m++) lm_model_free(p->models[m]);
   free(p->inputs);
   free(p->targets);

@@ -31,6 +31,24 @@ static void print_help(void) {
       "                           deaths, unless all of a stage died (default continue)\n"
       "  --weighting norm|clipped_norm|mean\n"
       "                           of the stages that a lost one is averaged from (default norm)\n"
+      "  --snapshot-every N       steps between two snapshots in the vault (`rhizome run "
+      "--vault`), "
+      "or,\n"
+      "                           without one, in this peer's memory; 0: none (default 0)\n"
+      "  --sources LIST           where a lost state may come from, of "
+      "replica,attach,vault,shadow,average,disk\n"
+      "                           (default: all of them, the first that serves in that order)\n"
+      "  --shadow 1               each peer follows the stage before it, and has its state at any "
+      "moment\n"
+      "  --checkpoint-every N     steps between two checkpoints on disk; 0: none (default 0)\n"
+      "  --checkpoint-folder PATH for them; the same on all peers, and this run's own\n"
+      "  --substitute average|copy|random\n"
+      "                           for a stage that is lost: the mean of those beside it, the one "
+      "before\n"
+      "                           it, or what it was at the start (default average; the others are "
+      "to be\n"
+      "                           compared with)\n"
+      "  --kill-at STEP:SLOT,...  that peer kills itself before that step, once (at most 64)\n"
       "  --data FILE...           text to train on (default: the files of\n"
       "                           " LM_TEXT_FOLDER
       ")\n"
@@ -42,11 +60,15 @@ static void print_help(void) {
       "  --log-every N            print a line every N steps (default 1)\n"
       "  --min-step-ms N          make a step take at least so long (default 0)\n"
       "  --help\n"
-      "All peers are given the same options.\n"
+      "All peers are given the same options.  Exit status: 65 where a stage is lost and nothing "
+      "gives it\n"
+      "back, which `rhizome run --restart` does not start again.\n"
       "\n"
       "example: four stages with two replicas each; kill any of the eight processes, or both of a "
       "stage\n"
-      "  rhizome run -n 8 --restart -- pipeline_lm --replicas 2 --order swapped");
+      "  rhizome run -n 8 --restart -- pipeline_lm --replicas 2 --order swapped\n"
+      "the same with a single one each, whose state the vault keeps\n"
+      "  rhizome run -n 4 --restart --vault -- pipeline_lm --snapshot-every 1");
 }
 
 static void usage_error(const char *option, const char *problem) {
@@ -75,6 +97,9 @@ static kit_parsed parse_number(options *o, const char *name, const char *value, 
       {"--seed", &o->seed, 0, UINT64_MAX},
       {"--log-every", &o->log_every, 1, UINT64_C(1) << 40},
       {"--min-step-ms", &o->min_step_ms, 0, 3600 * 1000},
+      {"--shadow", &o->shadow, 0, 1},
+      {"--snapshot-every", &o->snapshot_every, 0, UINT64_C(1) << 40},
+      {"--checkpoint-every", &o->checkpoint_every, 0, UINT64_C(1) << 40},
   };
   return kit_parse_number(numbers, sizeof(numbers) / sizeof(numbers[0]), name, value, problem);
 }
@@ -83,6 +108,38 @@ static kit_parsed parse_number(options *o, const char *name, const char *value, 
 static const char *const orders[] = {"plain", "swapped", NULL};
 static const char *const policies[] = {"continue", "replay", NULL};
 static const char *const weightings[] = {"norm", "clipped_norm", "mean", NULL};
+static const char *const substitutes[] = {"average", "copy", "random", NULL};
+
+/* Names with commas between them. */
+static uint32_t parse_sources(const char *option, const char *value) {
+  char name[16];
+  uint32_t sources = 0;
+  for (const char *at = value; *at;) {
+    size_t length = strcspn(at, ",");
+    if (length >= sizeof(name)) length = sizeof(name) - 1; /* none of them is so long */
+    memcpy(name, at, length);
+    name[length] = '\0';
+    sources |= 1u << parse_choice(option, name, source_names);
+    at += strcspn(at, ",");
+    at += *at == ',';
+  }
+  if (sources == 0) usage_error(option, "must name one source at least");
+  return sources;
+}
+
+/* STEP:SLOT with commas between them. */
+static void parse_deaths(options *o, const char *option, const char *value) {
+  for (const char *at = value; *at;) {
+    char *end;
+    if (o->death_count == MAX_DEATHS) usage_error(option, "names more than 64 deaths");
+    o->deaths[o->death_count].step = strtoull(at, &end, 10);
+    if (end == at || *end != ':') usage_error(option, "must be STEP:SLOT,STEP:SLOT...");
+    at = end + 1;
+    o->deaths[o->death_count++].slot = (uint32_t)strtoul(at, &end, 10);
+    if (end == at || (*end && *end != ',')) usage_error(option, "must be STEP:SLOT,STEP:SLOT...");
+    at = end + (*end == ',');
+  }
+}
 
 static void parse_valued(options *o, const char *name, const char *value) {
   char problem[KIT_PROBLEM_BYTES] = "is no option";
@@ -90,10 +147,18 @@ static void parse_valued(options *o, const char *name, const char *value) {
     o->coordinator = value;
   } else if (strcmp(name, "--run-id") == 0) {
     o->run_id = value;
+  } else if (strcmp(name, "--checkpoint-folder") == 0) {
+    o->checkpoint_folder = value;
   } else if (strcmp(name, "--order") == 0) {
     o->order = (order)parse_choice(name, value, orders);
   } else if (strcmp(name, "--policy") == 0) {
     o->policy = (policy)parse_choice(name, value, policies);
+  } else if (strcmp(name, "--sources") == 0) {
+    o->sources = parse_sources(name, value);
+  } else if (strcmp(name, "--kill-at") == 0) {
+    parse_deaths(o, name, value);
+  } else if (strcmp(name, "--substitute") == 0) {
+    o->substitute = (substitute)parse_choice(name, value, substitutes);
   } else if (strcmp(name, "--weighting") == 0) {
     o->weighting = (weighting)parse_choice(name, value, weightings);
   } else {
@@ -113,6 +178,7 @@ rhz_status stage_way(const options *o, uint32_t micro_batch, uint32_t way[MAX_ST
 options parse_options(int argc, char **argv) {
   options o = {.stages = 4, .replicas = 1, .layers = 1, .micro_batches = 4};
   o.steps = 200, o.batch = 4, o.context = 64, o.seed = 1, o.log_every = 1, o.learning_rate = 1e-3;
+  o.sources = (1u << SOURCES) - 1;
   o.data = calloc((size_t)argc, sizeof(*o.data));
   if (!o.data) exit(kit_complain("pipeline_lm", "out of memory"));
   for (int i = 1; i < argc; i++) {
@@ -131,6 +197,9 @@ options parse_options(int argc, char **argv) {
   }
   if (o.stages * o.layers > LM_MAX_LAYERS)
     usage_error("--layers", "times --stages must be at most 8");
+  if (o.checkpoint_every && !o.checkpoint_folder)
+    usage_error("--checkpoint-every", "needs --checkpoint-folder");
+  if (o.shadow && o.stages < 2) usage_error("--shadow", "takes two stages at least");
   uint32_t way[MAX_STAGES];
   if (stage_way(&o, 1, way) != RHZ_OK) usage_error("--order swapped:", rhz_last_error());
   return o;

@@ -40,30 +40,34 @@ static int initialize(stage_state *state, const options *o, uint32_t stage, uint
   return good;
 }
 
-int stage_state_new(stage_state *state, const options *o, uint32_t stage, uint64_t seed) {
+int stage_state_new(stage_state *state, const options *o) {
   lm_config config = stage_config(o, 1);
   memset(state, 0, sizeof(*state));
   state->model = lm_model_new(&config);
   if (!state->model) return 0;
   state->count = lm_parameter_count(state->model);
-  for (int part = 0; part < LM_PARTS; part++) {
-    state->holds[part] = stage_holds(stage, (uint32_t)o->stages, (lm_part_name)part);
+  for (int part = 0; part < LM_PARTS; part++)
     state->parts[part] = lm_part_at(state->model, (lm_part_name)part);
-    state->notes[part].rate_factor = 1;
-  }
-  state->parameters = calloc(state->count, sizeof(lm_real));
-  state->first_moment = calloc(state->count, sizeof(lm_real));
-  state->second_moment = calloc(state->count, sizeof(lm_real));
   state->gradient = calloc(state->count, sizeof(lm_real));
-  return state->parameters && state->first_moment && state->second_moment && state->gradient &&
-         initialize(state, o, stage, seed);
+  return state->gradient != NULL;
+}
+
+void stage_state_take(stage_state *state, const options *o, uint32_t stage) {
+  for (int part = 0; part < LM_PARTS; part++)
+    state->holds[part] = stage_holds(stage, (uint32_t)o->stages, (lm_part_name)part);
+}
+
+int stage_state_start(stage_state *state, const options *o, uint32_t stage, uint64_t seed) {
+  stage_state_take(state, o, stage);
+  state->notes->stage = stage;
+  for (int part = 0; part < LM_PARTS; part++) state->notes->parts[part] = (part_notes){0, 1, 0};
+  memset(state->first_moment, 0, state->count * sizeof(lm_real));
+  memset(state->second_moment, 0, state->count * sizeof(lm_real));
+  return initialize(state, o, stage, seed);
 }
 
 void stage_state_free(stage_state *state) {
   lm_model_free(state->model);
-  free(state->parameters);
-  free(state->first_moment);
-  free(state->second_moment);
   free(state->gradient);
   memset(state, 0, sizeof(*state));
 }
@@ -74,7 +78,7 @@ void stage_state_update(stage_state *state, const options *o, uint64_t step) {
   lm_real share = 1 / (lm_real)o->micro_batches;
   for (int part = 0; part < LM_PARTS; part++) {
     const lm_part range = state->parts[part];
-    part_notes *notes = &state->notes[part];
+    part_notes *notes = &state->notes->parts[part];
     lm_real *gradient = state->gradient + range.offset;
     if (!state->holds[part]) continue;
     for (size_t i = 0; i < range.count; i++) gradient[i] *= share;
@@ -86,23 +90,18 @@ void stage_state_update(stage_state *state, const options *o, uint64_t step) {
   }
 }
 
-static uint64_t digest_bytes(uint64_t digest, const void *data, size_t bytes) {
-  const uint8_t *byte = data;
-  for (size_t i = 0; i < bytes; i++) digest = (digest ^ byte[i]) * UINT64_C(0x100000001B3);
-  return digest;
-}
-
-uint64_t stage_state_digest(const stage_state *state) {
-  const lm_real *arrays[] = {state->parameters, state->first_moment, state->second_moment};
-  uint64_t digest = UINT64_C(0xCBF29CE484222325);
-  for (int part = 0; part < LM_PARTS; part++) {
-    if (!state->holds[part]) continue;
-    digest = digest_bytes(digest, &state->notes[part], sizeof(state->notes[part]));
-    for (size_t a = 0; a < sizeof(arrays) / sizeof(arrays[0]); a++)
-      digest = digest_bytes(digest, arrays[a] + state->parts[part].offset,
-                            state->parts[part].count * sizeof(lm_real));
-  }
-  return digest;
+int stage_state_restart_layers(stage_state *state, const options *o, uint32_t stage, uint64_t seed,
+                               double norm) {
+  const lm_part range = state->parts[LM_LAYERS];
+  lm_real *mine = state->parameters;
+  state->parameters = state->gradient; /* of no use between two steps */
+  int good = initialize(state, o, stage, seed);
+  state->parameters = mine;
+  memcpy(mine + range.offset, state->gradient + range.offset, range.count * sizeof(lm_real));
+  memset(state->first_moment + range.offset, 0, range.count * sizeof(lm_real));
+  memset(state->second_moment + range.offset, 0, range.count * sizeof(lm_real));
+  state->notes->parts[LM_LAYERS] = (part_notes){0, 1, norm};
+  return good;
 }
 
 static double weight_of(part_notes notes, weighting by) {
@@ -130,5 +129,5 @@ void stage_state_average(stage_state *state, const lm_real *before, part_notes b
   /* Its own norm is not known before its next step; the stage may be asked for it sooner. */
   double norm = before_notes.gradient_norm;
   if (after) norm = (norm + after_notes.gradient_norm) / 2;
-  state->notes[LM_LAYERS] = (part_notes){0, recovered_rate_factor, norm};
+  state->notes->parts[LM_LAYERS] = (part_notes){0, recovered_rate_factor, norm};
 }

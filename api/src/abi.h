@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "api/src/guard.h"
 
@@ -43,5 +44,38 @@ template <class T>
   if (size > sizeof(T)) std::memset(bytes + sizeof(T), 0, size - sizeof(T));
   return Status::ok();
 }
+
+// A struct that may be left out.
+template <class T>
+[[nodiscard]] Status read_optional(const T* in, const char* name, T& out) {
+  out = T{};
+  return in ? read_struct(in, name, out) : Status::ok();
+}
+
+// The caller's array of structs, whose elements have the size that the caller knows.
+template <class T>
+class StructArray {
+ public:
+  // `name`: of the array, for texts.  kAbi: elements of different sizes.
+  [[nodiscard]] Status open(T* first, size_t count, const char* name) {
+    first_ = reinterpret_cast<Byte*>(first);
+    std::memcpy(&stride_, first_, sizeof stride_);
+    if (stride_ < sizeof stride_)
+      return {Code::kAbi, std::string(name) + "[0].struct_size is not set"};
+    for (size_t i = 1; i < count; ++i) {
+      size_t size = 0;
+      std::memcpy(&size, first_ + i * stride_, sizeof size);
+      if (size != stride_)
+        return {Code::kAbi, std::string("all elements of ") + name + " have the same struct_size"};
+    }
+    return Status::ok();
+  }
+  T* at(size_t i) const { return reinterpret_cast<T*>(first_ + i * stride_); }
+
+ private:
+  using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
+  Byte* first_ = nullptr;
+  size_t stride_ = 0;
+};
 
 }  // namespace rhz::api

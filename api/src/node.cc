@@ -26,7 +26,7 @@ Node::Node(NodeOptions options, std::function<Time()> clock, Transport& transpor
       groups_(options.self.id, transport, pool, options.limits),
       messenger_(options.self.id, transport, pool, options.message_limits),
       donor_(pool),
-      offer_(pool),
+      copy_(pool),
       puller_(state),
       bulk_bytes_(options.bulk_bytes),
       copy_step_bytes_(options.copy_step_bytes),
@@ -112,7 +112,7 @@ void Node::settle(Time now) {
     }
   }
   settling_ = false;
-  serve_offer(now);
+  serve_copy(now);
 }
 
 // What the ops tell membership.  False: nothing.
@@ -214,7 +214,7 @@ void Node::end(Time now, const Status& status) {
   groups_.end_all(now, status);
   messenger_.end_all(now, status);
   donor_.close();
-  offer_.close();
+  copy_.close();
 }
 
 Time Node::tick(Time now) {

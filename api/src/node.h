@@ -14,7 +14,7 @@
 #include "recovery/state/manifest.h"
 #include "recovery/state/state.h"
 #include "recovery/sync/donor.h"
-#include "recovery/sync/offer.h"
+#include "recovery/sync/state_copy.h"
 #include "recovery/sync/puller.h"
 #include "runtime/membership/failure_detector.h"
 #include "runtime/membership/member.h"
@@ -108,9 +108,9 @@ class Node final : public TransportEvents {
   void stand_at_admit(Time now);
   void admit(Time now, const AdmitRecord& record);
   bool can_copy() const;
-  void copy_offer(Time now);
+  void advance_copy(Time now);
   void leave_admit(Time now);
-  void serve_offer(Time now);
+  void serve_copy(Time now);
   void begin_sync(Time now, const SyncAction& action);
   void sync_actions(Time now, recovery::SyncActions&& actions);
   Time tick_sync(Time now);
@@ -130,7 +130,7 @@ class Node final : public TransportEvents {
   OwnCosts own_costs_;
   Time asked_ = -kAskedAgain;  // when the newest PING came
   recovery::Donor donor_;
-  recovery::Offer offer_;
+  recovery::StateCopy copy_;
   recovery::Puller puller_;
 
   std::vector<ControlMessage> control_out_;
@@ -143,7 +143,7 @@ class Node final : public TransportEvents {
   const std::function<uint64_t()> spare_memory_;
   SyncStrategy strategy_ = SyncStrategy::kPopular;
   bool noted_ = false;                     // note_state() was called
-  std::vector<MemberInfo> bulk_guests_;    // newcomers that pull from the offer
+  std::vector<MemberInfo> bulk_guests_;    // newcomers that pull from the copy
   OpSeq copied_op_ = kNoOp;                // the admit op that is over once the state is copied
   bool bulk_ = false;                      // the newest sync is in bulk
   Time sync_since_{};

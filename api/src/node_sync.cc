@@ -23,7 +23,7 @@ void Node::note_state() {
   for (const recovery::Tensor& tensor : tensors.first(std::min(tensors.size(), TensorList::kMost)))
     note.tensors.first.push_back({tensor.name, recovery::type_of(tensor)});
   // Who takes nothing has no use for a copy.
-  const bool bulk = state_.bytes() >= bulk_bytes_ && strategy_ != SyncStrategy::kSendOnly;
+  const bool bulk = state_.shared_bytes() >= bulk_bytes_ && strategy_ != SyncStrategy::kSendOnly;
   note.bulk = bulk ? BulkStand::kWanted : BulkStand::kNone;
   member_.set_state(std::move(note));
   puller_.set_read_only(strategy_ == SyncStrategy::kSendOnly);
@@ -42,10 +42,10 @@ void Node::stand_at_admit(Time now) {
 void Node::admit(Time now, const AdmitRecord& record) {
   guests_ = record.joiners;
   if (!guests_.empty()) return name_peers();
-  if (std::exchange(copied_op_, kNoOp) != kNoOp) offer_.close();
+  if (std::exchange(copied_op_, kNoOp) != kNoOp) copy_.close();
   const bool has_it = donor_.is_open() && donor_.sync() == record.op && donor_.root() == record.root &&
                       strategy_ != SyncStrategy::kReceiveOnly;
-  if (!record.bulk.empty() && has_it && can_copy() && offer_.begin(state_)) {
+  if (!record.bulk.empty() && has_it && can_copy() && copy_.begin(state_)) {
     copied_op_ = record.op;
     bulk_guests_ = record.bulk;
     name_peers();
@@ -60,13 +60,13 @@ bool Node::can_copy() const {
   if (!spare_memory_) return true;
   uint64_t here = 0;
   for (const MemberInfo& member : installed_.members) here += member.host == member_.self().host;
-  return state_.bytes() <= spare_memory_() / 2 / std::max<uint64_t>(here, 1);
+  return state_.shared_bytes() <= spare_memory_() / 2 / std::max<uint64_t>(here, 1);
 }
 
 // The op is over as soon as the copy is complete: the program may change its tensors then.
-void Node::copy_offer(Time now) {
-  if (!offer_.copy(copy_step_bytes_) || groups_.sealed()) return;
-  offer_.open(donor_, now);
+void Node::advance_copy(Time now) {
+  if (!copy_.copy(copy_step_bytes_) || groups_.sealed()) return;
+  copy_.open(donor_, now);
   ++numbers_.copies;
   groups_.root().admit_nobody(now, std::exchange(copied_op_, kNoOp));
 }
@@ -77,14 +77,14 @@ void Node::leave_admit(Time now) {
   admit_op_ = kNoOp;
   builder_.reset();
   donor_.close();
-  if (std::exchange(copied_op_, kNoOp) != kNoOp) offer_.close();  // it ended before the copy was complete
+  if (std::exchange(copied_op_, kNoOp) != kNoOp) copy_.close();  // it ended before the copy was complete
 }
 
-void Node::serve_offer(Time now) {
+void Node::serve_copy(Time now) {
   const bool copying = copied_op_ != kNoOp;  // the members wait for that, and go first
-  if (!offer_.is_open() && !copying) return;
+  if (!copy_.is_open() && !copying) return;
   const bool busy = copying || (!groups_.idle() && admit_op_ == kNoOp);
-  while (auto answer = offer_.answer(now, busy, &donor_)) send_state(std::move(*answer));
+  while (auto answer = copy_.answer(now, busy, &donor_)) send_state(std::move(*answer));
 }
 
 // ---- a joiner
@@ -148,16 +148,16 @@ Time Node::tick_sync(Time now) {
     }
   }
   if (copied_op_ != kNoOp) {
-    copy_offer(now);
-    if (copied_op_ != kNoOp && offer_.copying()) next = now;
+    advance_copy(now);
+    if (copied_op_ != kNoOp && copy_.copying()) next = now;
   }
   if (puller_.running()) {
     if (now >= puller_.next_tick()) sync_actions(now, puller_.tick(now));
     next = std::min(next, puller_.next_tick());
   }
-  serve_offer(now);
-  next = std::min(next, offer_.tick(now));
-  if (!bulk_guests_.empty() && copied_op_ == kNoOp && !offer_.is_open()) {
+  serve_copy(now);
+  next = std::min(next, copy_.tick(now));
+  if (!bulk_guests_.empty() && copied_op_ == kNoOp && !copy_.is_open()) {
     bulk_guests_.clear();
     name_peers();
   }
@@ -171,10 +171,10 @@ void Node::on_state_frame(Time now, PeerId from, const FrameHeader& header, Land
     return;
   }
   const auto pull = recovery::decode_pull(payload);
-  const OpSeq offered = copied_op_ != kNoOp ? copied_op_ : offer_.is_open() ? offer_.sync() : kNoOp;
-  if (pull && offered != kNoOp && pull->sync == offered) {
-    offer_.handle(from, payload, now);
-    serve_offer(now);
+  const OpSeq copied = copied_op_ != kNoOp ? copied_op_ : copy_.is_open() ? copy_.sync() : kNoOp;
+  if (pull && copied != kNoOp && pull->sync == copied) {
+    copy_.handle(from, payload, now);
+    serve_copy(now);
   } else if (pull && !joined_ && strategy_ != SyncStrategy::kReceiveOnly) {
     ConstBytes bytes;  // a companion asks, who pulls the same
     const recovery::DataStatus status = puller_.find(*pull, bytes);

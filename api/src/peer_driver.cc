@@ -44,6 +44,9 @@ constexpr size_t kMaxOpenMessages = MessageLimits{}.open;
 // Shared memory is looked at for nothing; looking at the loop is a system call.
 constexpr int kLooksPerPoll = 64;
 constexpr int kMovesPerPoll = 16;
+// Where ranks share cores, whoever is waited for gets the core after a few looks, and the loop is looked at after so many of these turns.
+constexpr int kCrowdedLooks = 4;
+constexpr int kCrowdedTurns = 16;
 // Who gives the core up between two looks may look for longer: it has to wait for the turns of others.
 constexpr int kCrowdedSpins = 10;
 // Two ranks may share a core although another one is idle, until the scheduler moves one of them.  Whoever has looked for so long lets the
@@ -88,7 +91,13 @@ PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coor
                                     [this](LogLevel level, const std::string& line) {
                                       recorder_.note(loop_.now(), level, "%s", line.c_str());
                                     }},
-          options_.vault, wire::run_hash(options_.run_id))) {}
+          options_.vault, wire::run_hash(options_.run_id))),
+      checkpoints_(std::make_unique<CheckpointKeeper>(CheckpointKeeper::Surroundings{
+          progress_, state_, options_.run_id, [this] { return standing(); },
+          [this] { return point(); }, [this] { return busy_.load(std::memory_order_relaxed); },
+          [this](LogLevel level, const std::string& line) {
+            recorder_.note(loop_.now(), level, "%s", line.c_str());
+          }})) {}
 
 Result<std::shared_ptr<PeerDriver>> PeerDriver::create(const PeerOptions& options) {
   const auto where = tcp::parse_address(options.coordinator);
@@ -202,10 +211,12 @@ bool PeerDriver::poll(Time now) {
   bool moved = false;
   polling_ = true;
   polled_at_ = now;
-  for (int i = 0; i < kLooksPerPoll && !moved; ++i) moved = transport_->poll();
+  const int looks = crowded_ ? kCrowdedLooks : kLooksPerPoll;
+  for (int i = 0; i < looks && !moved; ++i) moved = transport_->poll();
   polling_ = false;
   if (moved && ++moves_ < kMovesPerPoll) return true;
-  moves_ = 0;
+  if (crowded_ && !moved && ++turns_ < kCrowdedTurns) return false;
+  moves_ = turns_ = 0;
   return loop_.poll() || moved;
 }
 
@@ -350,6 +361,7 @@ Status PeerDriver::leave(Duration timeout) {
 
 void PeerDriver::close() {
   keeper_->stop();
+  checkpoints_->stop();
   progress_.with([this] {
     if (closed_) return;
     closed_ = true;
@@ -565,6 +577,15 @@ StateKeeper::Standing PeerDriver::standing() const {
   if (const Rank rank = now.joined ? node_->view().rank_of(id_) : kNoRank; rank != kNoRank)
     now.slot = node_->view().members[rank.value].slot;
   return now;
+}
+
+// As the loop's owner, of a member.  The number of the next op of the whole run: members agree on it
+// wherever all of the ops before have begun.
+Result<uint64_t> PeerDriver::point() const {
+  const Communicator& root = node_->communicator();
+  if (root.queued() == 0) return root.next_seq().value;
+  return Status(Code::kState,
+                "collectives are submitted and have not begun: wait for them (rhz_op_wait) first");
 }
 
 }  // namespace rhz

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "api/src/checkpoint_keeper.h"
 #include "api/src/core_sharing.h"
 #include "api/src/node.h"
 #include "api/src/progress.h"
@@ -92,6 +93,7 @@ class PeerDriver {
   SyncNumbers sync_numbers();
   Digest digest();
   StateKeeper& keeper() { return *keeper_; }
+  CheckpointKeeper& checkpoints() { return *checkpoints_; }
 
  private:
   PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coordinator);
@@ -108,6 +110,7 @@ class PeerDriver {
   void note_syncs();
   Status join_outcome();
   StateKeeper::Standing standing() const;
+  Result<uint64_t> point() const;
   Status may_submit(GroupId group, bool message);
 
   const PeerOptions options_;
@@ -130,6 +133,7 @@ class PeerDriver {
   CoreSharing sharing_{random_u64()};
   Duration patience_{};   // of the next spin
   int moves_ = 0;         // in a row, without a look at the loop
+  int turns_ = 0;         // likewise, that moved nothing
   bool polling_ = false;  // frames come out of memory now, at polled_at_ but for microseconds
   Time polled_at_{};
   Time control_heard_{}, last_turn_{}, ticked_{};
@@ -138,6 +142,7 @@ class PeerDriver {
   SyncNumbers noted_syncs_;
   std::atomic<bool> busy_{false};     // ops are open, as of the last look
   std::unique_ptr<StateKeeper> keeper_;
+  std::unique_ptr<CheckpointKeeper> checkpoints_;
   std::atomic<uint64_t> changes_{0};  // grows whenever join() or leave() should look again
 };
 

@@ -17,11 +17,27 @@ Status rhz::api::read_tensor(const rhz_tensor* tensor, rhz::recovery::Tensor& ou
   if (!rhz::reduce::valid_dtype(known.dtype))
     return {Code::kArgument, "dtype " + std::to_string(known.dtype) + " is none of RHZ_DTYPE_*"};
   if (known.count_elems > rhz::kMaxCount) return {Code::kArgument, "count_elems is over the limit of 2^40 elements"};
+  if (known.flags > RHZ_TENSOR_OWN) return {Code::kArgument, "rhz_tensor.flags has unknown flags"};
   out.name = known.name;
+  out.own = known.flags == RHZ_TENSOR_OWN;
   out.dtype = known.dtype;
   out.count_elems = known.count_elems;
   out.data = static_cast<std::byte*>(known.data);
   out.bytes = known.count_elems * rhz::reduce::size_of(static_cast<rhz::reduce::Dtype>(known.dtype));
+  return Status::ok();
+}
+
+Status rhz::api::read_tensors(const rhz_tensor* tensors, uint32_t count, const char* name,
+                              std::vector<rhz::recovery::Tensor>& out) {
+  if (count > rhz::recovery::kMaxTensors) return {Code::kArgument, "more than 65 536 tensors"};
+  StructArray<const rhz_tensor> given;
+  if (Status s = given.open(tensors, count, name); !s) return s;
+  out.resize(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    if (Status s = read_tensor(given.at(i), out[i]); !s) return s;
+    if (!out[i].data || out[i].count_elems == 0)
+      return {Code::kArgument, "tensor \"" + out[i].name + "\": data is NULL, or count_elems is 0"};
+  }
   return Status::ok();
 }
 

@@ -63,7 +63,9 @@ Status with_next(const Status& why, const std::string& next) {
 }  // namespace
 
 StateKeeper::StateKeeper(Surroundings around, const std::string& vault, uint64_t run)
-    : around_(std::move(around)), vault_(open_vault(vault, run)), snapshotter_(around_.busy) {}
+    : around_(std::move(around)),
+      vault_(open_vault(vault, run)),
+      snapshotter_("rhz-snapshot", "a snapshot is being copied", around_.busy) {}
 
 Status StateKeeper::begin_update() {
   if (snapshotter_.running())
@@ -164,7 +166,7 @@ void StateKeeper::keep(Slot slot) {
   Result<recovery::Keeping> keeping = Status();
   bool any = false;
   around_.progress.with([&] {
-    any = !around_.state.tensors().empty();
+    any = !around_.state.all_tensors().empty();
     if (any) keeping = recovery::keep_state(around_.state, around_.memory);
   });
   if (!any) return;
@@ -206,46 +208,52 @@ void StateKeeper::left() {
 
 // The page of the state says all that is needed: taking the loop for it could cost the turn of
 // another thread.
-Status StateKeeper::may_snapshot(const SnapshotChoice& choice, uint64_t& revision) const {
-  if (choice.parts == 0 || choice.part >= choice.parts)
-    return {Code::kArgument, "part " + std::to_string(choice.part) + " of " +
-                                 std::to_string(choice.parts) + " there is not"};
-  if (slot_.load(std::memory_order_acquire) == kAnySlot.value)
-    return {Code::kState, "not a member yet: call rhz_comm_join first"};
-  if (around_.state.tensors().empty()) return {Code::kState, "no tensor is registered"};
-  const StateHeader& header = around_.state.header();
+Result<uint64_t> held_revision(const recovery::State& state, uint64_t wanted) {
+  const StateHeader& header = state.header();
   const uint64_t phase = header.phase.load(std::memory_order_acquire);
-  revision = header.revision.load(std::memory_order_relaxed);
-  if (phase % 2 != 0) return {Code::kState, "an update is open: end and commit it first"};
+  const uint64_t revision = header.revision.load(std::memory_order_relaxed);
+  if (phase % 2 != 0) return Status(Code::kState, "an update is open: end and commit it first");
   if (header.committed.load(std::memory_order_relaxed) != phase || revision == 0)
-    return {Code::kState, "no revision is committed: call rhz_state_commit first"};
-  if (choice.revision == 0 || choice.revision == revision) return Status::ok();
-  return {Code::kArgument, "the tensors hold revision " + std::to_string(revision) + ", not " +
-                               std::to_string(choice.revision)};
+    return Status(Code::kState, "no revision is committed: call rhz_state_commit first");
+  if (wanted == 0 || wanted == revision) return revision;
+  return Status(Code::kArgument, "the tensors hold revision " + std::to_string(revision) +
+                                     ", not " + std::to_string(wanted));
+}
+
+Result<uint64_t> StateKeeper::may_snapshot(const SnapshotChoice& choice) const {
+  if (choice.parts == 0 || choice.part >= choice.parts)
+    return Status(Code::kArgument, "part " + std::to_string(choice.part) + " of " +
+                                       std::to_string(choice.parts) + " there is not");
+  if (slot_.load(std::memory_order_acquire) == kAnySlot.value)
+    return Status(Code::kState, "not a member yet: call rhz_comm_join first");
+  if (around_.state.all_tensors().empty()) return Status(Code::kState, "no tensor is registered");
+  return held_revision(around_.state, choice.revision);
 }
 
 Status StateKeeper::snapshot(const SnapshotChoice& choice) {
   if (snapshotter_.running())
     return {Code::kState, "a snapshot is still being copied: call rhz_snapshot_fence first"};
+  const Result<uint64_t> revision = may_snapshot(choice);
+  if (!revision) return revision.status();
   SnapshotChoice chosen = choice;
-  if (Status may = may_snapshot(choice, chosen.revision); !may) return may;
-  return snapshotter_.start([this, chosen](const std::function<bool()>& next) {
-    return copy(Slot(slot_.load(std::memory_order_relaxed)), chosen, next);
+  chosen.revision = revision.value();
+  return snapshotter_.start([this, chosen](Background::Pace& pace) {
+    return copy(Slot(slot_.load(std::memory_order_relaxed)), chosen, pace);
   });
 }
 
 // On the snapshot thread.
-Status StateKeeper::copy(Slot slot, const SnapshotChoice& choice,
-                         const std::function<bool()>& next) {
+Status StateKeeper::copy(Slot slot, const SnapshotChoice& choice, Background::Pace& pace) {
   const StateHeader& header = around_.state.header();
   const uint64_t phase = header.phase.load(std::memory_order_acquire);
-  recovery::SnapshotCopy copy(around_.state.tensors(), choice.revision, choice.part, choice.parts);
+  recovery::SnapshotCopy copy(around_.state.all_tensors(), choice.revision, choice.part,
+                              choice.parts);
   auto buffer = vault_->begin(slot, copy.info());
   if (keep_again(slot) && !buffer) buffer = vault_->begin(slot, copy.info());
   if (!buffer) return buffer.status();
   for (bool done = false; !done;) {
-    if (!next())
-      return {Code::kClosed, "the communicator was closed before the snapshot was complete"};
+    if (Status go = pace.next(); !go)
+      return {go.code(), go.text() + " before the snapshot was complete"};
     auto step = copy.step(buffer.value(), kPieceOfCopy);
     if (!step) return step.status();
     done = step.value();
@@ -270,7 +278,7 @@ Result<recovery::SnapshotInfo> StateKeeper::restore(uint64_t revision, bool unch
                   "whose state? Ask for a slot (rhz_comm_params.slot_plus_one or RHZ_SLOT)");
   if (snapshotter_.running())
     return Status(Code::kState, "a snapshot is still being copied: call rhz_snapshot_fence first");
-  const auto tensors = around_.state.tensors();
+  const auto tensors = around_.state.all_tensors();
   if (tensors.empty())
     return Status(Code::kState, "no tensor is registered: there is nothing to restore to");
   auto found = vault_->read(now.slot, revision);
@@ -281,10 +289,41 @@ Result<recovery::SnapshotInfo> StateKeeper::restore(uint64_t revision, bool unch
   if (!work) return work.status();
   around_.progress.with([&] { around_.state.forget_revision(); });
   if (Status whole = restore_on_threads(work.value()); !whole) return with_next(whole, kOtherHosts);
+  // The run goes on from here: what was sealed later is of a past that did not happen.  A vault that
+  // does not answer now has lost all of it when it does.
+  (void)vault_->seal(now.slot, found.value().info.revision);
   // A part leaves the rest to others: the state is whole when it is committed.
   if (found.value().info.parts == 1)
     around_.progress.with([&] { around_.state.adopt_revision(found.value().info.revision); });
   return found.value().info;
+}
+
+Status StateKeeper::begin_replacement() {
+  if (snapshotter_.running())
+    return {Code::kState,
+            "a snapshot is still being copied: call rhz_snapshot_fence before the tensors change"};
+  around_.progress.with([&] { around_.state.begin_replacement(); });
+  return Status::ok();
+}
+
+Result<std::vector<uint64_t>> StateKeeper::snapshots() {
+  const Standing now = standing();
+  if (now.slot == kAnySlot)
+    return Status(Code::kState,
+                  "whose snapshots? Ask for a slot (rhz_comm_params.slot_plus_one or RHZ_SLOT)");
+  auto list = vault_->list();
+  if (!list) return list.status();
+  std::vector<uint64_t> revisions;
+  for (const recovery::Holding& holding : list.value())
+    if (holding.slot == now.slot)
+      for (const recovery::SnapshotInfo& info : holding.snapshots)
+        revisions.push_back(info.revision);
+  return revisions;
+}
+
+std::vector<recovery::Holding> StateKeeper::holdings() {
+  auto list = vault_->list();
+  return list ? std::move(list).value() : std::vector<recovery::Holding>();
 }
 
 std::string StateKeeper::next_source(Slot slot) {

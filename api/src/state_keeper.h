@@ -9,15 +9,20 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "api/src/progress.h"
-#include "api/src/snapshotter.h"
+#include "api/src/background.h"
 #include "recovery/state/state.h"
 #include "recovery/vault/vault.h"
 #include "runtime/memory/shared_memory.h"
 #include "runtime/observe/recorder.h"
 
 namespace rhz {
+
+// The committed revision, where the registered tensors hold it now; `wanted`: 0, or the only one.
+// kState: an update is open, nothing is committed; kArgument: it is another one.
+[[nodiscard]] Result<uint64_t> held_revision(const recovery::State& state, uint64_t wanted);
 
 class StateKeeper {
  public:
@@ -32,7 +37,7 @@ class StateKeeper {
     recovery::State& state;
     SharedMemory& memory;
     std::function<Standing()> standing;
-    std::function<bool()> busy;                              // as in Snapshotter
+    std::function<bool()> busy;                              // as in Background
     std::function<void(LogLevel, const std::string&)> note;  // as the loop's owner
   };
   // `vault`: the name of its socket; empty: none, and snapshots stay in this process.
@@ -66,17 +71,23 @@ class StateKeeper {
   Status fence(Duration timeout) { return snapshotter_.wait(timeout); }
   Status seal(uint64_t revision);
   [[nodiscard]] Result<recovery::SnapshotInfo> restore(uint64_t revision, bool unchecked);
+  // Revisions of the slot's complete snapshots, the newest first.
+  [[nodiscard]] Result<std::vector<uint64_t>> snapshots();
+  Status begin_replacement();
 
   const recovery::Vault& vault() const { return *vault_; }
+  // What the vault of this host keeps; nothing where it does not answer.
+  std::vector<recovery::Holding> holdings();
+  uint64_t state_bytes() const { return around_.state.bytes(); }
 
  private:
   Standing standing();
   Status may_attach(Standing& now);
-  Status may_snapshot(const SnapshotChoice& choice, uint64_t& revision) const;
+  Result<uint64_t> may_snapshot(const SnapshotChoice& choice) const;
   [[nodiscard]] Result<Attached> take_up(std::vector<Fd> pieces,
                                          std::span<recovery::Tensor> tensors, uint64_t revision,
                                          bool unchecked);
-  Status copy(Slot slot, const SnapshotChoice& choice, const std::function<bool()>& next);
+  Status copy(Slot slot, const SnapshotChoice& choice, Background::Pace& pace);
   void keep(Slot slot);
   bool keep_again(Slot slot);
   std::string next_source(Slot slot);
@@ -89,7 +100,7 @@ class StateKeeper {
   uint64_t kept_with_ = 0;                      // the vault's incarnation then; under keeping_
   std::vector<std::shared_ptr<recovery::StateHeader>>
       old_headers_;          // somebody may still be about to look; under keeping_
-  Snapshotter snapshotter_;  // the last: its thread uses the others
+  Background snapshotter_;  // the last: its thread uses the others
 };
 
 }  // namespace rhz

@@ -1,6 +1,7 @@
 // rhizome_state.h.
 #include <algorithm>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "api/src/abi.h"
@@ -12,16 +13,17 @@ namespace {
 using rhz::Code;
 using rhz::Status;
 using rhz::api::guard;
-
-// A struct that may be left out.
-template <class T>
-Status read_optional(const T* in, const char* name, T& out) {
-  out = T{};
-  return in ? rhz::api::read_struct(in, name, out) : Status::ok();
-}
+using rhz::api::read_optional;
 
 Status unknown_flags(const char* name) {
   return {Code::kArgument, std::string(name) + ".flags has unknown flags"};
+}
+
+// Before the tensors change.
+Status not_copying(rhz::PeerDriver& driver) {
+  if (!driver.checkpoints().copying()) return Status::ok();
+  return {Code::kState,
+          "the tensors of a checkpoint are still being copied: call rhz_checkpoint_fence first"};
 }
 
 constexpr uint32_t kMostTensors = rhz::recovery::kMaxTensors;
@@ -34,17 +36,15 @@ class CallersTensors {
       return {Code::kArgument,
               "rhz_attach_params.tensors names no tensor: say what the trainer had registered"};
     if (params.tensor_count > kMostTensors) return {Code::kArgument, "more than 65 536 tensors"};
-    first_ = reinterpret_cast<char*>(params.tensors);
-    stride_ = params.tensors->struct_size;
+    if (Status s = given_.open(params.tensors, params.tensor_count, "rhz_attach_params.tensors");
+        !s)
+      return s;
     tensors_.resize(params.tensor_count);
     std::vector<size_t> order(params.tensor_count);
     std::iota(order.begin(), order.end(), size_t{0});
     std::vector<rhz::recovery::Tensor> read(params.tensor_count);
-    for (size_t i = 0; i < read.size(); ++i) {
-      if (at(i)->struct_size != stride_)
-        return {Code::kAbi, "all elements of rhz_attach_params.tensors have the same struct_size"};
-      if (Status s = rhz::api::read_tensor(at(i), read[i]); !s) return s;
-    }
+    for (size_t i = 0; i < read.size(); ++i)
+      if (Status s = rhz::api::read_tensor(given_.at(i), read[i]); !s) return s;
     std::sort(order.begin(), order.end(),
               [&](size_t a, size_t b) { return read[a].name < read[b].name; });
     for (size_t i = 0; i < order.size(); ++i) tensors_[i] = std::move(read[order[i]]);
@@ -56,14 +56,11 @@ class CallersTensors {
   }
   std::vector<rhz::recovery::Tensor>& sorted() { return tensors_; }
   void fill_in() {
-    for (size_t i = 0; i < order_.size(); ++i) at(order_[i])->data = tensors_[i].data;
+    for (size_t i = 0; i < order_.size(); ++i) given_.at(order_[i])->data = tensors_[i].data;
   }
 
  private:
-  rhz_tensor* at(size_t i) { return reinterpret_cast<rhz_tensor*>(first_ + i * stride_); }
-
-  char* first_ = nullptr;
-  size_t stride_ = 0;
+  rhz::api::StructArray<rhz_tensor> given_;
   std::vector<rhz::recovery::Tensor> tensors_;  // by rising name
   std::vector<size_t> order_;                   // where each lies in the caller's array
 };
@@ -75,7 +72,9 @@ extern "C" {
 RHZ_API rhz_status rhz_state_begin_update(rhz_comm* comm) {
   return guard([&]() -> Status {
     auto driver = rhz::api::find_comm(comm);
-    return driver ? driver.value()->keeper().begin_update() : driver.status();
+    if (!driver) return driver.status();
+    if (Status s = not_copying(*driver.value()); !s) return s;
+    return driver.value()->keeper().begin_update();
   });
 }
 
@@ -83,6 +82,32 @@ RHZ_API rhz_status rhz_state_end_update(rhz_comm* comm) {
   return guard([&]() -> Status {
     auto driver = rhz::api::find_comm(comm);
     return driver ? driver.value()->keeper().end_update() : driver.status();
+  });
+}
+
+RHZ_API rhz_status rhz_state_replace(rhz_comm* comm) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    if (!driver) return driver.status();
+    if (Status s = not_copying(*driver.value()); !s) return s;
+    return driver.value()->keeper().begin_replacement();
+  });
+}
+
+RHZ_API rhz_status rhz_snapshot_list(rhz_comm* comm, uint64_t* revisions, uint32_t* inout_count) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_comm(comm);
+    if (!driver) return driver.status();
+    if (!revisions || !inout_count)
+      return Status(Code::kArgument, "revisions or inout_count is NULL");
+    auto found = driver.value()->keeper().snapshots();
+    if (!found) return found.status();
+    const std::vector<uint64_t>& all = found.value();
+    const auto room = std::exchange(*inout_count, static_cast<uint32_t>(all.size()));
+    if (room < all.size())
+      return Status(Code::kArgument, "there is no room for " + std::to_string(all.size()));
+    std::copy(all.begin(), all.end(), revisions);
+    return Status::ok();
   });
 }
 
@@ -151,6 +176,7 @@ RHZ_API rhz_status rhz_restore(rhz_comm* comm, const rhz_restore_params* params,
     rhz_restore_info info{};
     if (out_info)
       if (Status s = rhz::api::write_struct(info, "rhz_restore_info", out_info); !s) return s;
+    if (Status s = not_copying(*driver.value()); !s) return s;
     auto restored =
         driver.value()->keeper().restore(known.revision, known.flags == RHZ_RESTORE_UNCHECKED);
     if (!restored) return restored.status();

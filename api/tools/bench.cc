@@ -134,10 +134,24 @@ void add_recovery(CLI::App* bench, int& exit_status) {
                   "folder of the decision log (default: the system's "
                   "for temporary files)");
   sub->add_flag("--json", o->json, "one object");
+  CLI::Option* source = sub->add_option(
+      "--source", o->source,
+      "replica, attach, vault, shadow, average, disk: kills peers of a pipeline trainer instead, and times what "
+      "gives its successor the state of its stage");
+  sub->add_option("--trainer", o->trainer, "with --source: path of pipeline_lm")->needs(source);
+  sub->add_option("--snapshot-every", o->snapshot_every, "with --source: steps; for disk those between two checkpoints")
+      ->needs(source)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   add_reduction(sub, o->reduction);
-  sub->footer("example: rhizome bench recovery -n 4 --bytes 64MiB --fault kill --reps 20 --json");
+  sub->footer("example: rhizome bench recovery -n 4 --bytes 64MiB --fault kill --reps 20 --json\n"
+              "example: rhizome bench recovery --source vault --reps 20");
   sub->callback([o, size, &exit_status] {
     const char* name = "bench recovery";
+    if (!o->source.empty() && o->reps > 0) {
+      exit_status = bench_source(*o);
+      return;
+    }
     std::vector<uint64_t> sizes;
     if (!parse_sizes(*size, sizes) || sizes.size() != 1) {
       exit_status = size_error(name, *size);
@@ -149,6 +163,46 @@ void add_recovery(CLI::App* bench, int& exit_status) {
       checked = Status(Code::kArgument, "-n must be at least 2: one rank is lost");
     if (checked && o->reps == 0) checked = Status(Code::kArgument, "--reps must be at least 1");
     exit_status = checked ? bench_recovery(*o) : complain(name, checked.text(), kUsage);
+  });
+}
+
+void add_convergence(CLI::App* bench, int& exit_status) {
+  auto o = std::make_shared<ConvergenceOptions>();
+  auto methods = std::make_shared<std::string>();
+  std::string names;
+  for (const Method& method : convergence_methods())
+    names += std::string(names.empty() ? "" : ", ") + method.name;
+  CLI::App* sub = bench->add_subcommand(
+      "convergence",
+      "Loss against steps and against time of a pipeline whose stages get lost, for each way to get them back.");
+  sub->add_option("--methods", *methods, "some of " + names + " (default: all)");
+  sub->add_option("--stages", o->stages, "each has one peer")->check(CLI::Range(4, 8))->capture_default_str();
+  sub->add_option("--steps", o->steps, "of a run")->check(CLI::Range(30, 100000))->capture_default_str();
+  sub->add_option("--failures", o->failures, "of a run, of random inner stages at random steps")
+      ->check(CLI::Range(0, 60))
+      ->capture_default_str();
+  sub->add_option("--seeds", o->seeds, "runs of each method")->check(CLI::PositiveNumber)->capture_default_str();
+  sub->add_option("--seed", o->seed, "the first one, of model, text and failures")->capture_default_str();
+  sub->add_option("--batch", o->batch, "sequences of a micro-batch")->capture_default_str();
+  sub->add_option("--context", o->context, "bytes of a sequence")->capture_default_str();
+  sub->add_option("--checkpoint-every", o->checkpoint_every, "steps, of the method checkpoint")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  sub->add_option("--loss", o->loss, "to be reached (default: what no-fault has after 80 % of its steps)");
+  sub->add_option("--trainer", o->trainer, "path of pipeline_lm");
+  sub->add_option("--svg", o->svg, "file for a plot");
+  sub->add_flag("--json", o->json, "one object, with every step");
+  sub->footer("example: rhizome bench convergence --seeds 3 --svg convergence.svg");
+  sub->callback([o, methods, names, &exit_status] {
+    if (!methods->empty()) o->methods = split(*methods, ',');
+    for (const std::string& name : o->methods) {
+      const auto& all = convergence_methods();
+      if (std::none_of(all.begin(), all.end(), [&](const Method& m) { return name == m.name; })) {
+        exit_status = complain("bench convergence", "unknown method \"" + name + "\"; there are " + names, kUsage);
+        return;
+      }
+    }
+    exit_status = bench_convergence(*o);
   });
 }
 
@@ -166,12 +220,27 @@ void add_state(CLI::App* bench, bool attach, int& exit_status) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   sub->add_flag("!--unchecked", o->check, "compare no digests");
+  if (!attach) {
+    CLI::Option* pipeline = sub->add_flag(
+        "--pipeline", o->pipeline,
+        "of the stages of a pipeline trainer instead: steps beside a snapshot, and steps beside none, by turns");
+    sub->add_option("--steps", o->steps, "with --pipeline")
+        ->needs(pipeline)
+        ->check(CLI::Range(20, 1000000))
+        ->capture_default_str();
+    sub->add_option("--trainer", o->trainer, "with --pipeline: path of pipeline_lm")->needs(pipeline);
+  }
   sub->add_flag("--json", o->json, "one object");
   sub->footer(attach ? "example: rhizome bench attach --bytes 1GiB --reps 100 --unchecked --json"
-                     : "example: rhizome bench snapshot --bytes 1GiB --reps 5 --json");
+                     : "example: rhizome bench snapshot --bytes 1GiB --reps 5 --json\n"
+                       "example: rhizome bench snapshot --pipeline --steps 400");
   sub->callback([o, size, &exit_status] {
     const char* name = o->attach ? "bench attach" : "bench snapshot";
     std::vector<uint64_t> sizes;
+    if (o->pipeline) {
+      exit_status = bench_snapshot_steps(*o);
+      return;
+    }
     if (!parse_sizes(*size, sizes) || sizes.size() != 1 || sizes.front() < sizeof(uint64_t)) {
       exit_status = size_error(name, *size);
       return;
@@ -225,6 +294,7 @@ void add_bench(CLI::App& app, int& exit_status) {
   bench->footer("example: rhizome bench allreduce -n 4 --bytes 64MiB");
   add_allreduce(bench, exit_status);
   add_recovery(bench, exit_status);
+  add_convergence(bench, exit_status);
   add_state(bench, true, exit_status);
   add_state(bench, false, exit_status);
   add_rank(app, exit_status);

@@ -5,6 +5,10 @@
 //   bench_world.*       a coordinator and its ranks, as processes that talk in lines
 //   bench_rank*         one rank (the hidden subcommand bench-rank)
 //   bench_state.cc      attach and snapshots
+//   bench_snapshot_steps.cc   what they cost a pipeline that trains
+//   bench_source.cc     what a lost peer of a pipeline gets its state back from
+//   trainer_run.*       the pipeline under `rhizome run`
+//   bench_convergence.cc, convergence*   what each way to get a stage back costs in the end
 //   bench_values.*      inputs and what must come out
 #pragma once
 
@@ -12,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "api/tools/convergence.h"
 #include "runtime/base/status.h"
 
 namespace rhz::tools {
@@ -48,8 +53,14 @@ struct RecoveryOptions {
   uint32_t stop_ms = 0;  // a stopped victim is thawed after this; 0: once the others are done
   uint64_t seed = 0;     // 0: random
   bool json = false;
+  // With a source: what gives a peer of pipeline_lm its state back, and the op plays no part.
+  std::string source, trainer;
+  uint32_t snapshot_every = 1;
 };
 int bench_recovery(const RecoveryOptions& options);
+int bench_source(const RecoveryOptions& options);
+
+int bench_convergence(const ConvergenceOptions& options);
 
 // `bench attach` and `bench snapshot`.
 struct StateOptions {
@@ -58,7 +69,11 @@ struct StateOptions {
   uint32_t reps = 10;
   bool check = true;  // compare digests
   bool json = false;
+  bool pipeline = false;  // snapshots of a pipeline's stages, beside its steps
+  uint32_t steps = 200;
+  std::string trainer;
 };
+int bench_snapshot_steps(const StateOptions& options);
 int bench_state(const StateOptions& options);
 
 struct RankOptions {

@@ -1,13 +1,12 @@
 // `rhizome bench recovery`: repeats, puts the repetitions together, prints.
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <cstdio>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "api/tools/bench_recovery_rep.h"
 #include "api/tools/commands.h"
+#include "api/tools/temp_folder.h"
 #include "api/tools/text.h"
 #include "runtime/transport/open.h"
 
@@ -18,29 +17,6 @@ using Json = nlohmann::ordered_json;
 
 // The fault is aimed by the clock: for each repetition that hit no op there may be so many more.
 constexpr uint32_t kTriesPerRep = 5;
-
-// A folder for the decision logs, gone with its owner.
-class LogFolder {
- public:
-  explicit LogFolder(const std::string& where) {
-    std::error_code error;
-    const std::filesystem::path parent =
-        where.empty() ? std::filesystem::temp_directory_path(error) : std::filesystem::path(where);
-    std::string pattern = (parent / "rhizome-bench-XXXXXX").string();
-    if (mkdtemp(pattern.data())) path_ = pattern;
-  }
-  ~LogFolder() {
-    std::error_code error;
-    if (!path_.empty()) std::filesystem::remove_all(path_, error);
-  }
-  LogFolder(const LogFolder&) = delete;
-  LogFolder& operator=(const LogFolder&) = delete;
-  bool good() const { return !path_.empty(); }
-  std::string log(uint32_t rep) const { return path_ + "/run-" + std::to_string(rep) + ".log"; }
-
- private:
-  std::string path_;
-};
 
 struct Totals {
   std::vector<double> gone_ms, detect_ms, usable_ms, op_done_ms, after_usable_ms, bound_ms,
@@ -140,7 +116,7 @@ void print_table(const RecoveryOptions& o, const Totals& t, uint64_t seed) {
 }  // namespace
 
 int bench_recovery(const RecoveryOptions& o) {
-  const LogFolder folder(o.log_dir);
+  const TempFolder folder(o.log_dir);
   if (!folder.good())
     return complain("bench recovery", "cannot make a folder for the decision logs; see --log-dir");
   const uint64_t seed = o.seed ? o.seed : random_u64() >> 16;
@@ -150,7 +126,7 @@ int bench_recovery(const RecoveryOptions& o) {
     if (i >= o.reps * kTriesPerRep)
       return complain("bench recovery", "the fault keeps missing the op; use larger --bytes");
     if (isatty(STDERR_FILENO)) std::fprintf(stderr, "\rrep %u of %u ", totals.reps + 1, o.reps);
-    const RepResult result = RecoveryRep(o, random, folder.log(i)).run();
+    const RepResult result = RecoveryRep(o, random, folder.file(format("run-%u.log", i))).run();
     if (!result.failure.empty()) {
       return complain("bench recovery",
                       format("%s (repetition %u, seed %llu)", result.failure.c_str(), i + 1,

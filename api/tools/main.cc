@@ -60,6 +60,7 @@ int run(int argc, char** argv) {
   add_coordinator(app, exit_status);
   add_run(app, command, exit_status);
   add_status(app, exit_status);
+  add_plan(app, exit_status);
   add_vault(app, exit_status);
   add_bench(app, exit_status);
   const int parsed = parse(app, own, argv);

@@ -60,6 +60,10 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_s
                 "start those again that end with a failure, in the same slot; with --log the "
                 "coordinator too");
   sub->add_option("--max-restarts", o->max_restarts, "of one slot")->capture_default_str();
+  sub->add_option("--longest-pause-ms", o->longest_pause_ms,
+                  "before a restart; the first one is 100 ms at most, each further one of the same "
+                  "peer doubles")
+      ->capture_default_str();
   CLI::Option* join = sub->add_option("--join", o->join,
                                       "HOST:PORT of a coordinator that runs elsewhere: on each "
                                       "further host");
@@ -93,7 +97,9 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_s
       "RHZ_VAULT, and for their own use RHZ_LOCAL_RANK and RHZ_WORLD.  SIGINT, SIGTERM, SIGHUP, SIGUSR1 and\n"
       "SIGUSR2 are passed on; a second SIGINT or SIGTERM kills all.  Exit status: 0 when all "
       "ended\n"
-      "well in the end, else that of the first to fail.\n"
+      "well in the end, else that of the first to fail.  A peer that ends with 65 says that nothing "
+      "gives the\n"
+      "run's state back: nobody is started again.\n"
       "example: rhizome run -n 4 --restart --log ./run.log -- ./trainer --data text\n"
       "on another host: rhizome run -n 4 --join HOST:7400 --advertise ADDR -- ./trainer");
   sub->allow_extras();

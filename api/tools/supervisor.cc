@@ -64,6 +64,7 @@ int Supervisor::run() {
     for (size_t i = 0; i < jobs_.size(); ++i) read(jobs_[i]);  // may add the peers
     reap();
     start_due();
+    stop_the_lost();
   }
 }
 
@@ -77,6 +78,7 @@ void Supervisor::wait_for_events() {
     if (job.stopping && job.state == State::kRunning) next = std::min(next, job.kill_at_ns);
   }
   if (others_) next = std::min(next, look_at_ns_);
+  if (stop_at_ns_) next = std::min(next, stop_at_ns_);
   int timeout_ms = -1;
   if (next != UINT64_MAX) {
     const uint64_t now = monotonic_ns();
@@ -147,6 +149,14 @@ void Supervisor::start_due() {
   const uint64_t now = monotonic_ns();
   for (Job& job : jobs_)
     if (job.state == State::kPausing && now >= job.start_at_ns) start(job);
+}
+
+// Those that have just been started, say, and wait to join a run that has ended.
+void Supervisor::stop_the_lost() {
+  if (stop_at_ns_ == 0 || monotonic_ns() < stop_at_ns_) return;
+  stop_at_ns_ = 0;
+  ++stop_signals_;
+  send_all(SIGTERM);
 }
 
 bool Supervisor::peers_done() const {

@@ -16,6 +16,7 @@ struct RunOptions {
   uint32_t peers = 0;
   bool restart = false;
   uint32_t max_restarts = 10;  // of one slot, and of the coordinator
+  uint32_t longest_pause_ms = 10'000;  // before a restart
   bool vault = false;
   std::string vault_memory;  // as `rhizome vault --memory` takes it; empty: its default
   std::string join, advertise, run_id, log, listen = "127.0.0.1:0";
@@ -57,6 +58,7 @@ class Supervisor {
   void read(Job& job);
   void coordinator_said(std::string_view line);
   void ended(Job& job, int wait_status);
+  void end_the_lost(const Job& job);
   bool may_restart(const Job& job) const;
   uint64_t pause_of(const Job& job) const;
 
@@ -71,6 +73,7 @@ class Supervisor {
   void stop_service(Job& job);
   bool peers_done() const;
   bool others_go_on();
+  void stop_the_lost();
   int verdict() const;
   void say(const std::string& text) const;
 
@@ -84,6 +87,10 @@ class Supervisor {
   bool others_ = false;
   uint64_t look_at_ns_ = 0;  // 0: not looking
   int first_failure_ = -1;  // job that failed for good first
+  // A peer has said that nothing gives the run's state back; when those that do not end by
+  // themselves are told to.
+  bool lost_ = false;
+  uint64_t stop_at_ns_ = 0;  // 0: never, or done
 };
 
 }  // namespace rhz::tools

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "api/tools/supervisor.h"
 #include "api/tools/text.h"
@@ -14,11 +15,15 @@ namespace rhz::tools {
 namespace {
 
 // Between a death and the next start: doubles with each, so that a program that cannot run does not
-// fill the log.
-constexpr uint64_t kFirstPauseNs = 100'000'000, kLongestPauseNs = 10'000'000'000;
+// fill the log; up to a limit.
+constexpr uint64_t kFirstPauseNs = 100'000'000;
 // Who ran for so long did not die of how it was started: the pause is a short one again.
 constexpr uint64_t kLongLifeNs = 60'000'000'000;
 constexpr std::string_view kListening = "coordinator: listening on ";
+// A peer's exit status: nothing gives the run's state back.  Others find the same, and say so
+// themselves.
+constexpr int kLost = 65;
+constexpr uint64_t kLostPatienceNs = 3'000'000'000;
 
 }  // namespace
 
@@ -124,15 +129,27 @@ void Supervisor::coordinator_said(std::string_view line) {
 }
 
 bool Supervisor::may_restart(const Job& job) const {
-  if (!options_.restart || stop_signals_ > 0 || job.restarts >= options_.max_restarts) return false;
+  if (!options_.restart || stop_signals_ > 0 || lost_ || job.restarts >= options_.max_restarts) return false;
   if (!job.is_coordinator) return !job.stopping;
   // Without its log it would be another run's; before it ever listened it cannot.
   return !options_.log.empty() && !coordinator_address_.empty();
 }
 
 uint64_t Supervisor::pause_of(const Job& job) const {
-  if (monotonic_ns() - job.started_ns >= kLongLifeNs) return kFirstPauseNs;
-  return std::min(kFirstPauseNs << std::min(job.restarts, 20u), kLongestPauseNs);
+  const uint64_t longest = uint64_t{options_.longest_pause_ms} * 1'000'000;
+  const bool lived = monotonic_ns() - job.started_ns >= kLongLifeNs;
+  return std::min(lived ? kFirstPauseNs : kFirstPauseNs << std::min(job.restarts, 20u), longest);
+}
+
+void Supervisor::end_the_lost(const Job& job) {
+  if (!std::exchange(lost_, true)) {
+    stop_at_ns_ = monotonic_ns() + kLostPatienceNs;
+    say(format("%s ended (exit status %d): the run's state is lost, so nobody is started again",
+               job.label.c_str(), kLost));
+  }
+  if (first_failure_ < 0) first_failure_ = static_cast<int>(&job - jobs_.data());
+  for (Job& other : jobs_)
+    if (other.is_peer() && other.state == State::kPausing) other.state = State::kDone;
 }
 
 void Supervisor::ended(Job& job, int wait_status) {
@@ -141,6 +158,8 @@ void Supervisor::ended(Job& job, int wait_status) {
   if (job.stopping) return;
   const bool good = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
   if (good && job.is_peer()) return;
+  if (job.is_peer() && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == kLost)
+    return end_the_lost(job);
   if (may_restart(job)) {
     const uint64_t pause = pause_of(job);
     job.state = State::kPausing;

@@ -160,7 +160,7 @@ bool StageAverage::step(uint64_t budget_bytes) {
     const uint64_t count = std::min(out.count_elems - element_, (budget_bytes - spent) / size + 1);
     const uint64_t at = element_ * size;
     if (after_.empty()) {
-      std::memcpy(out.data + at, before_[tensor_].data + at, count * size);
+      std::memmove(out.data + at, before_[tensor_].data + at, count * size);  // it may be the same
     } else {
       with_float(static_cast<Dtype>(out.dtype), [&](auto type) {
         average_elements<decltype(type)>(out.data + at, before_[tensor_].data + at,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <utility>
 
 #include "recovery/disk/json.h"
@@ -75,11 +76,8 @@ bool read_tensor(const Json& json, TensorRecord& tensor) {
          read_list(field(json, "slices"), tensor.slices, read_slice);
 }
 
-template <class Record>
-const Record* find_by_name(const std::vector<Record>& records, const std::string& name) {
-  const auto at = std::find_if(records.begin(), records.end(),
-                               [&](const Record& record) { return record.name == name; });
-  return at == records.end() ? nullptr : &*at;
+std::string file_of(const TensorRecord& tensor) {
+  return tensor.slices.empty() ? std::string("no file") : tensor.slices.front().file;
 }
 
 // An empty text where the slices make the tensor up.
@@ -102,11 +100,37 @@ std::string fault_of(const TensorRecord& tensor, const CheckpointManifest& manif
 }  // namespace
 
 const TensorRecord* CheckpointManifest::tensor(const std::string& name) const {
-  return find_by_name(tensors, name);
+  const auto at = std::lower_bound(
+      tensors.begin(), tensors.end(), name,
+      [](const TensorRecord& record, const std::string& wanted) { return record.name < wanted; });
+  return at == tensors.end() || at->name != name ? nullptr : &*at;
 }
 
 const FileRecord* CheckpointManifest::file(const std::string& name) const {
-  return find_by_name(files, name);
+  const auto at = std::find_if(files.begin(), files.end(),
+                               [&](const FileRecord& record) { return record.name == name; });
+  return at == files.end() ? nullptr : &*at;
+}
+
+Status CheckpointManifest::add(const CheckpointManifest& part) {
+  files.insert(files.end(), part.files.begin(), part.files.end());
+  std::map<std::string_view, size_t> known;
+  for (size_t i = 0; i < tensors.size(); ++i) known[tensors[i].name] = i;
+  std::vector<const TensorRecord*> fresh;
+  for (const TensorRecord& tensor : part.tensors) {
+    const auto at = known.find(tensor.name);
+    if (at == known.end()) {
+      fresh.push_back(&tensor);
+      continue;
+    }
+    TensorRecord& own = tensors[at->second];
+    if (own.dtype != tensor.dtype || own.shape != tensor.shape)
+      return {Code::kDiverged, "tensor \"" + tensor.name + "\" has another dtype or shape in " +
+                                   file_of(tensor) + " than in " + file_of(own)};
+    own.slices.insert(own.slices.end(), tensor.slices.begin(), tensor.slices.end());
+  }
+  for (const TensorRecord* tensor : fresh) tensors.push_back(*tensor);
+  return Status::ok();
 }
 
 Status CheckpointManifest::settle() {
@@ -144,6 +168,13 @@ std::string CheckpointManifest::serialise() const {
 }
 
 Result<CheckpointManifest> CheckpointManifest::parse(std::string_view text) {
+  Result<CheckpointManifest> manifest = parse_part(text);
+  if (!manifest) return manifest;
+  if (Status status = manifest.value().settle(); !status) return corrupt(status.text());
+  return manifest;
+}
+
+Result<CheckpointManifest> CheckpointManifest::parse_part(std::string_view text) {
   Json json = parse_json(text);
   std::string format, digest;
   uint64_t version = 0;
@@ -164,7 +195,6 @@ Result<CheckpointManifest> CheckpointManifest::parse(std::string_view text) {
       !read_list(field(json, "tensors"), manifest.tensors, read_tensor))
     return corrupt("a field is missing or has another type than it should");
   manifest.root = root[0];
-  if (Status status = manifest.settle(); !status) return corrupt(status.text());
   return manifest;
 }
 

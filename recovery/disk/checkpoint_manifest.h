@@ -47,18 +47,23 @@ struct CheckpointManifest {
   std::vector<TensorRecord> tensors;  // by rising name
   friend bool operator==(const CheckpointManifest&, const CheckpointManifest&) = default;
 
-  const TensorRecord* tensor(const std::string& name) const;
+  const TensorRecord* tensor(const std::string& name) const;  // of a settled one
   const FileRecord* file(const std::string& name) const;
+
+  // Adds the files and slices of what one writer has; neither needs to be settled.  kDiverged: a
+  // tensor has another dtype or shape there.
+  [[nodiscard]] Status add(const CheckpointManifest& part);
 
   // Sorts tensors and slices; then kArgument, naming the tensor, unless the slices of each make it
   // up exactly and lie in files that are listed.
   [[nodiscard]] Status settle();
 
-  // Of a settled manifest.
   std::string serialise() const;
-  // kCorrupt: no manifest of this format, changed since it was written, or tensors that are not
-  // whole.
+  // Settled.  kCorrupt: no manifest of this format, changed since it was written, or tensors that
+  // are not whole.
   [[nodiscard]] static Result<CheckpointManifest> parse(std::string_view text);
+  // As it was serialised, tensors whole or not.
+  [[nodiscard]] static Result<CheckpointManifest> parse_part(std::string_view text);
 };
 
 }  // namespace rhz::recovery

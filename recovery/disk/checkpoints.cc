@@ -17,7 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kManifest = "manifest.json";
-constexpr const char* kNewManifest = "manifest.json.tmp";
 constexpr std::string_view kPrefix = "revision-";
 constexpr uint64_t kMaxManifestBytes = uint64_t{1}
                                        << 30;  // 4 TiB of state have 512 MiB of hexadecimal digests
@@ -56,11 +55,6 @@ Result<std::vector<uint64_t>> revisions(const std::string& root) {
   return found;
 }
 
-bool is_complete(const std::string& root, uint64_t revision) {
-  std::error_code error;
-  return fs::exists(checkpoint_folder(root, revision) + "/" + kManifest, error);
-}
-
 Status complete_already(const std::string& root, uint64_t revision) {
   return {Code::kState, root + ": revision " + std::to_string(revision) + " is complete already"};
 }
@@ -88,22 +82,9 @@ Status remove_checkpoint(const std::string& root, uint64_t revision) {
     if (Status status = sync_folder(folder); !status) return status;
   }
   if (!error) fs::remove_all(folder, error);
-  if (error) return error_of(error, folder, "remove");
+  if (error && error != std::errc::no_such_file_or_directory)
+    return error_of(error, folder, "remove");
   return Status::ok();
-}
-
-Result<std::string> read_text(const std::string& path) {
-  const Result<File> file = File::open(path);
-  if (!file) return file.status();
-  const Result<uint64_t> size = file.value().size();
-  if (!size) return size.status();
-  if (size.value() > kMaxManifestBytes)
-    return Status(Code::kCorrupt,
-                  path + ": " + std::to_string(size.value()) + " bytes are no manifest");
-  std::string text(size.value(), '\0');
-  Status status = file.value().read(std::as_writable_bytes(std::span(text)), 0);
-  if (!status) return status;
-  return text;
 }
 
 }  // namespace
@@ -112,6 +93,11 @@ std::string checkpoint_folder(const std::string& root, uint64_t revision) {
   char name[32];
   std::snprintf(name, sizeof name, "%s%020" PRIu64, kPrefix.data(), revision);
   return root + "/" + name;
+}
+
+bool is_complete(const std::string& root, uint64_t revision) {
+  std::error_code error;
+  return fs::exists(checkpoint_folder(root, revision) + "/" + kManifest, error);
 }
 
 Result<std::string> prepare_checkpoint(const std::string& root, const std::string& run_id,
@@ -134,14 +120,7 @@ Status publish_checkpoint(const std::string& root, CheckpointManifest manifest) 
   if (is_complete(root, manifest.revision)) return complete_already(root, manifest.revision);
   const std::string folder = checkpoint_folder(root, manifest.revision);
   if (Status status = check_files(folder, manifest); !status) return status;
-  Result<File> file = File::create(folder + "/" + kNewManifest);
-  if (!file) return file.status();
-  const std::string text = manifest.serialise();
-  Status status = file.value().write(bytes_of(text.data(), text.size()), 0);
-  if (status) status = file.value().sync();
-  if (status) status = rename_durably(folder, kNewManifest, kManifest);
-  if (!status) std::remove((folder + "/" + kNewManifest).c_str());
-  return status;
+  return write_durably(folder, kManifest, manifest.serialise());
 }
 
 Result<std::vector<uint64_t>> complete_checkpoints(const std::string& root) {
@@ -155,7 +134,7 @@ Result<CheckpointManifest> read_checkpoint_manifest(const std::string& root,
                                                     const std::string& run_id, uint64_t revision) {
   const std::string folder = checkpoint_folder(root, revision);
   const std::string path = folder + "/" + kManifest;
-  const Result<std::string> text = read_text(path);
+  const Result<std::string> text = read_text(path, kMaxManifestBytes);
   if (!text) return text.status();
   Result<CheckpointManifest> manifest = CheckpointManifest::parse(text.value());
   if (!manifest) return Status(manifest.status().code(), path + ": " + manifest.status().text());
@@ -167,6 +146,19 @@ Result<CheckpointManifest> read_checkpoint_manifest(const std::string& root,
                                       std::to_string(manifest.value().revision));
   if (Status status = check_files(folder, manifest.value()); !status) return status;
   return manifest;
+}
+
+Result<std::vector<uint64_t>> readable_checkpoints(const std::string& root,
+                                                   const std::string& run_id) {
+  const auto complete = complete_checkpoints(root);
+  if (!complete) return complete;
+  std::vector<uint64_t> readable;
+  for (const uint64_t revision : complete.value()) {
+    const auto manifest = read_checkpoint_manifest(root, run_id, revision);
+    if (manifest.status().code() == Code::kRunId) return manifest.status();
+    if (manifest) readable.push_back(revision);
+  }
+  return readable;
 }
 
 Status discard_checkpoint(const std::string& root, const std::string& run_id, uint64_t revision) {

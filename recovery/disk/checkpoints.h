@@ -4,7 +4,7 @@
 //   ROOT/revision-00000000000000000042/manifest.json        written last: it is complete now
 //
 // A process that is killed at any point leaves every complete checkpoint complete.  Functions on
-// files, blocking; one process at a time publishes and prunes.
+// files, blocking; one process at a time discards and prunes.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +24,14 @@ std::string checkpoint_folder(const std::string& root, uint64_t revision);
 [[nodiscard]] Result<std::string> prepare_checkpoint(const std::string& root,
                                                      const std::string& run_id, uint64_t revision);
 
-// Writes the manifest behind all files: the checkpoint is complete.  kArgument: tensors that are
-// not whole; kState: it was complete already; kIo: a file is missing or has another size, or the
-// system's reason, and only then it may be complete all the same.
+// Writes the manifest behind all files: the checkpoint is complete.  Several processes may do so
+// with the same manifest.  kArgument: tensors that are not whole; kState: it was complete already;
+// kIo: a file is missing or has another size, or the system's reason, and only then it may be
+// complete all the same.
 [[nodiscard]] Status publish_checkpoint(const std::string& root, CheckpointManifest manifest);
+
+// Whether that revision has a manifest.
+bool is_complete(const std::string& root, uint64_t revision);
 
 // Revisions with a manifest, newest first; none where `root` is missing.
 [[nodiscard]] Result<std::vector<uint64_t>> complete_checkpoints(const std::string& root);
@@ -37,6 +41,11 @@ std::string checkpoint_folder(const std::string& root, uint64_t revision);
 [[nodiscard]] Result<CheckpointManifest> read_checkpoint_manifest(const std::string& root,
                                                                   const std::string& run_id,
                                                                   uint64_t revision);
+
+// Of the complete ones, those whose manifest can be read and whose files are there.  kRunId: they are
+// another run's.
+[[nodiscard]] Result<std::vector<uint64_t>> readable_checkpoints(const std::string& root,
+                                                                 const std::string& run_id);
 
 // Removes a complete checkpoint, so that its revision can be written anew after a run went back and
 // took another way.  kState: there is no other complete one that can be read.

@@ -8,6 +8,8 @@
 #include <system_error>
 #include <utility>
 
+#include "runtime/base/prng.h"
+
 namespace rhz::recovery {
 
 Status io_error(const std::string& path, const std::string& doing) {
@@ -77,6 +79,31 @@ Status rename_durably(const std::string& folder, const std::string& from, const 
   if (std::rename((folder + "/" + from).c_str(), (folder + "/" + to).c_str()) != 0)
     return io_error(folder + "/" + from, "rename to " + to);
   return sync_folder(folder);
+}
+
+Status write_durably(const std::string& folder, const std::string& name, const std::string& text) {
+  const std::string temporary = name + "." + std::to_string(random_u64()) + ".tmp";
+  Result<File> file = File::create(folder + "/" + temporary);
+  if (!file) return file.status();
+  Status status = file.value().write(bytes_of(text.data(), text.size()), 0);
+  if (status) status = file.value().sync();
+  if (status) status = rename_durably(folder, temporary, name);
+  if (!status) std::remove((folder + "/" + temporary).c_str());
+  return status;
+}
+
+Result<std::string> read_text(const std::string& path, uint64_t most_bytes) {
+  const Result<File> file = File::open(path);
+  if (!file) return file.status();
+  const Result<uint64_t> size = file.value().size();
+  if (!size) return size.status();
+  if (size.value() > most_bytes)
+    return Status(Code::kCorrupt,
+                  path + ": " + std::to_string(size.value()) + " bytes are too many for it");
+  std::string text(size.value(), '\0');
+  Status status = file.value().read(std::as_writable_bytes(std::span(text)), 0);
+  if (!status) return status;
+  return text;
 }
 
 }  // namespace rhz::recovery

@@ -42,6 +42,12 @@ class File {
 [[nodiscard]] Status rename_durably(const std::string& folder, const std::string& from,
                                     const std::string& to);
 [[nodiscard]] Status sync_folder(const std::string& folder);
+// A whole small file: `text` under that name for good, or nothing of it.  Several processes may
+// write the same name at once; the last one's stays.
+[[nodiscard]] Status write_durably(const std::string& folder, const std::string& name,
+                                   const std::string& text);
+// kCorrupt: it is longer than `most_bytes`.
+[[nodiscard]] Result<std::string> read_text(const std::string& path, uint64_t most_bytes);
 // From errno.
 Status io_error(const std::string& path, const std::string& doing);
 

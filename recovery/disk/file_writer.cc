@@ -44,11 +44,6 @@ SafetensorsEntry entry_of(const TensorSlice& slice, uint64_t begin) {
 
 }  // namespace
 
-ElementRange even_part(uint64_t count, uint64_t part, uint64_t parts) {
-  const uint64_t each = count / parts, more = count % parts;
-  return {part * each + std::min(part, more), each + (part < more ? 1 : 0)};
-}
-
 Result<FileWriter> FileWriter::make(std::string folder, std::string name,
                                     std::vector<TensorSlice> slices,
                                     std::map<std::string, std::string> metadata) {
@@ -80,20 +75,12 @@ Result<FileWriter> FileWriter::make(std::string folder, std::string name,
 }
 
 Status FileWriter::add_to(CheckpointManifest& manifest) const {
-  manifest.files.push_back(record_);
-  for (const TensorSlice& slice : slices_) {
-    auto at = std::find_if(manifest.tensors.begin(), manifest.tensors.end(),
-                           [&](const TensorRecord& tensor) { return tensor.name == slice.name; });
-    if (at == manifest.tensors.end()) {
-      manifest.tensors.push_back({slice.name, slice.dtype, slice.shape, {}});
-      at = manifest.tensors.end() - 1;
-    }
-    if (at->dtype != slice.dtype || at->shape != slice.shape)
-      return {Code::kDiverged, "tensor \"" + slice.name + "\" has another dtype or shape in " +
-                                   record_.name + " than in " + at->slices.front().file};
-    at->slices.push_back({record_.name, slice.first, slice.count});
-  }
-  return Status::ok();
+  CheckpointManifest part;
+  part.files.push_back(record_);
+  for (const TensorSlice& slice : slices_)
+    part.tensors.push_back(
+        {slice.name, slice.dtype, slice.shape, {{record_.name, slice.first, slice.count}}});
+  return manifest.add(part);
 }
 
 bool FileWriter::step(uint64_t budget_bytes) {
@@ -165,6 +152,10 @@ void FileWriter::finish() {
   if (!status) return fail(std::move(status));
   file_ = File();
   phase_ = Phase::done;
+}
+
+void FileWriter::abandon() {
+  if (!done()) fail({Code::kCancelled, path() + ": it was given up"});
 }
 
 void FileWriter::fail(Status status) {

@@ -33,14 +33,6 @@ struct TensorSlice {
   ConstBytes bytes;
 };
 
-// The part of `count` elements that part `part` of `parts` writes: as even as can be, by rising
-// index.
-struct ElementRange {
-  uint64_t first = 0;
-  uint64_t count = 0;
-};
-ElementRange even_part(uint64_t count, uint64_t part, uint64_t parts);
-
 class FileWriter {
  public:
   // `name` ends in ".safetensors".  A slice that is a whole tensor has its shape in the file; a
@@ -53,6 +45,8 @@ class FileWriter {
   // Reads or writes about `budget_bytes` more, at least a block; true when it is over: see
   // status().
   bool step(uint64_t budget_bytes);
+  // Ends it where it is, without a temporary file.
+  void abandon();
   bool done() const { return phase_ == Phase::done; }
   const Status& status() const { return status_; }  // kIo: the temporary file is removed
 

@@ -29,6 +29,8 @@ class Shadow {
   // shadow is broken.
   [[nodiscard]] Status apply(uint64_t step, ConstBytes gradient);
 
+  // Why it serves nobody, if it does not.
+  const Status& status() const { return broken_; }
   uint64_t step() const { return step_; }
   // Empty when it is broken.
   std::optional<uint64_t> revision() const { return state_.revision(); }

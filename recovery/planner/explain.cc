@@ -31,14 +31,20 @@ std::string StagePlan::line() const {
   return text + "\"";
 }
 
-std::string StagePlan::next_source() const {
+std::optional<Source> StagePlan::next() const {
   const Verdict* next = nullptr;
   for (const Verdict& verdict : verdicts) {
     if (!verdict.serves || verdict.chosen || verdict.offer.revision != chosen.revision) continue;
     const bool better = next == nullptr || (verdict.offer.exact && !next->offer.exact);
     if (better) next = &verdict;
   }
-  return next == nullptr ? "none at this revision: plan again" : source_text(next->source);
+  if (next == nullptr) return std::nullopt;
+  return next->source;
+}
+
+std::string StagePlan::next_source() const {
+  const std::optional<Source> source = next();
+  return source ? source_text(*source) : "none at this revision: plan again";
 }
 
 std::string Plan::line() const {

@@ -32,7 +32,7 @@ struct StageFacts {
   bool like_neighbours = true;   // parameters have the shapes of the stages beside it
 
   std::optional<AttachFacts> attach;
-  std::optional<uint64_t> vault;  // revision of the local snapshot
+  std::vector<uint64_t> vault;  // revisions that the local snapshots of all its members have
   std::optional<GenerationFacts> shards;
   std::optional<uint64_t> shadow;  // its revision
   std::vector<uint64_t> disk;      // revisions of complete checkpoints that hold the stage
@@ -48,7 +48,9 @@ struct Rates {
   double disk = 500e6;
 };
 
-// Whether neighbour averages may be used, which are not what was lost.
+// Whether neighbour averages may be used, which are not what was lost.  What is exact comes first
+// unless the trainer asks otherwise: steps that are made again cost time, which a plan can show; an
+// average changes the model, and what that costs shows only in the loss, later.
 enum class Approximate : uint8_t {
   never,
   last_resort,  // where nothing exact is left, however old
@@ -59,7 +61,7 @@ struct RunFacts {
   uint64_t revision = 0;    // that the living members hold
   double step_seconds = 1;  // what a step that is lost costs
   Schedule schedule = Schedule::plain;
-  Approximate approximate = Approximate::before_disk;
+  Approximate approximate = Approximate::last_resort;
   Rates rates;
   std::vector<StageFacts> stages;  // all of the pipeline, in its order, lost or not
 };

@@ -55,9 +55,10 @@ class Collector {
           seconds(stage_.state_bytes, run_.rates.digest));
   }
   void vault() {
-    if (!stage_.vault) return refuse(Source::vault, "no local vault has a snapshot");
+    if (stage_.vault.empty()) return refuse(Source::vault, "no local vault has a snapshot");
     const uint64_t bytes = stage_.state_bytes;
-    offer(Source::vault, *stage_.vault, bytes, seconds(bytes, run_.rates.memory));
+    for (const uint64_t revision : stage_.vault)
+      offer(Source::vault, revision, bytes, seconds(bytes, run_.rates.memory));
   }
   void shards() {
     if (!stage_.shards) return refuse(Source::shards, "no generation is sealed");

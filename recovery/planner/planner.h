@@ -5,16 +5,16 @@
 // everybody goes back to one revision that every stage has a source for, those that live included.
 // Ranks of what can be done:
 //
-//   1   exact, without the disk
+//   1   exact, with the disk or without
 //   2   neighbour averages, at the current revision
-//   3   exact, with the disk
 //
-// (Approximate::last_resort puts 3 beside 1; never leaves 2 out.)  Within a rank, whatever has the
-// run where it was soonest: the slowest stage's restore, and the steps that are lost at
-// step_seconds each.
+// (Approximate::before_disk: what is exact without the disk, then averages, then what is exact with
+// it; never: no averages.)  Within a rank, whatever has the run where it was soonest: the slowest
+// stage's restore, and the steps that are lost at step_seconds each.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,7 +41,9 @@ struct StagePlan {
 
   // One line of key=value pairs: the choice, its cost, and why not the others.
   std::string line() const;
-  // What to turn to if the choice fails: the text of the next source that serves at the plan's
+  // What to turn to if the choice fails; none at the plan's revision: plan again.
+  std::optional<Source> next() const;
+  // The same for texts: the text of the next source that serves at the plan's
   // revision, else "none at this revision: plan again".
   std::string next_source() const;
 };

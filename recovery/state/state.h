@@ -30,6 +30,7 @@ struct Tensor {
   uint64_t count_elems = 0;
   std::byte* data = nullptr;  // `bytes` bytes of the caller's
   uint64_t bytes = 0;         // count_elems times the size of the dtype
+  bool own = false;           // of this peer's part of the model: kept, but not synced with the members
 
   ConstBytes view() const { return {data, bytes}; }
 };
@@ -45,18 +46,22 @@ class State {
   // No tensors come from now on: their positions in tensors() are what ranges on the wire name.
   void freeze() { frozen_ = true; }
 
-  // By rising name (bytewise).
-  std::span<const Tensor> tensors() const { return tensors_; }
-  uint64_t bytes() const { return bytes_; }
+  // Those that are equal on all peers, which a joiner gets from the members; by rising name (bytewise).
+  std::span<const Tensor> tensors() const { return shared_; }
+  // With this peer's own: what a vault keeps.  By rising name.
+  std::span<const Tensor> all_tensors() const { return all_; }
+  uint64_t bytes() const { return bytes_; }                // of all tensors …
+  uint64_t shared_bytes() const { return shared_bytes_; }  // … and of those in tensors()
 
-  // Of the names, dtypes and counts; equal on all peers of a run.  Persisted format: the number of tensors (u32), then per
+  // Of the names, dtypes and counts in tensors(); equal on all peers of a run.  Persisted format: the number of tensors (u32), then per
   // tensor the length of the name (u32), the name, dtype (u32) and count (u64), little-endian.
   Digest shape() const;
-  // Of the bytes: XXH3-128 of the tensor digests (runtime/digest) in the order of the names.  Reads everything at once: on the
+  // Of the bytes of all tensors: XXH3-128 of the tensor digests (runtime/digest) in the order of the names.  Reads everything at once: on the
   // progress thread use ManifestBuilder, which can be interrupted.
   Digest root() const;
 
-  // R1: revisions grow by one.  kArgument unless it is one more than the last; the first one may be any number.  kState inside an update.
+  // R1: revisions grow by one.  kArgument unless it is one more than the last; the first one may be any number, and so may that behind
+  // begin_replacement().  kState inside an update.
   [[nodiscard]] Status commit(uint64_t revision);
   // What the tensors now hold; empty before the first commit, and while a sync overwrites them.
   std::optional<uint64_t> revision() const { return revision_; }
@@ -72,8 +77,22 @@ class State {
     revision_.reset();
     if (revision != 0) revision_ = revision;
     forgotten_ = false;
+    replacing_ = false;
     header_->end_update();
     header_->commit(revision);
+  }
+  // The same by a sync, which does not bring a peer's own tensors: with such, all of the state is whole when the program commits.
+  void adopt_synced(uint64_t revision) {
+    if (all_.size() == shared_.size()) return adopt_revision(revision);
+    begin_replacement();
+    revision_.reset();
+    if (revision != 0) revision_ = revision;
+  }
+  // The bytes are about to become those of some revision, which the next commit names.
+  void begin_replacement() {
+    replacing_ = true;
+    forgotten_ = true;
+    header_->begin_update();
   }
 
   // Phase and revision, as whoever survives this process sees them.
@@ -84,11 +103,12 @@ class State {
   void keep_header(std::shared_ptr<StateHeader> header) { header_ = std::move(header); }
 
  private:
-  std::vector<Tensor> tensors_;
-  uint64_t bytes_ = 0;
+  std::vector<Tensor> all_, shared_;
+  uint64_t bytes_ = 0, shared_bytes_ = 0;
   bool frozen_ = false;
   std::optional<uint64_t> revision_;
   bool forgotten_ = false;  // the header is open for it, and not for an update of the program's
+  bool replacing_ = false;  // since begin_replacement()
   std::shared_ptr<StateHeader> header_ = std::make_shared<StateHeader>();
 };
 

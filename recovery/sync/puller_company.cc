@@ -6,14 +6,14 @@
 
 namespace rhz::recovery {
 
-uint64_t Puller::part_bytes() const { return local_.bytes() / joiners_ + 1; }
+uint64_t Puller::part_bytes() const { return local_.shared_bytes() / joiners_ + 1; }
 
 // The manifest is here.  The own part comes first, so that nobody else pulls it from the members meanwhile.
 void Puller::begin_ranges() {
   const auto tensors = local_.tensors();
   phase_ = Phase::kRanges;
   served_ = admit_.op;
-  scan_left_ = local_.bytes();
+  scan_left_ = local_.shared_bytes();
   scan_tensor_ = 0;
   scan_offset_ = 0;
   before_.clear();

@@ -40,7 +40,7 @@ Result<Keeping> keep_state(const State& state, const SharedMemory& memory) {
   StateTable table;
   std::vector<const SharedMemory::Block*> blocks;
   std::map<const SharedMemory::Block*, uint32_t> numbers;
-  for (const Tensor& tensor : state.tensors()) {
+  for (const Tensor& tensor : state.all_tensors()) {
     const SharedMemory::Block* const block = memory.find(tensor.data, tensor.bytes);
     if (!block)
       return Status(Code::kArgument,

@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "recovery/disk/file_writer.h"
+#include "recovery/state/even_part.h"
 #include "recovery/vault/piece.h"
 #include "runtime/digest/digest.h"
 

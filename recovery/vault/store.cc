@@ -165,8 +165,23 @@ Status VaultStore::give(OwnerId owner, Slot slot, Fd fd) {
   return Status::ok();
 }
 
+// False: there is no such snapshot.
+bool VaultStore::go_back(Slot slot, uint64_t revision) {
+  const auto at = holders_.find(slot);
+  if (at == holders_.end()) return false;
+  auto& buffers = at->second.buffers;
+  const auto found = std::find_if(buffers.begin(), buffers.end(), [&](const Buffer& buffer) {
+    return buffer.sealed != 0 && buffer.info.revision == revision;
+  });
+  if (found == buffers.end()) return false;
+  for (Buffer& buffer : buffers)
+    if (buffer.sealed > found->sealed) buffer.sealed = 0;
+  return true;
+}
+
 Status VaultStore::seal(OwnerId owner, Slot slot, uint64_t revision) {
   Buffer* const buffer = open_buffer(owner, slot);
+  if (!buffer && go_back(slot, revision)) return Status::ok();
   if (!buffer || !buffer->fd.valid() || buffer->info.revision != revision) {
     return {Code::kArgument, "no snapshot of revision " + std::to_string(revision) + " of " +
                                  slot_text(slot) + " is open"};

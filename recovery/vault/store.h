@@ -43,7 +43,7 @@ class VaultStore {
   [[nodiscard]] Result<const Fd*> begin(OwnerId owner, Slot slot, const SnapshotInfo& info);
   // kArgument: none was asked for, or it has another size.
   [[nodiscard]] Status give(OwnerId owner, Slot slot, Fd buffer);
-  // kArgument: no snapshot of this revision is open.
+  // kArgument: no snapshot of this revision is open, or sealed.
   [[nodiscard]] Status seal(OwnerId owner, Slot slot, uint64_t revision);
   struct Sealed {
     SnapshotInfo info;
@@ -74,6 +74,7 @@ class VaultStore {
 
   [[nodiscard]] Result<Holder*> holder(Slot slot);
   Buffer* open_buffer(OwnerId owner, Slot slot);
+  bool go_back(Slot slot, uint64_t revision);
 
   const StoreLimits limits_;
   std::map<Slot, Holder> holders_;

@@ -75,7 +75,8 @@ class Vault {
   // The buffer for the next snapshot, of info.bytes() or more; never the newest sealed one.
   // kMemory: over the limit.
   [[nodiscard]] virtual Result<Fd> begin(Slot slot, const SnapshotInfo& info) = 0;
-  // It is complete, and the newest one from now on.
+  // It is complete, and the newest one from now on.  Of one that is complete already: what was
+  // sealed behind it is forgotten, for the run has gone back.
   [[nodiscard]] virtual Status seal(Slot slot, uint64_t revision) = 0;
   // Of this revision, 0: the newest.  kStateLost: there is none; the text says which there are.
   [[nodiscard]] virtual Result<Snapshot> read(Slot slot, uint64_t revision) = 0;

@@ -9,7 +9,7 @@ const char* code_text(Code code) {
     case Code::kArgument: return "an argument is wrong";
     case Code::kAbi: return "a struct has a size or a tail this library does not know";
     case Code::kState: return "not possible in this state";
-    case Code::kMismatch: return "ranks submitted different ops";
+    case Code::kMismatch: return "ops or tensors differ that should be the same";
     case Code::kOverlap: return "send and recv overlap without being equal";
     case Code::kMemory: return "out of memory";
     case Code::kIo: return "input or output failed";

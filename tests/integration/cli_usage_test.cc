@@ -49,9 +49,9 @@ TEST_P(Refused, WithAReasonBeforeAnythingStarts) {
 
 INSTANTIATE_TEST_SUITE_P(
     Commands, Refused,
-    testing::Values(Usage{"", {"say which command", "coordinator, run, status, vault, bench;"}},
-                    Usage{"frob", {"no command \"frob\"", "coordinator, run, status, vault, bench;"}},
-                    Usage{"bench", {"rhizome bench: say which command", "allreduce, recovery, attach, snapshot;"}},
+    testing::Values(Usage{"", {"say which command", "coordinator, run, status, plan, vault, bench;"}},
+                    Usage{"frob", {"no command \"frob\"", "coordinator, run, status, plan, vault, bench;"}},
+                    Usage{"bench", {"rhizome bench: say which command", "allreduce, recovery, convergence, attach, snapshot;"}},
                     Usage{"bench frob", {"rhizome bench: there is no command \"frob\""}},
                     Usage{"status --frob", {"rhizome status: ", "--frob", "rhizome status --help"}},
                     Usage{"status -- ls", {"only `rhizome run` takes a command after --"}}));

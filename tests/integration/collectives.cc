@@ -20,7 +20,9 @@ bool may_be_lost(const Death& death, const CollectiveKind& kind, const std::stri
   if (root_died) words.insert(words.end(), {"is no member", "which was to get the result"});
   const std::string name = kind.name;
   const bool from_root = name == "broadcast" || name == "scatter";
-  const bool strict_source = death.rebuild == "strict" && kind.spans && !kind.reduces;
+  // What an all-to-all with different counts begins with, an all-gather of these, is strict.
+  const bool strict = death.rebuild == "strict" || (death.vary && name == "alltoall");
+  const bool strict_source = strict && kind.spans && !kind.reduces;
   if (from_root ? root_died : strict_source) words.push_back("and nobody has what it was to send");
   return any_of(text, words);
 }

@@ -354,6 +354,41 @@ TEST_F(Kept, LetsGoOfAStateWhoseTrainerLeavesInGoodOrder) {
   expect_attach(answer("came"), kStateLost, {"nothing is kept for slot 0"});
 }
 
+TEST_F(Kept, APlanFromOutsideKnowsWhatTheVaultKeeps) {
+  start_vault();
+  start_trainer();
+  train(3);
+  auto plan = [&](const std::string& options, const std::string& stages = "1") {
+    Cli command(words("plan --stages " + stages + " --coordinator " + coordinator_->address() +
+                      " " + options));
+    const int status = command.end();
+    return (status == 0 ? "ok: " : "no: ") + command.output() + command.errors();
+  };
+  expect_has(plan(""), {"ok: recovery revision=3 exact=yes bytes=0", "stage=0 source=none"});
+  expect_has(plan("--without 0"), {"ok: ", "stage=0 source=attach revision=3 exact=yes",
+                                   "replica: no replica of the stage lives"});
+  ask("tear", "torn");
+  expect_has(plan("--without 0"), {"ok: ", "stage=0 source=vault revision=3",
+                                   "attach: it died inside an update of its state"});
+  expect_has(plan("--without 0 --checkpoints " + folder_.file("none"), "2"),
+             {"no: ", "rhizome plan: ", "stage 1: nothing gives its state back",
+              "disk: no checkpoint is complete"});
+  expect_has(plan("--state much"), {"no: ", "\"much\" is no size"});
+  expect_has(plan("--run-id other"), {"no: "});
+}
+
+TEST(PlanCommand, SaysHowItIsUsed) {
+  Cli none(words("plan"));
+  EXPECT_EQ(none.end(), 2);
+  expect_has(none.errors(), {"--stages is required"});
+  Cli odd(words("plan --stages 1 --approximate perhaps"));
+  EXPECT_EQ(odd.end(), 2);
+  expect_has(odd.errors(), {"perhaps"});
+  Cli help(words("plan --help"));
+  EXPECT_EQ(help.end(), 0);
+  expect_has(help.output(), {"example: rhizome plan", "Nothing is done"});
+}
+
 TEST(VaultCommand, ListsItsHoldersAndEndsWithSigterm) {
   const std::string run = "vault-command-" + std::to_string(getpid());
   Cli vault(words("vault --memory 1MiB --run-id " + run));

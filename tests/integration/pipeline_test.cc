@@ -3,57 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
-#include <cstdlib>
 #include <map>
-#include <set>
 
-#include "tests/integration/cli.h"
 #include "tests/integration/pipeline_reference.h"
+#include "tests/integration/pipeline_runs.h"
 
 namespace rhz::test {
 namespace {
-
-// `run` of the stages and replicas, one micro-batch a stage, small ones; `more`: its last words.
-Words pipeline(const PipelineRun& run, const std::string& how, const std::string& more = "") {
-  return words("run -n " + std::to_string(run.stages * run.replicas) + " " + how + " --") +
-         Words{RHZ_TEST_PIPELINE_LM} +
-         words("--stages " + std::to_string(run.stages) + " --replicas " +
-               std::to_string(run.replicas) + " --batch " + std::to_string(run.batch) +
-               " --context " + std::to_string(run.context) + " --micro-batches " +
-               std::to_string(run.micro_batches) + " --steps " + std::to_string(run.steps)) +
-         words(more);
-}
-
-// Long enough for a replacement to come back before the end.
-PipelineRun long_run(uint32_t stages, uint32_t replicas) {
-  PipelineRun run{stages, replicas};
-  run.steps = 40;
-  return run;
-}
-const std::string kUnhurried = "--min-step-ms 50 ";
-
-// What the "final" lines of all slots say; each stage's replicas must have ended with one digest.
-struct Ends {
-  std::map<uint64_t, std::string> digests;  // by stage
-  double loss = 0, first_loss = 0;
-};
-Ends ends_of(Cli& command, const PipelineRun& run) {
-  Ends ends;
-  std::set<std::string> losses;
-  for (uint32_t slot = 0; slot < run.stages * run.replicas; ++slot) {
-    const Line line = command.await("final step=" + std::to_string(run.steps));
-    const std::string digest = line.text("digest");
-    const auto known = ends.digests.emplace(line.number("stage"), digest).first;
-    EXPECT_EQ(known->second, digest) << line.raw;
-    losses.insert(line.text("loss"));
-    ends.loss = std::strtod(line.text("loss").c_str(), nullptr);
-    ends.first_loss = std::strtod(line.text("first_loss").c_str(), nullptr);
-  }
-  EXPECT_EQ(ends.digests.size(), run.stages);
-  EXPECT_EQ(losses.size(), 1u);
-  EXPECT_EQ(command.end(), 0) << command.errors();
-  return ends;
-}
 
 class Computes : public testing::TestWithParam<PipelineRun> {};
 
@@ -61,7 +17,7 @@ class Computes : public testing::TestWithParam<PipelineRun> {};
 // same either way round; so that of more would not have to be.
 TEST_P(Computes, TheLossOfOneProcessThatTrainsOnTheSameBatches) {
   Cli command(pipeline(GetParam(), ""));
-  const Ends ends = ends_of(command, GetParam());
+  const PipelineEnds ends = ends_of(command, GetParam());
   EXPECT_EQ(ends.loss, loss_of_one_process(GetParam()));
   EXPECT_LT(ends.loss, ends.first_loss);
 }
@@ -77,7 +33,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Computes,
 TEST(Pipeline, LearnsWithTheSwappedOrderToo) {
   for (const PipelineRun& run : {PipelineRun{2, 1}, PipelineRun{4, 2}}) {
     Cli command(pipeline(run, "", "--order swapped"));
-    const Ends ends = ends_of(command, run);
+    const PipelineEnds ends = ends_of(command, run);
     EXPECT_LT(ends.loss, ends.first_loss);
   }
 }
@@ -90,7 +46,7 @@ TEST(Pipeline, GoesOnWithoutAReplicaAndGivesItsSuccessorTheState) {
   command.await("world=3");
   expect_has(command.await("recovered ").raw,
              {"[slot 3]", "stage=1 source=replica", "from_slot=2"});
-  const Ends ends = ends_of(command, run);
+  const PipelineEnds ends = ends_of(command, run);
   EXPECT_LT(ends.loss, ends.first_loss);
 }
 
@@ -98,7 +54,7 @@ TEST(Pipeline, GoesOnWithoutAReplicaAndGivesItsSuccessorTheState) {
 TEST(Pipeline, ReplaysToTheBitsOfARunWithoutDeaths) {
   const PipelineRun run = long_run(2, 2);
   Cli undisturbed(pipeline(run, "", "--policy replay"));
-  const Ends expected = ends_of(undisturbed, run);
+  const PipelineEnds expected = ends_of(undisturbed, run);
   Cli command(pipeline(run, "--restart", "--policy replay " + kUnhurried));
   const std::map<int, std::string> kills{{5, "1"}, {12, "2"}, {20, "0"}};
   for (const auto& [step, slot] : kills) {
@@ -106,7 +62,7 @@ TEST(Pipeline, ReplaysToTheBitsOfARunWithoutDeaths) {
     kill(command.peer(std::stoi(slot)), SIGKILL);
     command.await("slot " + slot + "] recovered stage=");
   }
-  const Ends ends = ends_of(command, run);
+  const PipelineEnds ends = ends_of(command, run);
   EXPECT_EQ(ends.loss, expected.loss);
   EXPECT_EQ(ends.digests, expected.digests);
 }
@@ -119,7 +75,7 @@ TEST(Pipeline, AveragesALostStageFromThoseBesideIt) {
   for (const pid_t peer : both) kill(peer, SIGKILL);
   const Line line = command.await("recovered stage=2");
   expect_has(line.raw, {"source=average", "from=1,3", "rate_factor=1.10"});
-  const Ends ends = ends_of(command, run);
+  const PipelineEnds ends = ends_of(command, run);
   EXPECT_LT(ends.loss, ends.first_loss);
 }
 
@@ -132,7 +88,7 @@ TEST(Pipeline, CopiesALostEndOfASwappedPipeline) {
     kill(command.peer(slot), SIGKILL);
     command.await(text);
   }
-  const Ends ends = ends_of(command, run);
+  const PipelineEnds ends = ends_of(command, run);
   EXPECT_LT(ends.loss, ends.first_loss);
 }
 

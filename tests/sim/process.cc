@@ -32,7 +32,7 @@ Process::Process(World& world, Network& network, Directory& directory, Coordinat
   options.reduce_ps_per_kib = 100'000;
   if (config.bulk_sync) options.bulk_bytes = 0;
   if (config.short_of_memory && self % 2 == 0) options.spare_memory = [] { return uint64_t{0}; };
-  options.copy_step_bytes = state_->bytes() / config.copy_steps + 1;
+  options.copy_step_bytes = state_->shared_bytes() / config.copy_steps + 1;
   node_ = std::make_unique<Node>(
       std::move(options), [this] { return clock(); }, *transport_, *pool_, *state_);
   trainer_->attach(*node_, [this] { return clock(); });

@@ -11,6 +11,7 @@
 #include "recovery/disk/checkpoint.h"
 #include "recovery/disk/checkpoints.h"
 #include "recovery/disk/file_writer.h"
+#include "recovery/state/even_part.h"
 #include "runtime/base/prng.h"
 
 namespace rhz::recovery {

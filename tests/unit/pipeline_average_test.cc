@@ -32,7 +32,14 @@ TEST(PipelineAverage, HasTheBitsOfTheLibrarys) {
   options o{};
   o.stages = 3, o.layers = 1, o.batch = 1, o.context = 4;
   stage_state mine{};
-  ASSERT_TRUE(stage_state_new(&mine, &o, 1, 1));
+  ASSERT_TRUE(stage_state_new(&mine, &o));
+  stage_notes notes{};
+  std::vector<float> arrays(3 * mine.count);
+  mine.notes = &notes;
+  mine.parameters = arrays.data();
+  mine.first_moment = mine.parameters + mine.count;
+  mine.second_moment = mine.first_moment + mine.count;
+  ASSERT_TRUE(stage_state_start(&mine, &o, 1, 1));
   const lm_part part = mine.parts[LM_LAYERS];
   std::vector<float> before(part.count), after(part.count), expected(part.count);
   uint64_t random = 3;
@@ -55,8 +62,8 @@ TEST(PipelineAverage, HasTheBitsOfTheLibrarys) {
     EXPECT_EQ(used[1], weights.value().after);
     EXPECT_EQ(
         std::memcmp(mine.parameters + part.offset, expected.data(), part.count * sizeof(float)), 0);
-    EXPECT_EQ(mine.notes[LM_LAYERS].rate_factor, kLearningRateFactor);
-    EXPECT_EQ(mine.notes[LM_LAYERS].steps, 0u);
+    EXPECT_EQ(notes.parts[LM_LAYERS].rate_factor, kLearningRateFactor);
+    EXPECT_EQ(notes.parts[LM_LAYERS].steps, 0u);
   }
   stage_state_free(&mine);
 }

@@ -30,7 +30,7 @@ struct PlannerTest : testing::Test {
   }
   StageFacts& lost() { return run.stages[1]; }
   void snapshots(uint64_t revision) {
-    for (StageFacts& stage : run.stages) stage.vault = revision;
+    for (StageFacts& stage : run.stages) stage.vault = {revision};
   }
   void checkpoints(uint64_t revision) {
     for (StageFacts& stage : run.stages) stage.disk.push_back(revision);
@@ -104,9 +104,9 @@ TEST_F(PlannerTest, WeighsStepsLostAgainstTheTimeOfARestore) {
 }
 
 TEST_F(PlannerTest, NeverMixesRevisions) {
-  run.stages[0].vault = 40;
-  lost().vault = 40;
-  run.stages[2].vault = 39;
+  run.stages[0].vault = {40};
+  lost().vault = {40};
+  run.stages[2].vault = {39};
   const Status status = make_plan(run).status();
   EXPECT_EQ(status.code(), Code::kStateLost);
   EXPECT_EQ(
@@ -176,6 +176,14 @@ TEST_F(PlannerTest, AveragesRatherThanGoingBackToTheDisk) {
   made = plan();
   EXPECT_EQ(made.stages[1].chosen.source, Source::disk);
   EXPECT_EQ(reason(made, Source::average), "the run takes nothing approximate");
+}
+
+TEST_F(PlannerTest, GoesBackToTheDiskBeforeItAveragesUnlessItIsAskedOtherwise) {
+  run.approximate = RunFacts().approximate;
+  checkpoints(2);
+  EXPECT_EQ(plan().stages[1].chosen.source, Source::disk);
+  for (StageFacts& stage : run.stages) stage.disk.clear();
+  EXPECT_EQ(plan().stages[1].chosen.source, Source::average) << "nothing exact is left";
 }
 
 TEST_F(PlannerTest, PrefersWhatIsExactToAnAverage) {
@@ -265,7 +273,7 @@ RunFacts random_run(Prng& prng) {
     stage.state_bytes = 1 + prng.below(kGb);
     stage.parameter_bytes = stage.state_bytes / 3;
     if (prng.chance(0.3)) stage.attach = {9 + prng.below(3), prng.chance(0.5)};
-    if (prng.chance(0.7)) stage.vault = 8 + prng.below(2);
+    if (prng.chance(0.7)) stage.vault = {8 + prng.below(2)};
     if (prng.chance(0.7)) stage.shards = {8, 2, {static_cast<uint32_t>(1 + prng.below(3))}};
     if (prng.chance(0.3)) stage.shadow = 10;
     if (prng.chance(0.7)) stage.disk = {3, 5};

@@ -134,6 +134,28 @@ TEST_F(StateTest, AnAdoptedRevisionIsFollowedLikeACommittedOne) {
   EXPECT_FALSE(state.revision());
 }
 
+// A pipeline's stages differ: the shape and what a joiner is synced to are those of the others alone.
+TEST_F(StateTest, APeersOwnTensorsAreDigestedAndKeptButNotSynced) {
+  const Digest shape = state.shape(), root = state.root();
+  std::vector<std::byte> stage(64);
+  Tensor own{"stage", 2, 64, stage.data(), stage.size(), true};
+  ASSERT_TRUE(state.add(own));
+  EXPECT_EQ(state.add(own).code(), Code::kArgument);
+  EXPECT_EQ(state.shape(), shape);
+  EXPECT_NE(state.root(), root);
+  EXPECT_EQ(state.all_tensors().size(), state.tensors().size() + 1);
+  state.adopt_synced(9);
+  EXPECT_EQ(state.revision(), 9u) << "of the shared ones";
+  EXPECT_TRUE(state.header().open()) << "the stage is not there yet";
+  EXPECT_TRUE(state.commit(9));
+  EXPECT_FALSE(state.header().open());
+  EXPECT_EQ(state.commit(9).code(), Code::kArgument);
+  state.begin_replacement();
+  EXPECT_TRUE(state.header().open());
+  EXPECT_TRUE(state.commit(7)) << "the run has gone back";
+  EXPECT_TRUE(state.commit(8));
+}
+
 TEST_F(ManifestTest, IsTheSameInOneStepOrInMany) {
   const Manifest whole = manifest();
   EXPECT_EQ(manifest(1), whole);

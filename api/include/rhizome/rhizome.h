@@ -44,7 +44,7 @@ enum {
   RHZ_ERR_ARGUMENT = 100,
   RHZ_ERR_ABI = 101,
   RHZ_ERR_STATE = 102,    /* not now: a call after close, a release of a pending op, an op before join */
-  RHZ_ERR_MISMATCH = 103, /* ranks submitted different ops: count, dtype, reduction or kind differ.  Of a vault: it keeps other tensors */
+  RHZ_ERR_MISMATCH = 103, /* ranks submitted different ops: count, dtype, reduction or kind differ.  Of a vault or a checkpoint: it has other tensors */
   RHZ_ERR_OVERLAP = 104,  /* send and recv overlap without being equal */
   /* 200s: the host or the set-up must change */
   RHZ_ERR_MEMORY = 200,
@@ -82,6 +82,7 @@ RHZ_API const char *rhz_build_info(void);
 typedef struct rhz_comm rhz_comm;
 typedef struct rhz_op rhz_op;
 typedef struct rhz_coordinator rhz_coordinator;
+typedef struct rhz_shadow rhz_shadow; /* rhizome_shadow.h */
 
 #define RHZ_ANY_SLOT 0u /* rhz_comm_params.slot_plus_one */
 
@@ -449,7 +450,13 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_op_contributors(rhz_op *op, uint64_t elemen
 
 /* ------------------------------------------------------------------------------------------------ state */
 
-/* Named tensors that a joiner must have to be a member.  Every peer registers the same set (name, dtype, count) before
+enum {
+  RHZ_TENSOR_SHARED = 0, /* equal on all peers: a joiner gets it from the members */
+  RHZ_TENSOR_OWN = 1     /* of this peer's part of the model, such as a stage of a pipeline: kept in the vault, in snapshots and in rhz_state_digest
+                          * like any other, but neither synced nor compared.  With such tensors a joiner's state is a revision only when it
+                          * has brought them there and called rhz_state_commit, with whichever revision that is */
+};
+/* Named tensors that a joiner must have to be a member.  Every peer registers the same set of shared ones (name, dtype, count) before
  * rhz_comm_join.  The bytes may change except while rhz_admit or rhz_state_verify is open. */
 typedef struct rhz_tensor {
   size_t struct_size;   /* sizeof(rhz_tensor) */
@@ -457,7 +464,7 @@ typedef struct rhz_tensor {
   void *data;           /* count_elems elements; borrowed until rhz_comm_close */
   uint64_t count_elems; /* > 0 */
   uint32_t dtype;       /* RHZ_DTYPE_* */
-  uint32_t reserved;    /* 0 */
+  uint32_t flags;       /* RHZ_TENSOR_* */
 } rhz_tensor;
 /* Returns   RHZ_OK, RHZ_ERR_ARGUMENT (also: name taken), _ABI, _STATE (already joined). */
 RHZ_API RHZ_NODISCARD rhz_status rhz_state_register(rhz_comm *comm, const rhz_tensor *tensor);
@@ -475,15 +482,6 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_state_digest(rhz_comm *comm, uint8_t out_di
 /* Submits an op that compares every rank's root digest: RHZ_OK when all are equal, else RHZ_ERR_DIVERGED on every rank.
  * Returns   as rhz_allreduce. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_state_verify(rhz_comm *comm, rhz_op **out_op);
-
-/* ------------------------------------------------------------------------------------------------ stages of a pipeline */
-
-/* The order in which a micro-batch passes the stages of a pipeline, so that a first or last stage which is lost can be replaced by a copy of
- * the stage beside it (CheckFree+: Blagoev et al., 2025): that of even micro-batches is the usual one; odd ones pass the first two stages the
- * other way round, and the last two, so that the second stage learns the first one's part too, and the last but one that of the last.  Fills
- * out_order[stages]; stages count from 0.  A pure function.   Since 1.0.
- * Returns   RHZ_OK, RHZ_ERR_ARGUMENT (no stages, or 3, whose two pairs overlap). */
-RHZ_API RHZ_NODISCARD rhz_status rhz_stage_order(uint64_t micro_batch, uint32_t stages, uint32_t *out_order);
 
 /* ------------------------------------------------------------------------------------------------ embedded coordinator */
 
@@ -534,5 +532,9 @@ RHZ_API void rhz_coordinator_stop(rhz_coordinator *coordinator);
 }
 #endif
 
-#include <rhizome/rhizome_state.h> /* attach, snapshots, restore */
+#include <rhizome/rhizome_checkpoint.h> /* checkpoints on disk */
+#include <rhizome/rhizome_plan.h>       /* the planner, asked without acting */
+#include <rhizome/rhizome_shadow.h>     /* the shadow of a stage */
+#include <rhizome/rhizome_stages.h>     /* stages of a pipeline that stand in for each other */
+#include <rhizome/rhizome_state.h>      /* attach, snapshots, restore */
 #endif /* RHIZOME_RHIZOME_H */

@@ -15,6 +15,7 @@
  *
  *   rhz_comm_create → rhz_state_attach, and rhz_state_register what it gave
  *                   → or memory of its own, rhz_state_register, rhz_restore
+ *                   → or the same, and rhz_checkpoint_load (rhizome_checkpoint.h)
  *                   → or what it was given at its first start
  *   → rhz_comm_join, by which it gets from the members whatever differs
  */
@@ -35,6 +36,11 @@ extern "C" {
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _STATE (open already, none open; begin: a snapshot is being copied, see rhz_snapshot_fence). */
 RHZ_API RHZ_NODISCARD rhz_status rhz_state_begin_update(rhz_comm *comm);
 RHZ_API RHZ_NODISCARD rhz_status rhz_state_end_update(rhz_comm *comm);
+
+/* The tensors are about to become those of another revision than the next one: a copy from another peer, a mean of neighbours, what attach
+ * gave and the run has gone back to.  They hold none until rhz_state_commit, which may name any revision this time.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _STATE (a snapshot is being copied).   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_state_replace(rhz_comm *comm);
 
 /* ------------------------------------------------------------------------------------------------ attach */
 
@@ -120,8 +126,13 @@ typedef struct rhz_restore_info {
   uint32_t part, parts; /* parts > 1: only this part of each tensor was */
 } rhz_restore_info;
 
+/* Revisions of the slot's complete snapshots, the newest first: fills revisions[0 … *inout_count) and sets *inout_count to their number, at most 2
+ * (also when the array is too small: RHZ_ERR_ARGUMENT).
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _STATE (no slot), _UNREACHABLE, _TIMEOUT, _RUN_ID, _VERSION.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_snapshot_list(rhz_comm *comm, uint64_t *revisions, uint32_t *inout_count);
+
 /* Overwrites the registered tensors with the slot's snapshot.  Before rhz_comm_join (with a slot asked for), or between two ops of a member: then all
- * members go back to the same revision.  Afterwards the state is whole and of that revision; with parts > 1 the caller gets the other
+ * members go back to the same revision, and a newer snapshot is forgotten.  Afterwards the state is whole and of that revision; with parts > 1 the caller gets the other
  * parts from the other replicas first, and declares the whole by rhz_state_commit.  params and out_info may be NULL.
  * After RHZ_ERR_CORRUPT or _IO the tensors hold no revision.
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE (no slot, nothing registered, joining, a snapshot is being copied),

@@ -15,7 +15,7 @@ namespace rhz::ofi {
 namespace {
 
 // Receives that stand ready, for all peers together.
-constexpr size_t kPosted = 16;
+constexpr size_t kPosted = 64;
 constexpr size_t kCompletionsAtATime = 32;
 
 }  // namespace
@@ -52,7 +52,7 @@ OfiFabric::~OfiFabric() {
   // Whatever had not ended has, with the endpoint.
   for (const auto& operation : operations_)
     if (operation->request) operation->request->ended(false);
-  tell_ended(nullptr);
+  for (const auto& [request, ok] : ended_) request->ended(ok);
   for (Peer* peer : peers_) delete peer;
 }
 
@@ -61,8 +61,8 @@ std::string OfiFabric::open(const std::string& host) {
   if (!info_)
     return "no provider of libfabric here sends messages between endpoints of the kind FI_EP_RDM "
            "(fi_info shows them; FI_PROVIDER chooses one)";
-  injects_ = info_->tx_attr->inject_size >= kLeastBytes;
-  if (injects_) message_bytes_ = std::min(info_->tx_attr->inject_size, kBufferBytes);
+  // Of RxM, the inject size is what it sends eagerly.
+  message_bytes_ = std::clamp(info_->tx_attr->inject_size, kLeastBytes, kBufferBytes);
   const std::string provider = info_->fabric_attr->prov_name;
   if (fi_fabric(info_->fabric_attr, &fabric_, nullptr) != 0) return provider + ": no fabric";
   if (fi_domain(fabric_, info_, &domain_, nullptr) != 0) return provider + ": no domain";
@@ -117,7 +117,6 @@ void OfiFabric::disconnect(fabric::Link* link) {
   for (Operation* waiting : peer->waiting) ended(*waiting, false, 0);
   for (const auto& operation : operations_)
     if (operation->peer == peer.get()) operation->peer = nullptr;
-  tell_ended(peer.get());
 }
 
 OfiFabric::Operation& OfiFabric::idle_operation(bool receive) {
@@ -152,17 +151,10 @@ void OfiFabric::send(fabric::Link* link, uint64_t tag, std::span<const Part> par
 
 // False: not now.
 bool OfiFabric::start(Operation& sending) {
-  fi_msg message{};
-  message.msg_iov = sending.parts.data();
-  message.iov_count = sending.part_count;
-  message.addr = sending.peer->address;
-  message.context = &sending.context;
-  const ssize_t error = fi_sendmsg(endpoint_, &message, injects_ ? FI_INJECT : FI_COMPLETION);
+  const ssize_t error = fi_sendv(endpoint_, sending.parts.data(), nullptr, sending.part_count,
+                                 sending.peer->address, &sending.context);
   if (error == -FI_EAGAIN) return false;
-  if (error != 0)
-    ended(sending, false, 0);
-  else if (injects_)  // the memory is the caller's again; the operation ends by its completion
-    ended_.push_back({sending.peer, std::exchange(sending.request, nullptr), true});
+  if (error != 0) ended(sending, false, 0);
   return true;
 }
 
@@ -198,8 +190,7 @@ void OfiFabric::ended(Operation& operation, bool ok, size_t bytes) {
     return;
   }
   if (!ok && operation.peer) operation.peer->broken = true;
-  if (operation.request)
-    ended_.push_back({operation.peer, std::exchange(operation.request, nullptr), ok});
+  ended_.emplace_back(std::exchange(operation.request, nullptr), ok);
   operation.peer = nullptr;
   idle_sends_.push_back(&operation);
 }
@@ -248,23 +239,15 @@ bool OfiFabric::progress(fabric::Sink& sink) {
   while (posted_ < kPosted && post_receive()) {
   }
   moved |= !ended_.empty() || !arrived_.empty();
-  tell_ended(nullptr);
+  // Who hears of one may send the next.
+  while (!ended_.empty()) {
+    const auto [request, ok] = ended_.back();
+    ended_.pop_back();
+    request->ended(ok);
+  }
   for (const fabric::Piece& piece : arrived_) sink.arrived(piece);
   arrived_.clear();
   return moved;
-}
-
-// Of one peer, or of all.  Who hears of one may send the next.
-void OfiFabric::tell_ended(const Peer* only) {
-  for (size_t i = 0; i < ended_.size();) {
-    if (only && ended_[i].peer != only) {
-      ++i;
-      continue;
-    }
-    const Ended told = ended_[i];
-    ended_.erase(ended_.begin() + static_cast<std::ptrdiff_t>(i));
-    told.request->ended(told.ok);
-  }
 }
 
 void OfiFabric::release(const fabric::Piece& piece) {

@@ -1,6 +1,6 @@
 // Lanes over libfabric: messages between endpoints of the kind FI_EP_RDM.  There is no way to take
-// a send back that is under way.  Where the provider injects messages of our length, it has copied what
-// it was given when the call returns (FI_INJECT); where not, what is sent is a copy of the runtime's own.
+// a send back that is under way, so what is sent is always a copy of the runtime's own: FI_INJECT promises
+// that the provider has taken one, but RxM of libfabric 1.17 goes on reading the caller's memory.
 //
 // Messages are short enough to be sent eagerly everywhere.  A longer one is fetched by its
 // receiver, into memory that stays lost when the sender dies meanwhile; and an endpoint with such a
@@ -34,7 +34,7 @@ class OfiFabric final : public fabric::Fabric {
   std::vector<std::byte> address() override { return address_; }
   fabric::Link* connect(std::span<const std::byte> address) override;
   size_t max_message_bytes() const override { return message_bytes_ - sizeof(Prefix); }
-  bool needs_copies() const override { return !injects_; }
+  bool needs_copies() const override { return true; }
   void disconnect(fabric::Link* link) override;
   bool shares_receiver(fabric::Link*) override { return false; }
   void send(fabric::Link* link, uint64_t tag, std::span<const Part> parts,
@@ -64,24 +64,16 @@ class OfiFabric final : public fabric::Fabric {
     std::map<uint64_t, fabric::Piece> early;
   };
 
-  struct Ended {
-    const Peer* peer = nullptr;
-    fabric::Request* request = nullptr;
-    bool ok = false;
-  };
-
   std::string open_endpoint();
   bool start(Operation& sending);
   bool post_receive();
   void ended(Operation& operation, bool ok, size_t bytes);
   void received(Operation& receive, size_t bytes);
   bool read_completions();
-  void tell_ended(const Peer* only);
   bool start_waiting();
   Operation& idle_operation(bool receive);
 
   fi_info* info_ = nullptr;
-  bool injects_ = false;  // the provider takes a copy of messages of this length:
   size_t message_bytes_ = kLeastBytes;
   fid_fabric* fabric_ = nullptr;
   fid_domain* domain_ = nullptr;
@@ -96,7 +88,7 @@ class OfiFabric final : public fabric::Fabric {
   size_t posted_ = 0;                           // receives
   std::unordered_map<uint64_t, Order> orders_;  // by tag
   std::vector<fabric::Piece> arrived_;
-  std::vector<Ended> ended_;  // and not told yet
+  std::vector<std::pair<fabric::Request*, bool>> ended_;
 };
 
 }  // namespace rhz::ofi

@@ -57,11 +57,11 @@ fi_info* choose_provider(const std::string& host, size_t eager_bytes) {
   for (const std::string& at : {host, std::string()}) {
     fi_info* const best = best_of(ask(at, 0));
     if (!best) continue;
-    // The same one, if it takes copies of whole messages.
-    fi_info* const injecting = best_of(ask(at, eager_bytes));
-    const bool same = injecting && std::string_view(injecting->fabric_attr->prov_name) == best->fabric_attr->prov_name;
-    if (fi_info* const other = same ? best : injecting) fi_freeinfo(other);
-    return same ? injecting : best;
+    // The same one, where it sends that much eagerly.
+    fi_info* const eager = best_of(ask(at, eager_bytes));
+    const bool same = eager && std::string_view(eager->fabric_attr->prov_name) == best->fabric_attr->prov_name;
+    if (fi_info* const other = same ? best : eager) fi_freeinfo(other);
+    return same ? eager : best;
   }
   return nullptr;
 }

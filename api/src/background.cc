@@ -1,4 +1,4 @@
-#include "api/src/snapshotter.h"
+#include "api/src/background.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -13,31 +13,33 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // While collectives are open, a piece is followed by a pause of at most so many times its own time:
-// a snapshot beside a program that communicates without end takes five times as long, and comes to
-// its end.
+// beside a program that communicates without end a job takes five times as long, and comes to its
+// end.
 constexpr int kMostYield = 4;
 constexpr Duration kLeastYield =
     milliseconds(1);  // a piece may take less than the scheduler's clock shows
-constexpr Duration kNap = microseconds(100);
+constexpr Duration kLook = microseconds(100);  // between two looks at whether they still are
+
+const Status kClosed(Code::kClosed, "the communicator was closed");
 
 }  // namespace
 
-Status Snapshotter::start(Job job) {
+Status Background::start(Job job) {
   std::lock_guard lock(mutex_);
-  if (stop_) return {Code::kClosed, "the communicator was closed"};
-  if (running())
-    return {Code::kState, "a snapshot is still being copied: call rhz_snapshot_fence first"};
+  if (stop_) return kClosed;
+  if (running()) return {Code::kState, std::string(doing_) + " already"};
   if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
   job_ = std::move(job);
+  cut_short_ = false;
   running_.store(true, std::memory_order_release);
   changed_.notify_all();
   return Status::ok();
 }
 
-Status Snapshotter::wait(Duration timeout) {
+Status Background::wait(Duration timeout) {
   std::unique_lock lock(mutex_);
   ++waiting_;
-  changed_.notify_all();  // the thread, in a nap
+  changed_.notify_all();  // the thread, while it lets others go first
   auto over = [&] { return !running(); };
   bool ended = true;
   if (timeout == Duration::zero())
@@ -45,10 +47,25 @@ Status Snapshotter::wait(Duration timeout) {
   else
     ended = changed_.wait_for(lock, timeout, over);
   --waiting_;
-  return ended ? outcome_ : Status(Code::kPending, "the snapshot is still being copied");
+  return ended ? outcome_ : pending();
 }
 
-void Snapshotter::stop() {
+Status Background::poll() {
+  std::lock_guard lock(mutex_);
+  return running() ? pending() : outcome_;
+}
+
+Status Background::pending() const { return {Code::kPending, doing_}; }
+
+void Background::cut_short() {
+  {
+    std::lock_guard lock(mutex_);
+    cut_short_ = true;
+  }
+  changed_.notify_all();
+}
+
+void Background::stop() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
@@ -57,13 +74,13 @@ void Snapshotter::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Snapshotter::run() {
+void Background::run() {
   sigset_t all;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, nullptr);  // the program's handlers run on its own threads
-  ::pthread_setname_np(::pthread_self(), "rhz-snapshot");
-  // Woken, it takes the core from nobody: else the program that has just called rhz_snapshot would
-  // stand still for a time slice.
+  ::pthread_setname_np(::pthread_self(), thread_name_);
+  // Woken, it takes the core from nobody: else the program that has just given it a job would stand
+  // still for a time slice.
   const sched_param none{};
   ::pthread_setschedparam(::pthread_self(), SCHED_BATCH, &none);
   std::unique_lock lock(mutex_);
@@ -73,7 +90,8 @@ void Snapshotter::run() {
     const Job job = std::exchange(job_, nullptr);
     lock.unlock();
     piece_began_ = Clock::now();
-    Status outcome = job([this] { return next(); });
+    Pace pace(*this);
+    Status outcome = job(pace);
     lock.lock();
     outcome_ = std::move(outcome);
     running_.store(false, std::memory_order_release);
@@ -81,14 +99,22 @@ void Snapshotter::run() {
   }
 }
 
-bool Snapshotter::next() {
+Status Background::next() {
   const auto now = Clock::now();
   const auto took = std::chrono::duration_cast<Duration>(now - piece_began_);
   const auto until = now + std::max(kLeastYield, kMostYield * took);
   std::unique_lock lock(mutex_);
-  while (!stop_ && waiting_ == 0 && busy_() && Clock::now() < until) changed_.wait_for(lock, kNap);
+  while (!stop_ && waiting_ == 0 && busy_() && Clock::now() < until) changed_.wait_for(lock, kLook);
   piece_began_ = Clock::now();
-  return !stop_;
+  return stop_ ? kClosed : Status::ok();
+}
+
+Status Background::nap(Duration time) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, time, [&] { return stop_ || cut_short_; });
+  piece_began_ = Clock::now();
+  if (stop_) return kClosed;
+  return cut_short_ ? Status(Code::kCancelled, "it was cut short") : Status::ok();
 }
 
 }  // namespace rhz

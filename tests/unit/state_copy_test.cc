@@ -1,24 +1,24 @@
-#include "recovery/sync/offer.h"
+#include "recovery/sync/state_copy.h"
 
 #include "tests/unit/sync_world.h"
 
 namespace rhz::recovery::test {
 namespace {
 
-struct OfferTest : testing::Test {
+struct StateCopyTest : testing::Test {
   Contents contents = random_contents({3 * kBlock + 10, 100}, 1);
   BufferPool pool;
   Holder held{contents};
   Donor live{pool};
-  Offer offer{pool};
+  StateCopy copy{pool};
   Time now{1000};
 
   void copy_all() {
     live.open(OpSeq(5), 7, held.state.root(), held.state);
-    ASSERT_TRUE(offer.begin(held.state));
-    while (!offer.copy(kBlock)) {
+    ASSERT_TRUE(copy.begin(held.state));
+    while (!copy.copy(kBlock)) {
     }
-    offer.open(live, now);
+    copy.open(live, now);
   }
   void train() {
     for (auto& tensor : held.contents)
@@ -26,23 +26,23 @@ struct OfferTest : testing::Test {
   }
   void ask(uint32_t tensor, uint64_t offset, uint32_t length) {
     const auto payload = encode_pull({PullKind::kRange, tensor, OpSeq(5), offset, length});
-    offer.handle(PeerId{2, 2}, payload, now);
+    copy.handle(PeerId{2, 2}, payload, now);
   }
 };
 
-TEST_F(OfferTest, R2ServesTheRevisionThatWasCopiedHoweverTheTensorsChange) {
+TEST_F(StateCopyTest, R2ServesTheRevisionThatWasCopiedHoweverTheTensorsChange) {
   copy_all();
   EXPECT_FALSE(live.is_open()) << "the tensors are the program's again";
   train();
   ask(0, kBlock, 2 * kBlock + 10);
-  const auto answer = offer.answer(now, false);
+  const auto answer = copy.answer(now, false);
   ASSERT_TRUE(answer);
   const auto data = decode_data({answer->payload.data(), answer->length});
   ASSERT_TRUE(data && data->status == DataStatus::kOk);
   EXPECT_EQ(std::memcmp(data->bytes.data(), contents[0].data() + kBlock, data->bytes.size()), 0);
 }
 
-TEST_F(OfferTest, R2AWholeSyncFromCopiesEndsWithTheLoggedRoot) {
+TEST_F(StateCopyTest, R2AWholeSyncFromCopiesEndsWithTheLoggedRoot) {
   copy_all();
   Contents stale = random_contents({3 * kBlock + 10, 100}, 2);
   Holder joiner(stale);
@@ -58,8 +58,8 @@ TEST_F(OfferTest, R2AWholeSyncFromCopiesEndsWithTheLoggedRoot) {
       synced |= std::holds_alternative<Synced>(action);
       const auto* pull = std::get_if<SendPull>(&action);
       if (!pull) continue;
-      offer.handle(PeerId{2, 2}, pull->payload, now);
-      const auto answer = offer.answer(now, false);
+      copy.handle(PeerId{2, 2}, pull->payload, now);
+      const auto answer = copy.answer(now, false);
       ASSERT_TRUE(answer);
       auto more = puller.handle(donor, {answer->payload.data(), answer->length}, now);
       std::move(more.begin(), more.end(), std::back_inserter(next));
@@ -71,67 +71,77 @@ TEST_F(OfferTest, R2AWholeSyncFromCopiesEndsWithTheLoggedRoot) {
   EXPECT_EQ(joiner.state.revision(), 7u);
 }
 
-TEST_F(OfferTest, LetsOpenCollectivesGoFirstButNotForEver) {
+TEST_F(StateCopyTest, LetsOpenCollectivesGoFirstButNotForEver) {
   copy_all();
   for (int i = 0; i < 3; ++i) ask(1, 0, 100);
-  EXPECT_TRUE(offer.answer(now, true));
-  EXPECT_FALSE(offer.answer(now, true));
-  EXPECT_EQ(offer.tick(now), now + Offer::kYield);
-  now += Offer::kYield;
-  EXPECT_TRUE(offer.answer(now, true));
-  EXPECT_FALSE(offer.answer(now, true));
-  EXPECT_TRUE(offer.answer(now, false)) << "they are over";
+  EXPECT_TRUE(copy.answer(now, true));
+  EXPECT_FALSE(copy.answer(now, true));
+  EXPECT_EQ(copy.tick(now), now + StateCopy::kYield);
+  now += StateCopy::kYield;
+  EXPECT_TRUE(copy.answer(now, true));
+  EXPECT_FALSE(copy.answer(now, true));
+  EXPECT_TRUE(copy.answer(now, false)) << "they are over";
 }
 
-TEST_F(OfferTest, GivesLittleWhileItIsStillBeingCopied) {
+TEST_F(StateCopyTest, LeavesOutWhatIsThePeersOwn) {
+  std::vector<std::byte> own(1000);
+  Holder mixed(contents);
+  ASSERT_TRUE(mixed.state.add({.name = "mine", .dtype = 2, .count_elems = 1000, .data = own.data(), .bytes = 1000, .own = true}));
+  ASSERT_TRUE(copy.begin(mixed.state));
+  for (int i = 0; i < 20 && !copy.copy(kBlock); ++i) {
+  }
+  EXPECT_FALSE(copy.copying());
+}
+
+TEST_F(StateCopyTest, GivesLittleWhileItIsStillBeingCopied) {
   live.open(OpSeq(5), 7, held.state.root(), held.state);
-  ASSERT_TRUE(offer.begin(held.state));
+  ASSERT_TRUE(copy.begin(held.state));
   for (int i = 0; i < 3; ++i) ask(1, 0, 100);
-  const auto first = offer.answer(now, true, &live);
+  const auto first = copy.answer(now, true, &live);
   ASSERT_TRUE(first);
   EXPECT_EQ(decode_data({first->payload.data(), first->length})->status, DataStatus::kOk);
-  EXPECT_FALSE(offer.answer(now, true, &live)) << "the members wait for the copy";
-  while (!offer.copy(kBlock)) {
+  EXPECT_FALSE(copy.answer(now, true, &live)) << "the members wait for the copy";
+  while (!copy.copy(kBlock)) {
   }
-  offer.open(live, now);
-  EXPECT_TRUE(offer.answer(now, false, &live));
-  EXPECT_TRUE(offer.answer(now, false, &live));
+  copy.open(live, now);
+  EXPECT_TRUE(copy.answer(now, false, &live));
+  EXPECT_TRUE(copy.answer(now, false, &live));
 }
 
-TEST_F(OfferTest, GoesWhenNobodyHasAskedForAWhile) {
+TEST_F(StateCopyTest, GoesWhenNobodyHasAskedForAWhile) {
   copy_all();
-  now += Offer::kIdle / 2;
+  now += StateCopy::kIdle / 2;
   ask(1, 0, 100);
-  EXPECT_TRUE(offer.answer(now, false));
-  EXPECT_EQ(offer.tick(now), now + Offer::kIdle);
-  now += Offer::kIdle;
-  EXPECT_EQ(offer.tick(now), kNever);
-  EXPECT_FALSE(offer.is_open());
+  EXPECT_TRUE(copy.answer(now, false));
+  EXPECT_EQ(copy.tick(now), now + StateCopy::kIdle);
+  now += StateCopy::kIdle;
+  EXPECT_EQ(copy.tick(now), kNever);
+  EXPECT_FALSE(copy.is_open());
 }
 
-TEST_F(OfferTest, ANewerCopyTakesThePlaceOfAnOlderOne) {
+TEST_F(StateCopyTest, ANewerCopyTakesThePlaceOfAnOlderOne) {
   copy_all();
   train();
   live.open(OpSeq(6), 8, held.state.root(), held.state);
-  ASSERT_TRUE(offer.begin(held.state));
-  EXPECT_FALSE(offer.is_open());
-  while (!offer.copy(1000)) {
+  ASSERT_TRUE(copy.begin(held.state));
+  EXPECT_FALSE(copy.is_open());
+  while (!copy.copy(1000)) {
   }
-  offer.open(live, now);
-  EXPECT_EQ(offer.sync(), OpSeq(6));
+  copy.open(live, now);
+  EXPECT_EQ(copy.sync(), OpSeq(6));
   ask(1, 0, 100);  // of the older one
-  const auto answer = offer.answer(now, false);
+  const auto answer = copy.answer(now, false);
   ASSERT_TRUE(answer);
   EXPECT_EQ(decode_data({answer->payload.data(), answer->length})->status, DataStatus::kClosed);
 }
 
-TEST_F(OfferTest, KeepsABoundedNumberOfPulls) {
+TEST_F(StateCopyTest, KeepsABoundedNumberOfPulls) {
   copy_all();
-  (void)offer.answer(now, true);
-  for (size_t i = 0; i < Offer::kMaxHeld + 100; ++i) ask(1, 0, 100);
+  (void)copy.answer(now, true);
+  for (size_t i = 0; i < StateCopy::kMaxHeld + 100; ++i) ask(1, 0, 100);
   size_t answers = 0;
-  while (offer.answer(now, false)) ++answers;
-  EXPECT_EQ(answers, Offer::kMaxHeld);
+  while (copy.answer(now, false)) ++answers;
+  EXPECT_EQ(answers, StateCopy::kMaxHeld);
 }
 
 }  // namespace

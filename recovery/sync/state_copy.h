@@ -18,7 +18,7 @@
 
 namespace rhz::recovery {
 
-class Offer {
+class StateCopy {
  public:
   // Nobody asked for so long: the copy goes.
   static constexpr Duration kIdle = std::chrono::seconds(10);
@@ -27,10 +27,10 @@ class Offer {
   static constexpr Duration kYield = milliseconds(50);
   static constexpr size_t kMaxHeld = 1024;  // pulls that wait for that; more are dropped, the puller's deadline covers them
 
-  explicit Offer(BufferPool& pool) : donor_(pool) {}
-  ~Offer() { close(); }
-  Offer(const Offer&) = delete;
-  Offer& operator=(const Offer&) = delete;
+  explicit StateCopy(BufferPool& pool) : donor_(pool) {}
+  ~StateCopy() { close(); }
+  StateCopy(const StateCopy&) = delete;
+  StateCopy& operator=(const StateCopy&) = delete;
 
   // Takes the place of an older one.  kMemory.  `state` does not change until copy() says true, or close().
   [[nodiscard]] Status begin(const State& state);

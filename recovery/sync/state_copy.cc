@@ -1,4 +1,4 @@
-#include "recovery/sync/offer.h"
+#include "recovery/sync/state_copy.h"
 
 #include <sys/mman.h>
 
@@ -10,9 +10,9 @@
 
 namespace rhz::recovery {
 
-Status Offer::begin(const State& state) {
+Status StateCopy::begin(const State& state) {
   close();
-  const uint64_t bytes = state.bytes();
+  const uint64_t bytes = state.shared_bytes();
   if (bytes > 0) {
     void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
@@ -33,7 +33,7 @@ Status Offer::begin(const State& state) {
   return Status::ok();
 }
 
-bool Offer::copy(uint64_t budget_bytes) {
+bool StateCopy::copy(uint64_t budget_bytes) {
   const auto tensors = from_->tensors();
   while (copying() && budget_bytes > 0) {
     const Tensor& tensor = tensors[tensor_];
@@ -49,13 +49,13 @@ bool Offer::copy(uint64_t budget_bytes) {
   return !copying();
 }
 
-void Offer::open(Donor& live, Time now) {
+void StateCopy::open(Donor& live, Time now) {
   RHZ_ASSERT("R2", !copying());
   asked_ = now;
   donor_.take_over(live, copy_);
 }
 
-void Offer::close() {
+void StateCopy::close() {
   donor_.close();
   if (memory_) ::munmap(memory_, bytes_);
   memory_ = nullptr;
@@ -66,12 +66,12 @@ void Offer::close() {
   held_.clear();
 }
 
-void Offer::handle(PeerId from, ConstBytes payload, Time now) {
+void StateCopy::handle(PeerId from, ConstBytes payload, Time now) {
   asked_ = now;
   if (held_.size() < kMaxHeld) held_.push_back({from, {payload.begin(), payload.end()}});
 }
 
-std::optional<SendData> Offer::answer(Time now, bool busy, Donor* live) {
+std::optional<SendData> StateCopy::answer(Time now, bool busy, Donor* live) {
   while (!held_.empty()) {
     if (busy && now < answered_ + kYield) return {};
     answered_ = now;
@@ -83,7 +83,7 @@ std::optional<SendData> Offer::answer(Time now, bool busy, Donor* live) {
   return {};
 }
 
-Time Offer::tick(Time now) {
+Time StateCopy::tick(Time now) {
   if (!is_open()) return kNever;
   if (!held_.empty()) return std::max(now, answered_ + kYield);
   if (now >= asked_ + kIdle) {

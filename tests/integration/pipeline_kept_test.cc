@@ -1,0 +1,141 @@
+// pipeline_lm under `rhizome run --vault`: a stage of which all peers were killed comes back
+// exactly.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "tests/integration/pipeline_runs.h"
+
+namespace rhz::test {
+namespace {
+
+class KeptPipeline : public testing::Test {
+ protected:
+  KeptPipeline() : run_(long_run(4, 1)) {}
+  std::string with_vault(const std::string& more = "") const {
+    return "--restart --vault --longest-pause-ms 20 --run-id kept-pipeline-" +
+           std::to_string(getpid()) + "-" +
+           testing::UnitTest::GetInstance()->current_test_info()->name() + " " + more;
+  }
+  PipelineEnds undisturbed() const {
+    Cli command(pipeline(run_, ""));
+    return ends_of(command, run_);
+  }
+  void expect_undisturbed(Cli& command) {
+    const PipelineEnds expected = undisturbed(), ends = ends_of(command, run_);
+    EXPECT_EQ(ends.digests, expected.digests);
+    EXPECT_EQ(ends.loss, expected.loss);
+  }
+
+  PipelineRun run_;
+};
+
+// None is left in a stage, and there is no snapshot: its memory did not die.
+TEST_F(KeptPipeline, AttachesToTheMemoryOfALostStage) {
+  Cli command(pipeline(run_, with_vault(), kUnhurried));
+  command.await("[slot 2] step=5 ");  // its update is over
+  kill(command.peer(2), SIGKILL);
+  expect_has(command.await("[slot 2] recovered stage=2").raw, {"source=attach", "steps_lost=0"});
+  expect_undisturbed(command);
+}
+
+TEST_F(KeptPipeline, GoesBackTogetherToTheSnapshotsOfOneRevision) {
+  Cli command(pipeline(run_, with_vault(), kUnhurried + "--snapshot-every 5 --sources vault"));
+  command.await("step=8 ");
+  kill(command.peer(1), SIGKILL);
+  expect_has(command.await("[slot 1] recovered stage=1").raw, {"source=vault", "step=5"});
+  for (const char* slot : {"0", "2", "3"})
+    expect_has(command.await(std::string("[slot ") + slot + "] went_back").raw,
+               {"source=vault", "step=5"});
+  expect_undisturbed(command);
+}
+
+// The first and the last stage at once, and again: neither has two neighbours.
+TEST_F(KeptPipeline, BringsTwoStagesBackThatWereLostAtOnce) {
+  Cli command(pipeline(run_, with_vault(), kUnhurried + "--snapshot-every 1"));
+  for (const char* step : {"step=5 ", "step=15 "}) {
+    command.await(step);
+    const pid_t both[] = {command.peer(0), command.peer(3)};
+    for (const pid_t peer : both) kill(peer, SIGKILL);
+    for (const char* slot : {"0", "3"})
+      command.await(std::string("[slot ") + slot + "] recovered stage=");
+  }
+  expect_undisturbed(command);
+}
+
+// Both replicas; the vault has what neither of them has any more.
+TEST_F(KeptPipeline, BringsAllReplicasOfAStageBack) {
+  run_ = long_run(2, 2);
+  Cli command(pipeline(run_, with_vault(), kUnhurried + "--snapshot-every 1 --policy replay"));
+  command.await("step=5 ");
+  const pid_t both[] = {command.peer(2), command.peer(3)};
+  for (const pid_t peer : both) kill(peer, SIGKILL);
+  for (const char* slot : {"2", "3"})
+    command.await(std::string("[slot ") + slot + "] recovered stage=1");
+  expect_undisturbed(command);
+}
+
+// Neither a vault nor a replica: the stage behind it has made each of its updates too.
+TEST_F(KeptPipeline, TakesALostStageFromWhoeverShadowsIt) {
+  Cli command(pipeline(run_, "--restart --longest-pause-ms 20", kUnhurried + "--shadow 1"));
+  command.await("step=5 ");
+  kill(command.peer(3), SIGKILL);
+  expect_has(command.await("[slot 3] recovered stage=3").raw, {"source=shadow", "from_slot=0"});
+  command.await("step=15 ");
+  const pid_t two[] = {command.peer(0), command.peer(2)};
+  for (const pid_t peer : two) kill(peer, SIGKILL);
+  for (const char* slot : {"0", "2"})
+    expect_has(command.await(std::string("[slot ") + slot + "] recovered stage=").raw,
+               {"source=shadow"});
+  expect_undisturbed(command);
+}
+
+// No vault, no replica, an end of the pipeline: what is on the disk comes last, and is exact.
+TEST_F(KeptPipeline, GoesBackToACheckpointOnDiskWhereNothingElseServes) {
+  const Folder folder;
+  Cli command(pipeline(
+      run_, "--restart --longest-pause-ms 20",
+      kUnhurried + "--checkpoint-every 4 --checkpoint-folder " + folder.file("checkpoints")));
+  command.await("step=11 ");
+  kill(command.peer(3), SIGKILL);
+  const Line back = command.await("[slot 3] recovered stage=3");
+  expect_has(back.raw, {"source=disk"});
+  EXPECT_EQ(back.number("step") % 4, 0u) << back.raw;
+  EXPECT_GE(back.number("step"), 4u) << back.raw;
+  expect_has(command.await("[slot 0] went_back").raw, {"source=disk"});
+  expect_undisturbed(command);
+}
+
+TEST_F(KeptPipeline, AveragesWhereItIsToldToTakeNothingElse) {
+  Cli command(pipeline(run_, with_vault(), kUnhurried + "--snapshot-every 1 --sources average"));
+  command.await("step=5 ");
+  kill(command.peer(1), SIGKILL);
+  expect_has(command.await("[slot 1] recovered stage=1").raw, {"source=average", "from=0,2"});
+  ends_of(command, run_);
+}
+
+// One text, and nobody is started again to find the same.
+TEST_F(KeptPipeline, EndsTheRunWhereNothingGivesAStageBack) {
+  Cli command(pipeline(run_, with_vault(), kUnhurried + "--sources vault,average"), {}, kOneStream);
+  command.await("step=5 ");
+  kill(command.peer(0), SIGKILL);
+  expect_has(command.await("restart").raw, {"slot 0 ended", "restart 1 of"});
+  expect_has(command.await("stage 0 is lost").raw, {"--order swapped", "--replicas"});
+  expect_has(command.await("nobody is started again").raw, {"exit status 65"});
+  EXPECT_EQ(command.end(), 65);
+  for (const std::string& line : command.rest()) {
+    EXPECT_EQ(line.find("stage 0 is lost"), std::string::npos) << line;
+    EXPECT_EQ(line.find("restart 1 of"), std::string::npos) << line;
+  }
+}
+
+TEST_F(KeptPipeline, RefusesSourcesThatThereAreNot) {
+  Cli command(words("run -n 1 --") + Words{RHZ_TEST_PIPELINE_LM} + words("--sources vault,moon"),
+              {}, kOneStream);
+  expect_has(command.await("pipeline_lm: ").raw, {"--sources", "--help"});
+  EXPECT_EQ(command.end(), 2);
+}
+
+}  // namespace
+}  // namespace rhz::test

@@ -1,0 +1,141 @@
+// Many kills of one run of pipeline_lm, at random moments: what they cost, and what the run ends
+// with.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <csignal>
+#include <random>
+#include <vector>
+
+#include "tests/integration/expect.h"
+#include "tests/integration/pipeline_runs.h"
+
+namespace rhz::test {
+namespace {
+
+struct Kills {
+  int kills = 0;
+  const char* name;
+  const char* sources;  // that the run may use
+  uint32_t stages, replicas;
+  const char* more = "";
+  PipelineRun run() const {
+    PipelineRun run{stages, replicas};
+    run.steps = 20 + static_cast<uint64_t>(kills) * 8;
+    return run;
+  }
+};
+
+// A moment of the program's, not of ours: some way into whatever it does now.
+void let_pass(std::chrono::microseconds time) {
+  for (const auto until = Clock::now() + time; Clock::now() < until;) continue;
+}
+
+class KillsOfAPipeline : public testing::TestWithParam<Kills> {
+ protected:
+  std::string how() const {
+    return "--restart --vault --max-restarts 1000 --longest-pause-ms 20 --run-id pipeline-kills-" +
+           std::to_string(getpid()) + "-" + GetParam().name;
+  }
+  // Kills one peer after the other, each when the one before it has its state back.  How often each
+  // source served.
+  std::map<std::string, int> kill_many(Cli& command) {
+    std::map<std::string, int> sources;
+    std::mt19937_64 random(seed());
+    uint64_t step = 0;
+    const uint32_t slots = GetParam().stages * GetParam().replicas;
+    for (int kills = 0; kills < GetParam().kills; ++kills) {
+      command.await("] step=" + std::to_string(step + 2 + random() % 3) + " ");
+      const int slot = static_cast<int>(random() % slots);
+      let_pass(std::chrono::microseconds(random() % 40'000));
+      kill(command.peer(slot), SIGKILL);
+      const Line back = command.await("[slot " + std::to_string(slot) + "] recovered stage=");
+      if (back.raw.empty()) break;
+      step = back.number("step");
+      ++sources[back.text("source")];
+    }
+    std::printf("%s: kills=%d", GetParam().name, GetParam().kills);
+    for (const auto& [source, times] : sources) std::printf(" %s=%d", source.c_str(), times);
+    std::printf("\n");
+    return sources;
+  }
+};
+
+using Replayed = KillsOfAPipeline;
+
+// The root digest of each stage's parameters, moments and counters, and of the run's random stream
+// and its position in the text.
+TEST_P(Replayed, EndsWithTheBitsOfARunWithoutKills) {
+  const PipelineRun run = GetParam().run();
+  Cli undisturbed(pipeline(run, "", "--policy replay"));
+  const PipelineEnds expected = ends_of(undisturbed, run);
+  Cli command(
+      pipeline(run, how(),
+               std::string("--policy replay --snapshot-every 1 --min-step-ms 20 --sources ") +
+                   GetParam().sources + " " + GetParam().more));
+  const auto sources = kill_many(command);
+  const PipelineEnds ends = ends_of(command, run);
+  EXPECT_EQ(ends.digests, expected.digests);
+  EXPECT_EQ(ends.loss, expected.loss);
+  for (const auto& [source, times] : sources)
+    EXPECT_NE(std::string(GetParam().sources).find(source), std::string::npos) << source;
+}
+
+constexpr Kills few(const char* name, const char* sources, uint32_t stages, uint32_t replicas,
+                    const char* more = "") {
+  return {4, name, sources, stages, replicas, more};
+}
+constexpr Kills fifty(const char* name, const char* sources, uint32_t stages, uint32_t replicas,
+                      const char* more = "") {
+  return {50, name, sources, stages, replicas, more};
+}
+std::string name_of(const testing::TestParamInfo<Kills>& info) { return info.param.name; }
+
+// A death inside an update leaves nothing to attach to: then it is the snapshot.
+INSTANTIATE_TEST_SUITE_P(Few, Replayed,
+                         testing::Values(few("replica", "replica", 2, 2),
+                                         few("attach", "attach,vault", 4, 1),
+                                         few("vault", "vault", 4, 1),
+                                         few("shadow", "shadow", 4, 1, "--shadow 1")),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(Fifty, Replayed,
+                         testing::Values(fifty("replica", "replica", 2, 2),
+                                         fifty("attach", "attach,vault", 4, 1),
+                                         fifty("vault", "vault", 4, 1),
+                                         fifty("shadow", "shadow", 4, 1, "--shadow 1"),
+                                         fifty("all", "replica,attach,vault", 2, 2)),
+                         name_of);
+
+using Continued = KillsOfAPipeline;
+
+// Those that are left make the step again with all of its micro-batches: a step that was done is
+// never lost, and the replicas of a stage stay equal, bit for bit.
+TEST_P(Continued, LosesNoStepAndKeepsReplicasEqual) {
+  const PipelineRun run = GetParam().run();
+  Cli command(pipeline(run, how(), "--policy continue --snapshot-every 1 --min-step-ms 20"));
+  const auto sources = kill_many(command);
+  EXPECT_EQ(sources.size(), 1u);
+  EXPECT_TRUE(sources.contains("replica"));
+  const PipelineEnds ends = ends_of(command, run);
+  EXPECT_LT(ends.loss, ends.first_loss);
+  std::vector<double> usual, disturbed;
+  for (const std::string& raw : command.rest()) {
+    EXPECT_EQ(raw.find("went_back"), std::string::npos) << raw;
+    const Line line = parse_line(raw);
+    if (raw.find("] step=") == std::string::npos || line.text("whole_ms").empty()) continue;
+    (line.number("retries") == 0 ? usual : disturbed).push_back(std::stod(line.text("whole_ms")));
+  }
+  auto median = [](std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return values.empty() ? 0 : values[values.size() / 2];
+  };
+  std::printf("continue: step %.1f ms (median), made again after a death %.1f ms\n", median(usual),
+              median(disturbed));
+}
+
+INSTANTIATE_TEST_SUITE_P(Few, Continued, testing::Values(few("continue", "all", 2, 2)), name_of);
+INSTANTIATE_TEST_SUITE_P(Fifty, Continued, testing::Values(fifty("continue", "all", 2, 2)),
+                         name_of);
+
+}  // namespace
+}  // namespace rhz::test

@@ -1,0 +1,44 @@
+#include "tests/integration/pipeline_runs.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <set>
+
+namespace rhz::test {
+
+Words pipeline(const PipelineRun& run, const std::string& how, const std::string& more) {
+  return words("run -n " + std::to_string(run.stages * run.replicas) + " " + how + " --") +
+         Words{RHZ_TEST_PIPELINE_LM} +
+         words("--stages " + std::to_string(run.stages) + " --replicas " +
+               std::to_string(run.replicas) + " --batch " + std::to_string(run.batch) +
+               " --context " + std::to_string(run.context) + " --micro-batches " +
+               std::to_string(run.micro_batches) + " --steps " + std::to_string(run.steps)) +
+         words(more);
+}
+
+PipelineRun long_run(uint32_t stages, uint32_t replicas) {
+  PipelineRun run{stages, replicas};
+  run.steps = 40;
+  return run;
+}
+
+PipelineEnds ends_of(Cli& command, const PipelineRun& run) {
+  PipelineEnds ends;
+  std::set<std::string> losses;
+  for (uint32_t slot = 0; slot < run.stages * run.replicas; ++slot) {
+    const Line line = command.await("final step=" + std::to_string(run.steps));
+    const std::string digest = line.text("digest");
+    const auto known = ends.digests.emplace(line.number("stage"), digest).first;
+    EXPECT_EQ(known->second, digest) << line.raw;
+    losses.insert(line.text("loss"));
+    ends.loss = std::strtod(line.text("loss").c_str(), nullptr);
+    ends.first_loss = std::strtod(line.text("first_loss").c_str(), nullptr);
+  }
+  EXPECT_EQ(ends.digests.size(), run.stages);
+  EXPECT_EQ(losses.size(), 1u);
+  EXPECT_EQ(command.end(), 0) << command.errors();
+  return ends;
+}
+
+}  // namespace rhz::test
