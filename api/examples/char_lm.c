@@ -18,7 +18,6 @@
 
 #define complain(...) kit_complain("char_lm", __VA_ARGS__)
 
-enum { EXIT_USAGE = 2 };
 enum { WIDTH = 128, HEADS = 4, LAYERS = 2, WARMUP_STEPS = 20 };
 /* Of one step, in a row; the pause grows by this much each time, up to the limit: about 95 s. */
 enum { MAX_RETRIES = 100, RETRY_PAUSE_MS = 100, RETRY_PAUSE_LIMIT_MS = 1000 };
@@ -90,12 +89,11 @@ static void print_help(void) {
       "  char_lm --coordinator 127.0.0.1:7400 --steps 100");
 }
 
-static void usage_error(const char *option, const char *problem) {
-  complain("%s %s; see char_lm --help", option, problem);
-  exit(EXIT_USAGE);
-}
+static void set_option(void *options, const char *name, const char *value);
+static const kit_program program = {"char_lm", print_help, set_option};
 
-static void parse_valued(options *o, const char *name, const char *value) {
+static void set_option(void *into, const char *name, const char *value) {
+  options *o = into;
   const kit_number numbers[] = {
       {"--steps", &o->steps, 1, UINT64_C(1) << 40},
       {"--batch", &o->batch, 1, 1024},
@@ -114,29 +112,14 @@ static void parse_valued(options *o, const char *name, const char *value) {
         strcmp(name, "--lr") == 0
             ? kit_parse_rate(value, &o->learning_rate, problem)
             : kit_parse_number(numbers, sizeof(numbers) / sizeof(numbers[0]), name, value, problem);
-    if (parsed != KIT_SET) usage_error(name, problem);
+    if (parsed != KIT_SET) kit_usage_error(&program, name, problem);
   }
 }
 
 static options parse_options(int argc, char **argv) {
   options o = {.steps = 200, .batch = 4, .context = 64, .seed = 1, .log_every = 1};
   o.learning_rate = 1e-3;
-  o.data = calloc((size_t)argc, sizeof(*o.data));
-  if (!o.data) exit(complain("out of memory"));
-  for (int i = 1; i < argc; i++) {
-    const char *name = argv[i];
-    if (strcmp(name, "--help") == 0) {
-      print_help();
-      exit(EXIT_SUCCESS);
-    }
-    if (i + 1 == argc) usage_error(name, "is no option, or lacks its value");
-    if (strcmp(name, "--data") != 0) {
-      parse_valued(&o, name, argv[++i]);
-      continue;
-    }
-    while (i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0) o.data[o.data_count++] = argv[++i];
-    if (o.data_count == 0) usage_error(name, "needs at least one file");
-  }
+  kit_parse_options(&program, argc, argv, &o, &o.data, &o.data_count);
   return o;
 }
 
@@ -165,11 +148,6 @@ static void apply_update(trainer *t) {
 
 /* ------------------------------------------------------------------------------------ Rhizome */
 
-static rhz_status note_error(trainer *t, rhz_status status, const char *what) {
-  snprintf(t->error, sizeof(t->error), "%s", what);
-  return status;
-}
-
 static rhz_status finish_op(trainer *t, rhz_status submitted, rhz_op *op, uint32_t wait_flags,
                             rhz_op_info *info) {
   rhz_status outcome = kit_finish_op(submitted, op, wait_flags, info, t->error);
@@ -179,16 +157,7 @@ static rhz_status finish_op(trainer *t, rhz_status submitted, rhz_op *op, uint32
 
 /* The revision of the registered state: of the initial one 1, and one more for each step. */
 static rhz_status commit(trainer *t) {
-  rhz_status status = rhz_state_commit(t->comm, t->progress[STEP] + 1);
-  /* No member any more: the next op says why, and that is where it is dealt with. */
-  if (status == RHZ_ERR_STATE) return RHZ_OK;
-  return status == RHZ_OK ? status : note_error(t, status, rhz_last_error());
-}
-
-/* Keeps the old view where there is none: as in commit. */
-static void refresh_view(trainer *t) {
-  rhz_view view = {.struct_size = sizeof(view)};
-  if (rhz_comm_view(t->comm, &view) == RHZ_OK) t->view = view;
+  return kit_commit(t->comm, t->progress[STEP] + 1, t->error);
 }
 
 static void report_step(trainer *t, const rhz_op_info *info) {
@@ -212,7 +181,7 @@ static rhz_status pass_boundary(trainer *t) {
   rhz_op_info info;
   rhz_status submitted = rhz_admit(t->comm, &op);
   rhz_status status = finish_op(t, submitted, op, RHZ_WAIT_DEFAULT, &info);
-  if (status == RHZ_OK) refresh_view(t);
+  if (status == RHZ_OK) kit_refresh_view(t->comm, &t->view);
   return status;
 }
 
@@ -240,7 +209,7 @@ static rhz_status train_step(trainer *t) {
   apply_update(t);
   status = commit(t);
   if (status != RHZ_OK) return status;
-  refresh_view(t); /* a rebuild changes it */
+  kit_refresh_view(t->comm, &t->view); /* a rebuild changes it */
   report_step(t, &info);
   kit_sleep_ms((double)t->options->min_step_ms - (kit_now_ms() - start));
   return RHZ_OK;
@@ -271,14 +240,14 @@ static rhz_status enter_run(trainer *t) {
   rhz_status status = rhz_comm_create(&params, &t->comm);
   if (status != RHZ_OK) {
     t->comm = NULL;
-    return note_error(t, status, rhz_last_error());
+    return kit_note_error(status, t->error);
   }
   t->view = (rhz_view){.struct_size = sizeof(t->view)};
   status = register_state(t);
   if (status == RHZ_OK) status = rhz_comm_join(t->comm, 0);
   if (status == RHZ_OK) status = rhz_comm_view(t->comm, &t->view);
   if (status != RHZ_OK) {
-    note_error(t, status, rhz_last_error());
+    kit_note_error(status, t->error);
     rhz_comm_close(t->comm);
     t->comm = NULL;
     return status;
@@ -350,7 +319,7 @@ static rhz_status print_final(trainer *t) {
   uint8_t digest[16];
   char hex[2 * sizeof(digest) + 1];
   rhz_status status = rhz_state_digest(t->comm, digest);
-  if (status != RHZ_OK) return note_error(t, status, rhz_last_error());
+  if (status != RHZ_OK) return kit_note_error(status, t->error);
   for (size_t i = 0; i < sizeof(digest); i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
   kit_print_line("final step=%" PRIu64 " loss=%.4f first_loss=%.4f failed_ops=%" PRIu64
                  " digest=%s",

@@ -93,6 +93,47 @@ kit_parsed kit_parse_rate(const char *value, double *rate, char problem[KIT_PROB
   return KIT_BAD;
 }
 
+void kit_usage_error(const kit_program *program, const char *option, const char *problem) {
+  kit_complain(program->name, "%s %s; see %s --help", option, problem, program->name);
+  exit(KIT_EXIT_USAGE);
+}
+
+void kit_parse_options(const kit_program *program, int argc, char **argv, void *options,
+                       const char ***data, size_t *data_count) {
+  *data = calloc((size_t)argc, sizeof(**data));
+  if (!*data) exit(kit_complain(program->name, "out of memory"));
+  for (int i = 1; i < argc; i++) {
+    const char *name = argv[i];
+    if (strcmp(name, "--help") == 0) {
+      program->print_help();
+      exit(EXIT_SUCCESS);
+    }
+    if (i + 1 == argc) kit_usage_error(program, name, "is no option, or lacks its value");
+    if (strcmp(name, "--data") != 0) {
+      program->set(options, name, argv[++i]);
+      continue;
+    }
+    while (i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0) (*data)[(*data_count)++] = argv[++i];
+    if (*data_count == 0) kit_usage_error(program, name, "needs at least one file");
+  }
+}
+
+rhz_status kit_note_error(rhz_status status, char error[KIT_ERROR_BYTES]) {
+  snprintf(error, KIT_ERROR_BYTES, "%s", rhz_last_error());
+  return status;
+}
+
+rhz_status kit_commit(rhz_comm *comm, uint64_t revision, char error[KIT_ERROR_BYTES]) {
+  rhz_status status = rhz_state_commit(comm, revision);
+  if (status == RHZ_ERR_STATE) return RHZ_OK;
+  return status == RHZ_OK ? status : kit_note_error(status, error);
+}
+
+void kit_refresh_view(rhz_comm *comm, rhz_view *view) {
+  rhz_view now = {.struct_size = sizeof(now)};
+  if (rhz_comm_view(comm, &now) == RHZ_OK) *view = now;
+}
+
 rhz_status kit_finish_op(rhz_status submitted, rhz_op *op, uint32_t wait_flags, rhz_op_info *info,
                          char error[KIT_ERROR_BYTES]) {
   *info = (rhz_op_info){.struct_size = sizeof(*info)};

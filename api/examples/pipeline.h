@@ -37,6 +37,7 @@ typedef enum source {
   SOURCE_REPLICA,
   SOURCE_ATTACH,
   SOURCE_VAULT,
+  SOURCE_SHARDS,
   SOURCE_SHADOW,
   SOURCE_AVERAGE,
   SOURCE_DISK,
@@ -50,8 +51,8 @@ typedef struct options {
   const char **data; /* paths; none: the files of LM_TEXT_FOLDER */
   size_t data_count;
   uint64_t stages, replicas, layers, micro_batches;
-  uint64_t steps, batch, context, seed, log_every, min_step_ms, snapshot_every, checkpoint_every,
-      shadow;
+  uint64_t steps, batch, context, seed, log_every, min_step_ms, snapshot_every, protect_every,
+      checkpoint_every, shadow;
   double learning_rate;
   order order;
   policy policy;
@@ -143,6 +144,7 @@ typedef struct facts {
   uint64_t live[MAX_SLOTS];         /* the run's */
   uint64_t attached[MAX_SLOTS];     /* memory that outlived its process */
   uint64_t snapshots[2][MAX_SLOTS]; /* in its vault */
+  uint64_t shards[MAX_STAGES];      /* of each stage, with parity, in vaults of other hosts */
   uint64_t shadows[MAX_SLOTS];      /* of the stage before, as owner_of() says */
   uint64_t checkpoints[MAX_SLOTS];  /* that it knows to be complete, for all to load */
 } facts;
@@ -178,7 +180,10 @@ typedef struct pipeline {
   uint64_t spoilt;     /* revision of a snapshot that could not be restored */
   uint64_t born;       /* steps that the run had done when this peer joined it */
   uint64_t checkpoint; /* revision of the newest one that is known to be complete; 0: none */
-  rhz_status checkpoint_status;
+  /* Revisions beyond the first one, up to the second, of a past that this run has left: what is
+   * protected of them is of that. */
+  uint64_t left_from, left_to;
+  rhz_status checkpoint_status, protect_status;
   rhz_status snapshot_status; /* of the last one that did not come about */
   rhz_comm *comm;
   rhz_comm *groups[LM_PARTS]; /* those who hold the part; NULL: this peer does not, or not yet */
@@ -241,6 +246,11 @@ void list_snapshots(pipeline *p, uint64_t revisions[2]);
 /* 0: could not.  Afterwards this peer has the state of that revision. */
 int restore_snapshot(pipeline *p, uint64_t revision);
 int restore_attached(pipeline *p);
+/* pipeline_shards.c: its shards in the vaults of other hosts */
+void begin_protection(pipeline *p);
+/* Of a stage, by what this peer knows; 0: none that could be restored. */
+uint64_t protected_revision(pipeline *p, uint32_t stage);
+int restore_shards(pipeline *p, uint64_t revision);
 
 /* pipeline_disk.c: the same on disk */
 void begin_checkpoint(pipeline *p);
@@ -282,8 +292,6 @@ int take_part(pipeline *p, stage_state *state, uint32_t giver, lm_part_name part
 /* Ends an op that was submitted with the given status; its text, if it failed, is p->error. */
 rhz_status finish_op(pipeline *p, rhz_status submitted, rhz_op *op, uint32_t wait_flags,
                      rhz_op_info *info);
-/* Keeps the old view where there is none: the next op says why. */
-void refresh_view(pipeline *p);
 /* The sum over a communicator, in place. */
 rhz_allreduce_params sum_of(void *data, uint64_t count, uint32_t dtype);
 

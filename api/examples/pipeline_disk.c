@@ -112,7 +112,10 @@ int load_checkpoint(pipeline *p, uint64_t revision) {
   params.revision = revision;
   params.slice_count = s.count;
   rhz_status status = rhz_checkpoint_load(p->comm, &params, NULL);
-  if (status == RHZ_OK && commit(p) == RHZ_OK) return 1;
+  if (status == RHZ_OK && commit(p) == RHZ_OK) {
+    p->checkpoint = revision; /* whoever comes next can be told of it */
+    return 1;
+  }
   kit_print_line("not_loaded stage=%" PRIu32 " revision=%" PRIu64 " error=\"%s\"", p->stage,
                  revision, rhz_last_error());
   if (p->checkpoint == revision) p->checkpoint = 0;

@@ -72,6 +72,7 @@ int may_use(const pipeline *p, source which) { return (p->options->sources >> wh
 int is_kept(const pipeline *p) {
   if (may_use(p, SOURCE_DISK) && p->checkpoint != 0) return 1;
   if (may_use(p, SOURCE_SHADOW) && p->options->shadow) return 1;
+  if (may_use(p, SOURCE_SHARDS) && p->options->protect_every) return 1;
   return getenv("RHZ_VAULT") && (may_use(p, SOURCE_ATTACH) || may_use(p, SOURCE_VAULT));
 }
 
@@ -116,7 +117,10 @@ static void note_snapshot(pipeline *p, rhz_status status) {
 void begin_snapshot(pipeline *p) {
   uint64_t every = p->options->snapshot_every;
   double begin = kit_now_ms();
-  if (every != 0 && p->progress[STEP] % every == 0) note_snapshot(p, rhz_snapshot(p->comm, NULL));
+  if (every != 0 && p->progress[STEP] % every == 0) {
+    note_snapshot(p, rhz_snapshot(p->comm, NULL));
+    begin_protection(p);
+  }
   p->snapshot_ms += kit_now_ms() - begin;
 }
 

@@ -17,17 +17,7 @@ rhz_status finish_op(pipeline *p, rhz_status submitted, rhz_op *op, uint32_t wai
   return outcome;
 }
 
-void refresh_view(pipeline *p) {
-  rhz_view view = {.struct_size = sizeof(view)};
-  if (rhz_comm_view(p->comm, &view) == RHZ_OK) p->view = view;
-}
-
-rhz_status commit(pipeline *p) {
-  rhz_status status = rhz_state_commit(p->comm, p->progress[STEP] + 1);
-  /* No member any more: the next op says why, and that is where it is dealt with. */
-  if (status == RHZ_ERR_STATE) return RHZ_OK;
-  return status == RHZ_OK ? status : note_error(p, status, rhz_last_error());
-}
+rhz_status commit(pipeline *p) { return kit_commit(p->comm, p->progress[STEP] + 1, p->error); }
 
 rhz_allreduce_params sum_of(void *data, uint64_t count, uint32_t dtype) {
   rhz_allreduce_params params = {.struct_size = sizeof(params)};

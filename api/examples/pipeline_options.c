@@ -4,8 +4,6 @@
 
 #include "pipeline.h"
 
-enum { EXIT_USAGE = 2 };
-
 static void print_help(void) {
   puts(
       "Trains a byte-level language model, cut into stages, with the other peers of a Rhizome "
@@ -36,8 +34,12 @@ static void print_help(void) {
       "or,\n"
       "                           without one, in this peer's memory; 0: none (default 0)\n"
       "  --sources LIST           where a lost state may come from, of "
-      "replica,attach,vault,shadow,average,disk\n"
-      "                           (default: all of them, the first that serves in that order)\n"
+      "replica,attach,vault,shards,shadow,average,disk\n"
+      "                           (default: all of them, as the planner chooses)\n"
+      "  --protect-every N        steps between two snapshots whose shards with parity go to the "
+      "vaults of\n"
+      "                           other hosts (RHZ_SHARDS); a multiple of --snapshot-every "
+      "(default 0: none)\n"
       "  --shadow 1               each peer follows the stage before it, and has its state at any "
       "moment\n"
       "  --checkpoint-every N     steps between two checkpoints on disk; 0: none (default 0)\n"
@@ -71,9 +73,11 @@ static void print_help(void) {
       "  rhizome run -n 4 --restart --vault -- pipeline_lm --snapshot-every 1");
 }
 
+static void set_option(void *options, const char *name, const char *value);
+static const kit_program program = {"pipeline_lm", print_help, set_option};
+
 static void usage_error(const char *option, const char *problem) {
-  kit_complain("pipeline_lm", "%s %s; see pipeline_lm --help", option, problem);
-  exit(EXIT_USAGE);
+  kit_usage_error(&program, option, problem);
 }
 
 /* The position of value among names; they end with NULL. */
@@ -97,6 +101,7 @@ static kit_parsed parse_number(options *o, const char *name, const char *value, 
       {"--seed", &o->seed, 0, UINT64_MAX},
       {"--log-every", &o->log_every, 1, UINT64_C(1) << 40},
       {"--min-step-ms", &o->min_step_ms, 0, 3600 * 1000},
+      {"--protect-every", &o->protect_every, 0, UINT64_C(1) << 40},
       {"--shadow", &o->shadow, 0, 1},
       {"--snapshot-every", &o->snapshot_every, 0, UINT64_C(1) << 40},
       {"--checkpoint-every", &o->checkpoint_every, 0, UINT64_C(1) << 40},
@@ -141,7 +146,8 @@ static void parse_deaths(options *o, const char *option, const char *value) {
   }
 }
 
-static void parse_valued(options *o, const char *name, const char *value) {
+static void set_option(void *into, const char *name, const char *value) {
+  options *o = into;
   char problem[KIT_PROBLEM_BYTES] = "is no option";
   if (strcmp(name, "--coordinator") == 0) {
     o->coordinator = value;
@@ -179,26 +185,13 @@ options parse_options(int argc, char **argv) {
   options o = {.stages = 4, .replicas = 1, .layers = 1, .micro_batches = 4};
   o.steps = 200, o.batch = 4, o.context = 64, o.seed = 1, o.log_every = 1, o.learning_rate = 1e-3;
   o.sources = (1u << SOURCES) - 1;
-  o.data = calloc((size_t)argc, sizeof(*o.data));
-  if (!o.data) exit(kit_complain("pipeline_lm", "out of memory"));
-  for (int i = 1; i < argc; i++) {
-    const char *name = argv[i];
-    if (strcmp(name, "--help") == 0) {
-      print_help();
-      exit(EXIT_SUCCESS);
-    }
-    if (i + 1 == argc) usage_error(name, "is no option, or lacks its value");
-    if (strcmp(name, "--data") != 0) {
-      parse_valued(&o, name, argv[++i]);
-      continue;
-    }
-    while (i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0) o.data[o.data_count++] = argv[++i];
-    if (o.data_count == 0) usage_error(name, "needs at least one file");
-  }
+  kit_parse_options(&program, argc, argv, &o, &o.data, &o.data_count);
   if (o.stages * o.layers > LM_MAX_LAYERS)
     usage_error("--layers", "times --stages must be at most 8");
   if (o.checkpoint_every && !o.checkpoint_folder)
     usage_error("--checkpoint-every", "needs --checkpoint-folder");
+  if (o.protect_every && (!o.snapshot_every || o.protect_every % o.snapshot_every))
+    usage_error("--protect-every", "must be a multiple of --snapshot-every");
   if (o.shadow && o.stages < 2) usage_error("--shadow", "takes two stages at least");
   uint32_t way[MAX_STAGES];
   if (stage_way(&o, 1, way) != RHZ_OK) usage_error("--order swapped:", rhz_last_error());

@@ -8,8 +8,8 @@
 
 #include "pipeline.h"
 
-const char *const source_names[] = {"replica", "attach", "vault", "shadow",
-                                    "average", "disk",   NULL};
+const char *const source_names[] = {"replica", "attach",  "vault", "shards",
+                                    "shadow",  "average", "disk",  NULL};
 
 stand_in stand_in_for(const options *o, uint32_t stage) {
   stand_in s = {o->substitute == SUBSTITUTE_COPY, stage - 1, stage + 1};
@@ -40,6 +40,7 @@ static uint32_t shadow_keeper(const pipeline *p, const facts *f, uint32_t stage,
 /* Whether all peers of that stage that are here can have it exactly. */
 static int is_exact(const pipeline *p, const facts *f, uint32_t stage, uint64_t revision) {
   uint32_t with = 0, without = 0;
+  if (f->shards[stage] != 0 && f->shards[stage] == revision) return 1;
   if (shadow_keeper(p, f, stage, revision) < p->slots) return 1;
   for (uint32_t slot = stage * p->replicas; slot < (stage + 1) * p->replicas; slot++) {
     if (!is_here(p, slot)) continue;
@@ -89,6 +90,7 @@ static source source_for(const pipeline *p, const facts *f, uint32_t slot, plan 
   }
   if (may_use(p, SOURCE_ATTACH) && f->attached[slot] == revision) return SOURCE_ATTACH;
   if (has(p, f, slot, revision)) return SOURCE_VAULT;
+  if (f->shards[slot / p->replicas] == revision) return SOURCE_SHARDS;
   made->keeper[slot] = shadow_keeper(p, f, slot / p->replicas, revision);
   if (made->keeper[slot] < p->slots) return SOURCE_SHADOW;
   for (uint32_t other = first; other < first + p->replicas; other++)
@@ -100,10 +102,11 @@ static source source_for(const pipeline *p, const facts *f, uint32_t slot, plan 
 
 /* What the planner is told of a stage; the arrays live as long as that. */
 typedef struct told {
-  uint64_t snapshots[3 * MAX_REPLICAS], checkpoints[MAX_SLOTS];
+  uint64_t snapshots[3 * MAX_REPLICAS + 1], checkpoints[MAX_SLOTS];
 } told;
 
-/* Of memory that was attached to it knows one revision: others are as good as snapshots. */
+/* Of memory that was attached to it knows one revision, and of shards it wants to know each stripe:
+ * these are as good as snapshots here. */
 static void add_revision(const pipeline *p, const facts *f, uint32_t stage, uint64_t revision,
                          told *t, rhz_stage_facts *out) {
   if (revision != 0 && is_exact(p, f, stage, revision))
@@ -135,6 +138,7 @@ static void tell_stage(const pipeline *p, const facts *f, uint32_t stage, uint64
     out->lost += out->live;
     out->live = 0;
   }
+  add_revision(p, f, stage, f->shards[stage], t, out);
   if (shadow_keeper(p, f, stage, newest) < p->slots) out->shadow_revision = newest;
   for (uint32_t slot = 0; slot < p->slots; slot++)
     if (f->checkpoints[slot] != 0) t->checkpoints[out->checkpoint_count++] = f->checkpoints[slot];

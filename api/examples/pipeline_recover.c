@@ -175,13 +175,15 @@ static void restore_own(pipeline *p, const plan *made) {
   source from = made->from[p->view.slot];
   uint64_t before = p->progress[STEP];
   int was_ready = p->ready;
-  if (from != SOURCE_ATTACH && from != SOURCE_VAULT && from != SOURCE_DISK) return;
+  if (from != SOURCE_ATTACH && from != SOURCE_VAULT && from != SOURCE_SHARDS && from != SOURCE_DISK)
+    return;
   if (p->checkpoint > made->revision) p->checkpoint = 0; /* of a past that is left */
   if (from == SOURCE_ATTACH) p->ready = restore_attached(p);
   if (from == SOURCE_VAULT) p->ready = restore_snapshot(p, made->revision);
+  if (from == SOURCE_SHARDS) p->ready = restore_shards(p, made->revision);
   if (from == SOURCE_DISK) p->ready = load_checkpoint(p, made->revision);
   if (!p->ready) return;
-  if (from == SOURCE_DISK) replace_snapshots(p);
+  if (from == SOURCE_DISK || from == SOURCE_SHARDS) replace_snapshots(p);
   if (was_ready) {
     kit_print_line("went_back stage=%" PRIu32 " source=%s step=%" PRIu64 " from_step=%" PRIu64
                    " t_us=%" PRIu64,
@@ -197,6 +199,10 @@ static void restore_own(pipeline *p, const plan *made) {
 /* All peers go through the same list in the same order, whatever fails: so nobody waits in a
  * circle, nor for somebody who has given up. */
 void carry_out(pipeline *p, const plan *made) {
+  if (made->revision < p->progress[STEP] + 1) {
+    p->left_from = made->revision;
+    p->left_to = p->progress[STEP] + 1;
+  }
   restore_own(p, made);
   for (uint32_t slot = 0; slot < p->slots; slot++) {
     int takes = made->from[slot] == SOURCE_REPLICA || made->from[slot] == SOURCE_AVERAGE ||

@@ -10,6 +10,13 @@ enum { IS_HERE = 1, IS_READY = 2, IS_GROUPED = 4, IS_KEPT = 8, IS_SHADOWING = 16
 int is_here(const pipeline *p, uint32_t slot) { return (p->roll.words[slot] & IS_HERE) != 0; }
 int is_ready(const pipeline *p, uint32_t slot) { return (p->roll.words[slot] & IS_READY) != 0; }
 
+/* Who speaks for all. */
+static int is_first_ready(const pipeline *p) {
+  uint32_t slot = 0;
+  while (slot < p->slots && !is_ready(p, slot)) slot++;
+  return slot == p->view.slot;
+}
+
 int lacks_groups(const pipeline *p) {
   int lacks = 0;
   for (uint32_t slot = 0; slot < p->slots; slot++)
@@ -61,6 +68,7 @@ static uint64_t settings_of(const pipeline *p) {
                           o->snapshot_every,
                           o->checkpoint_every,
                           o->shadow,
+                          o->protect_every,
                           o->sources,
                           (uint64_t)o->substitute,
                           kit_bits_of(o->learning_rate),
@@ -87,7 +95,7 @@ rhz_status call_roll(pipeline *p) {
   rhz_op *op = NULL;
   rhz_op_info info;
   rhz_allreduce_params params = sum_of(&p->roll, sizeof(p->roll) / sizeof(uint64_t), RHZ_DTYPE_U64);
-  refresh_view(p);
+  kit_refresh_view(p->comm, &p->view);
   memset(&p->roll, 0, sizeof(p->roll));
   p->roll.settings[p->view.slot] = settings_of(p);
   p->roll.words[p->view.slot] = IS_HERE | (p->ready ? IS_READY : 0u) |
@@ -145,6 +153,8 @@ rhz_status transfer_state(pipeline *p) {
   f.attached[p->view.slot] = p->attached;
   f.snapshots[0][p->view.slot] = snapshots[0];
   f.snapshots[1][p->view.slot] = snapshots[1];
+  for (uint32_t stage = 0; stage < p->stages && is_first_ready(p); stage++)
+    f.shards[stage] = protected_revision(p, stage);
   f.shadows[p->view.slot] = shadow_revision(p);
   f.checkpoints[p->view.slot] = may_use(p, SOURCE_DISK) ? complete_checkpoint(p) : 0;
   rhz_status submitted = rhz_allreduce(p->comm, &params, &op);

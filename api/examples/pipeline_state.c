@@ -6,9 +6,6 @@
 
 enum { WIDTH = 128, HEADS = 4, WARMUP_STEPS = 20 };
 static const double max_gradient_norm = 1.0;
-/* CheckFree's: on the rate of a stage that was averaged, and on each norm that it is averaged by.
- */
-static const double recovered_rate_factor = 1.1, least_weight = 1e-4;
 
 int stage_holds(uint32_t stage, uint32_t stages, lm_part_name part) {
   if (part == LM_EMBEDDING) return stage <= 1;
@@ -104,26 +101,43 @@ int stage_state_restart_layers(stage_state *state, const options *o, uint32_t st
   return good;
 }
 
-static double weight_of(part_notes notes, weighting by) {
-  double norm = notes.gradient_norm;
-  if (by == WEIGHTING_MEAN) return 1;
-  if (by == WEIGHTING_CLIPPED_NORM && norm > max_gradient_norm) norm = max_gradient_norm;
-  return norm + least_weight;
+static rhz_tensor layers_at(const lm_real *values, size_t count) {
+  rhz_tensor tensor = {.struct_size = sizeof(tensor), .name = "layers", .dtype = RHZ_DTYPE_F32};
+  tensor.data = (void *)values;
+  tensor.count_elems = count;
+  return tensor;
 }
 
-/* The formula, and its rounding, of recovery/average in the library. */
+/* A norm that is not finite says nothing of its stage: even weights then. */
+static rhz_average_info average(rhz_average_params *params) {
+  rhz_average_info info = {.struct_size = sizeof(info)};
+  if (rhz_average_stage(params, &info) == RHZ_OK) return info;
+  params->weighting = RHZ_WEIGHTING_MEAN;
+  if (rhz_average_stage(params, &info) != RHZ_OK) abort(); /* three arrays of one length */
+  return info;
+}
+
 void stage_state_average(stage_state *state, const lm_real *before, part_notes before_notes,
                          const lm_real *after, part_notes after_notes, weighting by,
                          double weights[2]) {
   const lm_part range = state->parts[LM_LAYERS];
   lm_real *mine = state->parameters + range.offset;
-  weights[0] = weight_of(before_notes, by);
-  weights[1] = after ? weight_of(after_notes, by) : 0;
-  for (size_t i = 0; i < range.count; i++) {
-    mine[i] = after ? (lm_real)((weights[0] * (double)before[i] + weights[1] * (double)after[i]) /
-                                (weights[0] + weights[1]))
-                    : before[i];
-  }
+  rhz_tensor front = layers_at(before, range.count), back = layers_at(after, range.count),
+             lost = layers_at(mine, range.count);
+  rhz_average_params params = {.struct_size = sizeof(params), .tensor_count = 1};
+  params.before = &front;
+  params.after = after ? &back : NULL;
+  params.lost = &lost;
+  params.weighting = by == WEIGHTING_MEAN           ? RHZ_WEIGHTING_MEAN
+                     : by == WEIGHTING_CLIPPED_NORM ? RHZ_WEIGHTING_CLIPPED_NORM
+                                                    : RHZ_WEIGHTING_NORM;
+  params.norm_before = before_notes.gradient_norm;
+  params.norm_after = after_notes.gradient_norm;
+  params.clip_norm = max_gradient_norm;
+  const rhz_average_info info = average(&params);
+  const double recovered_rate_factor = info.learning_rate_factor;
+  weights[0] = info.weight_before;
+  weights[1] = info.weight_after;
   memset(state->first_moment + range.offset, 0, range.count * sizeof(lm_real));
   memset(state->second_moment + range.offset, 0, range.count * sizeof(lm_real));
   /* Its own norm is not known before its next step; the stage may be asked for it sooner. */

@@ -78,7 +78,7 @@ static void report_step(pipeline *p, double loss, double step_ms) {
   rhz_comm_publish(p->comm, "step", (double)p->progress[STEP]);
   rhz_comm_publish(p->comm, "loss", loss);
   rhz_comm_publish(p->comm, "stage", (double)p->stage);
-  refresh_view(p);
+  kit_refresh_view(p->comm, &p->view);
   if (p->progress[STEP] % p->options->log_every != 0 && p->view.epoch == p->reported_epoch) return;
   p->reported_epoch = p->view.epoch;
   kit_print_line("step=%" PRIu64 " epoch=%" PRIu64 " world=%" PRIu32 " stage=%" PRIu32

@@ -36,8 +36,8 @@ class CheckpointKeeper {
     recovery::State& state;
     std::string run_id;
     std::function<StateKeeper::Standing()> standing;  // as the loop's owner
-    // As the loop's owner: a number that all members have at this place of the program, and no
-    // other place has.
+    // As the loop's owner: a number that all members have at this place of the program in this view,
+    // and that no other place has, nor another start of the run.
     std::function<Result<uint64_t>()> point;
     std::function<bool()> busy;                              // as in Background
     std::function<void(LogLevel, const std::string&)> note;  // as the loop's owner

@@ -79,6 +79,8 @@ Status peer_options(const rhz_comm_params& params, rhz::PeerOptions& options) {
   options.algorithm = *known;
   if (Status s = number("RHZ_CONNECT_TIMEOUT_MS", 5000, 1, 3'600'000, value); !s) return s;
   options.connect_timeout = rhz::milliseconds(value);
+  if (Status s = number("RHZ_SYNC_BULK_BYTES", 64u << 20, 0, uint64_t{1} << 63, value); !s) return s;
+  options.sync_bulk_bytes = value;
   if (Status s = number("RHZ_BULK_LANES", 1, 1, 15, value); !s) return s;
   options.bulk_lanes = static_cast<uint32_t>(value);
   if (Status s = number("RHZ_SOCKET_BUFFER_BYTES", 4u << 20, 0, 1u << 30, value); !s) return s;

@@ -8,7 +8,6 @@
 
 namespace rhz {
 namespace {
-constexpr uint64_t kDigestStepBytes = 16u << 20;  // about 2 ms of the progress thread
 constexpr size_t kMaxMetrics = 8;
 constexpr size_t kMostProbed = 4;  // other members whose links are measured
 }  // namespace
@@ -27,7 +26,11 @@ Node::Node(NodeOptions options, std::function<Time()> clock, Transport& transpor
       groups_(options.self.id, transport, pool, options.limits),
       messenger_(options.self.id, transport, pool, options.message_limits),
       donor_(pool),
+      copy_(pool),
       puller_(state),
+      bulk_bytes_(options.bulk_bytes),
+      copy_step_bytes_(options.copy_step_bytes),
+      spare_memory_(std::move(options.spare_memory)),
       shard_news_(std::move(options.shard_news)) {
   own_costs_.cores = options.cores;
   own_costs_.reduce_ps_per_kib = options.reduce_ps_per_kib;
@@ -38,8 +41,7 @@ Node::Node(NodeOptions options, std::function<Time()> clock, Transport& transpor
 Node::~Node() { transport_.set_events(nullptr); }
 
 void Node::control_up(Time now) {
-  state_.freeze();
-  member_.set_state_shape(state_.shape());
+  if (!std::exchange(noted_, true)) note_state();
   member_.connected(now);
   settle(now);
 }
@@ -118,6 +120,7 @@ void Node::settle(Time now) {
     }
   }
   settling_ = false;
+  serve_copy(now);
 }
 
 // What the ops tell membership.  False: nothing.
@@ -131,19 +134,13 @@ bool Node::heed_news(Time now) {
     for (OpSeq seq : news.withdrawn) member_.op_ended(group, seq);
     for (OpSeq seq : news.ended) {
       member_.op_ended(group, seq);
-      if (seq == admit_op_ && group == kRootGroup) leave_admit();
+      if (seq == admit_op_ && group == kRootGroup) leave_admit(now);
     }
     if (news.admit_begun == kNoOp) continue;
     admit_op_ = news.admit_begun;
     stand_at_admit(now);
   }
   return any;
-}
-
-void Node::leave_admit() {
-  admit_op_ = kNoOp;
-  builder_.reset();
-  donor_.close();
 }
 
 void Node::tell_shards(const MemberAction& action) {
@@ -167,9 +164,7 @@ void Node::act(Time now, MemberAction&& action) {
   } else if (auto* a = std::get_if<InstallAction>(&action)) {
     install(now, a->view, a->resolution);
   } else if (auto* a = std::get_if<AdmitAction>(&action)) {
-    guests_ = a->record.joiners;
-    name_peers();
-    if (guests_.empty()) groups_.root().admit_nobody(now, a->record.op);
+    admit(now, a->record);
   } else if (auto* a = std::get_if<SyncAction>(&action)) {
     begin_sync(now, *a);
   } else if (auto* a = std::get_if<PendingAction>(&action)) {
@@ -217,39 +212,14 @@ void Node::name_peers() {
   for (const MemberInfo& member : installed_.members) add(member);
   for (const MemberInfo& guest : guests_)
     if (!installed_.contains(guest.id)) add(guest);
+  for (const MemberInfo& guest : bulk_guests_) {
+    const bool named = installed_.contains(guest.id) ||
+                       std::any_of(guests_.begin(), guests_.end(), [&](auto& g) { return g.id == guest.id; });
+    if (!named) add(guest);
+  }
   std::vector<PeerId> next;
   if (!neighbours_.empty()) next.push_back(neighbours_.front());
   transport_.set_peers(peers, next);
-}
-
-// The root is computed step by step in tick(); then the coordinator is told.
-void Node::stand_at_admit(Time now) {
-  builder_.emplace(state_, state_.revision().value_or(0));
-  tick(now);
-}
-
-void Node::begin_sync(Time now, const SyncAction& action) {
-  guests_ = action.donors;
-  name_peers();
-  std::vector<PeerId> donors;
-  for (const MemberInfo& donor : action.donors) donors.push_back(donor.id);
-  sync_actions(now, puller_.start(action.record, donors, now));
-}
-
-void Node::sync_actions(Time now, recovery::SyncActions&& actions) {
-  for (auto& action : actions) {
-    if (auto* pull = std::get_if<recovery::SendPull>(&action)) {
-      OutFrame frame;
-      frame.header.kind = Kind::kStatePull;
-      frame.payload = {pull->payload.data(), pull->payload.size()};
-      transport_.send(pull->to, LaneClass::kExpress, std::move(frame));
-    } else if (auto* done = std::get_if<recovery::Synced>(&action)) {
-      synced_ = true;
-      member_.synced(now, {done->op, done->revision, done->root, {}});
-    } else if (auto* failed = std::get_if<recovery::SyncFailed>(&action)) {
-      member_.synced(now, {failed->op, 0, {}, failed->status});
-    }
-  }
 }
 
 void Node::end(Time now, const Status& status) {
@@ -261,27 +231,13 @@ void Node::end(Time now, const Status& status) {
   groups_.end_all(now, status);
   messenger_.end_all(now, status);
   donor_.close();
+  copy_.close();
 }
 
 Time Node::tick(Time now) {
   if (ended_) return kNever;
   Time next = std::min({member_.tick(now), groups_.tick(now), messenger_.tick(now)});
-  if (builder_) {
-    if (builder_->advance(kDigestStepBytes)) {
-      recovery::Manifest manifest = builder_->take();
-      builder_.reset();
-      const Digest root = manifest.root;
-      const uint64_t revision = manifest.revision;
-      donor_.open(admit_op_, revision, root, state_, std::move(manifest));
-      member_.admit_begun(now, {admit_op_, revision, root, state_.shape()});
-    } else {
-      next = now;
-    }
-  }
-  if (puller_.running()) {
-    if (now >= puller_.next_tick()) sync_actions(now, puller_.tick(now));
-    next = std::min(next, puller_.next_tick());
-  }
+  next = std::min(next, tick_sync(now));
   for (const auto& silent : detector_.tick(now)) {
     // While sealed, frames of a newer epoch hold their lanes, heartbeats behind them: silence means nothing then.
     if (joined_ && !groups_.sealed())
@@ -389,21 +345,6 @@ void Node::on_frame(PeerId from, const FrameHeader& header, Landing&& landing) {
     groups_.on_frame(now, from, header, std::move(landing));
   }
   settle(now);
-}
-
-void Node::on_state_frame(Time now, PeerId from, const FrameHeader& header, Landing&& landing) {
-  const ConstBytes payload{landing.into, header.length};
-  if (header.kind == Kind::kStateData) {
-    if (puller_.expects(from)) sync_actions(now, puller_.handle(from, payload, now));
-    return;
-  }
-  auto answer = donor_.handle(from, payload);
-  if (!answer) return;
-  OutFrame frame;
-  frame.header.kind = Kind::kStateData;
-  frame.payload = {answer->payload.data(), answer->length};
-  frame.keep = std::move(answer->payload);
-  transport_.send(answer->to, LaneClass::kBulk, std::move(frame));
 }
 
 void Node::on_edge_down(PeerId peer, Evidence evidence) {

@@ -9,11 +9,13 @@
 #include <variant>
 #include <vector>
 
+#include "api/src/sync_numbers.h"
 #include "collectives/groups.h"
 #include "collectives/p2p/messenger.h"
 #include "recovery/state/manifest.h"
 #include "recovery/state/state.h"
 #include "recovery/sync/donor.h"
+#include "recovery/sync/state_copy.h"
 #include "recovery/sync/puller.h"
 #include "runtime/membership/failure_detector.h"
 #include "runtime/membership/member.h"
@@ -36,6 +38,10 @@ struct NodeOptions {
   uint32_t cores = 1;              // of this host
   uint64_t reduce_ps_per_kib = 0;  // how long this peer reduces; 0: nobody looked
   std::function<void(ShardNews)> shard_news = {};  // not set: nobody keeps shards here
+  // What this host could still give for a copy; empty: anything.
+  std::function<uint64_t()> spare_memory;
+  uint64_t copy_step_bytes = 16u << 20;  // of a copy for newcomers, in one go: about 4 ms
+  uint64_t bulk_bytes = UINT64_MAX;  // a newcomer with so much state pulls it first while the members go on
 };
 
 class Node final : public TransportEvents {
@@ -44,6 +50,9 @@ class Node final : public TransportEvents {
   Node(NodeOptions options, std::function<Time()> clock, Transport& transport, BufferPool& pool,
        recovery::State& state);
   ~Node() override;
+
+  // Before control_up().
+  void set_strategy(SyncStrategy strategy) { strategy_ = strategy; }
 
   // The control connection; take_control() is what to send on it.
   void control_up(Time now);
@@ -82,6 +91,7 @@ class Node final : public TransportEvents {
   Groups& groups() { return groups_; }
   const Groups& groups() const { return groups_; }
   const Messenger& messenger() const { return messenger_; }
+  const SyncNumbers& sync_numbers() const { return numbers_; }
 
   Landing on_header(PeerId from, const wire::FrameHeader& header) override;
   void on_frame(PeerId from, const wire::FrameHeader& header, Landing&& landing) override;
@@ -95,17 +105,26 @@ class Node final : public TransportEvents {
   void act(Time now, MemberAction&& action);
   void tell_shards(const MemberAction& action);
   void install(Time now, const View& view, const Resolution& resolution);
-  void stand_at_admit(Time now);
-  void leave_admit();
-  void begin_sync(Time now, const SyncAction& action);
-  void sync_actions(Time now, recovery::SyncActions&& actions);
   void end(Time now, const Status& status);
   void name_peers();
   void heartbeat(Time now);
   void probe(Time now);
   void answer(Time now, PeerId to, const wire::FrameHeader& ping);
   static constexpr Duration kAskedAgain = microseconds(200);
+
+  // node_sync.cc
+  void note_state();
+  void stand_at_admit(Time now);
+  void admit(Time now, const AdmitRecord& record);
+  bool can_copy() const;
+  void advance_copy(Time now);
+  void leave_admit(Time now);
+  void serve_copy(Time now);
+  void begin_sync(Time now, const SyncAction& action);
+  void sync_actions(Time now, recovery::SyncActions&& actions);
+  Time tick_sync(Time now);
   void on_state_frame(Time now, PeerId from, const wire::FrameHeader& header, Landing&& landing);
+  void send_state(recovery::SendData&& answer);
 
   const PeerId self_;
   const std::function<Time()> clock_;
@@ -120,15 +139,25 @@ class Node final : public TransportEvents {
   OwnCosts own_costs_;
   Time asked_ = -kAskedAgain;  // when the newest PING came
   recovery::Donor donor_;
+  recovery::StateCopy copy_;
   recovery::Puller puller_;
 
-  const std::function<void(ShardNews)> shard_news_;
   std::vector<ControlMessage> control_out_;
   View installed_;
   Groups::News news_;                    // that is being heeded
   std::vector<PeerId> neighbours_;       // before and behind this one in the ring
   std::map<PeerId, Evidence> doubted_;   // edges down, said while in doubt of ourselves
   std::vector<MemberInfo> guests_;       // joiners that pull from us, or donors that we pull from
+  const uint64_t bulk_bytes_, copy_step_bytes_;
+  const std::function<uint64_t()> spare_memory_;
+  const std::function<void(ShardNews)> shard_news_;
+  SyncStrategy strategy_ = SyncStrategy::kPopular;
+  bool noted_ = false;                     // note_state() was called
+  std::vector<MemberInfo> bulk_guests_;    // newcomers that pull from the copy
+  OpSeq copied_op_ = kNoOp;                // the admit op that is over once the state is copied
+  bool bulk_ = false;                      // the newest sync is in bulk
+  Time sync_since_{};
+  SyncNumbers numbers_;
   std::optional<recovery::ManifestBuilder> builder_;  // at the admit op, until the root is known
   OpSeq admit_op_ = kNoOp;
   bool joined_ = false, ended_ = false, synced_ = false, settling_ = false;

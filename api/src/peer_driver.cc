@@ -10,6 +10,7 @@
 #include "runtime/base/assert.h"
 #include "runtime/base/prng.h"
 #include "runtime/digest/digest.h"
+#include "runtime/memory/spare_memory.h"
 
 namespace rhz {
 namespace {
@@ -128,6 +129,8 @@ Status PeerDriver::open() {
   node.cores = usable_cores();
   node.reduce_ps_per_kib = reduce_ps_per_kib();
   node.shard_news = [this](ShardNews news) { shards_->news(std::move(news)); };
+  node.bulk_bytes = options_.sync_bulk_bytes;
+  node.spare_memory = spare_memory_bytes;
   node_ = std::make_unique<Node>(
       std::move(node), [this] { return frame_time(); }, *transport_, pool_, state_);
   progress_.start([this] { recorder_.watch_this_thread(); });
@@ -214,8 +217,27 @@ void PeerDriver::watch_control(Time now) {
     control_.drop(Status(Code::kUnreachable, "the coordinator is silent"));
 }
 
+// What admit ops and syncs took.
+void PeerDriver::note_syncs() {
+  const SyncNumbers& now = node_->sync_numbers();
+  const auto us = [](Duration took) {
+    return static_cast<unsigned long long>(std::chrono::duration_cast<microseconds>(took).count());
+  };
+  for (const auto* pull : {&now.bulk, &now.rest}) {
+    if (pull->number <= noted_syncs_.pulls) continue;
+    recorder_.note(loop_.now(), LogLevel::kInfo, "event=sync kind=%s bytes=%llu equal_bytes=%llu us=%llu donors_lost=%u",
+                   pull == &now.bulk ? "bulk" : "rest", static_cast<unsigned long long>(pull->fetched_bytes),
+                   static_cast<unsigned long long>(pull->equal_bytes), us(pull->took), pull->donors_lost);
+  }
+  if (now.pauses > noted_syncs_.pauses)
+    recorder_.note(loop_.now(), LogLevel::kInfo, "event=admit pause_us=%llu copies=%llu served_bytes=%llu", us(now.pause),
+                   static_cast<unsigned long long>(now.copies), static_cast<unsigned long long>(now.served_bytes));
+  noted_syncs_ = now;
+}
+
 // One line per transition, and a nudge for those who wait for one.
 void PeerDriver::note_changes() {
+  note_syncs();
   const Member& member = node_->member();
   const bool sealed = member.sealed_now() && node_->joined();
   const Epoch epoch = node_->communicator().epoch();
@@ -487,6 +509,24 @@ Status PeerDriver::add_tensor(recovery::Tensor tensor) {
   return status;
 }
 
+Status PeerDriver::set_strategy(SyncStrategy strategy) {
+  Status status;
+  progress_.with([&] {
+    if (closed_) status = kClosedStatus;
+    else if (join_asked_) status = Status(Code::kState, "a strategy is chosen before rhz_comm_join");
+    else node_->set_strategy(strategy);
+  });
+  return status;
+}
+
+SyncNumbers PeerDriver::sync_numbers() {
+  SyncNumbers numbers;
+  progress_.with([&] {
+    numbers = node_ ? node_->sync_numbers() : noted_syncs_;
+  });
+  return numbers;
+}
+
 Status PeerDriver::commit(uint64_t revision) {
   Status status;
   progress_.with([&] {
@@ -526,13 +566,19 @@ StateKeeper::Standing PeerDriver::standing() const {
   return now;
 }
 
-// As the loop's owner, of a member.  The number of the next op of the whole run: members agree on it
-// wherever all of the ops before have begun.
+// As the loop's owner, of a member.  Of the number of the next op of the whole run, on which members
+// agree wherever all of the ops before have begun, and of who they are: a run that is started anew
+// counts from the beginning, with other peers.
 Result<uint64_t> PeerDriver::point() const {
   const Communicator& root = node_->communicator();
-  if (root.queued() == 0) return root.next_seq().value;
-  return Status(Code::kState,
-                "collectives are submitted and have not begun: wait for them (rhz_op_wait) first");
+  if (root.queued() != 0)
+    return Status(Code::kState,
+                  "collectives are submitted and have not begun: wait for them (rhz_op_wait) first");
+  std::vector<uint64_t> words{root.next_seq().value};
+  for (const MemberInfo& member : node_->view().members)
+    words.insert(words.end(), {member.id.high, member.id.low});
+  const Digest digest = digest128(std::as_bytes(std::span(words)));
+  return load<uint64_t>(reinterpret_cast<const std::byte*>(digest.data()));
 }
 
 }  // namespace rhz

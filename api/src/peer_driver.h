@@ -44,6 +44,7 @@ struct PeerOptions {
   std::string modules;  // empty: beside the library
   std::string vault;    // its socket; empty: none
   uint32_t data_shards = 4, parity_shards = 2;  // of a stripe
+  uint64_t sync_bulk_bytes = 64u << 20;  // a joiner with so much state pulls it first in bulk
 };
 
 class PeerDriver {
@@ -90,6 +91,9 @@ class PeerDriver {
   Status free(std::byte* begin);
   Status add_tensor(recovery::Tensor tensor);
   Status commit(uint64_t revision);
+  // kState after join().
+  Status set_strategy(SyncStrategy strategy);
+  SyncNumbers sync_numbers();
   Digest digest();
   StateKeeper& keeper() { return *keeper_; }
   CheckpointKeeper& checkpoints() { return *checkpoints_; }
@@ -115,6 +119,7 @@ class PeerDriver {
   void watch_control(Time now);
   void flush_control();
   void note_changes();
+  void note_syncs();
   Status join_outcome();
   std::unique_ptr<ShardDriver> make_shards();
   StateKeeper::Standing standing() const;
@@ -148,6 +153,7 @@ class PeerDriver {
   Time control_heard_{}, last_turn_{}, ticked_{};
   Epoch noted_epoch_;
   bool noted_end_ = false, noted_seal_ = false;
+  SyncNumbers noted_syncs_;
   std::atomic<bool> busy_{false};     // ops are open, as of the last look
   std::unique_ptr<StateKeeper> keeper_;
   std::unique_ptr<ShardDriver> shards_;

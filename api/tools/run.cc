@@ -20,10 +20,6 @@ void check_advertised(const std::string& text) {
                       "peers are evicted as unreachable");
 }
 
-std::string is_size(const std::string& text) {
-  return parse_bytes(text) ? std::string() : "\"" + text + "\" is no size, such as 64GiB";
-}
-
 int run_peers(const RunOptions& o, const std::vector<std::string>& unexpected) {
   if (!unexpected.empty()) {
     return complain("run",
@@ -49,6 +45,29 @@ int run_peers(const RunOptions& o, const std::vector<std::string>& unexpected) {
   return Supervisor(o).run();
 }
 
+std::string is_size(const std::string& text) {
+  return parse_bytes(text) ? std::string() : "\"" + text + "\" is no size, such as 64GiB";
+}
+
+void add_vault(CLI::App* sub, RunOptions& o) {
+  CLI::Option* vault =
+      sub->add_flag("--vault", o.vault,
+                    "start a vault for the peers of this host (`rhizome vault --help`); it lives as long "
+                    "as they do");
+  sub->add_option("--vault-memory", o.vault_memory,
+                  "what it may hold in snapshots, such as 64GiB")
+      ->needs(vault)
+      ->check(is_size);
+  sub->add_option("--shard-memory", o.shard_memory, "and in shards of other hosts' stages")
+      ->needs(vault)
+      ->check(is_size);
+  sub->add_option("--host", o.host, "the failure domain that the vault counts as (default: $RHZ_HOST, else "
+                                     "the host's name)")
+      ->needs(vault);
+  sub->add_option("--rack", o.rack, "the larger one that this host is part of (default: $RHZ_RACK)")
+      ->needs(vault);
+}
+
 }  // namespace
 
 void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_status) {
@@ -65,8 +84,7 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_s
                 "coordinator too");
   sub->add_option("--max-restarts", o->max_restarts, "of one slot")->capture_default_str();
   sub->add_option("--longest-pause-ms", o->longest_pause_ms,
-                  "before a restart; the first one is 100 ms at most, each further one of the same "
-                  "peer doubles")
+                  "before a restart; a peer's first one is 100 ms, and each further one doubles")
       ->capture_default_str();
   CLI::Option* join = sub->add_option("--join", o->join,
                                       "HOST:PORT of a coordinator that runs elsewhere: on each "
@@ -86,22 +104,7 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_s
   sub->add_option("--suspicion-ms", o->suspicion_ms,
                   "silence that makes a peer suspect (default: 1000)");
   sub->add_option("--log", o->log, "the coordinator's decision log (default: in memory)");
-  CLI::Option* vault =
-      sub->add_flag("--vault", o->vault,
-                    "start a vault for the peers of this host (`rhizome vault --help`); it lives as long "
-                    "as they do");
-  sub->add_option("--vault-memory", o->vault_memory,
-                  "what it may hold in snapshots, such as 64GiB")
-      ->needs(vault)
-      ->check(is_size);
-  sub->add_option("--shard-memory", o->shard_memory, "and in shards of other hosts' stages")
-      ->needs(vault)
-      ->check(is_size);
-  sub->add_option("--host", o->host, "the failure domain that the vault counts as (default: $RHZ_HOST, else "
-                                     "the host's name)")
-      ->needs(vault);
-  sub->add_option("--rack", o->rack, "the larger one that this host is part of (default: $RHZ_RACK)")
-      ->needs(vault);
+  add_vault(sub, *o);
   sub->footer(
       "Peers find in their environment RHZ_COORDINATOR, RHZ_SLOT, RHZ_RUN_ID, RHZ_ADVERTISE,\n"
       "RHZ_VAULT, and for their own use RHZ_LOCAL_RANK and RHZ_WORLD.  SIGINT, SIGTERM, SIGHUP, SIGUSR1 and\n"

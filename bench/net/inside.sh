@@ -4,8 +4,9 @@
 set -eu
 build=$1
 shift
-rate=1gbit slow_rank="" slow_rate="" peers=4 iperf_seconds=5
+rate=1gbit slow_rank="" slow_rate="" peers=4 iperf_seconds=5 joiner=no
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
+  [ "$1" != --joiner ] || { joiner=yes; shift; continue; }
   [ $# -ge 2 ] || { echo "bench/net: $1 needs a value" >&2; exit 2; }
   case $1 in
     --rate) rate=$2 ;;
@@ -80,5 +81,8 @@ for rank in $(seq 0 $((peers - 1))); do make_peer "$rank"; done
 line=$(measure_line)
 [ -n "$line" ] || { echo "bench/net: iperf3 said nothing" >&2; exit 1; }
 echo "bench/net: $peers peers, links of $rate${slow_rank:+, rank $slow_rank's of $slow_rate}; iperf3: $line MB/s" >&2
+if [ "$joiner" = yes ]; then
+  exec sh "$(dirname "$0")/joiner.sh" "$build" "$peers" "$subnet" "$line" "$@"
+fi
 "$build/bench/perf/perf_compare" --netns-prefix peer --subnet $subnet --own-address $subnet.254 --interface eth0 \
   --launch-agent "$(dirname "$0")/agent.sh" --line-MBps "$line" "$@"

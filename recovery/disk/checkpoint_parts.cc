@@ -1,5 +1,7 @@
 #include "recovery/disk/checkpoint_parts.h"
 
+#include <cinttypes>
+#include <cstdio>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -16,8 +18,9 @@ namespace fs = std::filesystem;
 constexpr uint64_t kMaxNoteBytes = uint64_t{1} << 30;  // as of a manifest
 
 std::string stem(const CheckpointAttempt& attempt, uint32_t writer) {
-  return "at-" + std::to_string(attempt.point) + ".part-" + std::to_string(writer) + "-of-" +
-         std::to_string(attempt.writers);
+  char point[24];
+  std::snprintf(point, sizeof point, "at-%016" PRIx64, attempt.point);
+  return point + (".part-" + std::to_string(writer)) + "-of-" + std::to_string(attempt.writers);
 }
 
 std::string note_name(const CheckpointAttempt& attempt, uint32_t writer) {

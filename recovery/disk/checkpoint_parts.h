@@ -3,11 +3,11 @@
 // finds the notes of all publishes the manifest.  So writers may end in any order, and the last one
 // that lives completes it.
 //
-//   at-17.part-2-of-8.safetensors   a writer's file (file_writer.h)
-//   at-17.part-2-of-8.json          its note: the manifest of that file alone
+//   at-00f1e2d3c4b5a697.part-2-of-8.safetensors   a writer's file (file_writer.h)
+//   at-00f1e2d3c4b5a697.part-2-of-8.json          its note: the manifest of that file alone
 //
 // An attempt that somebody's death has cut short leaves notes too, and its revision may be written
-// again, with other bytes, once the run has gone back: `point` keeps the two apart.  Functions on
+// again, with other bytes, once the run has gone back, or was started anew: `point` keeps the two apart.  Functions on
 // files, blocking; any number of processes at once.
 #pragma once
 

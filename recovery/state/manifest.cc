@@ -107,7 +107,9 @@ Status Manifest::matches(const State& state) const {
     }
     if (theirs.dtype != mine.dtype || theirs.count_elems != mine.count_elems ||
         theirs.bytes != mine.bytes)
-      return {Code::kDiverged, "tensor \"" + mine.name + "\" has another dtype or count there"};
+      return {Code::kDiverged,
+              "tensor \"" + mine.name + "\" is " + type_of(mine) + " here, and " +
+                  type_of({{}, theirs.dtype, theirs.count_elems, nullptr, theirs.bytes}) + " there"};
   }
   if (local.size() != tensors.size()) {
     return {Code::kDiverged, std::to_string(local.size()) + " tensors are registered here, " +

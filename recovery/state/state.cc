@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "collectives/reduce/dtype.h"
 #include "runtime/digest/digest.h"
 
 namespace rhz::recovery {
@@ -37,6 +38,10 @@ std::vector<Tensor>::iterator place_of(std::vector<Tensor>& tensors, const std::
 
 }  // namespace
 
+std::string type_of(const Tensor& tensor) {
+  return std::to_string(tensor.count_elems) + " × " + reduce::name(static_cast<reduce::Dtype>(tensor.dtype));
+}
+
 Status State::add(Tensor tensor) {
   if (frozen_) return {Code::kState, "tensors are registered before the peer joins"};
   if (Status status = check(tensor); !status) return status;
@@ -46,7 +51,10 @@ Status State::add(Tensor tensor) {
   const auto at = place_of(all_, tensor.name);
   if (at != all_.end() && at->name == tensor.name) return refused(tensor.name, "the name is taken");
   bytes_ += tensor.bytes;
-  if (!tensor.own) shared_.insert(place_of(shared_, tensor.name), tensor);
+  if (!tensor.own) {
+    shared_.insert(place_of(shared_, tensor.name), tensor);
+    shared_bytes_ += tensor.bytes;
+  }
   all_.insert(at, std::move(tensor));
   return Status::ok();
 }

@@ -35,6 +35,9 @@ struct Tensor {
   ConstBytes view() const { return {data, bytes}; }
 };
 
+// "100 × f32", for people.
+std::string type_of(const Tensor& tensor);
+
 class State {
  public:
   // kArgument: no name, a name too long or taken, no elements, no data, a size that is no multiple of the count, or over a
@@ -47,7 +50,8 @@ class State {
   std::span<const Tensor> tensors() const { return shared_; }
   // With this peer's own: what a vault keeps.  By rising name.
   std::span<const Tensor> all_tensors() const { return all_; }
-  uint64_t bytes() const { return bytes_; }
+  uint64_t bytes() const { return bytes_; }                // of all tensors …
+  uint64_t shared_bytes() const { return shared_bytes_; }  // … and of those in tensors()
 
   // Of the names, dtypes and counts in tensors(); equal on all peers of a run.  Persisted format: the number of tensors (u32), then per
   // tensor the length of the name (u32), the name, dtype (u32) and count (u64), little-endian.
@@ -100,7 +104,7 @@ class State {
 
  private:
   std::vector<Tensor> all_, shared_;
-  uint64_t bytes_ = 0;
+  uint64_t bytes_ = 0, shared_bytes_ = 0;
   bool frozen_ = false;
   std::optional<uint64_t> revision_;
   bool forgotten_ = false;  // the header is open for it, and not for an update of the program's

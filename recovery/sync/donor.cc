@@ -20,6 +20,17 @@ void Donor::open(OpSeq sync, uint64_t revision, const Digest& root, const State&
   }
 }
 
+void Donor::take_over(Donor& live, const State& copy) {
+  RHZ_ASSERT("R2", !is_open() && live.is_open());
+  sync_ = live.sync_;
+  revision_ = live.revision_;
+  root_ = live.root_;
+  state_ = &copy;
+  manifest_ = std::move(live.manifest_);
+  diverged_ = live.diverged_;
+  live.close();
+}
+
 void Donor::close() {
   state_ = nullptr;
   manifest_ = {};
@@ -28,13 +39,21 @@ void Donor::close() {
 
 std::optional<SendData> Donor::handle(PeerId from, ConstBytes payload) {
   const auto pull = decode_pull(payload);
-  forget_sent();
-  if (!pull || unsent_.size() >= kMaxUnsentAnswers) {
+  if (!pull) {
     ++counters_.dropped;
     return {};
   }
   ConstBytes bytes;
-  DataStatus status = find(*pull, bytes);
+  const DataStatus status = find(*pull, bytes);
+  return answer(from, *pull, status, bytes);
+}
+
+std::optional<SendData> Donor::answer(PeerId from, const Pull& pull, DataStatus status, ConstBytes bytes) {
+  forget_sent();
+  if (unsent_.size() >= kMaxUnsentAnswers) {
+    ++counters_.dropped;
+    return {};
+  }
   if (status == DataStatus::kOk && unsent_bytes_ + bytes.size() > kMaxUnsentBytes)
     status = DataStatus::kBusy;
   if (status != DataStatus::kOk) bytes = {};
@@ -44,7 +63,7 @@ std::optional<SendData> Donor::handle(PeerId from, ConstBytes payload) {
     ++counters_.dropped;
     return {};
   }
-  encode_data_header(*pull, status, buffer.data());
+  encode_data_header(pull, status, buffer.data());
   if (!bytes.empty()) std::memcpy(buffer.data() + kDataHeaderBytes, bytes.data(), bytes.size());
   count(status, bytes.size());
   unsent_bytes_ += buffer.capacity();
@@ -78,15 +97,8 @@ DataStatus Donor::find_manifest(const Pull& pull, ConstBytes& bytes) {
 
 DataStatus Donor::find_range(const Pull& pull, ConstBytes& bytes) const {
   const auto tensors = state_->tensors();
-  if (pull.tensor >= tensors.size()) return DataStatus::kRefused;
-  const ConstBytes tensor = tensors[pull.tensor].view();
-  if (pull.offset > tensor.size() || pull.length > tensor.size() - pull.offset)
-    return DataStatus::kRefused;
-  const bool at_block_ends = pull.offset % kDigestBlockBytes == 0 &&
-                             (pull.length % kDigestBlockBytes == 0 ||
-                              pull.offset + pull.length == tensor.size());
-  if (!at_block_ends) return DataStatus::kRefused;
-  bytes = tensor.subspan(pull.offset, pull.length);
+  if (pull.tensor >= tensors.size() || !is_range(pull, tensors[pull.tensor].bytes)) return DataStatus::kRefused;
+  bytes = tensors[pull.tensor].view().subspan(pull.offset, pull.length);
   return DataStatus::kOk;
 }
 

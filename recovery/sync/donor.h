@@ -42,10 +42,16 @@ class Donor {
   void open(OpSeq sync, uint64_t revision, const Digest& root, const State& state,
             std::optional<Manifest> manifest = {});
   void close();
+  // Goes on with what `live` serves, from a copy of the same bytes; closes `live`.  `copy` outlives close().
+  void take_over(Donor& live, const State& copy);
+  OpSeq sync() const { return sync_; }
+  const Digest& root() const { return root_; }
   bool is_open() const { return state_ != nullptr; }
 
   // Answer to the payload of a STATE_PULL frame; empty when there is none to give.
   [[nodiscard]] std::optional<SendData> handle(PeerId from, ConstBytes payload);
+  // The same for bytes that somebody else has found, within this donor's bounds.  `bytes` are copied.
+  [[nodiscard]] std::optional<SendData> answer(PeerId from, const Pull& pull, DataStatus status, ConstBytes bytes);
 
   struct Counters {
     uint64_t served_bytes = 0, served = 0;  // manifests and ranges

@@ -1,5 +1,7 @@
 #include "recovery/sync/messages.h"
 
+#include "runtime/digest/digest.h"
+
 namespace rhz::recovery {
 namespace {
 
@@ -28,6 +30,12 @@ std::optional<Pull> decode(const std::byte* from) {
 }
 
 }  // namespace
+
+bool is_range(const Pull& pull, uint64_t tensor_bytes) {
+  if (pull.offset > tensor_bytes || pull.length > tensor_bytes - pull.offset) return false;
+  return pull.offset % kDigestBlockBytes == 0 &&
+         (pull.length % kDigestBlockBytes == 0 || pull.offset + pull.length == tensor_bytes);
+}
 
 PullPayload encode_pull(const Pull& pull) {
   PullPayload payload;

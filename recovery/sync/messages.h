@@ -34,7 +34,7 @@ enum class DataStatus : uint32_t {
   kOk = 0,
   kClosed = 1,    // this donor does not, or no longer, stand at that admit op
   kRefused = 2,   // there is no such range
-  kBusy = 3,      // too many answers are unsent: ask again
+  kBusy = 3,      // too many answers are unsent, or it is not here yet: ask again
   kDiverged = 4,  // this donor's tensors are not the logged ones
 };
 
@@ -52,6 +52,9 @@ struct Data {
   DataStatus status = DataStatus::kOk;
   ConstBytes bytes;  // into the payload; empty unless kOk
 };
+
+// Whether this is a range of a tensor of so many bytes, all of it in blocks that can be checked.
+bool is_range(const Pull& pull, uint64_t tensor_bytes);
 
 using PullPayload = std::array<std::byte, kPullBytes>;
 

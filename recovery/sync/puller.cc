@@ -17,32 +17,47 @@ Puller::Puller(State& local, Options options) : local_(local), options_(options)
   RHZ_ASSERT("B1", options.step_bytes > 0);
 }
 
-SyncActions Puller::start(const AdmitRecord& admit, std::span<const PeerId> donors, Time now) {
+SyncActions Puller::start(const AdmitRecord& admit, std::span<const PeerId> donors, Time now,
+                          Company company) {
   cancel();
   local_.freeze();
   admit_ = admit;
   counters_ = {};
   why_ = {Code::kPeerLost, "no member was named as a donor"};
-  for (const PeerId id : donors) {
-    if (donors_.size() == kMaxDonors) break;
-    if (find_donor(id) != kNobody) continue;
+  auto name = [&](PeerId id, size_t place) {
+    if (donors_.size() == kMaxDonors || find_donor(id) != kNobody) return;
     DonorState donor;
     donor.id = id;
+    donor.place = place;
     donors_.push_back(donor);
+  };
+  for (const PeerId id : donors) name(id, kNobody);
+  joiners_ = std::max<size_t>(company.joiners.size(), 1);
+  for (size_t i = 0; i < company.joiners.size(); ++i) {
+    if (company.joiners[i] == company.self) place_ = i;
+    else name(company.joiners[i], i);
   }
   phase_ = Phase::kManifest;
   return proceed(now);
 }
 
 void Puller::cancel() {
+  finish();
+  served_ = kNoOp;
+  here_ = {};
+}
+
+// Companions may go on to ask.
+void Puller::finish() {
   phase_ = Phase::kIdle;
   donors_.clear();
   asked_.clear();
   manifest_text_ = {};
   manifest_donor_ = 0;
   manifest_ = {};
-  scan_tensor_ = 0;
-  scan_offset_ = 0;
+  joiners_ = 1;
+  place_ = 0;
+  scan_left_ = 0;
   wanted_.clear();
   next_donor_ = 0;
   check_.reset();
@@ -51,28 +66,8 @@ void Puller::cancel() {
 
 SyncActions Puller::tick(Time now) {
   if (!running()) return {};
-  for (size_t i = 0; i < donors_.size(); ++i) {
-    DonorState& donor = donors_[i];
-    if (!donor.live || donor.asked_bytes == 0 || now - donor.heard < options_.silence) continue;
-    if (now - donor.heard >= options_.silence + options_.silence / 2) {
-      donor.heard = now;  // this call is far too late: it was we who slept, answers may be waiting
-    } else {
-      give_up(i, {Code::kTimeout, "the donor did not answer in time"});
-    }
-  }
+  give_up_silent(now);
   return proceed(now);
-}
-
-Time Puller::next_tick() const {
-  if (!running()) return kNever;
-  if (more_work_) return now_;
-  Time next = kNever;
-  for (const DonorState& donor : donors_) {
-    if (!donor.live) continue;
-    if (donor.asked_bytes > 0) next = std::min(next, donor.heard + options_.silence);
-    if (donor.busy_until > now_) next = std::min(next, donor.busy_until);
-  }
-  return next;
 }
 
 SyncActions Puller::proceed(Time now) {
@@ -86,13 +81,8 @@ SyncActions Puller::proceed(Time now) {
 }
 
 void Puller::ask_manifest(Time now, SyncActions& out) {
-  if (!asked_.empty()) return;
-  while (manifest_donor_ < donors_.size() && !donors_[manifest_donor_].live) {
-    ++manifest_donor_;
-    manifest_text_.clear();
-  }
-  if (manifest_donor_ == donors_.size()) return fail(why_, out);
-  if (now < donors_[manifest_donor_].busy_until) return;
+  if (!next_manifest_donor(now)) return fail(why_, out);
+  if (!asked_.empty() || now < donors_[manifest_donor_].busy_until) return;
   const uint64_t missing = manifest_bytes(local_) - manifest_text_.size();
   send(manifest_donor_,
        {PullKind::kManifest, 0, admit_.op, manifest_text_.size(),
@@ -102,17 +92,23 @@ void Puller::ask_manifest(Time now, SyncActions& out) {
 
 void Puller::ask_ranges(Time now, SyncActions& out) {
   uint64_t budget = options_.step_bytes;
-  while (asked_.size() < kMaxInFlight && asked_bytes() < options_.window_bytes) {
+  while (asked_ranges(now) < kMaxInFlight && asked_bytes(now) < options_.window_bytes) {
     if (wanted_.empty() && !scan(budget)) break;
     if (live_donors() == 0) return fail(why_, out);
     const Range range = wanted_.front();
+    if (read_only_) {
+      return fail({Code::kDiverged, "this peer is send-only, and its tensor \"" + local_.tensors()[range.tensor].name +
+                                        "\" is not that of the members' revision " + std::to_string(admit_.revision)},
+                  out);
+    }
     const size_t donor = pick_donor(range, now);
-    if (donor == kNobody) return;
+    if (donor == kNobody) break;
     wanted_.pop_front();
-    next_donor_ = (donor + 1) % donors_.size();
+    if (donors_[donor].place == kNobody) next_donor_ = (donor + 1) % donors_.size();
     send(donor, {PullKind::kRange, range.tensor, admit_.op, range.offset, range.length}, now, out);
   }
-  if (!asked_.empty() || !wanted_.empty() || scan_tensor_ < local_.tensors().size()) return;
+  ask_again(now, out);
+  if (!asked_.empty() || !wanted_.empty() || scan_left_ > 0) return;
   phase_ = Phase::kVerify;
   check_.emplace(local_, admit_.revision);
 }
@@ -120,30 +116,37 @@ void Puller::ask_ranges(Time now, SyncActions& out) {
 // Compares local blocks with the manifest until a range differs: true, and it is in wanted_.  False: all are compared, or the
 // budget is used up (more_work_).
 bool Puller::scan(uint64_t& budget) {
-  for (; scan_tensor_ < local_.tensors().size(); ++scan_tensor_, scan_offset_ = 0) {
+  while (scan_left_ > 0) {
     const ConstBytes tensor = local_.tensors()[scan_tensor_].view();
-    const auto& theirs = manifest_.tensors[scan_tensor_].blocks;
-    while (scan_offset_ < tensor.size()) {
-      if (budget == 0) {
-        more_work_ = true;
-        return false;
-      }
-      const uint64_t offset = scan_offset_;
-      const uint64_t end = std::min<uint64_t>(offset + kMaxPullBytes, tensor.size());
-      budget -= std::min(budget, std::max(end - offset, kMinScanBytes));
-      scan_offset_ = end;
-      uint64_t first = end, last = end;  // of what differs
-      for (uint64_t at = offset; at < end; at += kDigestBlockBytes) {
-        const uint64_t block = at / kDigestBlockBytes;
-        if (digest128(digest_block(tensor, block)) == theirs[block]) continue;
-        first = std::min(first, at);
-        last = std::min<uint64_t>(at + kDigestBlockBytes, end);
-      }
-      counters_.equal_bytes += end - offset - (last - first);
-      if (first == end) continue;
-      wanted_.push_back({scan_tensor_, first, static_cast<uint32_t>(last - first), kNobody});
-      return true;
+    if (scan_offset_ == tensor.size()) {
+      scan_tensor_ = (scan_tensor_ + 1) % static_cast<uint32_t>(local_.tensors().size());
+      scan_offset_ = 0;
+      continue;
     }
+    if (budget == 0) {
+      more_work_ = true;
+      return false;
+    }
+    const auto& theirs = manifest_.tensors[scan_tensor_].blocks;
+    const uint64_t offset = scan_offset_;
+    const uint64_t end = std::min<uint64_t>(offset + kMaxPullBytes, tensor.size());
+    budget -= std::min(budget, std::max(end - offset, kMinScanBytes));
+    scan_offset_ = end;
+    scan_left_ -= end - offset;
+    uint64_t first = end, last = end;  // of what differs
+    for (uint64_t at = offset; at < end; at += kDigestBlockBytes) {
+      const uint64_t block = at / kDigestBlockBytes;
+      if (digest128(digest_block(tensor, block)) == theirs[block]) {
+        here_[scan_tensor_][block] = true;
+        continue;
+      }
+      first = std::min(first, at);
+      last = std::min<uint64_t>(at + kDigestBlockBytes, end);
+    }
+    counters_.equal_bytes += end - offset - (last - first);
+    if (first == end) continue;
+    wanted_.push_back({scan_tensor_, first, static_cast<uint32_t>(last - first), kNobody});
+    return true;
   }
   return false;
 }
@@ -157,40 +160,40 @@ void Puller::verify(SyncActions& out) {
     return fail({Code::kDiverged, "the registered tensors changed while they were synced"}, out);
   local_.adopt_synced(admit_.revision);
   out.emplace_back(Synced{admit_.op, admit_.revision, admit_.root});
-  cancel();
+  finish();
 }
 
 void Puller::send(size_t donor, const Pull& pull, Time now, SyncActions& out) {
   DonorState& to = donors_[donor];
-  if (to.asked_bytes == 0) to.heard = now;
+  if (!waited_for(to)) to.heard = now;
   to.asked_bytes += pull.length;
-  asked_.push_back({donor, pull});
+  asked_.push_back({donor, pull, false});
   out.emplace_back(SendPull{to.id, encode_pull(pull)});
 }
 
-// The next donor in turn that has room; not the one that sent wrong bytes for this range, unless it is the only one.
+// The companion whose part it is; else the next member in turn that has room; not the one that sent wrong bytes for this range,
+// unless it is the only one.
 size_t Puller::pick_donor(const Range& range, Time now) const {
-  const bool only_one = live_donors() == 1;
+  if (const size_t companion = companion_for(range, now); companion != kNobody) return companion;
+  const bool only_one = live_donors() == 1, members = some_member();
   for (size_t k = 0; k < donors_.size(); ++k) {
     const size_t i = (next_donor_ + k) % donors_.size();
-    const DonorState& donor = donors_[i];
-    if (!donor.live || now < donor.busy_until) continue;
-    if (donor.asked_bytes >= options_.donor_window_bytes) continue;
+    if (!has_room(i, now) || (members && donors_[i].place != kNobody)) continue;
     if (i == range.avoid && !only_one) continue;
     return i;
   }
   return kNobody;
 }
 
+bool Puller::has_room(size_t donor, Time now) const {
+  const DonorState& state = donors_[donor];
+  return state.live && now >= state.busy_until && !stalled(state, now) &&
+         state.asked_bytes < options_.donor_window_bytes;
+}
+
 size_t Puller::live_donors() const {
   return static_cast<size_t>(std::count_if(donors_.begin(), donors_.end(),
                                            [](const DonorState& donor) { return donor.live; }));
-}
-
-uint64_t Puller::asked_bytes() const {
-  uint64_t bytes = 0;
-  for (const DonorState& donor : donors_) bytes += donor.asked_bytes;
-  return bytes;
 }
 
 void Puller::fail(Status status, SyncActions& out) {

@@ -7,7 +7,11 @@
 // old nor the new state, and State::revision() is empty.
 //
 // A donor is given up when its peer is lost, it is silent for a while, closes, or sends bytes that do not fit; its ranges go to
-// the others.  The sync fails when nobody is left to ask.
+// the others.  Long before that, one that answers nothing any more is asked for nothing more, and what it owes is asked of another
+// donor as well: whichever answer comes first counts.  The sync fails when nobody is left to ask.
+//
+// Several joiners at once share the load: each begins with a part of its own, serves what it has checked (find), and asks the
+// companion whose part it is before it asks a member.
 //
 // A step function: no clock, no socket, no thread; actions are plain data, and the work of a call is bounded, so the driver calls
 // tick() whenever next_tick() is due.  Progress thread only; `local` outlives it and is used by nobody else while running().
@@ -53,6 +57,7 @@ class Puller {
     uint64_t window_bytes = 16u << 20;       // asked for and not answered, over all donors
     uint64_t donor_window_bytes = 8u << 20;  // and of one donor
     Duration silence = std::chrono::seconds(5);  // a donor that owes answers and gives none is lost
+    Duration stall = milliseconds(250);          // … and until then, from here on, others are asked too
     Duration busy_pause = milliseconds(20);      // after "busy", until it is asked again
     uint64_t step_bytes = 16u << 20;         // digested per call: about 2 ms
   };
@@ -63,9 +68,22 @@ class Puller {
   explicit Puller(State& local) : Puller(local, Options{}) {}
   Puller(State& local, Options options);
 
+  // Those who pull the same, this one among them, in one order on all of them.
+  struct Company {
+    std::span<const PeerId> joiners;
+    PeerId self;
+  };
   // Begins a sync, forgetting one that was under way.  `donors`: best first, as SYNC_START names them.
-  [[nodiscard]] SyncActions start(const AdmitRecord& admit, std::span<const PeerId> donors,
-                                  Time now);
+  [[nodiscard]] SyncActions start(const AdmitRecord& admit, std::span<const PeerId> donors, Time now,
+                                  Company company);
+  [[nodiscard]] SyncActions start(const AdmitRecord& admit, std::span<const PeerId> donors, Time now) {
+    return start(admit, donors, now, {{}, {}});
+  }
+  // A sync fails at the first difference, and writes nothing.
+  void set_read_only(bool read_only) { read_only_ = read_only; }
+  // What a companion asks for: kBusy where it is not here yet, kClosed where it is of no sync that can be served.  Also behind
+  // Synced, until start() or cancel().
+  DataStatus find(const Pull& pull, ConstBytes& bytes) const;
   // The payload of a STATE_DATA frame.  Nothing in it refers to `payload` afterwards.
   [[nodiscard]] SyncActions handle(PeerId from, ConstBytes payload, Time now);
   [[nodiscard]] SyncActions donor_lost(PeerId donor, Time now);
@@ -84,6 +102,7 @@ class Puller {
     uint64_t equal_bytes = 0;      // were there already
     uint64_t manifest_bytes = 0;
     uint64_t corrupt_ranges = 0;   // refused: not the logged bytes
+    uint64_t asked_twice = 0;      // ranges that a stalled donor owed
     uint64_t ignored = 0;          // duplicate, late or foreign answers
     uint32_t donors_lost = 0;
   };
@@ -94,9 +113,11 @@ class Puller {
   static constexpr size_t kNobody = SIZE_MAX;
   struct DonorState {
     PeerId id;
+    size_t place = kNobody;  // of a companion, among the joiners
     bool live = true;
     uint32_t corrupt = 0;
     uint64_t asked_bytes = 0;       // in flight
+    bool owes = false;              // answers that are not needed any more, since another donor gave them
     Time heard{};                   // last useful answer, or when it was first asked since
     Time busy_since = kNever;       // said "busy", and nothing useful since
     Time busy_until{};              // not asked before
@@ -110,6 +131,7 @@ class Puller {
   struct Asked {
     size_t donor = 0;
     Pull pull;
+    bool twice = false;  // of two donors
   };
 
   // Events (puller_events.cc).
@@ -121,16 +143,32 @@ class Puller {
   size_t find_donor(PeerId id) const;
   bool blocks_fit(const Pull& pull, ConstBytes bytes) const;
 
+  // Donors that keep us waiting (puller_patience.cc).
+  bool waited_for(const DonorState& donor) const { return donor.asked_bytes > 0 || donor.owes; }
+  bool stalled(const DonorState& donor, Time now) const;
+  void give_up_silent(Time now);
+  void ask_again(Time now, SyncActions& out);
+  void drop_twins(const Pull& pull);
+  void want_again(const Pull& pull, size_t avoid);
+  bool next_manifest_donor(Time now);
+  uint64_t asked_bytes(Time now) const;
+  size_t asked_ranges(Time now) const;
+
   // Progress: what can be done now (puller.cc).
   SyncActions proceed(Time now);
   void ask_manifest(Time now, SyncActions& out);
   void ask_ranges(Time now, SyncActions& out);
   bool scan(uint64_t& budget);
+  void begin_ranges();
+  void finish();
+  uint64_t part_bytes() const;
+  size_t companion_for(const Range& range, Time now) const;
+  bool has_room(size_t donor, Time now) const;
+  bool some_member() const;
   void verify(SyncActions& out);
   void send(size_t donor, const Pull& pull, Time now, SyncActions& out);
   size_t pick_donor(const Range& range, Time now) const;
   size_t live_donors() const;
-  uint64_t asked_bytes() const;
   void fail(Status status, SyncActions& out);
 
   State& local_;
@@ -142,9 +180,15 @@ class Puller {
   std::vector<std::byte> manifest_text_;  // received so far
   size_t manifest_donor_ = 0;             // all of it comes from one donor
   Manifest manifest_;
-  uint32_t scan_tensor_ = 0;              // local blocks before here have been compared …
+  size_t joiners_ = 1, place_ = 0;        // how many pull the same, and which of them this is
+  bool read_only_ = false;
+  uint32_t scan_tensor_ = 0;              // local blocks are compared from here on, round to the beginning of the own part …
   uint64_t scan_offset_ = 0;
-  std::deque<Range> wanted_;              // … these differ, and nobody has been asked for them
+  uint64_t scan_left_ = 0;                // … bytes
+  std::deque<Range> wanted_;              // these differ, and nobody has been asked for them
+  OpSeq served_ = kNoOp;                  // companions get of this sync …
+  std::vector<std::vector<bool>> here_;   // … these blocks, by tensor: checked
+  std::vector<uint64_t> before_;          // bytes of all tensors before this one
   size_t next_donor_ = 0;
   std::optional<ManifestBuilder> check_;  // of the local tensors, at the end
   Status why_;                            // the last donor was given up

@@ -27,6 +27,10 @@ SyncActions Puller::handle(PeerId from, ConstBytes payload, Time now) {
     return {};
   }
   if (const auto data = decode_data(payload)) {
+    if (data->pull.sync == admit_.op && waited_for(donors_[donor])) {  // it lives, even where the answer is not needed
+      donors_[donor].heard = now;
+      donors_[donor].owes = false;
+    }
     on_data(donor, *data, now);
   } else {
     give_up(donor, {Code::kCorrupt, "the donor sent something that is no STATE_DATA"});
@@ -44,7 +48,7 @@ SyncActions Puller::donor_lost(PeerId id, Time now) {
 
 bool Puller::expects(PeerId from) const {
   const size_t donor = find_donor(from);
-  return donor != kNobody && donors_[donor].asked_bytes > 0;
+  return donor != kNobody && donors_[donor].live && waited_for(donors_[donor]);
 }
 
 size_t Puller::find_donor(PeerId id) const {
@@ -65,11 +69,9 @@ void Puller::on_data(size_t donor, const Data& data, Time now) {
   donors_[donor].asked_bytes -= data.pull.length;
   if (data.status == DataStatus::kBusy) return on_busy(donor, data.pull, now);
   if (data.status != DataStatus::kOk) {
-    if (data.pull.kind == PullKind::kRange)
-      wanted_.push_front({data.pull.tensor, data.pull.offset, data.pull.length, kNobody});
+    want_again(data.pull, kNobody);
     return give_up(donor, refusal(data.status));
   }
-  donors_[donor].heard = now;
   donors_[donor].busy_since = kNever;
   if (data.pull.kind == PullKind::kManifest) {
     on_manifest_piece(donor, data.bytes);
@@ -92,20 +94,23 @@ void Puller::on_manifest_piece(size_t donor, ConstBytes bytes) {
   if (Status status = parsed.value().matches(local_); !status)
     return give_up(donor, std::move(status));
   manifest_ = std::move(parsed).value();
-  phase_ = Phase::kRanges;
+  begin_ranges();
 }
 
 void Puller::on_range(size_t donor, const Pull& pull, ConstBytes bytes) {
   if (!blocks_fit(pull, bytes)) {
     ++counters_.corrupt_ranges;
-    wanted_.push_front({pull.tensor, pull.offset, pull.length, donor});
+    want_again(pull, donor);
     if (++donors_[donor].corrupt >= kMaxCorrupt)
       give_up(donor, {Code::kCorrupt, "the donor's bytes are not the logged ones"});
     return;
   }
+  drop_twins(pull);
   local_.forget_revision();
   std::memcpy(local_.tensors()[pull.tensor].data + pull.offset, bytes.data(), bytes.size());
   counters_.fetched_bytes += bytes.size();
+  const uint64_t first = pull.offset / kDigestBlockBytes;
+  for (uint64_t i = 0; i < digest_blocks(bytes.size()); ++i) here_[pull.tensor][first + i] = true;
 }
 
 bool Puller::blocks_fit(const Pull& pull, ConstBytes bytes) const {
@@ -118,8 +123,7 @@ bool Puller::blocks_fit(const Pull& pull, ConstBytes bytes) const {
 
 // Not its fault, so the range goes back to everybody; but one that is busy for as long as it may be silent is as good as lost.
 void Puller::on_busy(size_t donor, const Pull& pull, Time now) {
-  if (pull.kind == PullKind::kRange)
-    wanted_.push_front({pull.tensor, pull.offset, pull.length, kNobody});
+  want_again(pull, kNobody);
   DonorState& state = donors_[donor];
   state.busy_since = std::min(state.busy_since, now);
   state.busy_until = now + options_.busy_pause;
@@ -130,17 +134,17 @@ void Puller::on_busy(size_t donor, const Pull& pull, Time now) {
 void Puller::give_up(size_t donor, Status why) {
   DonorState& state = donors_[donor];
   if (!state.live) return;
-  state.live = false;
+  state.live = state.owes = false;
   state.asked_bytes = 0;
   ++counters_.donors_lost;
   why_ = std::move(why);
   why_.culprit = state.id;
+  std::vector<Pull> owed;
   std::erase_if(asked_, [&](const Asked& asked) {
-    if (asked.donor != donor) return false;
-    if (asked.pull.kind == PullKind::kRange)
-      wanted_.push_front({asked.pull.tensor, asked.pull.offset, asked.pull.length, kNobody});
-    return true;
+    if (asked.donor == donor) owed.push_back(asked.pull);
+    return asked.donor == donor;
   });
+  for (const Pull& pull : owed) want_again(pull, kNobody);
 }
 
 }  // namespace rhz::recovery

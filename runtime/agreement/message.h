@@ -8,6 +8,7 @@
 
 #include "runtime/agreement/record.h"
 #include "runtime/agreement/report.h"
+#include "runtime/agreement/state_note.h"
 #include "runtime/agreement/vaults.h"
 #include "runtime/agreement/view.h"
 
@@ -21,7 +22,7 @@ struct HelloMessage {
   MemberInfo self;          // slot: the one asked for, or kAnySlot
   LogIndex last_index;      // newest record seen; 0: none (a newcomer)
   Term term;                // of that record
-  Digest state_shape{};     // of the registered tensors' names, dtypes and counts
+  StateNote state{};
   friend bool operator==(const HelloMessage&, const HelloMessage&) = default;
 };
 struct SuspectMessage {
@@ -130,7 +131,8 @@ struct PendingMessage {
   uint32_t waiting = 0;
   friend bool operator==(const PendingMessage&, const PendingMessage&) = default;
 };
-// To a joiner: fetch this (logged) state from any of these members, who stand still meanwhile.
+// To a joiner: fetch this (logged) state from any of these members, who stand still meanwhile; or, where it is one of
+// `admit.bulk`, from the copies that they have taken.
 struct SyncStartMessage {
   Term term;
   AdmitRecord admit;

@@ -22,12 +22,14 @@ struct ResolveRecord {
   Resolution resolution;
   friend bool operator==(const ResolveRecord&, const ResolveRecord&) = default;
 };
-// Who may enter at this admit op, and the state they must have (R2).  No joiners: the op is over, nobody entered.
+// Who may enter at this admit op, and the state they must have (R2).  No joiners: the op is over, nobody entered.  Then `bulk`
+// may name newcomers who pull this state from copies of it while the members go on; they enter at a later admit op.
 struct AdmitRecord {
   OpSeq op;
   std::vector<MemberInfo> joiners;
   uint64_t revision = 0;
   Digest root{};
+  std::vector<MemberInfo> bulk{};
   friend bool operator==(const AdmitRecord&, const AdmitRecord&) = default;
 };
 // Stands for all records before it, when the log is cut.

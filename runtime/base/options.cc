@@ -29,6 +29,8 @@ constexpr EnvironmentVariable kVariables[] = {
     {"RHZ_RACK", "text", "none", "", "vault: the larger failure domain that its host is part of"},
     {"RHZ_SHARDS", "k+m", "4+2", "2 … 256 together",
      "data and parity shards of a stripe, where rhz_protect names none"},
+    {"RHZ_SYNC_BULK_BYTES", "bytes", "67108864", "0 … 2^63",
+     "a joiner with so much state or more first pulls it from copies while the members train"},
     {"RHZ_BULK_LANES", "connections", "1", "1 … 15",
      "TCP connections for large frames to a neighbour"},
     {"RHZ_SOCKET_BUFFER_BYTES", "bytes", "4194304", "0 … 1073741824", "SO_SNDBUF and SO_RCVBUF"},

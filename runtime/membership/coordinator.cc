@@ -200,8 +200,9 @@ void Coordinator::hello(Time now, SessionId session, const HelloMessage& message
     actions_.push_back(CloseSession{peer.session});
   }
   peer.heard = now;
-  peer.state_shape = message.state_shape;
+  peer.state = message.state;
   reattach(now, peer, session, message.last_index);
+  if (!is_member(message.self.id)) tell_pending();
 }
 
 // False when another record stands there: the one that the peer has seen was lost.
@@ -230,10 +231,11 @@ void Coordinator::newcomer(Time now, SessionId session, const HelloMessage& mess
                                       " does not exist: the run has " +
                                       std::to_string(config_.max_world) + " slots, from 0"));
   }
+  if (Status foreign = foreign_tensors(message.state); !foreign) return refuse(session, std::move(foreign));
   Peer& peer = peers_[message.self.id];
   peer.info = message.self;
-  peer.heard = peer.since = now;
-  peer.state_shape = message.state_shape;
+  peer.heard = peer.since = peer.bulk_since = now;
+  peer.state = message.state;
   reattach(now, peer, session, LogIndex(0));
   maybe_first_view(now);
   tell_pending();
@@ -253,7 +255,7 @@ void Coordinator::reattach(Time now, Peer& peer, SessionId session, LogIndex las
     told_pending_ = 0;
     tell_pending();
   } else if (admission_) {
-    start_sync(peer);
+    start_sync(peer, admission_->record);
   }
 }
 

@@ -44,6 +44,7 @@ struct CoordinatorTiming {
   Duration vault_grace = milliseconds(250);  // so may that of a vault
   Duration vaults_return = milliseconds(2000);  // to a coordinator that was started again
   Duration sync_timeout = std::chrono::seconds(120);
+  Duration bulk_timeout = std::chrono::minutes(10);  // a newcomer that pulls in bulk keeps others from it for so long
   Duration all_gone = std::chrono::seconds(10);  // every member disconnected for so long: the run is over
 };
 
@@ -74,7 +75,8 @@ class Coordinator {
     SessionId session = 0;  // 0: not connected
     Time heard{}, lost{};   // newest message; when the session ended
     Time since{};           // first hello
-    Digest state_shape{};
+    StateNote state;
+    Time bulk_since{};  // of a newcomer that pulls in bulk
     bool leaving = false;
     PeerBeatMessage beat;
     std::optional<SealReport> report;  // for the newest view
@@ -165,9 +167,23 @@ class Coordinator {
   void maybe_admit(Time now);
   void synced(Time now, Peer& peer, const SyncedMessage& message);
   void maybe_enter(Time now);
-  void start_sync(const Peer& joiner);
+  void start_sync(const Peer& joiner, const AdmitRecord& admit);
+  void refuse_newcomers(const std::vector<PeerId>& ids, const Status& why);
   Slot vacant_slot(const std::set<Slot>& taken, Slot wanted) const;
   Time watch_newcomers(Time now);
+  bool is_here(const Peer& newcomer) const { return newcomer.session != 0 && !silent(newcomer, last_tick_); }
+  bool somebody_pulls_in_bulk() const;
+  Time watch_bulk(Time now);
+
+  // coordinator_election.cc: whose state counts, and who may have it
+  struct Election {
+    OpSeq op;
+    uint64_t revision = 0;
+    Digest root{};
+    Status nobody;  // not ok: why no state is chosen
+  };
+  std::optional<Election> elect() const;  // empty: not every member stands at the admit op yet
+  Status foreign_tensors(const StateNote& note) const;
 
   const CoordinatorTiming timing_;
   RunConfig config_;

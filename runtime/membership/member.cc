@@ -17,7 +17,7 @@ void Member::connected(Time) {
   if (ended_) return;
   connected_ = true;
   welcomed_ = false;
-  send(HelloMessage{run_id_, self_, last_index_, last_term_, state_shape_});
+  send(HelloMessage{run_id_, self_, last_index_, last_term_, state_});
 }
 
 void Member::disconnected(Time now) {
@@ -61,7 +61,11 @@ void Member::receive(Time now, const ControlMessage& message) {
     if (synced_ && synced_->failed.is_ok() && synced_->op == admit.op && synced_->root == admit.root)
       return send(*synced_);
     synced_.reset();
-    actions_.push_back(SyncAction{admit, m->donors});
+    const bool bulk = std::any_of(admit.bulk.begin(), admit.bulk.end(),
+                                  [&](const MemberInfo& info) { return info.id == self_.id; });
+    bulk_op_ = bulk ? admit.op : kNoOp;
+    if (bulk) state_.bulk = BulkStand::kPulling;
+    actions_.push_back(SyncAction{admit, m->donors, bulk});
   } else if (const auto* m = std::get_if<GenerationsMessage>(&message)) {
     if (!fresh(m->term)) return;
     for (const GenerationRecord& generation : m->generations) see_generation(generation);
@@ -187,6 +191,12 @@ void Member::admit_begun(Time now, AdmitBegunMessage message) {
 
 void Member::synced(Time now, SyncedMessage message) {
   if (ended_) return;
+  if (message.op == bulk_op_) {  // is not repeated: a new session's Hello says as much
+    bulk_op_ = kNoOp;
+    state_.bulk = BulkStand::kHad;
+    if (welcomed_) send(std::move(message));
+    return;
+  }
   synced_ = std::move(message);
   if (welcomed_) send(*synced_);
   say_again_at_ = std::min(say_again_at_, now + timing_.repeat);

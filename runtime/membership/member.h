@@ -30,10 +30,11 @@ struct InstallAction {
 struct AdmitAction {
   AdmitRecord record;
 };
-// To a joiner: fetch the state, then call synced().
+// To a joiner: fetch the state, then call synced().  `bulk`: from copies, while the members go on; it does not enter yet.
 struct SyncAction {
   AdmitRecord record;
   std::vector<MemberInfo> donors;
+  bool bulk = false;
 };
 // Over for this peer id: quiesce, end every op with this status.  Nothing follows.
 struct EndAction {
@@ -71,7 +72,8 @@ class Member {
   void receive(Time now, const ControlMessage& message);
 
   // From the layers above and beside.
-  void set_state_shape(Digest shape) { state_shape_ = shape; }
+  // Before the first connected().  From then on this keeps how far the bulk of the state is.
+  void set_state(StateNote note) { state_ = std::move(note); }
   void suspect(Time now, PeerId target, uint8_t evidence, bool self_doubt);
   void sealed(Time now, SealReport report);
   void fail(Time now, GroupId group, OpSeq seq, Status status);
@@ -112,7 +114,8 @@ class Member {
   const MemberTiming timing_;
   MemberInfo self_;
   RunConfig config_;
-  Digest state_shape_{};
+  StateNote state_;
+  OpSeq bulk_op_ = kNoOp;  // whose state is being pulled in bulk
   std::vector<MemberAction> actions_;
 
   Term term_;

@@ -6,12 +6,42 @@ namespace {
 
 // ---- peer → coordinator
 
+void write_tensor(Writing& out, schema::TensorText::Builder to, const TensorText& from) {
+  to.setName(out.exact(from.name));
+  to.setType(out.exact(from.type));
+}
+
+TensorText read_tensor(Reading& in, schema::TensorText::Reader from) {
+  return {in.text(from.getName(), "name of a tensor"), in.text(from.getType(), "type of a tensor")};
+}
+
+void write_state_note(Writing& out, schema::Hello::Builder to, const StateNote& from) {
+  to.setStateShape(as_data(from.shape));
+  const auto& tensors = from.tensors.first;
+  write_list(out, to.initTensors(out.count(tensors.size(), TensorList::kMost)), tensors, write_tensor);
+  to.setTensorCount(from.tensors.count);
+  to.setStrategy(static_cast<uint8_t>(from.strategy));
+  to.setBulk(static_cast<uint8_t>(from.bulk));
+}
+
+StateNote read_state_note(Reading& in, schema::Hello::Reader from) {
+  StateNote to;
+  to.shape = in.digest(from.getStateShape(), "state shape of a hello");
+  to.tensors.first = read_list(in, from.getTensors(), TensorList::kMost, "tensors", read_tensor);
+  to.tensors.count = from.getTensorCount();
+  to.strategy = static_cast<SyncStrategy>(from.getStrategy());
+  to.bulk = static_cast<BulkStand>(from.getBulk());
+  if (to.strategy > SyncStrategy::kSendOnly || to.bulk > BulkStand::kHad)
+    in.fail("unknown strategy or stand of a newcomer");
+  return to;
+}
+
 void write_hello(Writing& out, schema::Hello::Builder to, const HelloMessage& from) {
   to.setRunId(out.exact(from.run_id));
   write_member(out, to.initSelf(), from.self);
   to.setLastIndex(from.last_index.value);
   to.setTerm(from.term.value);
-  to.setStateShape(as_data(from.state_shape));
+  write_state_note(out, to, from.state);
 }
 
 HelloMessage read_hello(Reading& in, schema::Hello::Reader from) {
@@ -20,7 +50,7 @@ HelloMessage read_hello(Reading& in, schema::Hello::Reader from) {
   to.self = read_member(in, from.getSelf());
   to.last_index = LogIndex(from.getLastIndex());
   to.term = Term(from.getTerm());
-  to.state_shape = in.digest(from.getStateShape(), "state shape of a hello");
+  to.state = read_state_note(in, from);
   return to;
 }
 

@@ -83,6 +83,7 @@ void write_admit(Writing& out, schema::AdmitRecord::Builder to, const AdmitRecor
              write_member);
   to.setRevision(from.revision);
   to.setRoot(as_data(from.root));
+  write_list(out, to.initBulk(out.count(from.bulk.size(), kMaxPeers)), from.bulk, write_member);
 }
 
 AdmitRecord read_admit(Reading& in, schema::AdmitRecord::Reader from) {
@@ -91,6 +92,7 @@ AdmitRecord read_admit(Reading& in, schema::AdmitRecord::Reader from) {
   to.joiners = read_list(in, from.getJoiners(), kMaxPeers, "joiners", read_member);
   to.revision = from.getRevision();
   to.root = in.digest(from.getRoot(), "root of an admit record");
+  to.bulk = read_list(in, from.getBulk(), kMaxPeers, "newcomers", read_member);
   return to;
 }
 

@@ -158,6 +158,7 @@ struct AdmitRecord {
   joiners @1 :List(MemberInfo);  # empty: the op is over, nobody entered
   revision @2 :UInt64;           # the state that joiners must have (R2)
   root @3 :Data;                 # its digest, 16 bytes
+  bulk @4 :List(MemberInfo);     # newcomers who pull this state while the members go on
 }
 
 struct Holder {  # a vault that holds shards
@@ -226,6 +227,15 @@ struct Hello {  # first of a session, also after a reconnect
   lastIndex @2 :UInt64;    # newest record seen; 0: none
   term @3 :UInt64;         # highest term seen
   stateShape @4 :Data;     # digest of the registered tensors' names, dtypes and counts, 16 bytes
+  tensors @5 :List(TensorText);  # the first ones by name, at most 256
+  tensorCount @6 :UInt32;  # of all
+  strategy @7 :UInt8;      # rhz::SyncStrategy (runtime/agreement/state_note.h)
+  bulk @8 :UInt8;          # rhz::BulkStand
+}
+
+struct TensorText {  # in words for people
+  name @0 :Text;
+  type @1 :Text;           # "100 × f32"
 }
 
 struct Suspect {

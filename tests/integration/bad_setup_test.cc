@@ -156,30 +156,6 @@ TEST(BadSetup, OnePeerMoreThanTheWorldHasSlotsIsToldSo) {
   expect_sum(comms);
 }
 
-TEST(BadSetup, AJoinerWithOtherTensorsIsRefused) {
-  LocalRun run(1, 2);
-  uint64_t data[4] = {};
-  auto tensor = sized<rhz_tensor>();
-  tensor.name = "weights";
-  tensor.data = data;
-  tensor.count_elems = 4;
-  tensor.dtype = RHZ_DTYPE_U64;
-  rhz_comm *member = run.create(), *joiner = run.create();
-  ASSERT_EQ(rhz_state_register(member, &tensor), RHZ_OK);
-  tensor.count_elems = 3;
-  ASSERT_EQ(rhz_state_register(joiner, &tensor), RHZ_OK);
-  ASSERT_EQ(rhz_comm_join(member, kPatienceMs), RHZ_OK) << rhz_last_error();
-  rhz_status status = rhz_comm_join(joiner, 1);
-  while (status == RHZ_PENDING) {
-    rhz_op* op = nullptr;
-    ASSERT_EQ(rhz_admit(member, &op), RHZ_OK);
-    ASSERT_EQ(outcome(op), RHZ_OK);
-    status = rhz_comm_join(joiner, 1);
-  }
-  expect_refused(status, RHZ_ERR_DIVERGED, {"name, dtype or count"});
-  expect_sum({member});
-}
-
 // Instead of a dtype: another op altogether.
 constexpr uint32_t kBarrier = 1000, kAdmit = 1001, kVerify = 1002;
 

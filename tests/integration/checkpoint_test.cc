@@ -190,6 +190,37 @@ TEST_F(CheckpointTest, DoesNotMixTwoAttemptsAtARevision) {
   EXPECT_TRUE(all.holds(1000));
 }
 
+// As above, where the run was started anew, and counts its ops from the beginning again.
+TEST_F(CheckpointTest, DoesNotMixTwoStartsOfARun) {
+  for (const uint64_t start : {1, 2}) {
+    LocalRun run(2);
+    const auto comms = run.found();
+    std::array<Matrix, 2> both = {Matrix("w", 10, 10), Matrix("w", 10, 10)};
+    // What the first start leaves is the half that the second one writes last.
+    for (uint32_t rank : start == 1 ? std::array{0u, 1u} : std::array{1u, 0u}) {
+      both[rank].fill(start);
+      ASSERT_EQ(rhz_state_commit(comms[rank], 1), RHZ_OK);
+      const auto whole = both[rank].slice();
+      auto p = params();
+      p.slices = &whole;
+      p.slice_count = 1;
+      p.part = rank;
+      p.parts = 2;
+      ASSERT_EQ(rhz_checkpoint(comms[rank], &p), RHZ_OK) << rhz_last_error();
+      auto info = sized<rhz_checkpoint_info>();
+      while (info.written == 0) ASSERT_LE(rhz_checkpoint_poll(comms[rank], &info), RHZ_PENDING);
+      EXPECT_EQ(info.complete, start == 2 && rank == 0 ? info.complete : 0u);
+      if (start == 1) break;  // the whole run "dies" here
+    }
+    if (start == 1) continue;
+    for (rhz_comm* comm : comms)
+      EXPECT_EQ(rhz_checkpoint_wait(comm, kPatienceMs, nullptr), RHZ_OK) << rhz_last_error();
+    Matrix all("w", 10, 10);
+    ASSERT_EQ(load(comms[0], {all.slice()}), RHZ_OK) << rhz_last_error();
+    EXPECT_TRUE(all.holds(2));
+  }
+}
+
 TEST_F(CheckpointTest, GivesOneUpThatLacksAWriterForTheNext) {
   LocalRun run(1);
   Matrix w("w", 10, 10);

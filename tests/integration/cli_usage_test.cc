@@ -27,7 +27,7 @@ TEST_P(Help, ShowsAnExampleOfTheCommand) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, Help,
-                         testing::Values("", "coordinator", "run", "status", "bench",
+                         testing::Values("", "coordinator", "run", "status", "plan", "bench",
                                          "bench allreduce", "bench recovery"));
 
 TEST(Version, TellsWhatThisBuildHas) {

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <random>
 
+#include "tests/integration/environment.h"
 #include "tests/integration/expect.h"
 
 namespace rhz::test {
@@ -234,11 +235,13 @@ TEST(Frozen, PastTheSuspicionTimeIsEvictedAndRejoinsAsANewPeer) {
   expect_all_reduce(cluster, 3);
 }
 
-class Sync : public testing::Test {
+// At once, while the members stand; or in bulk first, while they go on.
+class Sync : public testing::TestWithParam<const char*> {
  protected:
   // 64 MiB: long enough to die in the middle of it.
   Sync()
-      : cluster_({.max_world = 5,
+      : bulk_("RHZ_SYNC_BULK_BYTES", GetParam()),
+        cluster_({.max_world = 5,
                   .log = true,
                   .rank_options = "state_bytes=" + std::to_string(64 * kMiB)}) {
     cluster_.found();
@@ -255,10 +258,13 @@ class Sync : public testing::Test {
     EXPECT_GE(joiner.resident_bytes(), 24 * kMiB) << cluster_.dump();
     return joiner;
   }
+  const Environment bulk_;
   Cluster cluster_;
 };
+INSTANTIATE_TEST_SUITE_P(Faults, Sync, testing::Values("9223372036854775808", "0"),
+                         [](const auto& info) { return info.index == 0 ? "standing" : "in_bulk"; });
 
-TEST_F(Sync, OfAJoinerThatDiesLetsTheMembersGoOnAndTheNextOneIn) {
+TEST_P(Sync, OfAJoinerThatDiesLetsTheMembersGoOnAndTheNextOneIn) {
   Process& joiner = half_synced();
   joiner.signal(SIGKILL);
   ASSERT_TRUE(joiner.wait(cluster_.deadline()));
@@ -270,7 +276,7 @@ TEST_F(Sync, OfAJoinerThatDiesLetsTheMembersGoOnAndTheNextOneIn) {
   expect_all_reduce(cluster_, 1);
 }
 
-TEST_F(Sync, GoesOnWhenTheCoordinatorIsRestarted) {
+TEST_P(Sync, GoesOnWhenTheCoordinatorIsRestarted) {
   half_synced();
   cluster_.kill_coordinator();
   cluster_.restart_coordinator();
@@ -279,7 +285,7 @@ TEST_F(Sync, GoesOnWhenTheCoordinatorIsRestarted) {
   expect_all_reduce(cluster_, 1);
 }
 
-TEST_F(Sync, GoesOnWhenADonorDies) {
+TEST_P(Sync, GoesOnWhenADonorDies) {
   half_synced();
   Process& donor = *cluster_.at_slot(1).process;
   donor.signal(SIGKILL);

@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include "tests/integration/pipeline_runs.h"
+#include "tests/integration/vault_hosts.h"
 
 namespace rhz::test {
 namespace {
@@ -73,6 +74,31 @@ TEST_F(KeptPipeline, BringsAllReplicasOfAStageBack) {
   for (const pid_t peer : both) kill(peer, SIGKILL);
   for (const char* slot : {"2", "3"})
     command.await(std::string("[slot ") + slot + "] recovered stage=1");
+  expect_undisturbed(command);
+}
+
+// No vault on its own host, and no replica: its shards lie in those of three others.
+TEST_F(KeptPipeline, TakesALostStageFromShardsInTheVaultsOfOtherHosts) {
+  run_.steps = 120;
+  const std::string run = "kept-pipeline-shards-" + std::to_string(getpid());
+  Cli command(
+      pipeline(run_, "--restart --longest-pause-ms 20 --run-id " + run,
+               kUnhurried + "--snapshot-every 10 --protect-every 10 --sources shards,vault"),
+      {"RHZ_SHARDS=2+1"});
+  const std::string address = listening(command);
+  VaultHosts hosts(run, address, 3);
+  hosts.start_all();
+  const auto status = [&] {
+    Cli cli(words("status --json --coordinator " + address));
+    EXPECT_EQ(cli.end(), 0) << cli.errors();
+    return cli.output();
+  };
+  ASSERT_TRUE(until([&] { return status().find("[{\"stage\":0") != std::string::npos; }));
+  kill(command.peer(0), SIGKILL);
+  const Line back = command.await("[slot 0] recovered stage=0");
+  expect_has(back.raw, {"source=shards"});
+  EXPECT_EQ(back.number("step") % 10, 0u) << back.raw;
+  expect_has(command.await("[slot 1] went_back").raw, {"step=" + back.text("step")});
   expect_undisturbed(command);
 }
 

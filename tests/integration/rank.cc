@@ -93,19 +93,29 @@ void Rank::join(const Line& command) {
   }
   uint64_t others = 0, rounds = 0;
   if (status == RHZ_OK && view_.joined && command.number("world") > view_.world_size)
-    status = admit_until(0, command.number("world"), others, rounds);
+    status = admit_until(0, command, others, rounds);
+  rhz_sync_info sync{};
+  sync.struct_size = sizeof sync;
+  if (status == RHZ_OK) status = rhz_sync_info_get(comm_, &sync);
   std::printf(
-      "joined status=%d slot=%u rank=%u epoch=%llu world=%u synced=%u revision=%llu text=%s\n",
+      "joined status=%d slot=%u rank=%u epoch=%llu world=%u synced=%u revision=%llu bulk=%llu rest=%llu text=%s\n",
       status, view_.slot, view_.rank, static_cast<unsigned long long>(view_.epoch),
       view_.world_size, view_.joined, static_cast<unsigned long long>(view_.revision),
+      static_cast<unsigned long long>(sync.bulk_bytes), static_cast<unsigned long long>(sync.rest_bytes),
       text.c_str());
 }
 
-// One boundary after the other, until so many peers have entered or the world is that large.
-rhz_status Rank::admit_until(uint64_t joined_wanted, uint64_t world_wanted, uint64_t& joined,
-                             uint64_t& rounds) {
+// One boundary after the other, until so many peers have entered or the world is that large.  With train=1 the state is another
+// one at each.
+rhz_status Rank::admit_until(uint64_t joined_wanted, const Line& command, uint64_t& joined, uint64_t& rounds) {
   rhz_status status = RHZ_OK;
   do {
+    if (command.number("train") == 1) {
+      status = refresh();
+      fill_state(state_, view_.revision + 1);
+      if (status == RHZ_OK) status = rhz_state_commit(comm_, view_.revision + 1);
+      if (status != RHZ_OK) return status;
+    }
     rhz_op* op = nullptr;
     status = rhz_admit(comm_, &op);
     if (status == RHZ_OK) status = rhz_op_wait(op, 0, 0);
@@ -115,14 +125,14 @@ rhz_status Rank::admit_until(uint64_t joined_wanted, uint64_t world_wanted, uint
     rhz_op_release(op);
     ++rounds;
     if (status == RHZ_OK) status = refresh();
-  } while (status == RHZ_OK && (joined < joined_wanted || view_.world_size < world_wanted));
+  } while (status == RHZ_OK && (joined < joined_wanted || view_.world_size < command.number("world")));
   return status;
 }
 
 void Rank::admit(const Line& command) {
   uint64_t joined = 0, rounds = 0;
   const rhz_status status =
-      admit_until(command.number("until"), command.number("world"), joined, rounds);
+      admit_until(command.number("until"), command, joined, rounds);
   std::printf("admitted status=%d joined=%llu rounds=%llu world=%u epoch=%llu text=%s\n", status,
               static_cast<unsigned long long>(joined), static_cast<unsigned long long>(rounds),
               view_.world_size, static_cast<unsigned long long>(view_.epoch),

@@ -70,7 +70,7 @@ class Rank {
   void close_part(const Line& command);
   rhz_comm* comm_of(const Line& command);  // comm=NAME, or the run's
   void admit(const Line& command);
-  rhz_status admit_until(uint64_t joined_wanted, uint64_t world_wanted, uint64_t& joined,
+  rhz_status admit_until(uint64_t joined_wanted, const Line& command, uint64_t& joined,
                          uint64_t& rounds);
   void step();
   void state();

@@ -44,15 +44,17 @@ constexpr Bird kBirds[] = {
     {Rule::kR3, "R3", "a message that comes twice is taken twice"},
     {Rule::kM, "M", "newcomers choose by what only the others were told"},
     {Rule::kO2, "O2", "digests of results are not compared"},
+    {Rule::kR2, "R2", "what a joiner has pulled in bulk is taken for the logged state"},
     {Rule::kR5, "R5", "what is unanswered is not sent again after an install"},
 };
 constexpr uint64_t kMostSeeds = 4000;  // per rule
 constexpr uint64_t kControls = 20;  // seeds in which nothing is planted, and nothing may be found
 
-// Of send and receive: whether the seed has messages that all must arrive.  Of O2: whether bits flip in it.
+// Of send and receive: whether the seed has messages that all must arrive.  Of O2: whether bits flip in it.  R2 is that of states.
 bool is_of_use(Rule rule, uint64_t seed) {
   if (rule == Rule::kO2)
     return rhz::sim::make_config(seed).per_second[static_cast<size_t>(rhz::sim::Fault::kFlip)] > 0;
+  if (rule == Rule::kR2) return rhz::sim::make_config(seed).bulk_sync;
   if (rule != Rule::kR1 && rule != Rule::kR3 && rule != Rule::kR5) return true;
   const rhz::sim::Config config = rhz::sim::make_config(seed);
   return config.letters > 0 && !config.hurried_letters;

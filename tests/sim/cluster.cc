@@ -122,6 +122,7 @@ Outcome Cluster::run() {
   outcome_.steps = last;
   outcome_.views = oracles_.newest().epoch.value;
   outcome_.entered = oracles_.entered_count();
+  outcome_.pulled = oracles_.pulled_count();
   outcome_.removed = oracles_.removed_count();
   outcome_.rerouted = oracles_.rerouted_count();
   outcome_.measured = oracles_.learned_count();

@@ -102,6 +102,13 @@ Config make_config(uint64_t seed) {
     c.varying = 0.5;
     c.message_limits.window = pick(random, {1u, 3u, 16u});
   }
+  if (Prng sync(mix64(seed) ^ 0xb01a); sync.chance(0.4)) {  // likewise
+    c.bulk_sync = true;
+    c.big_state |= sync.chance(0.5);
+    c.short_of_memory = sync.chance(0.2);
+    c.copy_steps = pick(sync, {1u, 40u, 1000u});
+    c.coordinator.bulk_timeout = pick(sync, {milliseconds(100), milliseconds(2000)});
+  }
   set_verify(c, Prng(mix64(seed) ^ 0x0ee7));  // a number that leaves tests/scenarios as they were
   return c;
 }
@@ -121,12 +128,12 @@ std::string Config::text() const {
       line, sizeof line,
       "world=%u max_world=%u min_world=%u chunk=%u segment=%u retain=%u suspicion_ms=%u "
       "%sopen_ops=%u window=%llu latency_us=%.0f codec=%d append_crash=%.4f bulk=%.1f ops=%u "
-      "verify=%d groups=%d admit_every=%u core_only=%d late_break=%d floats=%d odd=%g hasty=%g letters=%u%s",
+      "verify=%d groups=%d admit_every=%u core_only=%d late_break=%d floats=%d odd=%g hasty=%g letters=%u%s%s",
       run.world, run.max_world, run.min_world, run.chunk_bytes, run.segment_bytes, run.retain_bytes,
       run.suspicion_ms, run.protection ? "" : "UNPROTECTED ", limits.open_ops, static_cast<unsigned long long>(limits.window_bytes),
       static_cast<double>(base_latency.count()) / 1e3, codec, append_crash, bulk, ops_per_step,
       static_cast<int>(run.verify), groups, admit_every, core_only, late_break, floats, odd, hasty, letters,
-      hurried_letters ? " hurried" : "");
+      hurried_letters ? " hurried" : "", bulk_sync ? " bulk_sync" : "");
   std::string text = line;
   for (size_t k = 0; k < kFaults; ++k) {
     if (per_second[k] == 0) continue;

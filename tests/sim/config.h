@@ -72,6 +72,9 @@ struct Config {
   double varying = 0;            // share of the collectives with blocks whose sizes differ
   uint32_t admit_every = 1;  // steps
   bool big_state = false;
+  bool short_of_memory = false;  // every other member takes no copy for them
+  uint64_t copy_steps = 1;  // in so many, a microsecond each
+  bool bulk_sync = false;  // newcomers pull the state while the members go on, before they enter
 
   std::array<double, kFaults> per_second{};     // 0: off
   std::set<std::pair<Fault, uint32_t>> spared;  // single blows that do not fall, by kind and number

@@ -40,7 +40,7 @@ struct Options {
 struct Totals {
   uint64_t seeds = 0, events = 0, churn = 0, released = 0, rebuilt = 0, aborted = 0, messages = 0, views = 0;
   uint64_t members = 0, deserted = 0;
-  uint64_t entered = 0, removed = 0, rerouted = 0, restarts = 0, measured = 0;
+  uint64_t entered = 0, pulled = 0, removed = 0, rerouted = 0, restarts = 0, measured = 0;
   uint64_t violations = 0;
   uint64_t faults[kFaults] = {};
 };
@@ -61,6 +61,7 @@ void add(Totals& totals, const Outcome& outcome) {
   totals.events += outcome.events;
   totals.churn += outcome.churn;
   totals.entered += outcome.entered;
+  totals.pulled += outcome.pulled;
   totals.removed += outcome.removed;
   totals.rerouted += outcome.rerouted;
   totals.measured += outcome.measured;
@@ -211,6 +212,7 @@ void print(const Totals& t, double seconds) {
   show("events", t.events);
   show("churn", t.churn);
   show("entered", t.entered);
+  show("pulled_in_bulk", t.pulled);
   show("removed", t.removed);
   show("rerouted", t.rerouted);
   show("coordinator_restarts", t.restarts);

@@ -330,13 +330,29 @@ void Oracles::finished_step(NodeIndex who, uint64_t step, uint64_t state_hash) {
 }
 
 void Oracles::entered(NodeIndex who, uint64_t step, uint64_t state_hash) {
+  const auto logged = std::find_if(admits_.rbegin(), admits_.rend(), [&](const AdmitRecord& admit) {
+    return std::any_of(admit.joiners.begin(), admit.joiners.end(),
+                       [&](const MemberInfo& joiner) { return index_of(joiner.id) == who; });
+  });
+  if (logged != admits_.rend() && logged->revision != step)
+    fail("R2", "p" + number(who) + " entered with revision " + number(step) + ", and " +
+                   number(logged->revision) + " is logged");
+  check_state(who, step, state_hash, "entered with");
+  states_[step].emplace_back(who, state_hash);
+}
+
+void Oracles::pulled(NodeIndex who, uint64_t step, uint64_t state_hash) {
+  ++pulled_count_;
+  check_state(who, step, state_hash, "pulled");
+}
+
+void Oracles::check_state(NodeIndex who, uint64_t step, uint64_t state_hash, const char* how) {
   for (const auto& [other, hash] : states_[step]) {
     if (!is_member(other) || other == who || tainted_) continue;
     if (hash != state_hash)
-      fail("R2", "p" + number(who) + " entered with another state than p" + number(other) +
+      fail("R2", "p" + number(who) + " " + how + " another state than p" + number(other) +
                      " has after step " + number(step));
   }
-  states_[step].emplace_back(who, state_hash);
 }
 
 void Oracles::check_lineages(const std::vector<Holding>& holdings) {

@@ -75,6 +75,8 @@ class Oracles {
   void finished_step(NodeIndex who, uint64_t step, uint64_t state_hash);
   // A joiner's state as it becomes a member.
   void entered(NodeIndex who, uint64_t step, uint64_t state_hash);
+  // A newcomer has pulled this in bulk.
+  void pulled(NodeIndex who, uint64_t step, uint64_t state_hash);
   void received_message() { ++messages_; }
   // L1: what each member of the newest view holds.
   struct Holding {
@@ -90,6 +92,7 @@ class Oracles {
   uint64_t messages() const { return messages_; }
   uint64_t rebuilt() const { return rebuilt_; }
   uint64_t aborts() const { return aborts_; }
+  uint64_t pulled_count() const { return pulled_count_; }    // in bulk
   uint64_t entered_count() const { return entered_count_; }  // behind the founders
   uint64_t removed_count() const { return removed_count_; }
   uint64_t learned_count() const { return learned_.size(); }
@@ -107,6 +110,7 @@ class Oracles {
     GroupResolution resolution;
   };
   const Stage* stage(GroupId group, Epoch epoch);
+  void check_state(NodeIndex who, uint64_t step, uint64_t state_hash, const char* how);
   std::vector<NodeIndex> contributors(GroupId group, Epoch lineage, OpSeq seq);
   std::vector<NodeIndex> order(const Release& release, Epoch lineage, OpSeq seq, uint32_t chunk);
   std::vector<NodeIndex> givers(GroupId group, const Whom& sources, Epoch lineage, OpSeq seq);
@@ -140,6 +144,7 @@ class Oracles {
   std::map<uint64_t, std::vector<std::pair<NodeIndex, uint64_t>>> states_;
   uint64_t messages_ = 0;
   uint64_t releases_count_ = 0, rebuilt_ = 0, aborts_ = 0, members_seen_ = 0;
+  uint64_t pulled_count_ = 0;
   uint64_t entered_count_ = 0, removed_count_ = 0, rerouted_count_ = 0;
   const uint64_t seed_;
   std::set<std::pair<GroupId, OpSeq>> flipped_;

@@ -30,6 +30,9 @@ Process::Process(World& world, Network& network, Directory& directory, Coordinat
   options.message_limits = config.message_limits;
   options.cores = 1 + slot.value % 3;
   options.reduce_ps_per_kib = 100'000;
+  if (config.bulk_sync) options.bulk_bytes = 0;
+  if (config.short_of_memory && self % 2 == 0) options.spare_memory = [] { return uint64_t{0}; };
+  options.copy_step_bytes = state_->shared_bytes() / config.copy_steps + 1;
   node_ = std::make_unique<Node>(
       std::move(options), [this] { return clock(); }, *transport_, *pool_, *state_);
   trainer_->attach(*node_, [this] { return clock(); });
@@ -73,6 +76,7 @@ void Process::settle() {
     world_.trace("installed", static_cast<int>(self_), epoch.value, node_->view().size());
     oracles_.installed(self_, node_->view());
   }
+  note_bulk();
   if (node_->synced() && !noted_sync_) stumble();
   if (node_->ended() && !noted_end_) {
     noted_end_ = true;
@@ -87,6 +91,15 @@ void Process::settle() {
       if (armed_ == at) armed_ = kNever;
     });
   });
+}
+
+// What it got while the members went on must be what they had at one moment.
+void Process::note_bulk() {
+  const SyncNumbers::Pull& bulk = node_->sync_numbers().bulk;
+  if (bulk.number == noted_bulk_) return;
+  noted_bulk_ = bulk.number;
+  world_.trace("bulk", static_cast<int>(self_), bulk.fetched_bytes, bulk.equal_bytes);
+  if (state_->revision()) oracles_.pulled(self_, trainer_->step(), trainer_->state_hash());
 }
 
 // A joiner loses its control connection just when it has the state: it is told of it again, and

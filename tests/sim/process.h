@@ -47,6 +47,7 @@ class Process final : public ControlClient {
   void dial(Duration delay);
   void watch_control();
   void stumble();
+  void note_bulk();
   void exit_later();
 
   World& world_;
@@ -71,6 +72,7 @@ class Process final : public ControlClient {
   Time heard_{};
   uint32_t dials_ = 0;
   Time armed_ = kNever;
+  uint64_t noted_bulk_ = 0;
   Epoch noted_epoch_;
   bool noted_end_ = false, noted_sync_ = false, settling_ = false;
 };

@@ -35,6 +35,7 @@ class Trainer {
   // Nothing of it is open, and nobody has to take anything any more.
   bool idle() const;
   std::string text() const;
+  uint64_t state_hash() const;
 
  private:
   struct Op;
@@ -63,7 +64,6 @@ class Trainer {
   void finish_boundary();
   void check_poison(const Op& op);
   Op& make_op(OpKey key, const Workload& workload);
-  uint64_t state_hash() const;
 
   World& world_;
   const Config& config_;

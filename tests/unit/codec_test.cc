@@ -80,7 +80,7 @@ SealReport report() {
       {{kRootGroup, OpSeq(12), OpSeq(14), {open, admit}, {}}, {GroupId(1ull << 50), OpSeq(1), OpSeq(2), {}, {{1, 2}, {3, 4}}, true}}};
 }
 
-AdmitRecord admit() { return {OpSeq(33), {member(1), member(6)}, 77, digest(9)}; }
+AdmitRecord admit() { return {OpSeq(33), {member(1), member(6)}, 77, digest(9), {member(2)}}; }
 
 GenerationRecord generation(uint32_t stage) {
   return {stage, 1ull << 33, 5, digest(11), 1000, 2, 1, 512,
@@ -126,7 +126,8 @@ std::vector<ControlMessage> all_messages() {
                     {{Epoch(2), "peer in slot 1 lost", 5000, 4200}},
                     true,
                     {vault(4)}};
-  return {HelloMessage{"run-α", member(3), LogIndex(12), Term(5), digest(1)},
+  return {HelloMessage{"run-α", member(3), LogIndex(12), Term(5),
+                       {digest(1), {3, {{"bias", "4 × f32"}, {"größe", "1 × u8"}}}, SyncStrategy::kSendOnly, BulkStand::kPulling}},
           SuspectMessage{Epoch(7), {5, 6}, 3, true},
           SealedMessage{report()},
           FailMessage{Epoch(7), GroupId(2), OpSeq(19), status(Code::kCancelled)},

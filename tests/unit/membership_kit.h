@@ -35,6 +35,13 @@ struct Office {
     hello.self.id = id(n);
     tell(n, hello);
   }
+  void hello(uint32_t n, StateNote state) {
+    HelloMessage hello;
+    hello.run_id = "test";
+    hello.self.id = id(n);
+    hello.state = std::move(state);
+    tell(n, hello);
+  }
   void tell(uint32_t n, ControlMessage message) {
     core.receive(now, n + 1, message);
     drain();

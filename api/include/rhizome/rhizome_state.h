@@ -209,6 +209,43 @@ typedef struct rhz_restore_shards_params {
  *           _ISOLATED, _CLOSED.   Since 1.0. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_restore_shards(rhz_comm *comm, const rhz_restore_shards_params *params, rhz_restore_info *out_info);
 
+/* ------------------------------------------------------------------------------------------------ sync of joiners */
+
+/* Whose state a joiner gets where the members' differ, and who sends it.  PCCL's strategies, under its names. */
+enum {
+  RHZ_SYNC_POPULAR = 0,      /* enforce-popular, the default: a joiner takes the state that most members hold; a member has a vote and serves */
+  RHZ_SYNC_RECEIVE_ONLY = 1, /* takes only: as a member it has no vote, and its state is sent to nobody */
+  RHZ_SYNC_SEND_ONLY = 2     /* gives only: while there is such a member, its state is the one that counts.  As a joiner it takes no
+                                byte: it enters where it holds the members' state already, as after rhz_state_attach or rhz_restore */
+};
+
+/* Before rhz_comm_join; the newest call counts.  What cannot be is an error of the joiner, from rhz_comm_join, and harms no member:
+ *   every member is receive-only, so that nobody sends                  RHZ_ERR_STATE
+ *   members that are send-only hold different states                    RHZ_ERR_DIVERGED
+ *   a joiner that is send-only holds another state than the members     RHZ_ERR_DIVERGED, with the first tensor that differs
+ * Members that hold another state than the one that counts keep it, and serve nobody: rhz_state_verify finds them.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT (no such strategy), _STATE (joining already), _CLOSED.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_sync_strategy(rhz_comm *comm, uint32_t strategy);
+
+/* What syncs took.  A joiner with RHZ_SYNC_BULK_BYTES of state or more first pulls a revision in bulk, from copies that the members take
+ * at one rhz_admit, while they train; at a later one it gets what differs by then, and the members wait for that. */
+typedef struct rhz_sync_info {
+  size_t struct_size; /* sizeof(rhz_sync_info) */
+  /* this peer as a joiner */
+  uint64_t bulk_bytes;  /* pulled while the members trained; 0: none */
+  uint64_t bulk_us;     /* … and how long that took */
+  uint64_t rest_bytes;  /* pulled while they waited */
+  uint64_t rest_us;
+  uint64_t equal_bytes; /* needed no pull by then */
+  uint32_t donors_lost; /* that died, closed, or sent other bytes, in both pulls */
+  /* this peer as a member */
+  uint32_t copies;       /* of its state, taken for joiners */
+  uint64_t pause_us;     /* how long it stood at its newest rhz_admit at which somebody waited: digests, copy, and the joiners' rest */
+  uint64_t served_bytes; /* sent to joiners */
+} rhz_sync_info;
+/* Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_sync_info_get(rhz_comm *comm, rhz_sync_info *out_info);
+
 #ifdef __cplusplus
 }
 #endif

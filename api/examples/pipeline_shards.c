@@ -1,0 +1,47 @@
+/* Shards with parity of this stage's snapshots, in the vaults of other hosts. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "pipeline.h"
+
+static void note_protection(pipeline *p, rhz_status status) {
+  if (status == RHZ_OK || status == RHZ_PENDING || status == p->protect_status) return;
+  p->protect_status = status;
+  kit_print_line("not_protected step=%" PRIu64 " status=%" PRId32 " error=\"%s\"",
+                 p->progress[STEP], status, rhz_last_error());
+}
+
+/* Behind the snapshot of this step.  One that is still on its way comes to its end first. */
+void begin_protection(pipeline *p) {
+  uint64_t every = p->options->protect_every;
+  rhz_protect_params params = {.struct_size = sizeof(params)};
+  if (every == 0 || p->progress[STEP] % every != 0) return;
+  rhz_status status = rhz_protect_fence(p->comm, 1);
+  note_protection(p, status);
+  if (status == RHZ_PENDING) return;
+  params.revision = p->progress[STEP] + 1;
+  params.stage = p->stage;
+  params.first_slot = p->stage * p->replicas;
+  params.slot_count = p->replicas;
+  note_protection(p, rhz_protect(p->comm, &params));
+}
+
+uint64_t protected_revision(pipeline *p, uint32_t stage) {
+  rhz_generation_info info = {.struct_size = sizeof(info)};
+  if (!may_use(p, SOURCE_SHARDS) || p->options->protect_every == 0) return 0;
+  if (rhz_generation(p->comm, stage, &info) != RHZ_OK) return 0;
+  if (p->options->policy == POLICY_CONTINUE && info.revision > p->left_from &&
+      info.revision <= p->left_to)
+    return 0;
+  return info.lost <= info.parity_shards ? info.revision : 0;
+}
+
+int restore_shards(pipeline *p, uint64_t revision) {
+  rhz_restore_shards_params params = {.struct_size = sizeof(params), .revision = revision};
+  params.stage = p->stage;
+  p->attached = 0;
+  if (rhz_restore_shards(p->comm, &params, NULL) == RHZ_OK) return 1;
+  kit_print_line("not_restored stage=%" PRIu32 " revision=%" PRIu64 " source=shards error=\"%s\"",
+                 p->stage, revision, rhz_last_error());
+  return 0;
+}

@@ -1,0 +1,196 @@
+// A Node at its admit op, as a joiner that pulls, and as a member that serves.  docs/recovery.md, "Sync".
+#include <algorithm>
+
+#include "api/src/node.h"
+#include "runtime/base/canary.h"
+
+namespace rhz {
+namespace {
+constexpr uint64_t kDigestStepBytes = 16u << 20;  // about 2 ms of the progress thread
+}  // namespace
+
+using wire::FrameHeader;
+using wire::Kind;
+
+// What the coordinator is told of the registered tensors, which nothing can change any more.
+void Node::note_state() {
+  state_.freeze();
+  StateNote note;
+  note.shape = state_.shape();
+  note.strategy = strategy_;
+  const auto tensors = state_.tensors();
+  note.tensors.count = static_cast<uint32_t>(tensors.size());
+  for (const recovery::Tensor& tensor : tensors.first(std::min(tensors.size(), TensorList::kMost)))
+    note.tensors.first.push_back({tensor.name, recovery::type_of(tensor)});
+  // Who takes nothing has no use for a copy.
+  const bool bulk = state_.shared_bytes() >= bulk_bytes_ && strategy_ != SyncStrategy::kSendOnly;
+  note.bulk = bulk ? BulkStand::kWanted : BulkStand::kNone;
+  member_.set_state(std::move(note));
+  puller_.set_read_only(strategy_ == SyncStrategy::kSendOnly);
+}
+
+// ---- a member at its admit op
+
+// The root is computed step by step in tick(); then the coordinator is told.
+void Node::stand_at_admit(Time now) {
+  numbers_.stood_since = now;
+  builder_.emplace(state_, state_.revision().value_or(0));
+  tick(now);
+}
+
+// What the log says of the op: these enter when they have the state, those get a copy of it, or nobody comes.
+void Node::admit(Time now, const AdmitRecord& record) {
+  guests_ = record.joiners;
+  if (!guests_.empty()) return name_peers();
+  if (std::exchange(copied_op_, kNoOp) != kNoOp) copy_.close();
+  const bool has_it = donor_.is_open() && donor_.sync() == record.op && donor_.root() == record.root &&
+                      strategy_ != SyncStrategy::kReceiveOnly;
+  if (!record.bulk.empty() && has_it && can_copy() && copy_.begin(state_)) {
+    copied_op_ = record.op;
+    bulk_guests_ = record.bulk;
+    name_peers();
+  } else {
+    name_peers();
+    groups_.root().admit_nobody(now, record.op);
+  }
+}
+
+// A copy must not get a trainer killed: all members of this host take theirs together, out of half of what is left.
+bool Node::can_copy() const {
+  if (!spare_memory_) return true;
+  uint64_t here = 0;
+  for (const MemberInfo& member : installed_.members) here += member.host == member_.self().host;
+  return state_.shared_bytes() <= spare_memory_() / 2 / std::max<uint64_t>(here, 1);
+}
+
+// The op is over as soon as the copy is complete: the program may change its tensors then.
+void Node::advance_copy(Time now) {
+  if (!copy_.copy(copy_step_bytes_) || groups_.sealed()) return;
+  copy_.open(donor_, now);
+  ++numbers_.copies;
+  groups_.root().admit_nobody(now, std::exchange(copied_op_, kNoOp));
+}
+
+void Node::leave_admit(Time now) {
+  numbers_.pause = now - numbers_.stood_since;
+  ++numbers_.pauses;
+  admit_op_ = kNoOp;
+  builder_.reset();
+  donor_.close();
+  if (std::exchange(copied_op_, kNoOp) != kNoOp) copy_.close();  // it ended before the copy was complete
+}
+
+void Node::serve_copy(Time now) {
+  const bool copying = copied_op_ != kNoOp;  // the members wait for that, and go first
+  if (!copy_.is_open() && !copying) return;
+  const bool busy = copying || (!groups_.idle() && admit_op_ == kNoOp);
+  while (auto answer = copy_.answer(now, busy, &donor_)) send_state(std::move(*answer));
+}
+
+// ---- a joiner
+
+void Node::begin_sync(Time now, const SyncAction& action) {
+  guests_ = action.donors;
+  std::vector<PeerId> donors, company;
+  for (const MemberInfo& donor : action.donors) donors.push_back(donor.id);
+  for (const MemberInfo& joiner : action.bulk ? action.record.bulk : action.record.joiners) {
+    company.push_back(joiner.id);
+    if (joiner.id != self_) guests_.push_back(joiner);
+  }
+  name_peers();
+  bulk_ = action.bulk;
+  sync_since_ = now;
+  if (canary(Rule::kR2) && !bulk_ && numbers_.bulk.number > 0) {
+    synced_ = true;
+    return member_.synced(now, {action.record.op, action.record.revision, action.record.root, {}});
+  }
+  sync_actions(now, puller_.start(action.record, donors, now, {company, self_}));
+}
+
+void Node::sync_actions(Time now, recovery::SyncActions&& actions) {
+  for (auto& action : actions) {
+    if (auto* pull = std::get_if<recovery::SendPull>(&action)) {
+      OutFrame frame;
+      frame.header.kind = Kind::kStatePull;
+      frame.payload = {pull->payload.data(), pull->payload.size()};
+      transport_.send(pull->to, LaneClass::kExpress, std::move(frame));
+      continue;
+    }
+    SyncNumbers::Pull& pulled = bulk_ ? numbers_.bulk : numbers_.rest;
+    pulled = {puller_.counters().fetched_bytes, puller_.counters().equal_bytes, now - sync_since_,
+              puller_.counters().donors_lost, ++numbers_.pulls};
+    if (auto* done = std::get_if<recovery::Synced>(&action)) {
+      synced_ = !bulk_;
+      member_.synced(now, {done->op, done->revision, done->root, {}});
+    } else if (auto* failed = std::get_if<recovery::SyncFailed>(&action)) {
+      // Who takes nothing will not have it at the next admit op either.
+      if (strategy_ == SyncStrategy::kSendOnly && failed->status.code() == Code::kDiverged)
+        member_.resign(now, failed->status);
+      else member_.synced(now, {failed->op, 0, {}, failed->status});
+    }
+  }
+}
+
+// ---- both
+
+Time Node::tick_sync(Time now) {
+  Time next = kNever;
+  if (builder_) {
+    next = now;
+    if (builder_->advance(kDigestStepBytes)) {
+      recovery::Manifest manifest = builder_->take();
+      builder_.reset();
+      const Digest root = manifest.root;
+      const uint64_t revision = manifest.revision;
+      donor_.open(admit_op_, revision, root, state_, std::move(manifest));
+      member_.admit_begun(now, {admit_op_, revision, root, state_.shape()});
+      next = kNever;
+    }
+  }
+  if (copied_op_ != kNoOp) {
+    advance_copy(now);
+    if (copied_op_ != kNoOp && copy_.copying()) next = now;
+  }
+  if (puller_.running()) {
+    if (now >= puller_.next_tick()) sync_actions(now, puller_.tick(now));
+    next = std::min(next, puller_.next_tick());
+  }
+  serve_copy(now);
+  next = std::min(next, copy_.tick(now));
+  if (!bulk_guests_.empty() && copied_op_ == kNoOp && !copy_.is_open()) {
+    bulk_guests_.clear();
+    name_peers();
+  }
+  return next;
+}
+
+void Node::on_state_frame(Time now, PeerId from, const FrameHeader& header, Landing&& landing) {
+  const ConstBytes payload{landing.into, header.length};
+  if (header.kind == Kind::kStateData) {
+    if (puller_.expects(from)) sync_actions(now, puller_.handle(from, payload, now));
+    return;
+  }
+  const auto pull = recovery::decode_pull(payload);
+  const OpSeq copied = copied_op_ != kNoOp ? copied_op_ : copy_.is_open() ? copy_.sync() : kNoOp;
+  if (pull && copied != kNoOp && pull->sync == copied) {
+    copy_.handle(from, payload, now);
+    serve_copy(now);
+  } else if (pull && !joined_ && strategy_ != SyncStrategy::kReceiveOnly) {
+    ConstBytes bytes;  // a companion asks, who pulls the same
+    const recovery::DataStatus status = puller_.find(*pull, bytes);
+    if (auto answer = donor_.answer(from, *pull, status, bytes)) send_state(std::move(*answer));
+  } else if (auto answer = donor_.handle(from, payload)) {
+    send_state(std::move(*answer));
+  }
+}
+
+void Node::send_state(recovery::SendData&& answer) {
+  OutFrame frame;
+  frame.header.kind = Kind::kStateData;
+  frame.payload = {answer.payload.data(), answer.length};
+  frame.keep = std::move(answer.payload);
+  numbers_.served_bytes += answer.length;
+  transport_.send(answer.to, LaneClass::kBulk, std::move(frame));
+}
+
+}  // namespace rhz

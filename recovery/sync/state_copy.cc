@@ -1,0 +1,96 @@
+#include "recovery/sync/state_copy.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "runtime/base/assert.h"
+
+namespace rhz::recovery {
+
+Status StateCopy::begin(const State& state) {
+  close();
+  const uint64_t bytes = state.shared_bytes();
+  if (bytes > 0) {
+    void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+      return {Code::kMemory, "no room for a copy of " + std::to_string(bytes) + " bytes of state"};
+    // No huge pages: where memory is in pieces, making them took four times as long as all the faults of small ones.
+    memory_ = static_cast<std::byte*>(memory);
+  }
+  bytes_ = bytes;
+  from_ = &state;
+  std::byte* at = memory_;
+  for (const Tensor& tensor : state.tensors()) {
+    Tensor copy = tensor;
+    copy.data = at;
+    at += tensor.bytes;
+    const Status added = copy_.add(std::move(copy));
+    RHZ_ASSERT("R2", added.is_ok());  // they were registered once already
+  }
+  return Status::ok();
+}
+
+bool StateCopy::copy(uint64_t budget_bytes) {
+  const auto tensors = from_->tensors();
+  while (copying() && budget_bytes > 0) {
+    const Tensor& tensor = tensors[tensor_];
+    const uint64_t length = std::min(budget_bytes, tensor.bytes - offset_);
+    std::memcpy(memory_ + copied_, tensor.data + offset_, length);
+    copied_ += length;
+    offset_ += length;
+    budget_bytes -= length;
+    if (offset_ < tensor.bytes) continue;
+    ++tensor_;
+    offset_ = 0;
+  }
+  return !copying();
+}
+
+void StateCopy::open(Donor& live, Time now) {
+  RHZ_ASSERT("R2", !copying());
+  asked_ = now;
+  donor_.take_over(live, copy_);
+}
+
+void StateCopy::close() {
+  donor_.close();
+  if (memory_) ::munmap(memory_, bytes_);
+  memory_ = nullptr;
+  from_ = nullptr;
+  copy_ = State();
+  bytes_ = copied_ = offset_ = 0;
+  tensor_ = 0;
+  held_.clear();
+}
+
+void StateCopy::handle(PeerId from, ConstBytes payload, Time now) {
+  asked_ = now;
+  if (held_.size() < kMaxHeld) held_.push_back({from, {payload.begin(), payload.end()}});
+}
+
+std::optional<SendData> StateCopy::answer(Time now, bool busy, Donor* live) {
+  while (!held_.empty()) {
+    if (busy && now < answered_ + kYield) return {};
+    answered_ = now;
+    const Held next = std::move(held_.front());
+    held_.pop_front();
+    Donor& donor = is_open() || !live ? donor_ : *live;
+    if (auto answer = donor.handle(next.from, next.payload)) return answer;
+  }
+  return {};
+}
+
+Time StateCopy::tick(Time now) {
+  if (!is_open()) return kNever;
+  if (!held_.empty()) return std::max(now, answered_ + kYield);
+  if (now >= asked_ + kIdle) {
+    close();
+    return kNever;
+  }
+  return asked_ + kIdle;
+}
+
+}  // namespace rhz::recovery

@@ -1,0 +1,188 @@
+// Joiners that pull the state in bulk while the members train: what they enter with, and what a SIGKILL of a donor, of a joiner
+// or of the coordinator at a random point does to it.
+//
+// R2 here: whoever enters holds the state of the revision that its view names, and all members hold the same.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <thread>
+
+#include "rhizome/rhizome.h"
+#include "tests/integration/environment.h"
+#include "tests/integration/expect.h"
+
+namespace rhz::test {
+namespace {
+
+constexpr uint64_t kStateBytes = 32u << 20;
+constexpr int kKills = kSanitized ? 3 : 8;
+
+class BulkSync : public testing::Test {
+ protected:
+  BulkSync()
+      : cluster_({.world = 3, .max_world = 6, .log = true, .rank_options = "state_bytes=" + std::to_string(kStateBytes)}),
+        random_(seed()) {
+    cluster_.found();
+  }
+  // Members train, and stop at every step for those who want to come in.
+  void train_until_joined(size_t members, uint32_t joiners) {
+    for (size_t i = 0; i < members; ++i)
+      cluster_.members()[i].process->tell("admit train=1 until=" + std::to_string(joiners));
+  }
+  // The lines with which they came in.
+  std::vector<Line> enter(uint32_t joiners) {
+    std::vector<Line> lines;
+    auto& members = cluster_.members();
+    for (size_t i = 0; i < members.size(); ++i) {
+      const bool newcomer = i + joiners >= members.size();
+      const Line line = cluster_.answer(members[i], newcomer ? "joined" : "admitted");
+      EXPECT_EQ(line.number("status"), 0u) << line.raw;
+      if (!newcomer) continue;
+      members[i].slot = static_cast<uint32_t>(line.number("slot"));
+      lines.push_back(line);
+    }
+    return lines;
+  }
+  void go_away(uint32_t slot) {
+    Process& process = *cluster_.at_slot(slot).process;
+    process.signal(SIGKILL);
+    EXPECT_TRUE(process.wait(cluster_.deadline()));
+    cluster_.drop(slot);
+  }
+  // Whether the last one is in, or the members waited for one that is gone.
+  bool came_in() {
+    Member& newcomer = cluster_.members().back();
+    while (!cluster_.hung()) {
+      if (const auto line = newcomer.process->await("joined", Clock::now() + Milliseconds(20))) {
+        newcomer.slot = static_cast<uint32_t>(line->number("slot"));
+        return true;
+      }
+      if (cluster_.ask(cluster_.members()[0], "view", "view").number("world") == 3) return false;
+    }
+    return false;
+  }
+  // A point of a join that takes about so long.
+  void at_some_point(std::chrono::microseconds span) {
+    const auto when = Clock::now() + std::chrono::microseconds(random_() % static_cast<uint64_t>(span.count()));
+    while (Clock::now() < when) std::this_thread::yield();
+  }
+  std::chrono::microseconds join_once() {
+    const auto begin = Clock::now();
+    const size_t members = cluster_.members().size();
+    cluster_.start_rank();
+    train_until_joined(members, 1);
+    const auto lines = enter(1);
+    if (!cluster_.hung()) go_away(cluster_.members().back().slot);
+    return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin);
+  }
+
+  const Environment bulk_{"RHZ_SYNC_BULK_BYTES", "0"};
+  Cluster cluster_;
+  std::mt19937_64 random_;
+};
+
+TEST_F(BulkSync, GivesAJoinerOneRevisionWhileMembersTrainAndTheRestAtTheEnd) {
+  cluster_.start_rank();
+  train_until_joined(3, 1);
+  const auto lines = enter(1);
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0].number("bulk"), kStateBytes) << lines[0].raw;
+  EXPECT_EQ(lines[0].number("rest"), kStateBytes) << "all of it changed meanwhile: " << lines[0].raw;
+  EXPECT_GT(lines[0].number("revision"), 2u);
+  expect_one_state(cluster_);
+  expect_all_reduce(cluster_, 1);
+}
+
+TEST_F(BulkSync, OfAStateThatNobodyChangesLeavesNothingForTheEnd) {
+  cluster_.start_rank();
+  cluster_.open_boundary(1);
+  const auto lines = enter(1);
+  EXPECT_EQ(lines[0].number("bulk"), kStateBytes) << lines[0].raw;
+  EXPECT_EQ(lines[0].number("rest"), 0u) << lines[0].raw;
+  expect_one_state(cluster_);
+}
+
+TEST_F(BulkSync, ServesSeveralJoinersAtOnce) {
+  const std::string whole = "world=6";
+  for (int i = 0; i < 3; ++i) cluster_.start_rank(whole);
+  for (size_t i = 0; i < 3; ++i) cluster_.members()[i].process->tell("admit " + whole);
+  // They may come in one by one; who is in goes to the boundary with the others.
+  for (const Line& line : enter(3))
+    EXPECT_EQ(line.number("bulk") + line.number("rest"), kStateBytes) << line.raw;
+  expect_one_state(cluster_);
+  expect_all_reduce(cluster_, 1);
+}
+
+TEST_F(BulkSync, SurvivesTheDeathOfADonorAtAnyPoint) {
+  const auto span = join_once();
+  for (int kill = 0; kill < kKills && !cluster_.hung(); ++kill) {
+    cluster_.start_rank();
+    train_until_joined(3, 1);
+    at_some_point(span);
+    go_away(cluster_.members()[random_() % 3].slot);
+    enter(1);
+    expect_one_state(cluster_);
+    expect_all_reduce(cluster_, static_cast<uint64_t>(kill) + 1);
+    if (HasFailure()) FAIL() << "after " << kill + 1 << " kills\n" << cluster_.dump();
+  }
+}
+
+TEST_F(BulkSync, IsNotHeldUpByADonorThatFreezesAtAnyPoint) {
+  const auto span = join_once();
+  for (int kill = 0; kill < 3 && !cluster_.hung(); ++kill) {
+    cluster_.start_rank();
+    train_until_joined(3, 1);
+    at_some_point(span / 2);
+    const uint32_t slot = cluster_.members()[random_() % 3].slot;
+    cluster_.at_slot(slot).process->signal(SIGSTOP);
+    // It comes back only when all is over: the others have removed it by then, or entered without it.
+    auto frozen = std::move(cluster_.at_slot(slot).process);
+    cluster_.drop(slot);
+    enter(1);
+    expect_one_state(cluster_);
+    expect_all_reduce(cluster_, static_cast<uint64_t>(kill) + 1);
+    if (HasFailure()) FAIL() << "after " << kill + 1 << " freezes\n" << cluster_.dump();
+  }
+}
+
+TEST_F(BulkSync, SurvivesTheDeathOfAJoinerAtAnyPoint) {
+  const auto span = join_once();
+  for (int kill = 0; kill < kKills && !cluster_.hung(); ++kill) {
+    Process& dying = *cluster_.start_rank().process;
+    train_until_joined(3, 1);
+    at_some_point(span / 2);
+    dying.signal(SIGKILL);
+    EXPECT_TRUE(dying.wait(cluster_.deadline()));
+    cluster_.members().pop_back();
+    cluster_.start_rank();
+    for (size_t i = 0; i < 3; ++i) cluster_.answer(cluster_.members()[i], "admitted");
+    if (!came_in()) {  // it was the one that died: the next one waits
+      train_until_joined(3, 1);
+      enter(1);
+    }
+    expect_one_state(cluster_);
+    expect_all_reduce(cluster_, static_cast<uint64_t>(kill) + 1);
+    go_away(cluster_.members().back().slot);
+    if (HasFailure()) FAIL() << "after " << kill + 1 << " kills\n" << cluster_.dump();
+  }
+}
+
+TEST_F(BulkSync, SurvivesARestartOfTheCoordinatorAtAnyPoint) {
+  const auto span = join_once();
+  for (int kill = 0; kill < kKills && !cluster_.hung(); ++kill) {
+    cluster_.start_rank();
+    train_until_joined(3, 1);
+    at_some_point(span);
+    cluster_.kill_coordinator();
+    cluster_.restart_coordinator();
+    enter(1);
+    expect_one_state(cluster_);
+    expect_all_reduce(cluster_, static_cast<uint64_t>(kill) + 1);
+    go_away(cluster_.members().back().slot);
+    if (HasFailure()) FAIL() << "after " << kill + 1 << " kills\n" << cluster_.dump();
+  }
+}
+
+}  // namespace
+}  // namespace rhz::test

@@ -1,0 +1,148 @@
+#include "recovery/sync/state_copy.h"
+
+#include "tests/unit/sync_world.h"
+
+namespace rhz::recovery::test {
+namespace {
+
+struct StateCopyTest : testing::Test {
+  Contents contents = random_contents({3 * kBlock + 10, 100}, 1);
+  BufferPool pool;
+  Holder held{contents};
+  Donor live{pool};
+  StateCopy copy{pool};
+  Time now{1000};
+
+  void copy_all() {
+    live.open(OpSeq(5), 7, held.state.root(), held.state);
+    ASSERT_TRUE(copy.begin(held.state));
+    while (!copy.copy(kBlock)) {
+    }
+    copy.open(live, now);
+  }
+  void train() {
+    for (auto& tensor : held.contents)
+      for (std::byte& byte : tensor) byte ^= std::byte{0x5a};
+  }
+  void ask(uint32_t tensor, uint64_t offset, uint32_t length) {
+    const auto payload = encode_pull({PullKind::kRange, tensor, OpSeq(5), offset, length});
+    copy.handle(PeerId{2, 2}, payload, now);
+  }
+};
+
+TEST_F(StateCopyTest, R2ServesTheRevisionThatWasCopiedHoweverTheTensorsChange) {
+  copy_all();
+  EXPECT_FALSE(live.is_open()) << "the tensors are the program's again";
+  train();
+  ask(0, kBlock, 2 * kBlock + 10);
+  const auto answer = copy.answer(now, false);
+  ASSERT_TRUE(answer);
+  const auto data = decode_data({answer->payload.data(), answer->length});
+  ASSERT_TRUE(data && data->status == DataStatus::kOk);
+  EXPECT_EQ(std::memcmp(data->bytes.data(), contents[0].data() + kBlock, data->bytes.size()), 0);
+}
+
+TEST_F(StateCopyTest, R2AWholeSyncFromCopiesEndsWithTheLoggedRoot) {
+  copy_all();
+  Contents stale = random_contents({3 * kBlock + 10, 100}, 2);
+  Holder joiner(stale);
+  Puller puller(joiner.state);
+  const AdmitRecord admit{OpSeq(5), {}, 7, held.state.root(), {}};
+  train();
+  const PeerId donor{1, 1};
+  SyncActions todo = puller.start(admit, std::span(&donor, 1), now);
+  bool synced = false;
+  while (!todo.empty()) {
+    SyncActions next;
+    for (SyncAction& action : todo) {
+      synced |= std::holds_alternative<Synced>(action);
+      const auto* pull = std::get_if<SendPull>(&action);
+      if (!pull) continue;
+      copy.handle(PeerId{2, 2}, pull->payload, now);
+      const auto answer = copy.answer(now, false);
+      ASSERT_TRUE(answer);
+      auto more = puller.handle(donor, {answer->payload.data(), answer->length}, now);
+      std::move(more.begin(), more.end(), std::back_inserter(next));
+    }
+    todo = std::move(next);
+  }
+  EXPECT_TRUE(synced);
+  EXPECT_EQ(joiner.contents, contents);
+  EXPECT_EQ(joiner.state.revision(), 7u);
+}
+
+TEST_F(StateCopyTest, LetsOpenCollectivesGoFirstButNotForEver) {
+  copy_all();
+  for (int i = 0; i < 3; ++i) ask(1, 0, 100);
+  EXPECT_TRUE(copy.answer(now, true));
+  EXPECT_FALSE(copy.answer(now, true));
+  EXPECT_EQ(copy.tick(now), now + StateCopy::kYield);
+  now += StateCopy::kYield;
+  EXPECT_TRUE(copy.answer(now, true));
+  EXPECT_FALSE(copy.answer(now, true));
+  EXPECT_TRUE(copy.answer(now, false)) << "they are over";
+}
+
+TEST_F(StateCopyTest, LeavesOutWhatIsThePeersOwn) {
+  std::vector<std::byte> own(1000);
+  Holder mixed(contents);
+  ASSERT_TRUE(mixed.state.add({.name = "mine", .dtype = 2, .count_elems = 1000, .data = own.data(), .bytes = 1000, .own = true}));
+  ASSERT_TRUE(copy.begin(mixed.state));
+  for (int i = 0; i < 20 && !copy.copy(kBlock); ++i) {
+  }
+  EXPECT_FALSE(copy.copying());
+}
+
+TEST_F(StateCopyTest, GivesLittleWhileItIsStillBeingCopied) {
+  live.open(OpSeq(5), 7, held.state.root(), held.state);
+  ASSERT_TRUE(copy.begin(held.state));
+  for (int i = 0; i < 3; ++i) ask(1, 0, 100);
+  const auto first = copy.answer(now, true, &live);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(decode_data({first->payload.data(), first->length})->status, DataStatus::kOk);
+  EXPECT_FALSE(copy.answer(now, true, &live)) << "the members wait for the copy";
+  while (!copy.copy(kBlock)) {
+  }
+  copy.open(live, now);
+  EXPECT_TRUE(copy.answer(now, false, &live));
+  EXPECT_TRUE(copy.answer(now, false, &live));
+}
+
+TEST_F(StateCopyTest, GoesWhenNobodyHasAskedForAWhile) {
+  copy_all();
+  now += StateCopy::kIdle / 2;
+  ask(1, 0, 100);
+  EXPECT_TRUE(copy.answer(now, false));
+  EXPECT_EQ(copy.tick(now), now + StateCopy::kIdle);
+  now += StateCopy::kIdle;
+  EXPECT_EQ(copy.tick(now), kNever);
+  EXPECT_FALSE(copy.is_open());
+}
+
+TEST_F(StateCopyTest, ANewerCopyTakesThePlaceOfAnOlderOne) {
+  copy_all();
+  train();
+  live.open(OpSeq(6), 8, held.state.root(), held.state);
+  ASSERT_TRUE(copy.begin(held.state));
+  EXPECT_FALSE(copy.is_open());
+  while (!copy.copy(1000)) {
+  }
+  copy.open(live, now);
+  EXPECT_EQ(copy.sync(), OpSeq(6));
+  ask(1, 0, 100);  // of the older one
+  const auto answer = copy.answer(now, false);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(decode_data({answer->payload.data(), answer->length})->status, DataStatus::kClosed);
+}
+
+TEST_F(StateCopyTest, KeepsABoundedNumberOfPulls) {
+  copy_all();
+  (void)copy.answer(now, true);
+  for (size_t i = 0; i < StateCopy::kMaxHeld + 100; ++i) ask(1, 0, 100);
+  size_t answers = 0;
+  while (copy.answer(now, false)) ++answers;
+  EXPECT_EQ(answers, StateCopy::kMaxHeld);
+}
+
+}  // namespace
+}  // namespace rhz::recovery::test
