@@ -15,8 +15,6 @@ constexpr uint64_t kPiece = uint64_t{1} << 20;  // between two looks at who goes
 constexpr int kMostYield = 4;
 constexpr Duration kLeastYield = milliseconds(1);
 constexpr Duration kNap = microseconds(100);
-// A step that took less, and asked for nothing, waits for answers.
-constexpr Duration kNothingDone = microseconds(20);
 constexpr Duration kAuditPause = std::chrono::seconds(600);  // between two audits of what is held
 constexpr Duration kReadAgain = milliseconds(1);  // of a snapshot that is still being copied
 
@@ -216,8 +214,7 @@ bool ShardDriver::pace() {
 bool ShardDriver::step() {
   piece_began_ = loop_.now();
   keeper_.step(kPiece);
-  const bool done = carry_out() || loop_.now() - piece_began_ > kNothingDone;
-  return done || !keeper_.busy();
+  return carry_out() || keeper_.computing();
 }
 
 void ShardDriver::run() {
@@ -235,7 +232,7 @@ void ShardDriver::run() {
       keeper_.audit();
     }
     const Time again = begin();
-    const bool worked = keeper_.busy() && step();
+    const bool worked = step();
     const Time next = links_.tick(loop_.now());
     if (worked) {
       loop_.poll();

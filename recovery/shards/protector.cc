@@ -62,6 +62,13 @@ ShardActions Protector::step(uint64_t budget_bytes) {
   return out;
 }
 
+bool Protector::computing() const {
+  if (!busy()) return false;
+  const bool room = stripes_.size() < kStripesAtOnce && !pending_.empty();
+  return room || std::any_of(stripes_.begin(), stripes_.end(),
+                             [](const Stripe& stripe) { return stripe.run.has_value(); });
+}
+
 void Protector::start_stripe() {
   const auto first = pending_.begin();
   Stripe& stripe = stripes_.emplace_back();

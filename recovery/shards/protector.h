@@ -55,6 +55,8 @@ class Protector {
   [[nodiscard]] ShardActions step(uint64_t budget_bytes);
   // Whether step() has something to do now.
   bool busy() const { return phase_ == Phase::sending; }
+  // Whether that is so before anybody answers.
+  bool computing() const;
 
   [[nodiscard]] ShardActions handle(PeerId vault, const VaultReply& reply);
   [[nodiscard]] ShardActions vault_lost(PeerId vault);

@@ -28,6 +28,10 @@ class Reprotector {
   // About `budget_bytes` more.  ShardsDone with the old record where nothing was lost.
   [[nodiscard]] ShardActions step(uint64_t budget_bytes);
   bool busy() const { return phase_ == Phase::auditing || phase_ == Phase::moving; }
+  // Whether step() has something to do before anybody answers.
+  bool computing() const {
+    return phase_ == Phase::moving && (!reader_ || (reader_->fetched() && !reader_->done()));
+  }
   [[nodiscard]] ShardActions handle(PeerId vault, const VaultReply& reply);
   [[nodiscard]] ShardActions vault_lost(PeerId vault);
   void vault_joined(Holder holder) { vaults_.join(std::move(holder)); }

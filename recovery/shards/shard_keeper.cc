@@ -105,7 +105,7 @@ void ShardKeeper::protect(Work work) {
   if (stage.newest && stage.newest->slots != work.slots)
     return answer({Code::kArgument,
                    "stage " + std::to_string(number) + " is protected for other slots already"});
-  if (stage.protector || stage.wanted)
+  if ((stage.protector && !stage.over) || stage.wanted)
     return answer({Code::kState, "another revision of the stage is being protected"});
   stage.wanted = std::move(work);
 }
@@ -121,11 +121,11 @@ void ShardKeeper::cancel(const Status& why) {
 
 // ---- jobs
 
-bool ShardKeeper::busy() const {
+bool ShardKeeper::computing() const {
   return std::any_of(stages_.begin(), stages_.end(), [](const auto& entry) {
     const Stage& stage = entry.second;
-    if (stage.protector && !stage.over) return stage.protector->busy();
-    if (stage.reprotector && !stage.over) return stage.reprotector->busy();
+    if (stage.protector && !stage.over) return stage.protector->computing();
+    if (stage.reprotector && !stage.over) return stage.reprotector->computing();
     return stage.over || stage.wanted || stage.look || stage.audit;
   });
 }

@@ -80,8 +80,8 @@ class ShardKeeper {
   // About `budget_bytes` more of each job.  What the actions so far refer to may go: they are
   // taken, and carried out, before the next call.
   void step(uint64_t budget_bytes);
-  // Whether step() has something to do now.
-  bool busy() const;
+  // Whether step() has something to do before anybody answers.
+  bool computing() const;
   std::vector<KeeperAction> take_actions() { return std::exchange(actions_, {}); }
 
   bool keeps(const StageSlots& slots) const { return keeper_of(slots, view_) == self_; }
