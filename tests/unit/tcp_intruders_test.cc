@@ -226,9 +226,10 @@ TEST(TcpIntruders, NamesTheReasonOfARefusal) {
   EXPECT_EQ(reason(tcp::encode_hello({net.absent, net.b.id, 1, 1000}, kRun)),
             tcp::Refusal::kMalformed);
   auto other_version = tcp::encode_hello({net.absent, net.b.id, 1, 0}, kRun);
-  other_version[4] = std::byte{2};
+  constexpr int kOther = wire::kProtocolVersion + 1;
+  other_version[4] = std::byte{kOther};
   EXPECT_EQ(reason(other_version), tcp::Refusal::kVersion);
-  EXPECT_NE(net.answer.find("version 2"), std::string::npos);
+  EXPECT_NE(net.answer.find("version " + std::to_string(kOther)), std::string::npos);
   EXPECT_EQ(net.refused(), 4u);
 }
 
