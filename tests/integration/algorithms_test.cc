@@ -61,7 +61,7 @@ TEST_P(ByAlgorithm, ADeathInTheMiddleLeavesOneRightResult) {
 
 // Until the ranks have told each other what they measured.  Empty: they did not.
 std::vector<Line> measured_costs(Cluster& cluster, uint64_t& id, const std::string& bytes) {
-  for (int round = 0; round < 100; ++round) {
+  for (int round = 0; round < 2000; ++round) {
     cluster.tell_all("series first=" + std::to_string(id) + " ops=60 count=16");
     id += 60;
     for (const Line& line : cluster.answers("series")) EXPECT_EQ(line.number("status"), kOk) << line.raw;
