@@ -23,8 +23,8 @@ class StateCopy {
   // Nobody asked for so long: the copy goes.
   static constexpr Duration kIdle = std::chrono::seconds(10);
   // While collectives are open, one pull is answered every so often: a megabyte, so that a newcomer gets on even where they
-  // never pause, and takes no more than a sixth of a link of 1 Gbit/s from them.
-  static constexpr Duration kYield = milliseconds(50);
+  // never pause, and takes no more than a third of a link of 1 Gbit/s from them.
+  static constexpr Duration kYield = milliseconds(30);
   static constexpr size_t kMaxHeld = 1024;  // pulls that wait for that; more are dropped, the puller's deadline covers them
 
   explicit StateCopy(BufferPool& pool) : donor_(pool) {}

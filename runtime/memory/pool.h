@@ -12,8 +12,9 @@ namespace rhz {
 
 class BufferPool {
  public:
-  // Idle memory beyond keep_bytes is given back to the system.
-  explicit BufferPool(size_t keep_bytes = size_t{32} << 20) : keep_bytes_(keep_bytes) {}
+  // Idle memory beyond keep_bytes is given back to the system.  The default holds what an op of 64 MiB needs, strict and in place: with 32 MiB
+  // each such op got half of it anew, page by page.
+  explicit BufferPool(size_t keep_bytes = size_t{96} << 20) : keep_bytes_(keep_bytes) {}
   ~BufferPool();
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
