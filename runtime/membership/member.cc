@@ -43,6 +43,7 @@ void Member::receive(Time now, const ControlMessage& message) {
     welcomed_ = true;
     needed_since_ = kNever;
     if (report_) send(SealedMessage{*report_});
+    if (bulk_synced_) send(*std::exchange(bulk_synced_, {}));
     say_again(now);
   } else if (const auto* m = std::get_if<RefusedMessage>(&message)) {
     if (fresh(m->term)) end(m->status);
@@ -195,6 +196,7 @@ void Member::synced(Time now, SyncedMessage message) {
     bulk_op_ = kNoOp;
     state_.bulk = BulkStand::kHad;
     if (welcomed_) send(std::move(message));
+    else bulk_synced_ = std::move(message);  // this session's Hello did not, where it has been sent
     return;
   }
   synced_ = std::move(message);

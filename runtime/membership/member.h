@@ -116,6 +116,7 @@ class Member {
   RunConfig config_;
   StateNote state_;
   OpSeq bulk_op_ = kNoOp;  // whose state is being pulled in bulk
+  std::optional<SyncedMessage> bulk_synced_;  // to be said after WELCOME
   std::vector<MemberAction> actions_;
 
   Term term_;

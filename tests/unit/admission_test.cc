@@ -214,5 +214,23 @@ TEST(BulkMember, SaysInEachHelloHowFarItIs) {
   EXPECT_EQ(stand(), BulkStand::kHad);
 }
 
+TEST(BulkMember, SaysBehindTheWelcomeWhatEndedBehindItsHello) {
+  Member member("test", Seat::info());
+  member.set_state(kWanting);
+  member.connected(seconds(1));
+  member.receive(seconds(1), WelcomeMessage{Term(1), {}});
+  member.receive(seconds(1), SyncStartMessage{Term(1), {OpSeq(3), {}, 7, Digest{9}, {Seat::info()}}, {}});
+  member.disconnected(seconds(2));
+  member.connected(seconds(2));  // says that it is pulling
+  member.synced(seconds(2), {OpSeq(3), 7, Digest{9}, {}});
+  member.take_actions();
+  member.receive(seconds(2), WelcomeMessage{Term(2), {}});
+  size_t said = 0;
+  for (auto& action : member.take_actions())
+    if (const auto* send = std::get_if<MemberSend>(&action))
+      said += std::holds_alternative<SyncedMessage>(send->message);
+  EXPECT_EQ(said, 1u) << "else the members would never hear that it waits";
+}
+
 }  // namespace
 }  // namespace rhz
