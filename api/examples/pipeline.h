@@ -44,6 +44,8 @@ typedef enum source {
   SOURCES
 } source;
 extern const char *const source_names[]; /* they end with NULL */
+/* The revision of the state before the first step. */
+enum { START_REVISION = 1 };
 /* Exit status: nothing gives the run's state back, so that it is of no use to start this again. */
 enum { EXIT_LOST = 65 };
 
@@ -147,6 +149,7 @@ typedef struct facts {
   uint64_t shards[MAX_STAGES];      /* of each stage, with parity, in vaults of other hosts */
   uint64_t shadows[MAX_SLOTS];      /* of the stage before, as owner_of() says */
   uint64_t checkpoints[MAX_SLOTS];  /* that it knows to be complete, for all to load */
+  uint64_t unreadable[MAX_SLOTS];   /* that it could not load */
 } facts;
 
 typedef struct plan {
@@ -180,6 +183,8 @@ typedef struct pipeline {
   uint64_t spoilt;     /* revision of a snapshot that could not be restored */
   uint64_t born;       /* steps that the run had done when this peer joined it */
   uint64_t checkpoint; /* revision of the newest one that is known to be complete; 0: none */
+  uint64_t unreadable; /* revision of the last one that could not be loaded; 0: none */
+  uint32_t transfers;  /* of state, without a step between them */
   /* Revisions beyond the first one, up to the second, of a past that this run has left: what is
    * protected of them is of that. */
   uint64_t left_from, left_to;
@@ -256,7 +261,8 @@ int restore_shards(pipeline *p, uint64_t revision);
 void begin_checkpoint(pipeline *p);
 /* Before the next update. */
 void end_checkpoint_copy(pipeline *p);
-/* Revision of the newest one; 0: none is known here. */
+/* Revision of the newest one that is known here: that of the start where there is no other, for the
+ * seed gives it back without a file.  0: no checkpoints are written. */
 uint64_t complete_checkpoint(pipeline *p);
 /* Before the communicator is closed in good order. */
 void finish_checkpoints(pipeline *p);
@@ -311,6 +317,9 @@ int lacks_shadows(const pipeline *p);
 /* Whether somebody here has none yet. */
 int lacks_groups(const pipeline *p);
 
+/* pipeline_lm.c */
+/* The run's start, as its seed gives it.  0: out of memory. */
+int begin_at_start(pipeline *p);
 /* Keeps the text of an error; returns its status. */
 rhz_status note_error(pipeline *p, rhz_status status, const char *what);
 /* The revision of the registered state: of the initial one 1, and one more for each step. */

@@ -94,7 +94,7 @@ uint64_t complete_checkpoint(pipeline *p) {
   rhz_status status = rhz_checkpoint_poll(p->comm, &info);
   if (status == RHZ_OK && info.complete) p->checkpoint = info.revision;
   note_checkpoint(p, status);
-  return p->checkpoint;
+  return p->checkpoint ? p->checkpoint : START_REVISION;
 }
 
 void finish_checkpoints(pipeline *p) {
@@ -102,7 +102,15 @@ void finish_checkpoints(pipeline *p) {
   note_checkpoint(p, rhz_checkpoint_wait(p->comm, END_PATIENCE_MS, NULL));
 }
 
+/* Before the first checkpoint is complete: a death then costs what a run costs that is started
+ * anew.
+ */
+static int load_start(pipeline *p) {
+  return rhz_state_replace(p->comm) == RHZ_OK && begin_at_start(p) && commit(p) == RHZ_OK;
+}
+
 int load_checkpoint(pipeline *p, uint64_t revision) {
+  if (revision == START_REVISION) return load_start(p);
   uint64_t whole[LM_PARTS][2], words;
   slices s;
   rhz_checkpoint_load_params params = {.struct_size = sizeof(params), .slices = s.list};
@@ -114,10 +122,12 @@ int load_checkpoint(pipeline *p, uint64_t revision) {
   rhz_status status = rhz_checkpoint_load(p->comm, &params, NULL);
   if (status == RHZ_OK && commit(p) == RHZ_OK) {
     p->checkpoint = revision; /* whoever comes next can be told of it */
+    p->unreadable = 0;
     return 1;
   }
   kit_print_line("not_loaded stage=%" PRIu32 " revision=%" PRIu64 " error=\"%s\"", p->stage,
                  revision, rhz_last_error());
+  p->unreadable = revision;
   if (p->checkpoint == revision) p->checkpoint = 0;
   return 0;
 }

@@ -70,7 +70,7 @@ static rhz_status begin_anew(pipeline *p, rhz_tensor tensors[KEPT_TENSORS]) {
 int may_use(const pipeline *p, source which) { return (p->options->sources >> which & 1) != 0; }
 
 int is_kept(const pipeline *p) {
-  if (may_use(p, SOURCE_DISK) && p->checkpoint != 0) return 1;
+  if (may_use(p, SOURCE_DISK) && p->options->checkpoint_every) return 1;
   if (may_use(p, SOURCE_SHADOW) && p->options->shadow) return 1;
   if (may_use(p, SOURCE_SHARDS) && p->options->protect_every) return 1;
   return getenv("RHZ_VAULT") && (may_use(p, SOURCE_ATTACH) || may_use(p, SOURCE_VAULT));
@@ -145,7 +145,6 @@ void list_snapshots(pipeline *p, uint64_t revisions[2]) {
   uint32_t count = 2;
   revisions[0] = revisions[1] = 0;
   if (!may_use(p, SOURCE_VAULT)) return;
-  end_snapshot(p);
   if (rhz_snapshot_list(p->comm, found, &count) != RHZ_OK) return;
   for (uint32_t i = 0; i < count; i++) revisions[i] = found[i] == p->spoilt ? 0 : found[i];
 }

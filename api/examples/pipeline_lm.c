@@ -46,15 +46,27 @@ static rhz_status join(pipeline *p) {
   return status;
 }
 
+/* One number of the seed is the start of the run's random stream; what follows is for parameters.
+ */
+static uint64_t parameter_seed(const options *o, uint64_t *random) {
+  uint64_t seed = o->seed;
+  *random = lm_random(&seed);
+  return seed;
+}
+
+int begin_at_start(pipeline *p) {
+  uint64_t random, seed = parameter_seed(p->options, &random);
+  memset(p->progress, 0, PROGRESS_WORDS * sizeof(*p->progress));
+  p->progress[RANDOM] = random;
+  p->attached = 0;
+  return stage_state_start(&p->state, p->options, p->stage, seed);
+}
+
 /* The stage is known now, and a joiner has the run's progress. */
-static int begin_stage(pipeline *p, uint64_t seed, uint64_t random) {
+static int begin_stage(pipeline *p, uint64_t seed) {
   p->stage = p->view.slot / p->replicas;
   p->ready = !p->view.joined;
-  if (p->ready) {
-    memset(p->progress, 0, PROGRESS_WORDS * sizeof(*p->progress));
-    p->progress[RANDOM] = random;
-    p->attached = 0;
-  }
+  if (p->ready) return begin_at_start(p);
   if (p->attached) check_attached(p);
   if (!p->attached) return stage_state_start(&p->state, p->options, p->stage, seed);
   stage_state_take(&p->state, p->options, p->stage);
@@ -64,8 +76,7 @@ static int begin_stage(pipeline *p, uint64_t seed, uint64_t random) {
 /* Becomes a member: a founder with a stage as it is at the start, or a joiner without its state. */
 static rhz_status enter_run(pipeline *p) {
   rhz_status status = RHZ_ERR_WORLD_FULL;
-  uint64_t seed = p->options->seed;
-  uint64_t random = lm_random(&seed);
+  uint64_t random, seed = parameter_seed(p->options, &random);
   for (int attempt = 0; attempt < JOIN_ATTEMPTS; attempt++) {
     if (attempt > 0) kit_sleep_ms(JOIN_PAUSE_MS);
     status = join(p);
@@ -81,7 +92,7 @@ static rhz_status enter_run(pipeline *p) {
   }
   p->grouped = 0;
   p->trip = 0;
-  if (!begin_stage(p, seed, random) || !begin_shadow(p, seed))
+  if (!begin_stage(p, seed) || !begin_shadow(p, seed))
     return note_error(p, RHZ_ERR_MEMORY, "out of memory");
   /* The members' next op, and so a joiner's first one, is the one after the boundary. */
   p->at_boundary = p->view.joined != 0;

@@ -96,14 +96,23 @@ static source source_for(const pipeline *p, const facts *f, uint32_t slot, plan 
   for (uint32_t other = first; other < first + p->replicas; other++)
     if (is_here(p, other) && has(p, f, other, revision)) return SOURCE_REPLICA;
   for (uint32_t other = 0; other < p->slots; other++)
-    if (f->checkpoints[other] == revision) return SOURCE_DISK;
+    if (f->checkpoints[other] == revision ||
+        (f->checkpoints[other] != 0 && revision == START_REVISION))
+      return SOURCE_DISK;
   return SOURCE_AVERAGE;
 }
 
 /* What the planner is told of a stage; the arrays live as long as that. */
 typedef struct told {
-  uint64_t snapshots[3 * MAX_REPLICAS + 1], checkpoints[MAX_SLOTS];
+  uint64_t snapshots[3 * MAX_REPLICAS + 1], checkpoints[2 * MAX_SLOTS];
 } told;
+
+/* One that somebody could not load is of use to nobody: all go back to the same revision. */
+static void add_checkpoint(const facts *f, uint64_t revision, told *t, rhz_stage_facts *out) {
+  for (uint32_t slot = 0; slot < MAX_SLOTS; slot++)
+    if (f->unreadable[slot] == revision) return;
+  t->checkpoints[out->checkpoint_count++] = revision;
+}
 
 /* Of memory that was attached to it knows one revision, and of shards it wants to know each stripe:
  * these are as good as snapshots here. */
@@ -120,7 +129,7 @@ static void tell_stage(const pipeline *p, const facts *f, uint32_t stage, uint64
   out->parameter_bytes = p->state.parts[LM_LAYERS].count * sizeof(lm_real);
   for (uint32_t slot = stage * p->replicas; slot < (stage + 1) * p->replicas; slot++) {
     if (!is_here(p, slot)) continue;
-    if (f->live[slot] == newest)
+    if (f->live[slot] != 0 && f->live[slot] == newest)
       out->live++;
     else
       out->lost++;
@@ -140,8 +149,11 @@ static void tell_stage(const pipeline *p, const facts *f, uint32_t stage, uint64
   }
   add_revision(p, f, stage, f->shards[stage], t, out);
   if (shadow_keeper(p, f, stage, newest) < p->slots) out->shadow_revision = newest;
-  for (uint32_t slot = 0; slot < p->slots; slot++)
-    if (f->checkpoints[slot] != 0) t->checkpoints[out->checkpoint_count++] = f->checkpoints[slot];
+  for (uint32_t slot = 0; slot < p->slots; slot++) {
+    if (f->checkpoints[slot] == 0) continue;
+    add_checkpoint(f, f->checkpoints[slot], t, out);
+    add_checkpoint(f, START_REVISION, t, out);
+  }
   out->snapshots = t->snapshots;
   out->checkpoints = t->checkpoints;
 }
@@ -154,6 +166,20 @@ static rhz_status explain_loss(pipeline *p, const facts *f, uint64_t newest, rhz
   for (uint32_t stage = 0; stage < p->stages; stage++)
     if (lost[stage] && may_stand_in(p, stage, lost) != RHZ_OK) break;
   return status;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+/* Where nobody holds a revision any more, the newest that anybody could have. */
+static uint64_t newest_of(const pipeline *p, const facts *f) {
+  uint64_t live = 0, other = 0;
+  for (uint32_t slot = 0; slot < p->slots; slot++) {
+    live = larger(live, f->live[slot]);
+    other = larger(other, f->attached[slot]);
+    other = larger(other, larger(f->snapshots[0][slot], f->snapshots[1][slot]));
+    other = larger(other, larger(f->shards[slot / p->replicas], f->checkpoints[slot]));
+  }
+  return live ? live : other;
 }
 
 /* One says it for all. */
@@ -170,10 +196,8 @@ rhz_status make_plan(pipeline *p, const facts *f, plan *made) {
   rhz_plan *found = NULL;
   rhz_plan_params params = {.struct_size = sizeof(params), .facts = stages};
   rhz_plan_info info = {.struct_size = sizeof(info)};
-  uint64_t newest = 0;
+  uint64_t newest = newest_of(p, f);
   memset(made, 0, sizeof(*made));
-  for (uint32_t slot = 0; slot < p->slots; slot++)
-    newest = f->live[slot] > newest ? f->live[slot] : newest;
   for (uint32_t stage = 0; stage < p->stages; stage++)
     tell_stage(p, f, stage, newest, &all[stage], &stages[stage]);
   params.stages = p->stages;

@@ -146,8 +146,9 @@ rhz_status transfer_state(pipeline *p) {
   rhz_op_info info;
   uint64_t snapshots[2];
   rhz_allreduce_params params = sum_of(&f, sizeof(f) / sizeof(uint64_t), RHZ_DTYPE_U64);
-  list_snapshots(p, snapshots);
+  end_snapshot(p); /* whatever comes next may change the tensors */
   end_checkpoint_copy(p);
+  list_snapshots(p, snapshots);
   memset(&f, 0, sizeof(f));
   f.live[p->view.slot] = p->ready ? p->progress[STEP] + 1 : 0;
   f.attached[p->view.slot] = p->attached;
@@ -157,6 +158,7 @@ rhz_status transfer_state(pipeline *p) {
     f.shards[stage] = protected_revision(p, stage);
   f.shadows[p->view.slot] = shadow_revision(p);
   f.checkpoints[p->view.slot] = may_use(p, SOURCE_DISK) ? complete_checkpoint(p) : 0;
+  f.unreadable[p->view.slot] = p->unreadable;
   rhz_status submitted = rhz_allreduce(p->comm, &params, &op);
   rhz_status status = finish_op(p, submitted, op, RHZ_WAIT_DEFAULT, &info);
   if (status == RHZ_OK) status = make_plan(p, &f, &made);

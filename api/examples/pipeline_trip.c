@@ -4,6 +4,9 @@
 
 #include "pipeline.h"
 
+/* Between two steps.  A peer that cannot load, or dies meanwhile, takes another one each time. */
+enum { MAX_TRANSFERS = 100 };
+
 /* Where joiners come in.  The registered state does not change while this is open. */
 static rhz_status pass_boundary(pipeline *p) {
   rhz_op *op = NULL;
@@ -113,7 +116,6 @@ static rhz_status train_step(pipeline *p) {
   double start = kit_now_ms(), loss = 0;
   rhz_op_info info;
   uint64_t step = p->progress[STEP] + 1;
-  if (step == 1 && p->retries == 0) begin_checkpoint(p); /* collectives have begun */
   int complete = run_pass(p);
   complete = sum_gradients(p) && complete; /* in any case: others of a group wait for it */
   complete = exchange_gradients(p, complete) && complete;
@@ -126,6 +128,7 @@ static rhz_status train_step(pipeline *p) {
   begin_snapshot(p); /* its price is the next step's */
   begin_checkpoint(p);
   p->retries = 0;
+  p->transfers = 0;
   kit_sleep_ms((double)p->options->min_step_ms - (kit_now_ms() - start));
   return RHZ_OK;
 }
@@ -164,7 +167,12 @@ rhz_status make_trip(pipeline *p, int *over) {
   if (status == RHZ_OK && lacks_groups(p)) status = make_groups(p);
   if (status != RHZ_OK) return status;
   /* Before, it is not known what the others bring. */
-  if (!all_ready && all_stages_here) return transfer_state(p);
+  if (!all_ready && all_stages_here) {
+    if (++p->transfers <= MAX_TRANSFERS) return transfer_state(p);
+    snprintf(p->error, sizeof(p->error),
+             "the state was transferred %d times, and somebody still lacks it", MAX_TRANSFERS);
+    return RHZ_ERR_STATE_LOST;
+  }
   uint32_t missing = first_missing(p);
   if (missing < p->slots) {
     snprintf(p->error, sizeof(p->error), "slot %" PRIu32 " of stage %" PRIu32 " is vacant", missing,

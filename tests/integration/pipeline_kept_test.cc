@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 
 #include "tests/integration/pipeline_runs.h"
 #include "tests/integration/vault_hosts.h"
@@ -130,6 +131,38 @@ TEST_F(KeptPipeline, GoesBackToACheckpointOnDiskWhereNothingElseServes) {
   EXPECT_EQ(back.number("step") % 4, 0u) << back.raw;
   EXPECT_GE(back.number("step"), 4u) << back.raw;
   expect_has(command.await("[slot 0] went_back").raw, {"source=disk"});
+  expect_undisturbed(command);
+}
+
+// Nothing is on the disk yet: the seed gives the start back.
+TEST_F(KeptPipeline, BeginsAnewWhereNoCheckpointIsComplete) {
+  const Folder folder;
+  Cli command(pipeline(
+      run_, "--restart --longest-pause-ms 20",
+      kUnhurried + "--checkpoint-every 1000 --checkpoint-folder " + folder.file("checkpoints")));
+  for (const char* step : {"step=5 ", "step=15 "}) {
+    command.await(step);
+    kill(command.peer(0), SIGKILL);
+    expect_has(command.await("[slot 0] recovered stage=0").raw, {"source=disk", "step=0"});
+    expect_has(command.await("[slot 2] went_back").raw, {"source=disk", "step=0"});
+  }
+  expect_undisturbed(command);
+}
+
+// Not for ever to one that nobody can load.
+TEST_F(KeptPipeline, GoesBackBehindACheckpointThatCannotBeRead) {
+  const Folder folder;
+  const std::string root = folder.file("checkpoints");
+  run_.steps = 110;
+  Cli command(pipeline(run_, "--restart --longest-pause-ms 20",
+                       "--min-step-ms 20 --checkpoint-every 60 --checkpoint-folder " + root));
+  const std::string revision = root + "/revision-00000000000000000061";
+  ASSERT_TRUE(until([&] { return std::filesystem::exists(revision + "/manifest.json"); }));
+  for (const auto& file : std::filesystem::directory_iterator(revision))
+    if (file.path().extension() == ".safetensors") std::filesystem::resize_file(file.path(), 1000);
+  kill(command.peer(3), SIGKILL);
+  expect_has(command.await("[slot 3] not_loaded stage=3").raw, {"revision=61"});
+  expect_has(command.await("[slot 3] recovered stage=3").raw, {"source=disk", "step=0"});
   expect_undisturbed(command);
 }
 
