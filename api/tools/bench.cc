@@ -136,13 +136,13 @@ void add_recovery(CLI::App* bench, int& exit_status) {
   sub->add_flag("--json", o->json, "one object");
   CLI::Option* source = sub->add_option(
       "--source", o->source,
-      "replica, attach, vault, shadow, average, disk: kills peers of a pipeline trainer instead, and times what "
+      "replica, attach, vault, shards, shadow, average, disk: kills peers of a pipeline trainer instead, and times what "
       "gives its successor the state of its stage");
   sub->add_option("--trainer", o->trainer, "with --source: path of pipeline_lm")->needs(source);
-  sub->add_option("--snapshot-every", o->snapshot_every, "with --source: steps; for disk those between two checkpoints")
+  sub->add_option("--snapshot-every", o->snapshot_every, "with --source: steps, between two checkpoints too, and two protected revisions "
+                  "(default: 1; for shards 5)")
       ->needs(source)
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+      ->check(CLI::PositiveNumber);
   add_reduction(sub, o->reduction);
   sub->footer("example: rhizome bench recovery -n 4 --bytes 64MiB --fault kill --reps 20 --json\n"
               "example: rhizome bench recovery --source vault --reps 20");

@@ -61,6 +61,7 @@ ConvergenceRun run_once(const ConvergenceOptions& o, const std::string& trainer,
   TrainerOptions options;
   options.trainer = trainer;
   options.stages = o.stages;
+  options.shards = m.shards;
   const TempFolder folder;
   if (!folder.good()) {
     run.failure = "cannot make a folder for temporary files";
@@ -98,6 +99,8 @@ const std::vector<Method>& convergence_methods() {
   static const std::vector<Method> all = {
       {"no-fault", "", false},
       {"vault", "--sources vault --snapshot-every 1", true, false, true},
+      {"shards", "--sources shards,vault --snapshot-every 5 --protect-every 5", true, false, false,
+       true},
       {"shadow", "--sources shadow --shadow 1", true, false, true},
       {"checkfree", "--sources average"},
       {"checkfree+", "--sources average --order swapped"},

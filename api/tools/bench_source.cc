@@ -1,5 +1,5 @@
-// `rhizome bench recovery --source`: one peer of a pipeline after the other is killed, and what
-// gives it its state back is timed.
+// `rhizome bench recovery --source`: one peer of a pipeline after the other is killed, with shards
+// its host's vault too, and what gives it its state back is timed.
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,12 +30,17 @@ struct Setting {
   const char* allowed;  // --sources; the first is the one that is measured
   uint32_t stages, replicas;
   const char* policy;
-  bool inner_only;  // the ends of a plain pipeline have no two neighbours
+  bool inner_only;     // the ends of a plain pipeline have no two neighbours
+  uint32_t every = 1;  // steps between two snapshots, where it is not said
+  bool is(std::string_view other) const { return name == other; }
 };
 constexpr Setting kSettings[] = {
     {"replica", "replica", 2, 2, "continue", false},
     {"attach", "attach,vault", 4, 1, "replay", false},
     {"vault", "vault", 4, 1, "replay", false},
+    // Those that live have snapshots of their own; two of them, so that one is as old as the
+    // shards.
+    {"shards", "shards,vault", 4, 1, "replay", false, 5},
     {"shadow", "shadow --shadow 1", 4, 1, "replay", false},
     {"average", "average", 4, 1, "replay", true},
     {"disk", "disk", 4, 1, "replay", false},
@@ -43,8 +48,12 @@ constexpr Setting kSettings[] = {
 
 const Setting* setting_of(const std::string& name) {
   for (const Setting& setting : kSettings)
-    if (name == setting.name) return &setting;
+    if (setting.is(name)) return &setting;
   return nullptr;
+}
+
+uint32_t every_of(const RecoveryOptions& o, const Setting& s) {
+  return o.snapshot_every ? o.snapshot_every : s.every;
 }
 
 // What became of one kill: moments, 0 for those that have not come.
@@ -122,19 +131,20 @@ Status SourceBench::lose_one() {
   const uint32_t first = setting_.inner_only ? 1 : 0;
   loss_ = {};
   loss_.victim = first + static_cast<uint32_t>(random_.below(slots() - 2 * first));
-  const uint64_t target = steps_[loss_.victim] + kStepsBetween + options_.snapshot_every;
+  const uint64_t target = steps_[loss_.victim] + kStepsBetween + every_of(options_, setting_);
   const uint64_t patience = monotonic_ns() + kPatienceNs;
-  const bool there = wait(patience, [&] { return steps_[loss_.victim] >= target; });
+  const bool there =
+      wait(patience, [&] { return steps_[loss_.victim] >= target && run_->may_lose_host(); });
   const double step_ns = 1e6 * percentile(totals_.usual_ms, 50);
   if (there)
     wait(monotonic_ns() + static_cast<uint64_t>(random_.unit() * step_ns), [] { return false; });
   loss_.killed_ns = monotonic_ns();
-  if (!there || !run_->kill(loss_.victim))
+  if (!there || !run_->kill_host(loss_.victim))
     return {Code::kTimeout, "the run does not get on:" + run_->last_words()};
   if (!wait(monotonic_ns() + kPatienceNs, [&] { return loss_.step_ns != 0; }))
     return {Code::kTimeout,
             format("slot %u did not come back:", loss_.victim) + run_->last_words()};
-  return Status::ok();
+  return setting_.is("shards") ? run_->replace_host(loss_.victim) : Status::ok();
 }
 
 double last_of(const std::map<uint32_t, uint64_t>& moments) {
@@ -144,7 +154,7 @@ double last_of(const std::map<uint32_t, uint64_t>& moments) {
 }
 
 void SourceBench::judge() {
-  const bool copy = setting_.name == std::string("average") && loss_.source == "copy";
+  const bool copy = setting_.is("average") && loss_.source == "copy";
   if (loss_.source != setting_.name && !copy) {
     ++totals_.others;
     return;
@@ -166,17 +176,19 @@ Status SourceBench::run(const std::string& trainer) {
   o.stages = setting_.stages;
   o.replicas = setting_.replicas;
   o.log_events = true;
-  const bool disk = setting_.name == std::string_view("disk");
+  o.shards = setting_.is("shards");
+  const std::string every = std::to_string(every_of(options_, setting_));
   if (!folder_.good()) return {Code::kIo, "cannot make a folder for temporary files"};
   o.arguments =
-      split(format("--sources %s --policy %s --snapshot-every %u --batch 1 --steps 1000000000",
-                   setting_.allowed, setting_.policy, options_.snapshot_every),
+      split(format("--sources %s --policy %s --snapshot-every %s --batch 1 --steps 1000000000",
+                   setting_.allowed, setting_.policy, every.c_str()),
             ' ');
-  if (disk) {
-    o.arguments.insert(o.arguments.end(),
-                       {"--checkpoint-every", std::to_string(options_.snapshot_every),
-                        "--checkpoint-folder", folder_.file("checkpoints")});
-  }
+  auto add = [&](const std::vector<std::string>& more) {
+    o.arguments.insert(o.arguments.end(), more.begin(), more.end());
+  };
+  if (o.shards) add({"--protect-every", every});
+  if (setting_.is("disk"))
+    add({"--checkpoint-every", every, "--checkpoint-folder", folder_.file("checkpoints")});
   auto started = TrainerRun::start(o);
   if (!started) return started.status();
   run_ = std::move(started).value();
@@ -212,7 +224,7 @@ void print(const RecoveryOptions& o, const Setting& s, const Totals& t, uint64_t
              {"replicas", s.replicas},
              {"policy", s.policy},
              {"reps", t.step_ms.size()},
-             {"snapshot_every", o.snapshot_every},
+             {"snapshot_every", every_of(o, s)},
              {"usual_step_ms", percentile(t.usual_ms, 50)},
              {"other_source", t.others},
              {"seed", seed}};
@@ -223,9 +235,10 @@ void print(const RecoveryOptions& o, const Setting& s, const Totals& t, uint64_t
     std::printf("%s\n", row.dump().c_str());
     return;
   }
-  std::printf("recovery from %s: one of %u x %u peers of a pipeline killed, %zu times, seed %llu\n",
-              s.name, s.stages, s.replicas, t.step_ms.size(),
-              static_cast<unsigned long long>(seed));
+  std::printf(
+      "recovery from %s: one of %u x %u peers of a pipeline killed%s, %zu times, seed %llu\n",
+      s.name, s.stages, s.replicas, s.is("shards") ? " with the vault of its host" : "",
+      t.step_ms.size(), static_cast<unsigned long long>(seed));
   std::printf("%-38s %10s %10s %10s\n", "ms from the kill", "p50", "p99", "max");
   for (const NamedRow& r : rows_of(t))
     std::printf("%-38s %10.2f %10.2f %10.2f\n", r.name, percentile(r.values, 50),
@@ -244,7 +257,7 @@ int bench_source(const RecoveryOptions& o) {
   if (!setting) {
     return complain(name,
                     "the trainer takes its state from no \"" + o.source +
-                        "\"; there are replica, attach, vault, shadow, average, disk",
+                        "\"; there are replica, attach, vault, shards, shadow, average, disk",
                     kUsage);
   }
   const auto trainer = find_trainer(o.trainer);

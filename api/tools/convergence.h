@@ -24,6 +24,7 @@ struct Method {
   bool fails = true;       // false: the same run without failures
   bool disk = false;       // with checkpoints
   bool exact_now = false;  // no step is lost, but for one: what the others are held against
+  bool shards = false;     // a host for each peer
 };
 const std::vector<Method>& convergence_methods();
 

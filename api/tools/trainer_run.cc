@@ -17,6 +17,8 @@ constexpr uint64_t kLookNs = 100'000'000;  // between two looks whether it has e
 constexpr size_t kMostOtherLines = 6;      // that are kept
 constexpr int kStopPatienceMs = 3000;      // from SIGTERM to SIGKILL
 
+constexpr const char* kShards = "2+1";  // any one host may die
+
 std::string folder_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 // Runs of several benchmarks, and several of one.
@@ -41,30 +43,31 @@ Result<std::string> find_trainer(const std::string& given) {
 }
 
 Result<std::unique_ptr<TrainerRun>> TrainerRun::start(const TrainerOptions& o) {
+  const uint32_t world = o.stages * o.replicas;
+  const std::string run_id = next_run_id();
+  std::unique_ptr<TrainerRun> run(new TrainerRun);
+  run->stages_ = o.stages;
   Command command;
-  command.arguments = {self_path(),
-                       "run",
-                       "-n",
-                       std::to_string(o.stages * o.replicas),
-                       "--restart",
-                       "--vault",
-                       "--max-restarts",
-                       "1000000",
-                       "--longest-pause-ms",
-                       "0",
-                       "--run-id",
-                       next_run_id(),
-                       "--",
-                       o.trainer,
-                       "--stages",
-                       std::to_string(o.stages),
-                       "--replicas",
-                       std::to_string(o.replicas)};
-  command.arguments.insert(command.arguments.end(), o.arguments.begin(), o.arguments.end());
+  auto add = [&](const std::vector<std::string>& more) {
+    command.arguments.insert(command.arguments.end(), more.begin(), more.end());
+  };
+  add({self_path(), "run", "-n", std::to_string(world), "--restart", "--max-restarts", "1000000",
+       "--longest-pause-ms", "0", "--run-id", run_id});
   command.environment = {{"RHZ_LOG", o.log_events ? "info" : "warn"}};
+  if (o.shards) {
+    auto hosts = HostVaults::start(run_id, world, world);
+    if (!hosts) return hosts.status();
+    run->hosts_ = std::move(hosts).value();
+    add({"--join", run->hosts_->coordinator(), "--first-slot", "0"});
+    command.environment.emplace_back("RHZ_SHARDS", kShards);
+  } else {
+    add({"--vault"});
+  }
+  add({"--", o.trainer, "--stages", std::to_string(o.stages), "--replicas",
+       std::to_string(o.replicas)});
+  add(o.arguments);
   auto child = spawn(command);
   if (!child) return child.status();
-  std::unique_ptr<TrainerRun> run(new TrainerRun);
   run->child_ = std::move(child).value();
   return run;
 }
@@ -107,6 +110,7 @@ void TrainerRun::pump(uint64_t until_ns, const OnLine& on_line,
       (void)poll(&fd, 1, static_cast<int>(wait_ns / 1'000'000));
       child_.out.drain([&](std::string_view line) { hear(line, on_line); });
     }
+    if (hosts_) hosts_->drain();
     if (waitpid(child_.pid, &wait_status_, WNOHANG) != child_.pid) continue;
     alive_ = false;
     child_.out.drain([&](std::string_view line) { hear(line, on_line); });
@@ -118,6 +122,12 @@ bool TrainerRun::kill(uint32_t slot) {
   if (at == pids_.end()) return false;
   const bool sent = ::kill(at->second, SIGKILL) == 0;
   pids_.erase(at);
+  return sent;
+}
+
+bool TrainerRun::kill_host(uint32_t slot) {
+  const bool sent = kill(slot);
+  if (hosts_) hosts_->kill(slot);
   return sent;
 }
 

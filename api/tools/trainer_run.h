@@ -1,5 +1,6 @@
-// A run of pipeline_lm under `rhizome run`, with a vault, whose peers are killed and started again:
-// what `bench recovery --source` and `bench convergence` look at.
+// A run of pipeline_lm under `rhizome run`, with a vault, or with the vaults of several hosts,
+// whose peers are killed and started again: what `bench recovery --source` and `bench convergence`
+// look at.
 #pragma once
 
 #include <functional>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "api/tools/child.h"
+#include "api/tools/host_vaults.h"
 
 namespace rhz::tools {
 
@@ -18,6 +20,9 @@ struct TrainerOptions {
   uint32_t stages = 4, replicas = 1;
   std::vector<std::string> arguments;  // behind --stages and --replicas
   bool log_events = false;             // peers print their seals and installs
+  // 0: one vault, which keeps the peers' own states.  Else each peer is of a host of its own, which
+  // has a vault for the shards of others, and keeps its own state nowhere.
+  bool shards = false;
 };
 
 // The path that is given, or pipeline_lm beside this program, or in PATH.  kArgument: no such
@@ -37,6 +42,11 @@ class TrainerRun {
   void pump(uint64_t until_ns, const OnLine& on_line, const std::function<bool()>& wanted);
   // False: that slot has no peer now.
   bool kill(uint32_t slot);
+  // With shards: the same with the vault of its host; and a new host in its place.
+  bool kill_host(uint32_t slot);
+  Status replace_host(uint32_t slot) { return hosts_->replace(slot); }
+  // Whether any one host may die now; true without shards.
+  bool may_lose_host() { return !hosts_ || hosts_->stand(stages_); }
   bool alive() const { return alive_; }
   // Once it has ended.  The exit status as a shell has it.
   int status() const { return shell_status(wait_status_); }
@@ -47,6 +57,8 @@ class TrainerRun {
   TrainerRun() = default;
   void hear(std::string_view line, const OnLine& on_line);
 
+  std::unique_ptr<HostVaults> hosts_;  // with shards
+  uint32_t stages_ = 0;
   Child child_;
   bool alive_ = true;
   int wait_status_ = 0;

@@ -14,7 +14,7 @@ Words bench(const std::string& text) {
 }
 
 TEST(PipelineBench, TimesWhatEachSourceTakes) {
-  for (const char* source : {"replica", "attach", "vault", "shadow", "average", "disk"}) {
+  for (const char* source : {"replica", "attach", "vault", "shards", "shadow", "average", "disk"}) {
     Cli command(bench(std::string("recovery --reps 2 --json --source ") + source));
     EXPECT_EQ(command.end(), 0) << command.errors();
     expect_has(
@@ -31,7 +31,7 @@ TEST(PipelineBench, TimesWhatEachSourceTakes) {
 TEST(PipelineBench, RefusesSourcesMethodsAndTrainersThatThereAreNot) {
   Cli source(bench("recovery --source moon"));
   EXPECT_EQ(source.end(), 2);
-  expect_has(source.errors(), {"\"moon\"", "replica, attach, vault, shadow"});
+  expect_has(source.errors(), {"\"moon\"", "replica, attach, vault, shards, shadow"});
   Cli method(bench("convergence --methods vault,moon"));
   EXPECT_EQ(method.end(), 2);
   expect_has(method.errors(), {"\"moon\"", "checkfree+"});
@@ -56,8 +56,9 @@ TEST(PipelineBench, ComparesWhatEachWayToGetAStageBackCosts) {
     std::istringstream fields(line);
     if (fields >> method >> runs >> loss && runs == "1") end_loss[method] = loss;
   }
-  EXPECT_EQ(end_loss.size(), 9u) << output;
+  EXPECT_EQ(end_loss.size(), 10u) << output;
   EXPECT_EQ(end_loss["vault"], end_loss["no-fault"]);
+  EXPECT_EQ(end_loss["shards"], end_loss["no-fault"]);
   EXPECT_EQ(end_loss["shadow"], end_loss["no-fault"]);
   EXPECT_EQ(end_loss["checkpoint"], end_loss["no-fault"]);
   EXPECT_NE(end_loss["checkfree"], end_loss["no-fault"]);

@@ -1,14 +1,16 @@
 // Many kills of one run of pipeline_lm, at random moments: what they cost, and what the run ends
-// with.
+// with.  Where its state is in shards, the vault of the peer's host dies with it.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <csignal>
+#include <optional>
 #include <random>
 #include <vector>
 
 #include "tests/integration/expect.h"
 #include "tests/integration/pipeline_runs.h"
+#include "tests/integration/vault_hosts.h"
 
 namespace rhz::test {
 namespace {
@@ -19,9 +21,11 @@ struct Kills {
   const char* sources;  // that the run may use
   uint32_t stages, replicas;
   const char* more = "";
+  bool is(std::string_view other) const { return name == other; }
+  // Enough for all kills: after one the run goes back further where its state is seldom written.
   PipelineRun run() const {
     PipelineRun run{stages, replicas};
-    run.steps = 20 + static_cast<uint64_t>(kills) * 8;
+    run.steps = 20 + static_cast<uint64_t>(kills) * (is("shards") || is("disk") ? 20 : 8);
     return run;
   }
 };
@@ -33,9 +37,30 @@ void let_pass(std::chrono::microseconds time) {
 
 class KillsOfAPipeline : public testing::TestWithParam<Kills> {
  protected:
+  std::string id() const {
+    return "pipeline-kills-" + std::to_string(getpid()) + "-" + GetParam().name;
+  }
   std::string how() const {
-    return "--restart --vault --max-restarts 1000 --longest-pause-ms 20 --run-id pipeline-kills-" +
-           std::to_string(getpid()) + "-" + GetParam().name;
+    return "--restart --max-restarts 1000 --longest-pause-ms 20 --run-id " + id() +
+           (GetParam().is("shards") ? "" : " --vault");
+  }
+  void start_hosts(Cli& command) {
+    coordinator_ = listening(command);
+    hosts_.emplace(id(), coordinator_, GetParam().stages * GetParam().replicas);
+    hosts_->start_all();
+  }
+  // Every stage would come back without any one host.
+  bool stands() const {
+    Cli cli(words("status --json --coordinator " + coordinator_));
+    EXPECT_EQ(cli.end(), 0) << cli.errors();
+    const std::string status = cli.output(), last = std::to_string(GetParam().stages - 1);
+    return status.find("{\"stage\":" + last) != std::string::npos &&
+           status.find("\"stands_hosts\":0") == std::string::npos;
+  }
+  void kill_one(Cli& command, int slot) {
+    if (hosts_) EXPECT_TRUE(until([&] { return stands(); }));
+    kill(command.peer(slot), SIGKILL);
+    if (hosts_) hosts_->kill({static_cast<uint32_t>(slot)});
   }
   // Kills one peer after the other, each when the one before it has its state back.  How often each
   // source served.
@@ -48,9 +73,10 @@ class KillsOfAPipeline : public testing::TestWithParam<Kills> {
       command.await("] step=" + std::to_string(step + 2 + random() % 3) + " ");
       const int slot = static_cast<int>(random() % slots);
       let_pass(std::chrono::microseconds(random() % 40'000));
-      kill(command.peer(slot), SIGKILL);
+      kill_one(command, slot);
       const Line back = command.await("[slot " + std::to_string(slot) + "] recovered stage=");
       if (back.raw.empty()) break;
+      if (hosts_) hosts_->start(static_cast<uint32_t>(slot));
       step = back.number("step");
       ++sources[back.text("source")];
     }
@@ -59,6 +85,10 @@ class KillsOfAPipeline : public testing::TestWithParam<Kills> {
     std::printf("\n");
     return sources;
   }
+
+  const Folder folder_;  // for checkpoints; outlives the run
+  std::string coordinator_;
+  std::optional<VaultHosts> hosts_;
 };
 
 using Replayed = KillsOfAPipeline;
@@ -69,10 +99,12 @@ TEST_P(Replayed, EndsWithTheBitsOfARunWithoutKills) {
   const PipelineRun run = GetParam().run();
   Cli undisturbed(pipeline(run, "", "--policy replay"));
   const PipelineEnds expected = ends_of(undisturbed, run);
-  Cli command(
-      pipeline(run, how(),
-               std::string("--policy replay --snapshot-every 1 --min-step-ms 20 --sources ") +
-                   GetParam().sources + " " + GetParam().more));
+  const std::string every = GetParam().is("shards") ? "5" : "1";
+  std::string more = "--policy replay --min-step-ms 20 --snapshot-every " + every + " --sources " +
+                     GetParam().sources + " " + GetParam().more;
+  if (GetParam().is("disk")) more += " --checkpoint-folder " + folder_.file("checkpoints");
+  Cli command(pipeline(run, how(), more), {"RHZ_SHARDS=2+1"});
+  if (GetParam().is("shards")) start_hosts(command);
   const auto sources = kill_many(command);
   const PipelineEnds ends = ends_of(command, run);
   EXPECT_EQ(ends.digests, expected.digests);
@@ -96,13 +128,17 @@ INSTANTIATE_TEST_SUITE_P(Few, Replayed,
                          testing::Values(few("replica", "replica", 2, 2),
                                          few("attach", "attach,vault", 4, 1),
                                          few("vault", "vault", 4, 1),
-                                         few("shadow", "shadow", 4, 1, "--shadow 1")),
+                                         few("shards", "shards,vault", 4, 1, "--protect-every 5"),
+                                         few("shadow", "shadow", 4, 1, "--shadow 1"),
+                                         few("disk", "disk", 4, 1, "--checkpoint-every 5")),
                          name_of);
 INSTANTIATE_TEST_SUITE_P(Fifty, Replayed,
                          testing::Values(fifty("replica", "replica", 2, 2),
                                          fifty("attach", "attach,vault", 4, 1),
                                          fifty("vault", "vault", 4, 1),
+                                         fifty("shards", "shards,vault", 4, 1, "--protect-every 5"),
                                          fifty("shadow", "shadow", 4, 1, "--shadow 1"),
+                                         fifty("disk", "disk", 4, 1, "--checkpoint-every 5"),
                                          fifty("all", "replica,attach,vault", 2, 2)),
                          name_of);
 
