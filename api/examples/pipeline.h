@@ -253,6 +253,8 @@ int restore_snapshot(pipeline *p, uint64_t revision);
 int restore_attached(pipeline *p);
 /* pipeline_shards.c: its shards in the vaults of other hosts */
 void begin_protection(pipeline *p);
+/* Before the vote. */
+void end_protection(pipeline *p);
 /* Of a stage, by what this peer knows; 0: none that could be restored. */
 uint64_t protected_revision(pipeline *p, uint32_t stage);
 int restore_shards(pipeline *p, uint64_t revision);

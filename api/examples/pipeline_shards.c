@@ -4,6 +4,8 @@
 
 #include "pipeline.h"
 
+enum { PATIENCE_MS = 20000 }; /* longer than vaults that die are waited for */
+
 static void note_protection(pipeline *p, rhz_status status) {
   if (status == RHZ_OK || status == RHZ_PENDING || status == p->protect_status) return;
   p->protect_status = status;
@@ -11,7 +13,15 @@ static void note_protection(pipeline *p, rhz_status status) {
                  p->progress[STEP], status, rhz_last_error());
 }
 
-/* Behind the snapshot of this step.  One that is still on its way comes to its end first. */
+/* Nobody takes the next snapshot before the last one is protected, for all wait in the vote: so
+ * what is protected of any stage is one of the two snapshots that the others have of theirs. */
+void end_protection(pipeline *p) {
+  uint64_t every = p->options->protect_every;
+  if (every == 0 || (p->progress[STEP] + 1) % every != 0) return;
+  note_protection(p, rhz_protect_fence(p->comm, PATIENCE_MS));
+}
+
+/* Behind the snapshot of this step.  One that has not come to its end nevertheless goes on. */
 void begin_protection(pipeline *p) {
   uint64_t every = p->options->protect_every;
   rhz_protect_params params = {.struct_size = sizeof(params)};

@@ -119,6 +119,7 @@ static rhz_status train_step(pipeline *p) {
   int complete = run_pass(p);
   complete = sum_gradients(p) && complete; /* in any case: others of a group wait for it */
   complete = exchange_gradients(p, complete) && complete;
+  end_protection(p);
   rhz_status status = vote(p, complete, &loss, &info);
   if (status != RHZ_OK) return status;
   status = update(p, step, loss);
