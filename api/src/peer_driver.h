@@ -104,6 +104,8 @@ class PeerDriver {
                  uint32_t parity_shards);
   ShardDriver& shards() { return *shards_; }
   // Into the registered tensors.
+  // The slot's state, from the vault of this host, or where that has nothing from shards.
+  [[nodiscard]] Result<recovery::SnapshotInfo> restore(uint64_t revision, bool unchecked);
   [[nodiscard]] Result<RestoredShards> restore_shards(uint32_t stage, uint64_t revision,
                                                       bool unchecked);
 
@@ -122,6 +124,7 @@ class PeerDriver {
   void note_syncs();
   Status join_outcome();
   std::unique_ptr<ShardDriver> make_shards();
+  Result<RestoredShards> restore_shards(ShardRestoreOptions options, bool unchecked);
   StateKeeper::Standing standing() const;
   Result<uint64_t> point() const;
   Status may_submit(GroupId group, bool message);

@@ -5,6 +5,14 @@ namespace rhz {
 namespace {
 constexpr const char* kNextSource =
     "a live member of the stage (rhz_comm_join, rhz_admit), or a checkpoint";
+// Of a call that asks for shards because nothing else is there: most runs have none.
+constexpr Duration kCoordinatorPatience = std::chrono::seconds(2);
+
+// Nothing is there, as opposed to something that is no good.
+bool is_absent(const Status& status) {
+  return status.code() == Code::kStateLost || status.code() == Code::kUnreachable ||
+         status.code() == Code::kTimeout;
+}
 }  // namespace
 
 std::unique_ptr<ShardDriver> PeerDriver::make_shards() {
@@ -51,10 +59,32 @@ Result<RestoredShards> PeerDriver::restore_shards(uint32_t stage, uint64_t revis
   Slot slot;
   if (Status may = keeper_->may_restore(slot); !may) return may;
   ShardRestoreOptions options;
-  options.coordinator = coordinator_;
-  options.run_id = options_.run_id;
   options.stage = stage;
   options.revision = revision;
+  return restore_shards(std::move(options), unchecked);
+}
+
+Result<recovery::SnapshotInfo> PeerDriver::restore(uint64_t revision, bool unchecked) {
+  auto local = keeper_->restore(revision, unchecked);
+  if (local || !is_absent(local.status())) return local;
+  Slot slot;
+  if (Status may = keeper_->may_restore(slot); !may) return may;
+  ShardRestoreOptions options;
+  options.slot = slot;
+  options.revision = revision;
+  options.patience = kCoordinatorPatience;
+  auto restored = restore_shards(std::move(options), unchecked);
+  if (restored) return restored.value().snapshot.info;
+  const Status& why = restored.status();
+  if (!is_absent(why)) return why;
+  std::string text = local.status().text() + "; no shards either: " + why.text();
+  if (why.code() != Code::kStateLost) text += std::string("; next source: ") + kNextSource;
+  return Status(local.status().code(), std::move(text));
+}
+
+Result<RestoredShards> PeerDriver::restore_shards(ShardRestoreOptions options, bool unchecked) {
+  options.coordinator = coordinator_;
+  options.run_id = options_.run_id;
   options.next_source = kNextSource;
   auto restored = rhz::restore_shards(options);
   if (!restored) return restored;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -151,6 +152,7 @@ Status see(PeerDriver& driver, const rhz_plan_params& p, RunFacts& run) {
   for (const uint32_t slot : without) sight.here.erase(Slot(slot));
   sight.holdings = driver.keeper().holdings();
   sight.state_bytes = driver.keeper().state_bytes();
+  std::tie(sight.generations, sight.vaults) = driver.shards().seen();
   if (p.folder) {
     auto found = driver.checkpoints().complete(p.folder);
     if (!found) return found.status();

@@ -92,6 +92,13 @@ std::optional<ShardDriver::Known> ShardDriver::known(uint32_t stage) {
   return Known{at->second, recovery::standing(at->second, living_)};
 }
 
+std::pair<std::vector<GenerationRecord>, std::vector<PeerId>> ShardDriver::seen() {
+  std::lock_guard lock(mutex_);
+  std::vector<GenerationRecord> all;
+  for (const auto& [stage, record] : generations_) all.push_back(record);
+  return {std::move(all), living_};
+}
+
 void ShardDriver::stop() {
   std::thread thread;
   {

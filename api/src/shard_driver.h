@@ -54,6 +54,8 @@ class ShardDriver {
     recovery::Standing standing;
   };
   std::optional<Known> known(uint32_t stage);
+  // Of all stages, and the vaults that live.
+  std::pair<std::vector<GenerationRecord>, std::vector<PeerId>> seen();
 
   void stop();
 

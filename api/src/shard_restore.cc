@@ -66,12 +66,13 @@ Result<Sealed> ask(AsioLoop& loop, const ShardRestoreOptions& options) {
 }
 
 Result<GenerationRecord> choose(const Sealed& sealed, const ShardRestoreOptions& options) {
-  const std::string stage = "stage " + std::to_string(options.stage);
+  const std::string whose = options.slot ? "slot " + std::to_string(options.slot->value)
+                                         : "stage " + std::to_string(options.stage);
   const auto lost = [&](const std::string& why) {
-    return Status(Code::kStateLost, stage + why + "; next source: " + options.next_source);
+    return Status(Code::kStateLost, whose + why + "; next source: " + options.next_source);
   };
   for (const GenerationRecord& record : sealed.generations) {
-    if (record.stage != options.stage) continue;
+    if (options.slot ? !record.slots.has(*options.slot) : record.stage != options.stage) continue;
     if (options.revision == 0 || options.revision == record.revision) return record;
     return lost(": revision " + std::to_string(record.revision) + " is sealed, not " +
                 std::to_string(options.revision));

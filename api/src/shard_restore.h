@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,8 @@ struct ShardRestoreOptions {
   std::vector<tcp::SocketAddress> coordinator;
   std::string run_id;
   uint32_t stage = 0;
-  uint64_t revision = 0;  // the only one wanted; 0: the sealed one
+  std::optional<Slot> slot;  // given: of whichever stage this slot is of
+  uint64_t revision = 0;     // the only one wanted; 0: the sealed one
   std::string next_source;
   Duration patience = std::chrono::seconds(10);  // with a coordinator that does not answer
 };

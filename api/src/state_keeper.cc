@@ -289,7 +289,7 @@ Result<recovery::SnapshotInfo> StateKeeper::restore(uint64_t revision, bool unch
     return Status(Code::kState,
                   "whose state? Ask for a slot (rhz_comm_params.slot_plus_one or RHZ_SLOT)");
   auto found = vault_->read(slot, revision);
-  if (!found) return with_next(found.status(), kOtherHosts);
+  if (!found) return found.status();
   Status restored = restore_from(found.value(), unchecked);
   if (!restored)
     return restored.code() == Code::kMismatch ? restored : with_next(restored, kOtherHosts);

@@ -70,6 +70,8 @@ class StateKeeper {
   Status snapshot(const SnapshotChoice& choice);
   Status fence(Duration timeout) { return snapshotter_.wait(timeout); }
   Status seal(uint64_t revision);
+  // From the vault of this host.  kStateLost, kUnreachable, kTimeout: it has nothing, and the text
+  // names no next source.
   [[nodiscard]] Result<recovery::SnapshotInfo> restore(uint64_t revision, bool unchecked);
   // Revisions of the slot's complete snapshots, the newest first.
   [[nodiscard]] Result<std::vector<uint64_t>> snapshots();

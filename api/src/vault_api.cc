@@ -177,8 +177,7 @@ RHZ_API rhz_status rhz_restore(rhz_comm* comm, const rhz_restore_params* params,
     if (out_info)
       if (Status s = rhz::api::write_struct(info, "rhz_restore_info", out_info); !s) return s;
     if (Status s = not_copying(*driver.value()); !s) return s;
-    auto restored =
-        driver.value()->keeper().restore(known.revision, known.flags == RHZ_RESTORE_UNCHECKED);
+    auto restored = driver.value()->restore(known.revision, known.flags == RHZ_RESTORE_UNCHECKED);
     if (!restored) return restored.status();
     info.revision = restored.value().revision;
     info.bytes = restored.value().data_bytes;

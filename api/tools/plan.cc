@@ -39,9 +39,11 @@ std::vector<Holding> ask_vault(const std::string& run_id) {
   return {};
 }
 
-// The newest that anything here says; of members on other hosts nothing does.
+// The newest that anything here says; of members on other hosts nothing but their shards does.
 uint64_t newest_revision(const recovery::Sight& sight) {
   uint64_t newest = sight.disk.empty() ? 0 : sight.disk.front();
+  for (const GenerationRecord& sealed : sight.generations)
+    newest = std::max(newest, sealed.revision);
   for (const Holding& holding : sight.holdings) {
     if (holding.kept) newest = std::max(newest, holding.revision);
     if (!holding.snapshots.empty()) newest = std::max(newest, holding.snapshots.front().revision);
@@ -49,12 +51,15 @@ uint64_t newest_revision(const recovery::Sight& sight) {
   return newest;
 }
 
-Result<recovery::Sight> see(const Options& o, const StatusReply& reply) {
+Result<recovery::Sight> see(const Options& o, const StatusReply& reply,
+                            const std::vector<GenerationRecord>& generations) {
   recovery::Sight sight;
   sight.replicas = std::max(o.replicas, 1u);
   for (const MemberInfo& member : reply.view.members) sight.here.insert(member.slot);
   for (const uint32_t slot : o.without) sight.here.erase(Slot(slot));
   sight.holdings = ask_vault(reply.config.run_id);
+  sight.generations = generations;
+  for (const VaultInfo& vault : reply.vaults) sight.vaults.push_back(vault.holder.vault);
   if (!o.state.empty()) {
     const auto bytes = parse_bytes(o.state);
     if (!bytes)
@@ -68,8 +73,9 @@ Result<recovery::Sight> see(const Options& o, const StatusReply& reply) {
   return sight;
 }
 
-int print_plan(const Options& o, const StatusReply& reply) {
-  const auto sight = see(o, reply);
+int print_plan(const Options& o, const StatusReply& reply,
+               const std::vector<GenerationRecord>& generations) {
+  const auto sight = see(o, reply, generations);
   if (!sight)
     return complain("plan", sight.status().text(),
                     sight.status().code() == Code::kArgument ? kUsage : kFailure);
@@ -105,7 +111,7 @@ int run_plan(const Options& o) {
   if (!o.run_id.empty() && reply.value().config.run_id != o.run_id)
     return complain("plan", "this coordinator serves the run \"" + reply.value().config.run_id +
                                 "\", not \"" + o.run_id + "\"; check --run-id");
-  return print_plan(o, reply.value());
+  return print_plan(o, reply.value(), client.value()->generations());
 }
 
 }  // namespace
@@ -130,8 +136,9 @@ void add_plan(CLI::App& app, int& exit_status) {
   sub->add_option(
       "--state", o->state,
       "of a member that no vault here knows, such as 2GiB: what the prices follow from");
-  sub->add_option("--revision", o->revision,
-                  "that the living members hold (default: the newest that vault and disk know)");
+  sub->add_option(
+      "--revision", o->revision,
+      "that the living members hold (default: the newest that vault, shards and disk know)");
   sub->add_option("--step-seconds", o->step_seconds, "what a step costs that is made again")
       ->check(CLI::NonNegativeNumber);
   sub->add_option("--approximate", o->approximate,
@@ -140,9 +147,10 @@ void add_plan(CLI::App& app, int& exit_status) {
   sub->add_option("--order", o->order, "of micro-batches: plain, swapped")
       ->check(CLI::IsMember({"plain", "swapped"}));
   sub->footer(
-      "It sees the view, the vault of this host and the folder of checkpoints; vaults of other "
-      "hosts,\n"
-      "shards and shadows it does not see (rhz_plan_make takes what a trainer knows of them).\n"
+      "It sees the view, the vault of this host, shards in the vaults of all hosts and the folder "
+      "of checkpoints;\n"
+      "snapshots on other hosts and shadows it does not see (rhz_plan_make takes what a trainer "
+      "knows of them).\n"
       "example: rhizome plan --stages 4 --replicas 2 --without 2 3 --checkpoints /disk/lm");
   sub->callback([o, &exit_status] { exit_status = run_plan(*o); });
 }

@@ -63,13 +63,50 @@ TEST_F(Gather, TakesSnapshotsThatAllMembersOfAStageHave) {
   EXPECT_TRUE(gather(sight, 2).vault.empty());
 }
 
+// Two data shards and one for parity, of one stripe, held by vaults 1, 2 and 3.
+GenerationRecord sealed(uint32_t first_slot, uint32_t slots, uint64_t revision) {
+  GenerationRecord record;
+  record.revision = revision;
+  record.state_bytes = 500;
+  record.shard_bytes = 256;
+  record.data_shards = 2;
+  record.parity_shards = 1;
+  record.slots = {first_slot, slots, 1};
+  for (const uint64_t vault : {1, 2, 3})
+    record.holders.push_back({PeerId{0, vault}, "h" + std::to_string(vault), ""});
+  record.held_by = {0, 1, 2};
+  record.shards.resize(3);
+  return record;
+}
+
+TEST_F(Gather, SeesShardsOfAStageInTheVaultsOfAllHosts) {
+  sight.generations = {sealed(0, 2, 40), sealed(2, 1, 41)};
+  sight.vaults = {PeerId{0, 1}, PeerId{0, 3}};
+  ASSERT_TRUE(gather(sight, 0).shards);
+  EXPECT_EQ(gather(sight, 0).shards->revision, 40u);
+  EXPECT_EQ(gather(sight, 0).shards->data_shards, 2u);
+  EXPECT_EQ(gather(sight, 0).shards->shards_left, std::vector<uint32_t>{2});
+  EXPECT_FALSE(gather(sight, 1).shards) << "not of all of its slots";
+  sight.vaults.pop_back();
+  EXPECT_EQ(gather(sight, 0).shards->shards_left, std::vector<uint32_t>{1});
+}
+
+TEST_F(Gather, TakesTheSizeOfAStateFromItsShardsWhereNobodyElseKnowsIt) {
+  sight.generations = {sealed(0, 8, 40)};
+  EXPECT_EQ(gather(sight, 1).state_bytes, 1003u);
+  sight.state_bytes = 0;
+  EXPECT_EQ(gather(sight, 2).state_bytes, 500u);
+}
+
 TEST_F(Gather, LetsWhatIsKnownOtherwiseStand) {
   StageFacts known;
   known.lost = 2;
   known.vault = {41};
   known.state_bytes = 5;
   sight.disk = {10};
+  sight.generations = {sealed(2, 2, 39)};
   complete(known, gather(sight, 1));
+  EXPECT_EQ(known.shards->revision, 39u);
   EXPECT_EQ(known.live, 0u);
   EXPECT_EQ(known.lost, 2u);
   EXPECT_EQ(known.vault, std::vector<uint64_t>{41});
