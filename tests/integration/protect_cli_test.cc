@@ -50,6 +50,16 @@ TEST_F(ProtectCli, StatusShowsVaultsGenerationsAndHowManyFailuresEachStands) {
   expect_has(status(" --json"), {"\"recoverable\":false", "\"stands_hosts\":0"});
 }
 
+// Of a stage that nobody holds, in a run whose hosts have no vault for it here.
+TEST_F(ProtectCli, PlanSeesShardsInTheVaultsOfOtherHosts) {
+  start();
+  ASSERT_TRUE(trainer_->protect_until_it_stands(2));
+  const std::string revision = std::to_string(trainer_->revision());
+  expect_has(said("plan --stages 2 --coordinator " + coordinator_->address),
+             {"recovery revision=" + revision, "stage=0 source=none",
+              "stage=1 source=shards revision=" + revision});
+}
+
 TEST_F(ProtectCli, AStageIsFetchedByWhoeverAsks) {
   start();
   const std::string fetch = "vault --run-id " + run_ + " --coordinator " + coordinator_->address;

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <random>
 
+#include "tests/integration/environment.h"
 #include "tests/integration/expect.h"
 #include "tests/integration/vault_hosts.h"
 
@@ -165,6 +166,58 @@ TEST_F(Shards, OtherTensorsAndOtherRevisionsAreRefused) {
   StageTrainer next(run_, address_, 1, kWords);
   expect_refused(next.restore(trainer_->revision() + 5), RHZ_ERR_STATE_LOST,
                  {"stage 0", "is sealed, not", "next source"});
+}
+
+TEST_F(Shards, ARestoreGoesOnToThemWhereTheOwnHostHasNothing) {
+  start(6);
+  StageTrainer early(run_, address_, 1, kWords);
+  expect_refused(early.restore_slot(), RHZ_ERR_STATE_LOST,
+                 {"no snapshot of slot 1", "no shards either", "next source"});
+  ASSERT_TRUE(trainer_->protect_until_it_stands(2)) << rhz_last_error();
+  const uint64_t revision = trainer_->revision();
+  hosts_->kill({2, 5});
+  StageTrainer next(run_, address_, 1, kWords);
+  expect_refused(next.restore_slot(revision + 5), RHZ_ERR_STATE_LOST,
+                 {"no snapshot of slot 1", "is sealed, not", "next source"});
+  ASSERT_EQ(next.restore_slot(), RHZ_OK) << rhz_last_error();
+  EXPECT_EQ(next.revision(), revision);
+  EXPECT_TRUE(next.holds(revision));
+  ASSERT_EQ(next.restore_slot(revision), RHZ_OK) << rhz_last_error();
+  StageTrainer larger(run_, address_, 1, 2 * kWords);
+  expect_refused(larger.restore_slot(), RHZ_ERR_MISMATCH, {"moments"});
+}
+
+TEST_F(Shards, ARestoreWhoseVaultIsGoneTakesThem) {
+  start(6);
+  ASSERT_TRUE(trainer_->protect_until_it_stands(2)) << rhz_last_error();
+  const Environment vault("RHZ_VAULT", "rhizome-no-such-vault");
+  StageTrainer next(run_, address_, 1, kWords);
+  ASSERT_EQ(next.restore_slot(), RHZ_OK) << rhz_last_error();
+  EXPECT_TRUE(next.holds(trainer_->revision()));
+  hosts_->kill({0, 1, 2});
+  expect_refused(next.restore_slot(), RHZ_ERR_UNREACHABLE, {"no shards either", "3 of 6 shards"});
+}
+
+TEST_F(Shards, APlanSeesThem) {
+  start(6);
+  ASSERT_TRUE(trainer_->protect_until_it_stands(2)) << rhz_last_error();
+  auto params = sized<rhz_plan_params>();
+  params.stages = 2;  // slot 1 is vacant
+  const auto source = [&] {
+    rhz_plan* plan = nullptr;
+    auto stage = sized<rhz_stage_plan>();
+    EXPECT_EQ(rhz_plan_make(trainer_->comm(), &params, &plan), RHZ_OK) << rhz_last_error();
+    EXPECT_EQ(rhz_plan_stage_get(plan, 1, &stage), RHZ_OK) << rhz_last_error();
+    rhz_plan_close(plan);
+    return stage.source;
+  };
+  EXPECT_EQ(source(), static_cast<uint32_t>(RHZ_SOURCE_SHARDS));
+  hosts_->kill({0, 1, 2});
+  ASSERT_TRUE(until([&] { return trainer_->generation().lost == 3; }));
+  rhz_plan* plan = nullptr;
+  params.approximate = RHZ_APPROXIMATE_NEVER;
+  expect_refused(rhz_plan_make(trainer_->comm(), &params, &plan), RHZ_ERR_STATE_LOST,
+                 {"stage 1", "3 shards left of the 4"});
 }
 
 TEST_F(Shards, AWholeRackMayGo) {

@@ -129,12 +129,26 @@ bool StageTrainer::train_until(const std::function<bool()>& so) {
   });
 }
 
+void StageTrainer::forget() {
+  std::fill(weights_.begin(), weights_.end(), 0);
+  std::fill(moments_.begin(), moments_.end(), 0);
+}
+
+rhz_status StageTrainer::restore_slot(uint64_t revision) {
+  auto params = sized<rhz_restore_params>();
+  params.revision = revision;
+  forget();
+  auto info = sized<rhz_restore_info>();
+  const rhz_status status = rhz_restore(comm_, &params, &info);
+  if (status == RHZ_OK) revision_ = info.revision;
+  return status;
+}
+
 rhz_status StageTrainer::restore(uint64_t revision) {
   auto params = sized<rhz_restore_shards_params>();
   params.stage = stage_;
   params.revision = revision;
-  std::fill(weights_.begin(), weights_.end(), 0);
-  std::fill(moments_.begin(), moments_.end(), 0);
+  forget();
   auto info = sized<rhz_restore_info>();
   const rhz_status status = rhz_restore_shards(comm_, &params, &info);
   if (status == RHZ_OK) revision_ = info.revision;

@@ -60,6 +60,8 @@ class StageTrainer {
   // All-reduces, one behind the other, until it is so; false at the deadline.
   bool train_until(const std::function<bool()>& so);
   rhz_status restore(uint64_t revision = 0);
+  // The same by rhz_restore, which names no stage.
+  rhz_status restore_slot(uint64_t revision = 0);
   // The tensors are those of this revision, each word.
   bool holds(uint64_t revision) const;
   rhz_generation_info generation();
@@ -67,6 +69,7 @@ class StageTrainer {
 
  private:
   void fill(uint64_t revision);
+  void forget();
 
   const uint32_t stage_;
   rhz_comm* comm_ = nullptr;

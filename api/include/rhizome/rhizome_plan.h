@@ -84,8 +84,8 @@ typedef struct rhz_plan_params {
   double disk_rate;    /* [500e6] */
 } rhz_plan_params;
 
-/* Makes a plan.  What this process sees: members, by the view; what the vault of its own host keeps (of other hosts' it sees nothing: give these
- * facts), without a vault its own snapshots; complete checkpoints in `folder`; its shadow; the rate of its links.  comm may be NULL: then the
+/* Makes a plan.  What this process sees: members, by the view; what the vault of its own host keeps (of snapshots on other hosts it sees nothing:
+ * give these facts), shards in the vaults of all hosts; without a vault its own snapshots; complete checkpoints in `folder`; its shadow; the rate of its links.  comm may be NULL: then the
  * given facts are all.  Asks the vault, and waits up to 2 s for it.  The caller owns *out_plan and frees it with rhz_plan_close.
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE (not joined), _STATE_LOST (nothing brings the run back: the text names the stage and each
  *           source's reason), _IO, _RUN_ID (of `folder`).   Since 1.0. */

@@ -14,8 +14,8 @@
  * A trainer that is started again asks one source after the other, as long as it gets an error:
  *
  *   rhz_comm_create → rhz_state_attach, and rhz_state_register what it gave
- *                   → or memory of its own, rhz_state_register, rhz_restore
- *                   → or the same with rhz_restore_shards, when the host's vault has nothing
+ *                   → or memory of its own, rhz_state_register, rhz_restore (from shards, when the host's vault has nothing)
+ *                   → or the same with rhz_restore_shards, for another slot's stage
  *                   → or the same, and rhz_checkpoint_load (rhizome_checkpoint.h)
  *                   → or what it was given at its first start
  *   → rhz_comm_join, by which it gets from the members whatever differs
@@ -134,10 +134,10 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_snapshot_list(rhz_comm *comm, uint64_t *rev
 
 /* Overwrites the registered tensors with the slot's snapshot.  Before rhz_comm_join (with a slot asked for), or between two ops of a member: then all
  * members go back to the same revision, and a newer snapshot is forgotten.  Afterwards the state is whole and of that revision; with parts > 1 the caller gets the other
- * parts from the other replicas first, and declares the whole by rhz_state_commit.  params and out_info may be NULL.
- * After RHZ_ERR_CORRUPT or _IO the tensors hold no revision.
+ * parts from the other replicas first, and declares the whole by rhz_state_commit.  params and out_info may be NULL.  Where the host's vault has none, or does
+ * not answer, goes on to the shards of the slot's stage, as rhz_restore_shards.  After RHZ_ERR_CORRUPT or _IO the tensors hold no revision.
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE (no slot, nothing registered, joining, a snapshot is being copied),
- *           _STATE_LOST (no snapshot, or none of that revision), _MISMATCH (of other tensors; nothing is written), _CORRUPT, _UNREACHABLE,
+ *           _STATE_LOST (no snapshot, or none of that revision, and no shards: the text says both), _MISMATCH (of other tensors; nothing is written), _CORRUPT, _UNREACHABLE,
  *           _TIMEOUT, _RUN_ID, _VERSION, _IO, _MEMORY, _EVICTED, _ISOLATED, _CLOSED.   Since 1.0. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_restore(rhz_comm *comm, const rhz_restore_params *params, rhz_restore_info *out_info);
 
@@ -199,7 +199,7 @@ typedef struct rhz_restore_shards_params {
   uint32_t flags;     /* RHZ_RESTORE_* */
 } rhz_restore_shards_params;
 
-/* As rhz_restore, out of the shards of a protected stage: for a trainer whose host's vault has nothing, or of a new host.  No slot is needed.  Asks the
+/* As rhz_restore, out of the shards of a protected stage and of nothing else.  No slot is needed, and the stage may be another slot's.  Asks the
  * coordinator what is protected and where, reads any k shards of each stripe from several vaults at once, and rebuilds what is lost; every byte has
  * matched a digest in the decision log.  Waits up to 10 s for the coordinator, 5 s for a vault, then goes on without it.  Memory: once the state more
  * until it returns.  out_info may be NULL; its parts is 1.
