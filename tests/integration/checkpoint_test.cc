@@ -180,6 +180,8 @@ TEST_F(CheckpointTest, DoesNotMixTwoAttemptsAtARevision) {
   expect_sum(comms);  // the run goes on
   for (auto& matrix : both) matrix.fill(1000);
   ASSERT_EQ(half(1), RHZ_OK) << rhz_last_error();
+  info = sized<rhz_checkpoint_info>();
+  while (info.written == 0) ASSERT_EQ(rhz_checkpoint_poll(comms[1], &info), RHZ_PENDING);
   EXPECT_EQ(rhz_checkpoint_wait(comms[1], 100, &info), RHZ_PENDING);
   EXPECT_EQ(info.written, 1u);
   ASSERT_EQ(half(0), RHZ_OK) << rhz_last_error();
