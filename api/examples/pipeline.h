@@ -24,7 +24,7 @@
 #include "example_kit.h"
 
 enum { MAX_STAGES = 8, MAX_REPLICAS = 8, MAX_SLOTS = MAX_STAGES * MAX_REPLICAS };
-enum { MAX_MICRO_BATCHES = 64, MAX_DEATHS = 64 };
+enum { MAX_MICRO_BATCHES = 64, MAX_DEATHS = 64, HEADS = 4 };
 
 typedef enum order { ORDER_PLAIN, ORDER_SWAPPED } order;
 typedef enum policy { POLICY_CONTINUE, POLICY_REPLAY } policy;
@@ -52,7 +52,7 @@ enum { EXIT_LOST = 65 };
 typedef struct options {
   const char **data; /* paths; none: the files of LM_TEXT_FOLDER */
   size_t data_count;
-  uint64_t stages, replicas, layers, micro_batches;
+  uint64_t stages, replicas, layers, width, micro_batches;
   uint64_t steps, batch, context, seed, log_every, min_step_ms, snapshot_every, protect_every,
       checkpoint_every, shadow;
   double learning_rate;

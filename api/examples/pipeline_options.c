@@ -14,6 +14,7 @@ static void print_help(void) {
       "  --replicas N             peers that have the same stage, 1 to 8 (default 1); the run has\n"
       "                           stages x replicas slots, slot = stage x replicas + replica\n"
       "  --layers N               of a stage; stages x layers: at most 8 (default 1)\n"
+      "  --width N                of the residual stream, a multiple of 4 (default 128)\n"
       "  --micro-batches N        a step, 1 to 64 (default 4); the replicas of a stage share them\n"
       "  --batch N                sequences in each (default 4)\n"
       "  --context N              bytes a sequence (default 64)\n"
@@ -96,6 +97,7 @@ static kit_parsed parse_number(options *o, const char *name, const char *value, 
       {"--stages", &o->stages, 1, MAX_STAGES},
       {"--replicas", &o->replicas, 1, MAX_REPLICAS},
       {"--layers", &o->layers, 1, LM_MAX_LAYERS},
+      {"--width", &o->width, HEADS, 1024},
       {"--micro-batches", &o->micro_batches, 1, MAX_MICRO_BATCHES},
       {"--steps", &o->steps, 1, UINT64_C(1) << 40},
       {"--batch", &o->batch, 1, 1024},
@@ -184,12 +186,13 @@ rhz_status stage_way(const options *o, uint32_t micro_batch, uint32_t way[MAX_ST
 }
 
 options parse_options(int argc, char **argv) {
-  options o = {.stages = 4, .replicas = 1, .layers = 1, .micro_batches = 4};
+  options o = {.stages = 4, .replicas = 1, .layers = 1, .width = 128, .micro_batches = 4};
   o.steps = 200, o.batch = 4, o.context = 64, o.seed = 1, o.log_every = 1, o.learning_rate = 1e-3;
   o.sources = (1u << SOURCES) - 1;
   kit_parse_options(&program, argc, argv, &o, &o.data, &o.data_count);
   if (o.stages * o.layers > LM_MAX_LAYERS)
     usage_error("--layers", "times --stages must be at most 8");
+  if (o.width % HEADS != 0) usage_error("--width", "must be a multiple of 4");
   if (o.checkpoint_every && !o.checkpoint_folder)
     usage_error("--checkpoint-every", "needs --checkpoint-folder");
   if (o.protect_every && (!o.snapshot_every || o.protect_every % o.snapshot_every))

@@ -57,6 +57,7 @@ static uint64_t settings_of(const pipeline *p) {
   const uint64_t all[] = {o->stages,
                           o->replicas,
                           o->layers,
+                          o->width,
                           o->micro_batches,
                           o->steps,
                           o->batch,

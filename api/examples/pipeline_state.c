@@ -4,7 +4,7 @@
 
 #include "pipeline.h"
 
-enum { WIDTH = 128, HEADS = 4, WARMUP_STEPS = 20 };
+enum { WARMUP_STEPS = 20 };
 static const double max_gradient_norm = 1.0;
 
 int stage_holds(uint32_t stage, uint32_t stages, lm_part_name part) {
@@ -13,7 +13,7 @@ int stage_holds(uint32_t stage, uint32_t stages, lm_part_name part) {
 }
 
 lm_config stage_config(const options *o, uint64_t stages) {
-  lm_config config = {(uint32_t)o->batch, (uint32_t)o->context, WIDTH, HEADS,
+  lm_config config = {(uint32_t)o->batch, (uint32_t)o->context, (uint32_t)o->width, HEADS,
                       (uint32_t)(o->layers * stages)};
   return config;
 }

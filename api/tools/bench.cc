@@ -185,6 +185,10 @@ void add_convergence(CLI::App* bench, int& exit_status) {
   sub->add_option("--seed", o->seed, "the first one, of model, text and failures")->capture_default_str();
   sub->add_option("--batch", o->batch, "sequences of a micro-batch")->capture_default_str();
   sub->add_option("--context", o->context, "bytes of a sequence")->capture_default_str();
+  sub->add_option("--layers", o->layers, "of a stage; at most 8 of all")->capture_default_str();
+  sub->add_option("--width", o->width, "of the model, a multiple of 4")->capture_default_str();
+  sub->add_option("--micro-batches", o->micro_batches, "of a step")->capture_default_str();
+  sub->add_option("--lr", o->learning_rate, "learning rate")->capture_default_str();
   sub->add_option("--checkpoint-every", o->checkpoint_every, "steps, of the method checkpoint")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

@@ -42,8 +42,11 @@ std::string deaths_of(const ConvergenceOptions& o, uint64_t seed) {
 
 std::vector<std::string> arguments_of(const ConvergenceOptions& o, const Method& m, uint64_t seed,
                                       const std::string& folder) {
-  std::string text = format("--steps %u --batch %u --context %u --seed %llu --policy replay",
-                            o.steps, o.batch, o.context, static_cast<unsigned long long>(seed));
+  std::string text = format(
+      "--steps %u --batch %u --context %u --layers %u --width %u --micro-batches %u --lr %g "
+      "--seed %llu --policy replay",
+      o.steps, o.batch, o.context, o.layers, o.width, o.micro_batches, o.learning_rate,
+      static_cast<unsigned long long>(seed));
   if (m.arguments[0] != '\0') text += std::string(" ") + m.arguments;
   if (m.fails && o.failures > 0) text += " --kill-at " + deaths_of(o, seed);
   std::vector<std::string> arguments = split(text, ' ');

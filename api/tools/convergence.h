@@ -11,6 +11,8 @@ struct ConvergenceOptions {
   std::string trainer, svg;
   std::vector<std::string> methods;  // empty: all
   uint32_t stages = 4, steps = 300, failures = 6, seeds = 3, batch = 2, context = 32;
+  uint32_t layers = 1, width = 128, micro_batches = 4;  // layers: of a stage
+  double learning_rate = 1e-3;
   uint32_t checkpoint_every = 50;
   uint64_t seed = 1;  // of the first; each further one is one more
   double loss = 0;    // to be reached; 0: what the run without failures has after 80 % of its steps

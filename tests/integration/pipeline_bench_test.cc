@@ -45,7 +45,7 @@ TEST(PipelineBench, ComparesWhatEachWayToGetAStageBackCosts) {
   const Folder folder;
   const std::string svg = folder.file("plot.svg");
   Cli command(
-      bench("convergence --steps 30 --failures 2 --seeds 1 --batch 1 --context 16 "
+      bench("convergence --steps 30 --failures 2 --seeds 1 --batch 1 --context 16 --width 64 "
             "--checkpoint-every 10 --svg " +
             svg));
   EXPECT_EQ(command.end(), 0) << command.errors() << command.output();

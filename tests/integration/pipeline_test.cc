@@ -112,6 +112,7 @@ TEST(Pipeline, RefusesOptionsThatDoNotFit) {
   const std::map<std::string, Words> cases{
       {"--stages 3 --order swapped", {"--order", "3 stages", "take 1, 2, 4 or more"}},
       {"--stages 8 --layers 2", {"--layers", "at most 8"}},
+      {"--width 50", {"--width", "multiple of 4"}},
       {"--order backwards", {"--order", "--help"}},
       {"--stages 0", {"--stages", "from 1 to 8"}},
       {"--nonsense 1", {"--nonsense", "is no option"}}};
