@@ -321,7 +321,8 @@ TEST(Begin, MovesNothingOfAnOpWhoseBuffersAreForOtherRanks) {
   BufferPool pool;
   std::deque<Sent> wire;
   Port port(wire, 0);
-  Communicator rank(id_of(0), kRootGroup, port, pool);
+  Window window(1 << 20);
+  Communicator rank(id_of(0), kRootGroup, port, pool, window);
   rank.set_config(config);
   rank.install(Time{}, view, root, view.size());
   uint64_t block = 7, result = 0;
