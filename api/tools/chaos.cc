@@ -64,8 +64,8 @@ void add_chaos(CLI::App& app, const std::vector<std::string>& command, int& exit
   sub->add_option("--run-id", line->run.run_id, "name of the run (default: $RHZ_RUN_ID, else \"default\")");
   sub->footer(
       "kill: SIGKILL of a peer.  kill-several: of more at once; one stays.  pause: SIGSTOP for up to half of the suspicion time.\n"
-      "freeze: SIGSTOP for one and a half to four times that.  slow: a peer gets a tenth of the time.  coordinator: SIGKILL of it;\n"
-      "it is started again on its log.  Peers that end are started again in their slot, as by `rhizome run --restart`.\n"
+      "freeze: SIGSTOP for one and a half to four times that.  slow: a peer gets a tenth of the time.  reset: TCP connections of a peer\n"
+      "end (takes root, and ss of iproute2).  coordinator: SIGKILL of it; it is started again on its log.  Peers that end are started again in their slot, as by `rhizome run --restart`.\n"
       "All results are compared bit by bit between the peers (RHZ_VERIFY=all, unless you set it).  At the end every peer has to be back.\n"
       "Exit status: 0 when no peer hung, none was evicted falsely and none failed by itself; 1 otherwise, with the stacks of a hang.\n"
       "The same seed strikes at the same times; what it meets there depends on how the processes run.\n"

@@ -13,7 +13,7 @@ constexpr double kShortestFreeze = 1.5, kLongestFreeze = 4;
 constexpr double kShortestSlow = 1, kLongestSlow = 4;
 constexpr double kLongestGap = 5;  // in means
 
-constexpr std::string_view kNames[] = {"kill", "kill-several", "pause", "freeze", "slow", "coordinator"};
+constexpr std::string_view kNames[] = {"kill", "kill-several", "pause", "freeze", "slow", "reset", "coordinator"};
 
 }  // namespace
 

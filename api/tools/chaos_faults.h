@@ -17,10 +17,11 @@ enum class FaultKind : uint8_t {
   kPause,        // SIGSTOP for less than the suspicion time: nobody is to be evicted
   kFreeze,       // SIGSTOP for longer: the peer is out, and comes back
   kSlow,         // stopped for nine tenths of the time: nobody is to be evicted
+  kReset,        // TCP connections of a peer end: nobody is to be evicted
   kCoordinator,  // SIGKILL of the coordinator, which is started again on its log
 };
 inline constexpr FaultKind kAllFaults[] = {FaultKind::kKill, FaultKind::kKillSeveral, FaultKind::kPause,
-                                           FaultKind::kFreeze, FaultKind::kSlow, FaultKind::kCoordinator};
+                                           FaultKind::kFreeze, FaultKind::kSlow, FaultKind::kReset, FaultKind::kCoordinator};
 std::string_view name_of(FaultKind kind);
 std::optional<FaultKind> fault_of(std::string_view name);
 std::string fault_names();  // "kill, …"

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "api/tools/connections.h"
 #include "api/tools/text.h"
 
 namespace rhz::tools {
@@ -151,9 +152,24 @@ void ChaosRun::strike(const Supervisor& supervisor) {
   if (takes_out && !is_up_to_date()) return void(++skipped_);
   if (takes_out) struck_at_ns_ = now_ns_;
   const size_t wanted = fault.kind == FaultKind::kKillSeveral ? fault.victims : 1;
-  if (most == 0) return void(++skipped_);
+  if (most == 0 || (fault.kind == FaultKind::kReset && !reset(candidates[0], fault.victims))) return void(++skipped_);
   ++struck_[fault.kind];
+  if (fault.kind == FaultKind::kReset) return;
   for (size_t v = 0; v < std::min(wanted, most); ++v) strike_one(fault, candidates[v]);
+}
+
+// Every so many of its connections, from the first one on.
+bool ChaosRun::reset(size_t i, uint32_t one_in) {
+  if (!may_reset_) return false;
+  const std::vector<Connection> all = connections_of(peers_[i].pid);
+  size_t ended = 0;
+  for (size_t c = 0; c < all.size(); c += one_in) ended += reset_connection(all[c]);
+  if (ended > 0) say(format("%zu of %zu TCP connections of slot %zu are reset", ended, all.size(), i));
+  if (ended == 0 && !all.empty()) {
+    may_reset_ = false;
+    say("connections cannot be reset here: that takes root, and ss of iproute2");
+  }
+  return ended > 0;
 }
 
 void ChaosRun::strike_one(const Fault& fault, size_t i) {

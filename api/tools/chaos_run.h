@@ -58,6 +58,7 @@ class ChaosRun final : public Onlooker {
   void observe_peer(size_t slot, const PeerStatus* status);
   void strike(const Supervisor& supervisor);
   void strike_one(const Fault& fault, size_t peer);
+  bool reset(size_t peer, uint32_t one_in);
   void look_for_hangs(const Supervisor& supervisor);
   void look_for_evictions();
   bool is_calm() const;
@@ -80,6 +81,7 @@ class ChaosRun final : public Onlooker {
   uint64_t epoch_ = 0;                 // the newest seen
   std::string cause_;
 
+  bool may_reset_ = true;
   std::map<FaultKind, uint32_t> struck_;
   uint32_t skipped_ = 0, restarts_ = 0, returns_ = 0;
   std::vector<std::string> findings_;
