@@ -301,6 +301,21 @@ TEST(Member, EndsWhenAViewLeavesItOut) {
   EXPECT_TRUE(seat.core.ended());
 }
 
+// A coordinator that was started on a damaged log, or another run's under the same name.
+TEST(Member, EndsWhenTheLogDoesNotGoOnFromWhereItStands) {
+  const View first = view_of(3, {{9, 1}, {9, 2}});
+  const LogEntry wrong[] = {Seat::entry(4, ViewRecord{view_of(4, {{9, 1}})}), Seat::entry(3, ViewRecord{view_of(3, {{9, 1}})}),
+                            Seat::entry(3, ResolveRecord{resolution_of(2)}), Seat::entry(3, ResolveRecord{})};
+  for (const LogEntry& entry : wrong) {
+    Seat seat;
+    seat.give<SealAction>({Seat::entry(2, ViewRecord{first})});
+    const auto ends = seat.give<EndAction>({entry, Seat::entry(9, ViewRecord{view_of(9, {{9, 1}})})});
+    ASSERT_EQ(ends.size(), 1u);
+    EXPECT_EQ(ends[0].status.code(), Code::kCorrupt) << ends[0].status.text();
+    EXPECT_NE(ends[0].status.text().find("does not go on from where this peer stands"), std::string::npos);
+  }
+}
+
 TEST(Member, ReportsAgainToARestartedCoordinator) {
   Seat seat;
   seat.give<SealAction>({Seat::entry(2, ViewRecord{view_of(1, {{9, 1}})})});
