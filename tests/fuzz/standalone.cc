@@ -63,7 +63,7 @@ void change(Bytes& input, const std::vector<Bytes>& corpus, Prng& random) {
   if (input.size() > kMostBytes) input.resize(kMostBytes);
 }
 
-int fuzz(uint64_t runs, uint64_t seconds, uint64_t seed, const std::vector<std::string>& paths, const std::string& write_to) {
+int fuzz(uint64_t runs, uint64_t seconds, uint64_t seed, const std::vector<std::string>& paths, const std::string& write_to, const std::string& keep) {
   std::vector<Bytes> corpus = seeds();
   for (const std::string& path : paths) {
     if (!std::filesystem::is_directory(path)) corpus.push_back(read_file(path));
@@ -84,10 +84,8 @@ int fuzz(uint64_t runs, uint64_t seconds, uint64_t seed, const std::vector<std::
   for (; seconds ? std::chrono::steady_clock::now() < until : done < runs; ++done) {
     Bytes input = corpus[random.below(corpus.size())];
     for (uint64_t changes = 1 + random.below(8); changes > 0; --changes) change(input, corpus, random);
-    if (std::FILE* last = std::getenv("RHZ_FUZZ_KEEP") ? std::fopen(std::getenv("RHZ_FUZZ_KEEP"), "wb") : nullptr) {
-      std::fwrite(input.data(), 1, input.size(), last);
-      std::fclose(last);
-    }
+    if (!keep.empty())
+      std::ofstream(keep, std::ios::binary).write(reinterpret_cast<const char*>(input.data()), static_cast<std::streamsize>(input.size()));
     run(input);
   }
   std::printf("%zu seeds and files, %llu changed inputs, seed %llu\n", corpus.size(), static_cast<unsigned long long>(done),
@@ -102,13 +100,14 @@ int main(int argc, char** argv) {
   CLI::App app("Runs a fuzz target on files, on its seeds, and on random changes of them.");
   uint64_t runs = 100'000, seconds = 0, seed = 1;
   std::vector<std::string> paths;
-  std::string write_to;
+  std::string write_to, keep;
   app.add_option("--runs", runs, "changed inputs")->capture_default_str();
   app.add_option("--seconds", seconds, "for so long instead");
   app.add_option("--seed", seed, "of the changes")->capture_default_str();
   app.add_option("--write-seeds", write_to, "a folder: only write what it would begin with, for libFuzzer")->check(CLI::ExistingDirectory);
+  app.add_option("--keep", keep, "a file for the newest input: after a crash it is the one");
   app.add_option("PATHS", paths, "files, or folders of files")->check(CLI::ExistingPath);
-  app.footer("RHZ_FUZZ_KEEP=FILE keeps the last input: after a crash it is the one.\nexample: fuzz_frame --seconds 20");
+  app.footer("example: fuzz_frame --seconds 20");
   CLI11_PARSE(app, argc, argv);
-  return rhz::fuzz::fuzz(runs, seconds, seed, paths, write_to);
+  return rhz::fuzz::fuzz(runs, seconds, seed, paths, write_to, keep);
 }
