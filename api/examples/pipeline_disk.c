@@ -102,9 +102,7 @@ void finish_checkpoints(pipeline *p) {
   note_checkpoint(p, rhz_checkpoint_wait(p->comm, END_PATIENCE_MS, NULL));
 }
 
-/* Before the first checkpoint is complete: a death then costs what a run costs that is started
- * anew.
- */
+/* Before the first checkpoint is complete: as if the run were started anew. */
 static int load_start(pipeline *p) {
   return rhz_state_replace(p->comm) == RHZ_OK && begin_at_start(p) && commit(p) == RHZ_OK;
 }

@@ -46,8 +46,7 @@ static rhz_status join(pipeline *p) {
   return status;
 }
 
-/* One number of the seed is the start of the run's random stream; what follows is for parameters.
- */
+/* The seed's first number starts the run's random stream; what follows is for parameters. */
 static uint64_t parameter_seed(const options *o, uint64_t *random) {
   uint64_t seed = o->seed;
   *random = lm_random(&seed);
