@@ -117,13 +117,7 @@ TEST_P(Continued, LosesNoMoreThanWhatTheDeadHadInHand) {
   EXPECT_TRUE(sources.contains("replica"));
   const PipelineEnds ends = ends_of(command, run);
   EXPECT_LT(ends.loss, ends.first_loss);
-  for (const std::string& raw : command.rest()) {
-    EXPECT_EQ(raw.find("went_back"), std::string::npos) << raw;
-    const Line line = parse_line(raw);
-    if (line.text("counted").empty() || line.number("counted") == run.micro_batches) continue;
-    const auto strands = static_cast<uint32_t>(line.number("strands"));
-    EXPECT_EQ(run.strands.emplace(line.number("step"), strands).first->second, strands) << raw;
-  }
+  run = as_said(command, run);
   std::printf("continue: %zu steps lost a strand\n", run.strands.size());
   EXPECT_LE(run.strands.size(), static_cast<size_t>(GetParam().kills));
   EXPECT_EQ(ends.loss, loss_of_one_process(run));

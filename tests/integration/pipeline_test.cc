@@ -59,10 +59,11 @@ TEST(Pipeline, GoesOnWithoutTheMicroBatchesOfTheDeadInThatStepAlone) {
     const Line line = command.await("] step=" + std::to_string(step) + " ");
     expect_has(line.raw,
                {"retries=0", "counted=2 ", "strands=" + std::to_string(strands) + " ", "world=3"});
-    run.strands[line.number("step")] = static_cast<uint32_t>(line.number("strands"));
     expect_has(command.await("] step=" + std::to_string(step + 1) + " ").raw, {"counted=4"});
   }
-  EXPECT_EQ(ends_of(command, run).loss, loss_of_one_process(run));
+  const double loss = ends_of(command, run).loss;
+  run = as_said(command, run);
+  EXPECT_EQ(loss, loss_of_one_process(run));
 }
 
 // Both replicas of a stage: no strand is whole.
@@ -72,7 +73,9 @@ TEST(Pipeline, MakesAStepAgainOfWhichNoStrandIsLeft) {
                        kUnhurried + "--kill-at 6:2,6:3 --shadow 1"));
   command.await("retry step=6 ");
   expect_has(command.await("] step=6 ").raw, {"counted=4 ", "strands=3 "});
-  EXPECT_EQ(ends_of(command, run).loss, loss_of_one_process(run));
+  const double loss = ends_of(command, run).loss;
+  run = as_said(command, run);
+  EXPECT_EQ(loss, loss_of_one_process(run));
 }
 
 // Slot 3 is gone, and nobody comes: slot 4 has its own strand and the first micro-batch of that of
