@@ -13,7 +13,12 @@
  *   transfer   where somebody lacks it: a plan where everybody's comes from, and the trip is over
  *   pass       micro-batches go forward and backward through the stages
  *   sums       each part's gradient, over those who have the part
- *   ballot     did all of that go well, everywhere?  Then all update; else nobody does */
+ *   ballot     did all of that go well, everywhere?  Then all update
+ *
+ * Micro-batches whose numbers leave one remainder by the replicas are a strand: where everybody is
+ * here, each strand has a replica of every stage for itself.  A death in a step costs the strands
+ * that it was part of: with --policy continue those that are whole are summed and voted on once
+ * more; else, and where none is whole, nobody updates, and all begin the trip again. */
 #ifndef PIPELINE_H
 #define PIPELINE_H
 
@@ -122,8 +127,9 @@ void stage_state_take(stage_state *state, const options *options, uint32_t stage
 int stage_state_start(stage_state *state, const options *options, uint32_t stage, uint64_t seed);
 void stage_state_free(stage_state *state);
 lm_config stage_config(const options *options, uint64_t stages);
-/* Where the gradient is the sum over a step's micro-batches, on all who hold a part. */
-void stage_state_update(stage_state *state, const options *options, uint64_t step);
+/* Where the gradient is the sum over that many micro-batches, on all who hold a part. */
+void stage_state_update(stage_state *state, const options *options, uint64_t step,
+                        uint64_t micro_batches);
 /* Its layers as they are at the start; norm: of those beside it.  0: out of memory. */
 int stage_state_restart_layers(stage_state *state, const options *options, uint32_t stage,
                                uint64_t seed, double norm);
@@ -205,9 +211,11 @@ typedef struct pipeline {
   lm_model *models[MAX_MICRO_BATCHES]; /* with the activations of each */
   size_t stream_bytes;                 /* of a message between stages */
   uint8_t *inputs, *targets;           /* of the micro-batch in hand */
+  int mine[MAX_MICRO_BATCHES];         /* goes through this stage here */
   int done[MAX_MICRO_BATCHES];         /* went through this stage well so far */
-  int has_loss[MAX_MICRO_BATCHES];     /* was computed here */
-  double losses[MAX_MICRO_BATCHES];
+  double losses[MAX_MICRO_BATCHES];    /* 0: is not computed here */
+  lm_real *shares[MAX_REPLICAS];       /* of the gradient: what each strand gave here */
+  uint32_t strands;                    /* that count in this step: a bit for each */
   uint64_t reported_epoch, failed_ops, retries;
   double step_end_ms;          /* of the last step; 0: none yet */
   double snapshot_ms;          /* that this one has waited for snapshots */
@@ -219,6 +227,8 @@ int is_here(const pipeline *p, uint32_t slot);
 int is_ready(const pipeline *p, uint32_t slot);
 /* By the plan. */
 void set_ready(pipeline *p, uint32_t slot, int ready);
+/* For the rest of the trip. */
+void strike_off(pipeline *p, uint32_t slot);
 /* The slots that have a part and are ready, rising: how many.  stage: of LM_LAYERS, whose. */
 uint32_t holders_of(const pipeline *p, lm_part_name part, uint32_t stage,
                     uint32_t slots[MAX_SLOTS]);
@@ -229,9 +239,16 @@ rhz_status submit_send(pipeline *p, uint32_t slot, uint64_t number, const void *
 /* Blocks until the message is there: 1 if it came and has this length. */
 int receive(pipeline *p, uint32_t slot, uint64_t number, void *data, size_t bytes);
 
-/* Sends micro-batches forward and backward.  0: something was lost on the way; the others have been
- * told, and none waits. */
-int run_pass(pipeline *p);
+/* Sends micro-batches forward and backward, and leaves in shares what each strand gave.  What was
+ * lost on the way is not done; the others have been told, and none waits. */
+void run_pass(pipeline *p);
+
+/* pipeline_ballot.c: the end of a step */
+/* How many micro-batches count. */
+uint64_t counted(const pipeline *p);
+/* Behind the pass: RHZ_OK: state.gradient is the sum over those that count, here and wherever
+ * somebody else has to make the same update, and *loss is the step's. */
+rhz_status settle_step(pipeline *p, double *loss);
 
 /* pipeline_kept.c: the memory of the state */
 int may_use(const pipeline *p, source which);
@@ -279,7 +296,8 @@ int begin_shadow(pipeline *p, uint64_t seed);
 /* 0: there is none. */
 uint64_t shadow_revision(const pipeline *p);
 void refresh_shadows(pipeline *p);
-int exchange_gradients(pipeline *p, int complete);
+/* round: 0 is the first time in this trip. */
+int exchange_gradients(pipeline *p, int complete, uint32_t round);
 void update_shadow(pipeline *p, uint64_t step);
 
 /* pipeline_plan.c: where it comes from */

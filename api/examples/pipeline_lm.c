@@ -1,8 +1,9 @@
 /* Trains the byte-level language model of char_lm.c cut into stages, each held by some replicas
  * (pipeline.h says how).  Peers may die and come back at any moment:
  *
- *   a replica dies          the step is made again, over the replicas that are left; a newcomer in
- *                           its slot gets the stage's state from one of them
+ *   a replica dies          the step does without the micro-batches that it had in hand, the next
+ *                           ones go over the replicas that are left; a newcomer in its slot gets
+ *                           the stage's state from one of them
  *   all of a stage die      a newcomer attaches to the memory of the dead, or all go back to their
  *                           snapshots, where a vault keeps these; else it gets the weighted mean of
  *                           the stages beside it (CheckFree), or, at the ends of the pipeline, a
@@ -196,6 +197,10 @@ static int allocate(pipeline *p) {
   p->targets = malloc(rows);
   p->progress = p->last_progress;
   int good = p->inputs && p->targets && stage_state_new(&p->state, o) && allocate_shadow(p);
+  for (uint32_t r = 0; r < p->replicas && good; r++) {
+    p->shares[r] = calloc(p->state.count, sizeof(lm_real)); /* costs nothing until it is used */
+    good = p->shares[r] != NULL;
+  }
   for (uint64_t m = 0; m < o->micro_batches; m++) {
     p->models[m] = lm_model_new(&config);
     good = good && p->models[m];
@@ -206,6 +211,7 @@ static int allocate(pipeline *p) {
 static void release(pipeline *p) {
   stage_state_free(&p->state);
   release_shadow(p);
+  for (int r = 0; r < MAX_REPLICAS; r++) free(p->shares[r]);
   for (int m = 0; m < MAX_MICRO_BATCHES; m++) lm_model_free(p->models[m]);
   free(p->inputs);
   free(p->targets);

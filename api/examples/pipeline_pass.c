@@ -6,11 +6,13 @@
  * every peer sends and receives what the plan says, whatever happens, and nobody waits for somebody
  * who has given up.  A death ends the messages of those beside it, who pass the word on. */
 
-/* Those who have a stage share the micro-batches. */
+/* Each replica has its own strand; those who have the stage share the strands of those who have
+ * not. */
 static uint32_t slot_of(const pipeline *p, uint32_t micro_batch, uint32_t stage) {
-  uint32_t slots[MAX_SLOTS];
+  uint32_t slots[MAX_SLOTS], own = stage * p->replicas + micro_batch % p->replicas;
+  if (is_ready(p, own)) return own;
   uint32_t count = holders_of(p, LM_LAYERS, stage, slots);
-  return slots[micro_batch % count];
+  return slots[micro_batch / p->replicas % count];
 }
 
 /* This peer's part in the way of a micro-batch. */
@@ -83,48 +85,46 @@ static void forward(pipeline *p, uint32_t m, const leg *l, outgoing *out) {
     pass_on(p, out, l->after, m, FORWARD);
   } else if (p->done[m]) {
     p->losses[m] = (double)lm_head_forward(model, p->state.parameters, p->targets);
-    p->has_loss[m] = 1;
   }
 }
 
 static void backward(pipeline *p, uint32_t m, const leg *l, outgoing *out) {
   lm_model *model = p->models[m];
+  lm_real *share = p->shares[m % p->replicas];
   end_send(p, out, m);
   if (!l->last)
     take_in(p, l->after, m, BACKWARD);
   else if (p->done[m])
-    lm_head_backward(model, p->state.parameters, p->state.gradient);
-  if (p->done[m]) lm_layers_backward(model, p->state.parameters, p->state.gradient);
+    lm_head_backward(model, p->state.parameters, share);
+  if (p->done[m]) lm_layers_backward(model, p->state.parameters, share);
   if (!l->first) {
     pass_on(p, out, l->before, m, BACKWARD);
   } else if (p->done[m]) {
     sample(p, m);
-    lm_embed_backward(model, p->inputs, p->state.gradient);
+    lm_embed_backward(model, p->inputs, share);
   }
 }
 
 /* All forward, then all backward, each in the order of the micro-batches on every stage: so nobody
  * waits in a circle. */
-int run_pass(pipeline *p) {
+void run_pass(pipeline *p) {
   uint32_t count = (uint32_t)p->options->micro_batches;
   leg legs[MAX_MICRO_BATCHES];
   outgoing out[MAX_MICRO_BATCHES];
-  int all_done = 1;
+  uint32_t begun = 0; /* strands */
   memset(out, 0, sizeof(out));
-  memset(p->state.gradient, 0, p->state.count * sizeof(lm_real));
   for (uint32_t m = 0; m < count; m++) {
-    p->done[m] = 1;
-    p->has_loss[m] = 0;
-    p->losses[m] = 0;
+    const uint32_t strand = m % p->replicas;
     legs[m] = leg_of(p, m);
-    if (legs[m].mine) forward(p, m, &legs[m], &out[m]);
+    p->mine[m] = p->done[m] = legs[m].mine;
+    p->losses[m] = 0;
+    if (!legs[m].mine) continue;
+    if (!(begun >> strand & 1)) memset(p->shares[strand], 0, p->state.count * sizeof(lm_real));
+    begun |= 1u << strand;
+    forward(p, m, &legs[m], &out[m]);
   }
   for (uint32_t m = 0; m < count; m++) {
     if (legs[m].mine) backward(p, m, &legs[m], &out[m]);
   }
-  for (uint32_t m = 0; m < count; m++) {
-    end_send(p, &out[m], m);
-    all_done = all_done && p->done[m];
-  }
-  return all_done;
+  for (uint32_t m = 0; m < count; m++) end_send(p, &out[m], m);
 }

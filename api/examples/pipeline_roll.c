@@ -40,6 +40,8 @@ void set_ready(pipeline *p, uint32_t slot, int ready) {
   if (ready) p->roll.words[slot] |= IS_READY;
 }
 
+void strike_off(pipeline *p, uint32_t slot) { p->roll.words[slot] = 0; }
+
 uint32_t holders_of(const pipeline *p, lm_part_name part, uint32_t stage,
                     uint32_t slots[MAX_SLOTS]) {
   uint32_t count = 0;

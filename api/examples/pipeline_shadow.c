@@ -7,7 +7,7 @@
 
 #include "pipeline.h"
 
-enum { GRADIENT_MESSAGE = 1000 }; /* beyond those of a pass */
+enum { GRADIENT_MESSAGE = 1000 }; /* and up, by round; beyond those of a pass */
 
 uint32_t owner_of(const pipeline *p, uint32_t keeper) {
   return (keeper + p->slots - p->replicas) % p->slots;
@@ -41,7 +41,7 @@ static int apply(uint64_t step, const void *gradient, uint64_t bytes, void *cont
   pipeline *p = context;
   shadow *s = &p->shadow;
   if (gradient != s->state.gradient) memcpy(s->state.gradient, gradient, (size_t)bytes);
-  stage_state_update(&s->state, p->options, step);
+  stage_state_update(&s->state, p->options, step, counted(p));
   return 0;
 }
 
@@ -102,19 +102,18 @@ void refresh_shadows(pipeline *p) {
 }
 
 /* Before the vote: so that a step which is made is made by the shadows too.  0: it was lost. */
-int exchange_gradients(pipeline *p, int complete) {
+int exchange_gradients(pipeline *p, int complete, uint32_t round) {
   uint32_t keeper = keeper_of(p, p->view.slot), owner = owner_of(p, p->view.slot);
   size_t bytes = p->state.count * sizeof(lm_real);
+  uint64_t number = GRADIENT_MESSAGE + round;
   rhz_op *op = NULL;
   rhz_op_info info;
   rhz_status submitted = RHZ_OK;
   int good = 1;
   if (!p->options->shadow) return 1;
   if (is_here(p, keeper))
-    submitted =
-        submit_send(p, keeper, GRADIENT_MESSAGE, p->state.gradient, complete ? bytes : 0, &op);
-  if (is_here(p, owner))
-    good = receive(p, owner, GRADIENT_MESSAGE, p->shadow.state.gradient, bytes);
+    submitted = submit_send(p, keeper, number, p->state.gradient, complete ? bytes : 0, &op);
+  if (is_here(p, owner)) good = receive(p, owner, number, p->shadow.state.gradient, bytes);
   if (is_here(p, keeper))
     good = finish_op(p, submitted, op, RHZ_WAIT_DEFAULT, &info) == RHZ_OK && good;
   return good;

@@ -70,9 +70,10 @@ void stage_state_free(stage_state *state) {
 }
 
 /* Each part is clipped by itself: so a stage needs nobody's norm but its own. */
-void stage_state_update(stage_state *state, const options *o, uint64_t step) {
+void stage_state_update(stage_state *state, const options *o, uint64_t step,
+                        uint64_t micro_batches) {
   double warmth = step < WARMUP_STEPS ? (double)step / WARMUP_STEPS : 1.0;
-  lm_real share = 1 / (lm_real)o->micro_batches;
+  lm_real share = 1 / (lm_real)micro_batches;
   for (int part = 0; part < LM_PARTS; part++) {
     const lm_part range = state->parts[part];
     part_notes *notes = &state->notes->parts[part];

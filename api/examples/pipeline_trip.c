@@ -15,65 +15,6 @@ static rhz_status pass_boundary(pipeline *p) {
   return finish_op(p, submitted, op, RHZ_WAIT_DEFAULT, &info);
 }
 
-/* Each part's gradient, over those who have it.  0: not from everybody who shares in the step. */
-static int sum_gradients(pipeline *p) {
-  rhz_op *ops[LM_PARTS] = {NULL};
-  rhz_status submitted[LM_PARTS];
-  uint32_t slots[MAX_SLOTS];
-  int complete = 1;
-  for (int part = 0; part < LM_PARTS; part++) {
-    const lm_part range = p->state.parts[part];
-    rhz_allreduce_params params =
-        sum_of(p->state.gradient + range.offset, range.count, RHZ_DTYPE_F32);
-    if (p->groups[part]) submitted[part] = rhz_allreduce(p->groups[part], &params, &ops[part]);
-    if (p->groups[part] && submitted[part] != RHZ_OK)
-      note_error(p, submitted[part], rhz_last_error());
-  }
-  for (int part = 0; part < LM_PARTS; part++) {
-    rhz_op_info info;
-    if (!p->groups[part]) continue;
-    uint32_t expected = holders_of(p, (lm_part_name)part, p->stage, slots);
-    if (finish_op(p, submitted[part], ops[part], RHZ_WAIT_DEFAULT, &info) != RHZ_OK ||
-        info.contributors_min != expected)
-      complete = 0;
-  }
-  return complete;
-}
-
-/* Of the whole run: losses[m] is given by one peer, the others give 0. */
-typedef struct ballot {
-  double against, in_favour[MAX_STAGES], losses_known, losses[MAX_MICRO_BATCHES];
-} ballot;
-
-/* RHZ_OK: all that are left, and someone of each stage, have what the update needs, and so has
- * everybody else: *loss is the step's. */
-static rhz_status vote(pipeline *p, int complete, double *loss, rhz_op_info *info) {
-  ballot b;
-  rhz_op *op = NULL;
-  rhz_allreduce_params params = sum_of(&b, sizeof(b) / sizeof(double), RHZ_DTYPE_F64);
-  uint64_t count = p->options->micro_batches;
-  memset(&b, 0, sizeof(b));
-  b.against = complete ? 0 : 1;
-  b.in_favour[p->stage] = complete ? 1 : 0;
-  for (uint64_t m = 0; m < count; m++) {
-    b.losses[m] = p->losses[m];
-    b.losses_known += p->has_loss[m];
-  }
-  /* The last step is followed by a digest on stdout, which nobody can take back. */
-  int is_last = p->progress[STEP] + 1 == p->options->steps;
-  rhz_status submitted = rhz_allreduce(p->comm, &params, &op);
-  rhz_status status =
-      finish_op(p, submitted, op, is_last ? RHZ_WAIT_FINAL : RHZ_WAIT_DEFAULT, info);
-  if (status != RHZ_OK) return status;
-  int carried = b.against == 0 && b.losses_known == (double)count;
-  for (uint32_t stage = 0; stage < p->stages; stage++) carried = carried && b.in_favour[stage] > 0;
-  if (!carried) return note_error(p, RHZ_ERR_PEER_LOST, "a peer died in this step");
-  *loss = 0;
-  for (uint64_t m = 0; m < count; m++) *loss += b.losses[m];
-  *loss /= (double)count;
-  return RHZ_OK;
-}
-
 /* step_ms: of the attempt that succeeded; whole_ms: since the end of the step before it. */
 static void report_step(pipeline *p, double loss, double step_ms) {
   double now = kit_now_ms(), whole_ms = p->step_end_ms > 0 ? now - p->step_end_ms : step_ms;
@@ -86,9 +27,9 @@ static void report_step(pipeline *p, double loss, double step_ms) {
   p->reported_epoch = p->view.epoch;
   kit_print_line("step=%" PRIu64 " epoch=%" PRIu64 " world=%" PRIu32 " stage=%" PRIu32
                  " loss=%.4f step_ms=%.2f whole_ms=%.2f snapshot_ms=%.3f retries=%" PRIu64
-                 " t_us=%" PRIu64,
+                 " counted=%" PRIu64 " strands=%" PRIu32 " t_us=%" PRIu64,
                  p->progress[STEP], p->view.epoch, p->view.world_size, p->stage, loss, step_ms,
-                 whole_ms, p->snapshot_ms, p->retries, kit_now_us());
+                 whole_ms, p->snapshot_ms, p->retries, counted(p), p->strands, kit_now_us());
   p->snapshot_ms = 0;
 }
 
@@ -100,7 +41,7 @@ static rhz_status update(pipeline *p, uint64_t step, double loss) {
   end_checkpoint_copy(p);
   rhz_status status = rhz_state_begin_update(p->comm);
   if (status != RHZ_OK) return note_error(p, status, rhz_last_error());
-  stage_state_update(&p->state, p->options, step);
+  stage_state_update(&p->state, p->options, step, counted(p));
   if (step == 1) progress[FIRST_LOSS] = kit_bits_of(loss);
   progress[LAST_LOSS] = kit_bits_of(loss);
   progress[LINEAGE] ^= kit_bits_of(loss);
@@ -114,13 +55,10 @@ static rhz_status update(pipeline *p, uint64_t step, double loss) {
 
 static rhz_status train_step(pipeline *p) {
   double start = kit_now_ms(), loss = 0;
-  rhz_op_info info;
   uint64_t step = p->progress[STEP] + 1;
-  int complete = run_pass(p);
-  complete = sum_gradients(p) && complete; /* in any case: others of a group wait for it */
-  complete = exchange_gradients(p, complete) && complete;
+  run_pass(p);
   end_protection(p);
-  rhz_status status = vote(p, complete, &loss, &info);
+  rhz_status status = settle_step(p, &loss);
   if (status != RHZ_OK) return status;
   status = update(p, step, loss);
   if (status != RHZ_OK) return status;

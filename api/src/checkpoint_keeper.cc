@@ -1,14 +1,14 @@
 #include "api/src/checkpoint_keeper.h"
 
 #include <algorithm>
-#include <cstring>
-#include <new>
 #include <utility>
 
 #include "recovery/disk/checkpoint_parts.h"
 #include "recovery/disk/checkpoints.h"
 #include "recovery/disk/file_writer.h"
 #include "recovery/state/even_part.h"
+#include "runtime/memory/copy.h"
+#include "runtime/memory/pages.h"
 
 namespace rhz {
 namespace {
@@ -79,7 +79,7 @@ struct CheckpointKeeper::Work {
   CheckpointAttempt attempt;
   uint32_t writer = 0, keep = 0;
   std::vector<TensorSlice> slices;  // in the program's memory, then in `copy`
-  std::unique_ptr<std::byte[]> copy;
+  Pages copy;
   uint64_t bytes = 0;
   Digest root{};  // zeros: nobody has taken it
 };
@@ -171,20 +171,20 @@ Status CheckpointKeeper::copy(const std::shared_ptr<Work>& work, Background::Pac
   const StateHeader& header = around_.state.header();
   const auto held = [&] { return std::pair(header.phase.load(), header.revision.load()); };
   const auto before = held();
-  work->copy.reset(new (std::nothrow) std::byte[std::max<uint64_t>(work->bytes, 1)]);
-  if (!work->copy)
+  work->copy = Pages(work->bytes);
+  if (!work->copy.valid())
     return {Code::kMemory,
             "no memory of " + std::to_string(work->bytes) + " bytes for the copy of a checkpoint"};
   // With tensors of the peer's own it is equal to nobody else's.
   const bool all_shared = around_.state.all_tensors().size() == around_.state.tensors().size();
   if (header.has_root() && all_shared) work->root = header.root;
-  std::byte* to = work->copy.get();
+  std::byte* to = work->copy.data();
   for (TensorSlice& slice : work->slices) {
     for (uint64_t at = 0; at < slice.bytes.size(); at += kPiece) {
       if (Status go = pace.next(); !go)
         return {go.code(), go.text() + " before the tensors of a checkpoint were copied"};
-      std::memcpy(to + at, slice.bytes.data() + at,
-                  std::min<uint64_t>(kPiece, slice.bytes.size() - at));
+      copy_past_caches(to + at, slice.bytes.data() + at,
+                       std::min<uint64_t>(kPiece, slice.bytes.size() - at));
     }
     slice.bytes = ConstBytes(to, slice.bytes.size());
     to += slice.bytes.size();

@@ -143,9 +143,14 @@ void add_recovery(CLI::App* bench, int& exit_status) {
                   "(default: 1; for shards 5)")
       ->needs(source)
       ->check(CLI::PositiveNumber);
+  sub->add_option("--batch", o->batch, "with --source: sequences of a micro-batch, by which steps get longer")
+      ->needs(source)
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   add_reduction(sub, o->reduction);
   sub->footer("example: rhizome bench recovery -n 4 --bytes 64MiB --fault kill --reps 20 --json\n"
-              "example: rhizome bench recovery --source vault --reps 20");
+              "example: rhizome bench recovery --source vault --reps 20\n"
+              "example: rhizome bench recovery --source replica --batch 8   what a death costs its step");
   sub->callback([o, size, &exit_status] {
     const char* name = "bench recovery";
     if (!o->source.empty() && o->reps > 0) {

@@ -55,7 +55,7 @@ struct RecoveryOptions {
   bool json = false;
   // With a source: what gives a peer of pipeline_lm its state back, and the op plays no part.
   std::string source, trainer;
-  uint32_t snapshot_every = 0;
+  uint32_t snapshot_every = 0, batch = 1;
 };
 int bench_recovery(const RecoveryOptions& options);
 int bench_source(const RecoveryOptions& options);

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <utility>
 
 #include "api/tools/bench.h"
 #include "api/tools/commands.h"
@@ -22,7 +22,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr uint64_t kPatienceNs = 120'000'000'000;  // for a peer to come back
 constexpr uint64_t kStepsBetween = 4;              // of the victim, at least; beyond a snapshot
-constexpr uint32_t kTriesPerRep = 4;  // a death inside an update has no memory to attach to
+constexpr uint32_t kTriesPerRep = 4;   // a death inside an update has no memory to attach to
+constexpr uint64_t kMicroBatches = 4;  // of a step
 
 // One source as a run is told to use it.
 struct Setting {
@@ -63,17 +64,24 @@ struct Loss {
   std::map<uint32_t, uint64_t> seals_ns, installs_ns;  // the first of each survivor
   std::string source;
   uint64_t steps_lost = 0;
+  // The survivors' first steps in a view without the victim, and in one with its successor.
+  std::map<uint32_t, double> struck_ms, entered_ms;
+  uint64_t counted = 0;  // micro-batches of the former
+  bool again = false;    // it was begun anew
 };
 
 struct Totals {
   std::vector<double> detected_ms, agreed_ms, joined_ms, restored_ms, step_ms, steps_lost, usual_ms;
+  // With policy continue.
+  std::vector<double> struck_ms, struck_percent, entered_percent, lost_micro_batches;
   uint32_t others = 0;  // that another source served
+  uint32_t again = 0;   // steps that were begun anew
 };
 
 class SourceBench {
  public:
   SourceBench(const RecoveryOptions& options, const Setting& setting, uint64_t seed)
-      : options_(options), setting_(setting), random_(seed), steps_(slots()) {}
+      : options_(options), setting_(setting), random_(seed), steps_(slots()), epochs_(slots()) {}
 
   // Why not, or ok.
   Status run(const std::string& trainer);
@@ -82,27 +90,44 @@ class SourceBench {
  private:
   uint32_t slots() const { return setting_.stages * setting_.replicas; }
   void heard(uint32_t slot, std::string_view line);
+  void heard_step(uint32_t slot, std::string_view line);
   bool wait(uint64_t until_ns, const std::function<bool()>& wanted);
   Status lose_one();
   void judge();
+  void judge_steps();
 
   const RecoveryOptions& options_;
   const Setting& setting_;
   Prng random_;
   const TempFolder folder_;  // for checkpoints; outlives the run
   std::unique_ptr<TrainerRun> run_;
-  std::vector<uint64_t> steps_;  // done, by slot
+  std::vector<uint64_t> steps_;   // done, by slot
+  std::vector<uint64_t> epochs_;  // of the newest step, by slot
   Loss loss_;
   Totals totals_;
 };
 
+void SourceBench::heard_step(uint32_t slot, std::string_view line) {
+  const uint64_t epoch = whole(line, "epoch");
+  const bool new_view = epoch != std::exchange(epochs_[slot], epoch);
+  const double ms = number(line, "whole_ms");
+  steps_[slot] = whole(line, "step");
+  if (loss_.killed_ns == 0) {
+    if (whole(line, "retries") == 0) totals_.usual_ms.push_back(ms);
+    return;
+  }
+  if (slot == loss_.victim || !new_view) return;
+  if (!loss_.struck_ms.emplace(slot, ms).second) {
+    loss_.entered_ms.emplace(slot, ms);
+    return;
+  }
+  loss_.counted = whole(line, "counted");
+  loss_.again = loss_.again || whole(line, "retries") > 0;
+}
+
 void SourceBench::heard(uint32_t slot, std::string_view line) {
   const uint64_t at = whole(line, "t_us") * 1000;
-  if (line.starts_with("step=")) {
-    steps_[slot] = whole(line, "step");
-    if (whole(line, "retries") == 0 && loss_.killed_ns == 0)
-      totals_.usual_ms.push_back(number(line, "whole_ms"));
-  }
+  if (line.starts_with("step=")) heard_step(slot, line);
   if (loss_.killed_ns == 0 || at < loss_.killed_ns) return;
   const bool victim = slot == loss_.victim;
   // Later ones are those of its successor's view.
@@ -168,6 +193,23 @@ void SourceBench::judge() {
   totals_.restored_ms.push_back(since(static_cast<double>(loss_.restored_ns)));
   totals_.step_ms.push_back(since(static_cast<double>(loss_.step_ns)));
   totals_.steps_lost.push_back(static_cast<double>(loss_.steps_lost));
+  if (setting_.policy == std::string_view("continue")) judge_steps();
+}
+
+double most_of(const std::map<uint32_t, double>& values) {
+  double most = 0;
+  for (const auto& [slot, value] : values) most = std::max(most, value);
+  return most;
+}
+
+void SourceBench::judge_steps() {
+  const double usual = percentile(totals_.usual_ms, 50), struck = most_of(loss_.struck_ms);
+  auto more = [&](double ms) { return 100 * (ms / usual - 1); };
+  totals_.again += loss_.again;
+  totals_.struck_ms.push_back(struck);
+  totals_.struck_percent.push_back(more(struck));
+  totals_.entered_percent.push_back(more(most_of(loss_.entered_ms)));
+  totals_.lost_micro_batches.push_back(static_cast<double>(kMicroBatches - loss_.counted));
 }
 
 Status SourceBench::run(const std::string& trainer) {
@@ -180,8 +222,10 @@ Status SourceBench::run(const std::string& trainer) {
   const std::string every = std::to_string(every_of(options_, setting_));
   if (!folder_.good()) return {Code::kIo, "cannot make a folder for temporary files"};
   o.arguments =
-      split(format("--sources %s --policy %s --snapshot-every %s --batch 1 --steps 1000000000",
-                   setting_.allowed, setting_.policy, every.c_str()),
+      split(format("--sources %s --policy %s --snapshot-every %s --micro-batches %u --batch %u "
+                   "--steps 1000000000",
+                   setting_.allowed, setting_.policy, every.c_str(),
+                   static_cast<uint32_t>(kMicroBatches), options_.batch),
             ' ');
   auto add = [&](const std::vector<std::string>& more) {
     o.arguments.insert(o.arguments.end(), more.begin(), more.end());
@@ -208,12 +252,19 @@ struct NamedRow {
   const std::vector<double>& values;
 };
 std::vector<NamedRow> rows_of(const Totals& t) {
-  return {{"detected (sealed)", "detect_ms", t.detected_ms},
-          {"view agreed (installed)", "agreed_ms", t.agreed_ms},
-          {"usable again (its successor joined)", "usable_ms", t.joined_ms},
-          {"state restored", "restored_ms", t.restored_ms},
-          {"first step done by all", "first_step_ms", t.step_ms},
-          {"steps lost", "steps_lost", t.steps_lost}};
+  std::vector<NamedRow> rows{{"detected (sealed)", "detect_ms", t.detected_ms},
+                             {"view agreed (installed)", "agreed_ms", t.agreed_ms},
+                             {"usable again (its successor joined)", "usable_ms", t.joined_ms},
+                             {"state restored", "restored_ms", t.restored_ms},
+                             {"first step done by all", "first_step_ms", t.step_ms},
+                             {"steps lost", "steps_lost", t.steps_lost}};
+  if (t.struck_ms.empty()) return rows;
+  rows.push_back({"the step with the death, ms", "struck_step_ms", t.struck_ms});
+  rows.push_back({"  against the usual one, %", "struck_step_percent", t.struck_percent});
+  rows.push_back({"  micro-batches lost, of 4", "lost_micro_batches", t.lost_micro_batches});
+  rows.push_back(
+      {"the step of its successor's entry, %", "entered_step_percent", t.entered_percent});
+  return rows;
 }
 
 void print(const RecoveryOptions& o, const Setting& s, const Totals& t, uint64_t seed) {
@@ -227,6 +278,8 @@ void print(const RecoveryOptions& o, const Setting& s, const Totals& t, uint64_t
              {"snapshot_every", every_of(o, s)},
              {"usual_step_ms", percentile(t.usual_ms, 50)},
              {"other_source", t.others},
+             {"steps_made_again", t.again},
+             {"batch", o.batch},
              {"seed", seed}};
     for (const NamedRow& r : rows_of(t))
       row[r.key] = {{"p50", percentile(r.values, 50)},
@@ -247,6 +300,8 @@ void print(const RecoveryOptions& o, const Setting& s, const Totals& t, uint64_t
       "usual step %.2f ms; the start of a new process is in the times from \"usable\" on; "
       "%u kills were served by another source and are not in the table\n",
       percentile(t.usual_ms, 50), t.others);
+  if (!t.struck_ms.empty())
+    std::printf("policy continue: %u steps with a death were begun anew\n", t.again);
 }
 
 }  // namespace

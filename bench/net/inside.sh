@@ -4,9 +4,10 @@
 set -eu
 build=$1
 shift
-rate=1gbit slow_rank="" slow_rate="" peers=4 iperf_seconds=5 joiner=no
+rate=1gbit slow_rank="" slow_rate="" peers="" iperf_seconds=5 joiner=no shards=no
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
   [ "$1" != --joiner ] || { joiner=yes; shift; continue; }
+  [ "$1" != --shards ] || { shards=yes; shift; continue; }
   [ $# -ge 2 ] || { echo "bench/net: $1 needs a value" >&2; exit 2; }
   case $1 in
     --rate) rate=$2 ;;
@@ -18,6 +19,10 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
   shift 2
 done
 [ $# -eq 0 ] || shift
+if [ -z "$peers" ]; then
+  peers=4
+  [ "$shards" = no ] || peers=8
+fi
 subnet=10.77.0
 
 in_peer() { # RANK COMMAND...
@@ -83,6 +88,9 @@ line=$(measure_line)
 echo "bench/net: $peers peers, links of $rate${slow_rank:+, rank $slow_rank's of $slow_rate}; iperf3: $line MB/s" >&2
 if [ "$joiner" = yes ]; then
   exec sh "$(dirname "$0")/joiner.sh" "$build" "$peers" "$subnet" "$line" "$@"
+fi
+if [ "$shards" = yes ]; then
+  exec sh "$(dirname "$0")/shards.sh" "$build" "$peers" "$subnet" "$line" "$@"
 fi
 "$build/bench/perf/perf_compare" --netns-prefix peer --subnet $subnet --own-address $subnet.254 --interface eth0 \
   --launch-agent "$(dirname "$0")/agent.sh" --line-MBps "$line" "$@"

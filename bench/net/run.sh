@@ -7,21 +7,26 @@ usage() {
   cat << 'END'
 usage: sh bench/net/run.sh BUILD_DIR [OPTION]... [-- ARGUMENTS OF perf_compare]
        sh bench/net/run.sh BUILD_DIR --joiner [OPTION]... [-- ARGUMENTS OF joiner.sh]
+       sh bench/net/run.sh BUILD_DIR --shards [OPTION]... [-- ARGUMENTS OF shards.sh]
 
   --rate RATE        of every link, as tc writes it (default 1gbit)
   --slow RANK:RATE   of one peer's link, e.g. 1:100mbit (default: none)
-  --peers N          namespaces to make (default 4): no -n above it
+  --peers N          namespaces to make (default 4; with --shards 8): no -n above it
   --iperf-seconds S  how long the line is measured (default 5)
   --joiner           joiner catch-up instead: the last peer joins while the others train.  Behind --:
                      --state BYTES (default 1 GiB), all of which changes in every step; --gradient BYTES of the
                      all-reduce of a step (16 MiB); --compute-ms MS in front of it (600); --steps N before it comes
                      and behind (10); --log FOLDER for what the peers print
+  --shards           the rebuild of lost shards instead: the first peer keeps a stage whose shards lie in the vaults of the
+                     others, one of which is killed.  Behind --: --state BYTES (512 MiB); --code K+M (4+2);
+                     --log FOLDER for what the processes print
   --check            only say whether this host allows it; exit status 77 if not
 
 Examples:
   sh bench/net/run.sh build/release -- -n 2,4 --bytes 64MiB --json net.json
   sh bench/net/run.sh build/release --slow 1:100mbit -- -n 4 --bytes 16MiB --rounds 3 --iterations 3
   sh bench/net/run.sh build/release --joiner
+  sh bench/net/run.sh build/release --shards
   sh bench/net/run.sh build/release --joiner --rate 200mbit -- --state 67108864 --gradient 1048576 --compute-ms 100
 
 Needs the right to make network and mount namespaces (root, or user namespaces), ip, tc and iperf3. Everything lives in

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <new>
 #include <utility>
 
 #include "recovery/disk/safetensors.h"
@@ -11,6 +12,7 @@ namespace rhz::recovery {
 namespace {
 
 constexpr const char* kSuffix = ".safetensors";
+constexpr uint64_t kPieceBlocks = 4;  // 1 MiB: a disk is asked once for as much
 // Written back as it grows, so that the fsync at the end has little left to do.
 constexpr uint64_t kWritebackBlocks = 32;  // 8 MiB
 
@@ -43,6 +45,15 @@ SafetensorsEntry entry_of(const TensorSlice& slice, uint64_t begin) {
 }
 
 }  // namespace
+
+struct FileWriter::Piece {
+  alignas(DirectFile::kUnit) std::byte bytes[kPieceBlocks * kDigestBlockBytes];
+};
+
+FileWriter::FileWriter() = default;
+FileWriter::FileWriter(FileWriter&&) noexcept = default;
+FileWriter& FileWriter::operator=(FileWriter&&) noexcept = default;
+FileWriter::~FileWriter() = default;
 
 Result<FileWriter> FileWriter::make(std::string folder, std::string name,
                                     std::vector<TensorSlice> slices,
@@ -84,22 +95,24 @@ Status FileWriter::add_to(CheckpointManifest& manifest) const {
 }
 
 bool FileWriter::step(uint64_t budget_bytes) {
-  for (uint64_t spent = 0; !done() && (spent == 0 || spent < budget_bytes);
-       spent += kDigestBlockBytes) {
+  for (uint64_t spent = 0; !done() && (spent == 0 || spent < budget_bytes);) {
+    const uint64_t before = next_;
     switch (phase_) {
       case Phase::begin: begin(); break;
       case Phase::compare: compare_block(); break;
-      case Phase::write: write_block(); break;
+      case Phase::write: write_piece(); break;
       case Phase::sync:
       case Phase::rename: finish(); return done();  // each a step of its own: it may take long
       case Phase::done: break;
     }
+    spent += kDigestBlockBytes * (next_ > before ? next_ - before : 1);
   }
   return done();
 }
 
 void FileWriter::begin() {
-  block_.resize(kDigestBlockBytes);
+  piece_.reset(new (std::nothrow) Piece);
+  if (!piece_) return fail({Code::kMemory, path() + ": no memory for a piece of it"});
   Result<File> old = File::open(path());
   const Result<uint64_t> size = old ? old.value().size() : Result<uint64_t>(uint64_t{0});
   if (!old || !size || size.value() != record_.bytes) return rewrite();
@@ -114,11 +127,12 @@ void FileWriter::rewrite() {
   Result<File> created = File::create(folder_ + "/" + temporary());
   if (!created) return fail(created.status());
   file_ = std::move(created).value();
+  direct_ = DirectFile(file_.path());
   phase_ = Phase::write;
 }
 
 void FileWriter::compare_block() {
-  const ConstBytes wanted = make_block();
+  const ConstBytes wanted = make_block(piece_->bytes);
   const MutableBytes there = MutableBytes(other_).first(wanted.size());
   const Status read = file_.read(there, next_ * kDigestBlockBytes);
   if (!read || !std::equal(wanted.begin(), wanted.end(), there.begin())) return rewrite();
@@ -129,15 +143,21 @@ void FileWriter::compare_block() {
   phase_ = Phase::sync;
 }
 
-void FileWriter::write_block() {
-  const ConstBytes block = make_block();
-  record_.blocks.push_back(digest128(block));
-  if (Status status = file_.write(block, next_ * kDigestBlockBytes); !status)
-    return fail(std::move(status));
-  ++next_;
-  if (next_ % kWritebackBlocks == 0)
-    file_.start_writeback((next_ - kWritebackBlocks) * kDigestBlockBytes,
-                          kWritebackBlocks * kDigestBlockBytes);
+void FileWriter::write_piece() {
+  const uint64_t at = next_ * kDigestBlockBytes;
+  MutableBytes room(piece_->bytes);
+  for (; !room.empty() && next_ < digest_blocks(record_.bytes); ++next_) {
+    const ConstBytes block = make_block(room);
+    record_.blocks.push_back(digest128(block));
+    room = room.subspan(block.size());
+  }
+  const ConstBytes all = ConstBytes(piece_->bytes).first(sizeof(piece_->bytes) - room.size());
+  if (!direct_.write(all, at)) {
+    if (Status status = file_.write(all, at); !status) return fail(std::move(status));
+    if (next_ % kWritebackBlocks == 0)
+      file_.start_writeback((next_ - kWritebackBlocks) * kDigestBlockBytes,
+                            kWritebackBlocks * kDigestBlockBytes);
+  }
   if (next_ == digest_blocks(record_.bytes)) phase_ = Phase::sync;
 }
 
@@ -151,6 +171,7 @@ void FileWriter::finish() {
       reused_ ? sync_folder(folder_) : rename_durably(folder_, temporary(), record_.name);
   if (!status) return fail(std::move(status));
   file_ = File();
+  direct_ = DirectFile();
   phase_ = Phase::done;
 }
 
@@ -161,14 +182,15 @@ void FileWriter::abandon() {
 void FileWriter::fail(Status status) {
   status_ = std::move(status);
   file_ = File();
+  direct_ = DirectFile();
   std::remove((folder_ + "/" + temporary()).c_str());
   phase_ = Phase::done;
 }
 
-ConstBytes FileWriter::make_block() {
+ConstBytes FileWriter::make_block(MutableBytes memory) const {
   const uint64_t begin = next_ * kDigestBlockBytes;
   const MutableBytes block =
-      MutableBytes(block_).first(std::min<uint64_t>(kDigestBlockBytes, record_.bytes - begin));
+      memory.first(std::min<uint64_t>(kDigestBlockBytes, record_.bytes - begin));
   copy(begin, block);
   return block;
 }

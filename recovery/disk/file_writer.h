@@ -2,7 +2,7 @@
 // training.
 //
 //   compare   a file of that name and length is there already: kept if it is what would be written
-//   write     NAME.tmp in blocks of 256 KiB, digested on the way
+//   write     NAME.tmp in pieces of 1 MiB, past the page cache where that goes, digested on the way
 //   finish    fsync, rename to NAME, fsync of the folder: a step each
 //
 // Whatever happens before the rename leaves NAME as it was.  The tensors' memory is the caller's
@@ -12,11 +12,13 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "collectives/reduce/dtype.h"
 #include "recovery/disk/checkpoint_manifest.h"
+#include "recovery/disk/direct_file.h"
 #include "recovery/disk/file.h"
 #include "runtime/base/bytes.h"
 #include "runtime/base/status.h"
@@ -35,6 +37,10 @@ struct TensorSlice {
 
 class FileWriter {
  public:
+  FileWriter(FileWriter&&) noexcept;
+  FileWriter& operator=(FileWriter&&) noexcept;
+  ~FileWriter();
+
   // `name` ends in ".safetensors".  A slice that is a whole tensor has its shape in the file; a
   // part is one-dimensional, and metadata says which part. kArgument: names or shapes that make no
   // sense, or bytes that do not follow from them.
@@ -42,7 +48,7 @@ class FileWriter {
                                                std::vector<TensorSlice> slices,
                                                std::map<std::string, std::string> metadata);
 
-  // Reads or writes about `budget_bytes` more, at least a block; true when it is over: see
+  // Reads or writes about `budget_bytes` more, at least a piece; true when it is over: see
   // status().
   bool step(uint64_t budget_bytes);
   // Ends it where it is, without a temporary file.
@@ -59,17 +65,18 @@ class FileWriter {
   bool reused() const { return reused_; }
 
  private:
+  struct Piece;
   enum class Phase { begin, compare, write, sync, rename, done };
 
-  FileWriter() = default;
+  FileWriter();
   void begin();
   void compare_block();
-  void write_block();
+  void write_piece();
   void finish();
   void rewrite();
   void fail(Status status);
-  // Block next_ of the file, in block_.
-  ConstBytes make_block();
+  // Block next_ of the file, in memory of at least its size.
+  ConstBytes make_block(MutableBytes memory) const;
   void copy(uint64_t at, MutableBytes out) const;
   std::string path() const { return folder_ + "/" + record_.name; }
   std::string temporary() const { return record_.name + ".tmp"; }
@@ -82,9 +89,11 @@ class FileWriter {
   Phase phase_ = Phase::begin;
   Status status_;
   File file_;
+  DirectFile direct_;  // the same, past the page cache
   uint64_t next_ = 0;  // block
   bool reused_ = false;
-  std::vector<std::byte> block_, other_;
+  std::unique_ptr<Piece> piece_;
+  std::vector<std::byte> other_;  // a block of the file that is there
 };
 
 }  // namespace rhz::recovery

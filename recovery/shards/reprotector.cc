@@ -112,12 +112,29 @@ void Reprotector::place(ShardActions& out) {
   phase_ = Phase::moving;
 }
 
-void Reprotector::start_stripe() {
-  const auto stripe = static_cast<uint32_t>(*to_move_.begin() / shape_.code.shards());
+// What is being sent may still turn out to be in need of more.
+std::optional<uint32_t> Reprotector::next_stripe() const {
+  for (const size_t i : to_move_) {
+    const auto stripe = static_cast<uint32_t>(i / shape_.code.shards());
+    if (sender_.idle() || stripe != sending_stripe_) return stripe;
+  }
+  return std::nullopt;
+}
+
+bool Reprotector::computing() const {
+  if (phase_ != Phase::moving) return false;
+  if (!reader_) return sender_.idle() || next_stripe();
+  return reader_->done() ? sender_.idle() : reader_->fetched();
+}
+
+// False: there is none to read now.
+bool Reprotector::start_stripe() {
+  const auto next = next_stripe();
+  if (!next) return false;
+  const uint32_t stripe = *next;
   std::vector<StripeReader::Wanted> wanted;
   std::vector<uint32_t> lost;
   rebuilt_.clear();
-  sent_ = false;
   for (uint32_t j = 0; j < shape_.code.shards(); ++j) {
     const size_t i = shape_.at(stripe, j);
     const bool gone = found_[i] == Found::lost || !vaults_.lives(holder_of(i));
@@ -129,13 +146,14 @@ void Reprotector::start_stripe() {
       to_move_.erase(i);
   }
   for (auto& [shard, bytes] : rebuilt_) wanted.push_back({shard, bytes});
-  if (wanted.empty()) return;
-  reader_ = std::make_unique<StripeReader>(record_, shape_, stripe, std::move(wanted), lost);
+  if (!wanted.empty())
+    reader_ = std::make_unique<StripeReader>(record_, shape_, stripe, std::move(wanted), lost);
+  return true;
 }
 
 void Reprotector::move(uint64_t budget_bytes, ShardActions& out) {
-  while (!reader_ && !to_move_.empty()) start_stripe();
-  if (!reader_) {
+  while (!reader_ && start_stripe()) continue;
+  if (!reader_ && sender_.idle()) {
     phase_ = Phase::proposed;
     proposal_ = record_;
     ++proposal_->placement;
@@ -143,14 +161,15 @@ void Reprotector::move(uint64_t budget_bytes, ShardActions& out) {
     out.emplace_back(ProposeGeneration{*proposal_});
     return;
   }
-  const auto may = [&](PeerId vault, uint64_t bytes) { return window_.take(vault, bytes); };
-  while (auto send = reader_->next(may)) out.emplace_back(std::move(*send));
-  if (!reader_->done()) reader_->compute(budget_bytes);
-  if (const auto lost = reader_->hopeless())
-    return fail(state_lost(context_, reader_->stripe(), *lost, shape_.code), out);
-  if (!reader_->status()) return fail(reader_->status(), out);
-  if (!reader_->done()) return;
-  if (!sent_) send_stripe();
+  if (reader_) {
+    const auto may = [&](PeerId vault, uint64_t bytes) { return window_.take(vault, bytes); };
+    while (auto send = reader_->next(may)) out.emplace_back(std::move(*send));
+    if (!reader_->done()) reader_->compute(budget_bytes);
+    if (const auto lost = reader_->hopeless())
+      return fail(state_lost(context_, reader_->stripe(), *lost, shape_.code), out);
+    if (!reader_->status()) return fail(reader_->status(), out);
+    if (reader_->done() && sender_.idle()) send_stripe();
+  }
   std::vector<VaultSend> sends;
   sender_.pump(budget_bytes, sends);
   for (VaultSend& send : sends) out.emplace_back(std::move(send));
@@ -158,14 +177,16 @@ void Reprotector::move(uint64_t budget_bytes, ShardActions& out) {
 
 void Reprotector::send_stripe() {
   const uint32_t stripe = reader_->stripe();
-  sent_ = true;
   // Sources that turned out to be corrupt are written anew, where they are, when this is done.
   for (const uint32_t shard : reader_->lost()) {
     const size_t i = shape_.at(stripe, shard);
     if (found_[i] != Found::lost) to_move_.insert(i);
     found_[i] = Found::lost;
   }
-  for (const auto& [shard, bytes] : rebuilt_) {
+  sending_ = std::move(rebuilt_);
+  sending_stripe_ = stripe;
+  reader_.reset();
+  for (const auto& [shard, bytes] : sending_) {
     const size_t i = shape_.at(stripe, shard);
     if (!to_move_.contains(i)) continue;
     sender_.add({vaults_.at(placement_.holders[stripe][shard]).vault, stripe, shard, bytes,
@@ -182,12 +203,13 @@ ShardActions Reprotector::handle(PeerId vault, const VaultReply& reply) {
     if (reply.request.verb == VaultVerb::digests) audited(vault, reply);
     return out;
   }
-  window_.give_back(vault, window_bytes(reply.request));
+  const VaultVerb verb = reply.request.verb;
+  if (verb == VaultVerb::digests || verb == VaultVerb::get)  // what is sent has its own window
+    window_.give_back(vault, window_bytes(reply.request));
   if (reader_ && reader_->handle(vault, reply)) return out;
   const ShardSender::Event event = sender_.reply(vault, reply);
   if (event.kind == ShardSender::Event::Kind::delivered) {
     to_move_.erase(shape_.at(event.stripe, event.shard));
-    if (sender_.idle() && reader_ && sent_) reader_.reset();
   } else if (event.kind == ShardSender::Event::Kind::refused) {
     if (event.status.code() == Code::kState) return cancel(event.status);
     useless_.push_back(vault);
@@ -211,7 +233,7 @@ ShardActions Reprotector::vault_lost(PeerId vault) {
   return out;
 }
 
-// What it read or sent may be gone.
+// What it read or sent may be gone.  Both stripes that are in hand.
 void Reprotector::begin_stripe_again(PeerId without, ShardActions& out) {
   sender_.drop(without);
   sender_.clear();

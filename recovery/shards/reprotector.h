@@ -3,7 +3,8 @@
 // Done by the same party that would protect the stage, and never while it does so.
 //
 //   auditing   every holder that lives is asked for the digests of its shards
-//   moving     lost shards, stripe by stripe: read k, compute, send
+//   moving     lost shards, stripe by stripe: read k, compute, send.  While those of one stripe are
+//              sent the next one is read, so that both ways of a link are used
 //   proposed   the record again, with placement + 1
 //
 // A step function: no clock, socket, thread.
@@ -29,9 +30,7 @@ class Reprotector {
   [[nodiscard]] ShardActions step(uint64_t budget_bytes);
   bool busy() const { return phase_ == Phase::auditing || phase_ == Phase::moving; }
   // Whether step() has something to do before anybody answers.
-  bool computing() const {
-    return phase_ == Phase::moving && (!reader_ || (reader_->fetched() && !reader_->done()));
-  }
+  bool computing() const;
   [[nodiscard]] ShardActions handle(PeerId vault, const VaultReply& reply);
   [[nodiscard]] ShardActions vault_lost(PeerId vault);
   void vault_joined(Holder holder) { vaults_.join(std::move(holder)); }
@@ -52,7 +51,8 @@ class Reprotector {
   void audited(PeerId vault, const VaultReply& reply);
   void place(ShardActions& out);
   void move(uint64_t budget_bytes, ShardActions& out);
-  void start_stripe();
+  bool start_stripe();
+  std::optional<uint32_t> next_stripe() const;
   void send_stripe();
   void begin_stripe_again(PeerId without, ShardActions& out);
   void fail(Status status, ShardActions& out);
@@ -73,8 +73,10 @@ class Reprotector {
   Placement placement_;
   std::set<size_t> to_move_;  // lost, not yet held by whom placement_ names
   std::unique_ptr<StripeReader> reader_;
-  std::vector<std::pair<uint32_t, std::vector<std::byte>>> rebuilt_;  // of the reader's stripe
-  bool sent_ = false;                                                 // rebuilt_ is on its way
+  using Shards = std::vector<std::pair<uint32_t, std::vector<std::byte>>>;  // by their index
+  Shards rebuilt_;  // of the reader's stripe
+  Shards sending_;  // of the stripe that is sent, while the sender is not idle
+  uint32_t sending_stripe_ = 0;
   std::optional<GenerationRecord> proposal_;
 };
 

@@ -22,6 +22,10 @@ TEST(PipelineBench, TimesWhatEachSourceTakes) {
         {"\"bench\":\"recovery\"", std::string("\"source\":\"") + source + "\"", "\"reps\":2",
          "detect_ms", "agreed_ms", "usable_ms", "restored_ms", "first_step_ms", "steps_lost"});
   }
+  Cli continued(bench("recovery --reps 1 --source replica --batch 2"));
+  EXPECT_EQ(continued.end(), 0) << continued.errors();
+  expect_has(continued.output(), {"the step with the death", "against the usual one, %",
+                                  "micro-batches lost, of 4", "were begun anew"});
   Cli table(bench("recovery --reps 1 --source vault"));
   EXPECT_EQ(table.end(), 0) << table.errors();
   expect_has(table.output(), {"recovery from vault", "detected (sealed)", "state restored",

@@ -39,18 +39,24 @@ class Trainer {
   double step(uint64_t number) {
     if (!readable_) return -1;
     double loss = 0;
+    uint32_t counted = 0;
+    const auto known = run_.strands.find(number);
     std::vector<Reals> sums(run_.replicas, Reals(count_));
-    for (uint32_t m = 0; m < run_.micro_batches; ++m)
-      loss += micro_batch(m, sums[m % run_.replicas].data());
+    for (uint32_t m = 0; m < run_.micro_batches; ++m) {
+      const uint32_t strand = m % run_.replicas;
+      if (known != run_.strands.end() && !(known->second >> strand & 1)) continue;
+      loss += micro_batch(m, sums[strand].data());
+      ++counted;
+    }
     for (size_t i = 0; i < count_; ++i) {
       gradient_[i] = 0;
       for (const Reals& sum : sums) gradient_[i] += sum[i];
-      gradient_[i] *= 1 / static_cast<lm_real>(run_.micro_batches);
+      gradient_[i] *= 1 / static_cast<lm_real>(counted);
     }
     update(number);
     position_ += run_.batch;
     lm_random(&random_);
-    return loss / run_.micro_batches;
+    return loss / counted;
   }
 
  private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 
 namespace rhz::test {
 
@@ -12,6 +13,9 @@ struct PipelineRun {
   uint32_t batch = 1;
   uint32_t context = 16;
   uint64_t steps = 6;
+  // Of a step in which not all micro-batches counted: a bit for each strand (micro-batches of one
+  // remainder by the replicas) that did.
+  std::map<uint64_t, uint32_t> strands{};
 };
 
 // The loss of the last step, with micro-batches in the plain order and all other options at their

@@ -41,4 +41,15 @@ PipelineEnds ends_of(Cli& command, const PipelineRun& run) {
   return ends;
 }
 
+PipelineRun as_said(Cli& command, PipelineRun run) {
+  for (const std::string& raw : command.rest()) {
+    EXPECT_EQ(raw.find("went_back"), std::string::npos) << raw;
+    const Line line = parse_line(raw);
+    if (line.text("counted").empty() || line.number("counted") == run.micro_batches) continue;
+    const auto strands = static_cast<uint32_t>(line.number("strands"));
+    EXPECT_EQ(run.strands.emplace(line.number("step"), strands).first->second, strands) << raw;
+  }
+  return run;
+}
+
 }  // namespace rhz::test

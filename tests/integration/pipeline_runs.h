@@ -24,4 +24,8 @@ struct PipelineEnds {
 };
 PipelineEnds ends_of(Cli& command, const PipelineRun& run);
 
+// The same run, with the strands that its steps say they had: a busy machine may cost it more than
+// the test does.  After its end; all peers must have said the same.
+PipelineRun as_said(Cli& command, PipelineRun run);
+
 }  // namespace rhz::test

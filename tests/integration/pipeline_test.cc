@@ -50,6 +50,52 @@ TEST(Pipeline, GoesOnWithoutAReplicaAndGivesItsSuccessorTheState) {
   EXPECT_LT(ends.loss, ends.first_loss);
 }
 
+// Who dies before its first micro-batch takes its strand with it, from that step and no other; and
+// nothing is made again.
+TEST(Pipeline, GoesOnWithoutTheMicroBatchesOfTheDeadInThatStepAlone) {
+  PipelineRun run = long_run(2, 2);
+  Cli command(pipeline(run, "--restart", kUnhurried + "--kill-at 6:3,20:0"));
+  for (const auto& [step, strands] : {std::pair{6, 1}, std::pair{20, 2}}) {
+    const Line line = command.await("] step=" + std::to_string(step) + " ");
+    expect_has(line.raw,
+               {"retries=0", "counted=2 ", "strands=" + std::to_string(strands) + " ", "world=3"});
+    expect_has(command.await("] step=" + std::to_string(step + 1) + " ").raw, {"counted=4"});
+  }
+  const double loss = ends_of(command, run).loss;
+  run = as_said(command, run);
+  EXPECT_EQ(loss, loss_of_one_process(run));
+}
+
+// Both replicas of a stage: no strand is whole.
+TEST(Pipeline, MakesAStepAgainOfWhichNoStrandIsLeft) {
+  PipelineRun run = long_run(2, 2);
+  Cli command(pipeline(run, "--restart --longest-pause-ms 20",
+                       kUnhurried + "--kill-at 6:2,6:3 --shadow 1"));
+  command.await("retry step=6 ");
+  expect_has(command.await("] step=6 ").raw, {"counted=4 ", "strands=3 "});
+  const double loss = ends_of(command, run).loss;
+  run = as_said(command, run);
+  EXPECT_EQ(loss, loss_of_one_process(run));
+}
+
+// Slot 3 is gone, and nobody comes: slot 4 has its own strand and the first micro-batch of that of
+// slot 3, so its death costs both in that step.
+TEST(Pipeline, LosesWithAStandInTheStrandsThatItHadAShareIn) {
+  const PipelineRun run = long_run(2, 3);
+  Cli command(pipeline(run, "", "--kill-at 6:3,9:4"));
+  expect_has(command.await("] step=6 ").raw, {"counted=2 ", "strands=6 "});
+  expect_has(command.await("] step=9 ").raw, {"counted=1 ", "strands=4 "});
+  expect_has(command.await("] step=10 ").raw, {"counted=4 ", "strands=7 "});
+  std::map<uint64_t, std::string> digests;
+  for (int slot = 0; slot < 4; ++slot) {
+    const Line line = command.await("final step=40");
+    EXPECT_EQ(digests.emplace(line.number("stage"), line.text("digest")).first->second,
+              line.text("digest"))
+        << line.raw;
+  }
+  EXPECT_NE(command.end(), 0); /* two died */
+}
+
 // Every step that was disturbed is made again by the same peers, from the same bits.
 TEST(Pipeline, ReplaysToTheBitsOfARunWithoutDeaths) {
   const PipelineRun run = long_run(2, 2);
