@@ -26,7 +26,7 @@ Node::Node(NodeOptions options, std::function<Time()> clock, Transport& transpor
       groups_(options.self.id, transport, pool, options.limits),
       messenger_(options.self.id, transport, pool, options.message_limits),
       donor_(pool),
-      copy_(pool),
+      copy_(pool, options.pages),
       puller_(state),
       bulk_bytes_(options.bulk_bytes),
       copy_step_bytes_(options.copy_step_bytes),
@@ -168,7 +168,8 @@ void Node::act(Time now, MemberAction&& action) {
   } else if (auto* a = std::get_if<SyncAction>(&action)) {
     begin_sync(now, *a);
   } else if (auto* a = std::get_if<PendingAction>(&action)) {
-    groups_.root().set_waiting(a->waiting);
+    pending_ = *a;
+    prepare_copy(now);
   } else if (auto* a = std::get_if<EndAction>(&action)) {
     end(now, a->status);
   }
@@ -202,6 +203,7 @@ void Node::install(Time now, const View& view, const Resolution& resolution) {
   groups_.install(now, view, resolution);
   messenger_.set_config(member_.config());
   messenger_.install(now, view);
+  prepare_copy(now);
 }
 
 void Node::name_peers() {

@@ -40,6 +40,7 @@ struct NodeOptions {
   std::function<void(ShardNews)> shard_news = {};  // not set: nobody keeps shards here
   // What this host could still give for a copy; empty: anything.
   std::function<uint64_t()> spare_memory;
+  recovery::PageMaker* pages = nullptr;  // of such copies; outlives the node.  Null: they make theirs as they are made
   uint64_t copy_step_bytes = 16u << 20;  // of a copy for newcomers, in one go: about 4 ms
   uint64_t bulk_bytes = UINT64_MAX;  // a newcomer with so much state pulls it first while the members go on
 };
@@ -117,6 +118,9 @@ class Node final : public TransportEvents {
   void stand_at_admit(Time now);
   void admit(Time now, const AdmitRecord& record);
   bool can_copy() const;
+  bool begin_copy();
+  Time prepare_copy(Time now);
+  bool digest_some();
   void advance_copy(Time now);
   void leave_admit(Time now);
   void serve_copy(Time now);
@@ -154,6 +158,9 @@ class Node final : public TransportEvents {
   SyncStrategy strategy_ = SyncStrategy::kPopular;
   bool noted_ = false;                     // note_state() was called
   std::vector<MemberInfo> bulk_guests_;    // newcomers that pull from the copy
+  PendingAction pending_;                  // who wait to be admitted
+  Time room_since_{};                      // a room for a copy for them is being made
+  bool copies_along_ = false;              // a copy is being made with the digest, of an admit op that may ask for one
   OpSeq copied_op_ = kNoOp;                // the admit op that is over once the state is copied
   bool bulk_ = false;                      // the newest sync is in bulk
   Time sync_since_{};

@@ -3,10 +3,14 @@
 
 #include "api/src/node.h"
 #include "runtime/base/canary.h"
+#include "runtime/digest/digest.h"
 
 namespace rhz {
 namespace {
 constexpr uint64_t kDigestStepBytes = 16u << 20;  // about 2 ms of the progress thread
+constexpr uint64_t kAlongBytes = kDigestBlockBytes;  // digested and copied while they are in the cache
+constexpr Duration kMostRoom = std::chrono::seconds(60);  // newcomers wait so long for the room for a copy to be made
+constexpr Duration kLookAtRoom = milliseconds(2);
 }  // namespace
 
 using wire::FrameHeader;
@@ -31,10 +35,27 @@ void Node::note_state() {
 
 // ---- a member at its admit op
 
+// Newcomers that want the state in bulk are not let near before the memory for it is there: getting it takes several times as long as
+// copying the state, and members would stand still for it.  When to look again.
+Time Node::prepare_copy(Time now) {
+  groups_.root().set_waiting(pending_.waiting);
+  if (!joined_ || admit_op_ != kNoOp) return kNever;  // looks again at the install, and when the op is over
+  if (pending_.bulk == 0) {
+    if (copy_.has_room()) copy_.close();  // they have gone
+  } else if (!copy_.has_room() && strategy_ != SyncStrategy::kReceiveOnly && can_copy()) {
+    if (copy_.make_room(state_)) room_since_ = now;  // else it is tried again at the op
+  }
+  const bool only_bulk = pending_.bulk == pending_.waiting;
+  const bool making = copy_.has_room() && !copy_.room_ready() && now < room_since_ + kMostRoom;
+  if (only_bulk && making) groups_.root().set_waiting(Communicator::kNotYet);
+  return making ? now + kLookAtRoom : kNever;
+}
+
 // The root is computed step by step in tick(); then the coordinator is told.
 void Node::stand_at_admit(Time now) {
   numbers_.stood_since = now;
   builder_.emplace(state_, state_.revision().value_or(0));
+  copies_along_ = copy_.room_ready() && copy_.begin(state_);
   tick(now);
 }
 
@@ -45,7 +66,8 @@ void Node::admit(Time now, const AdmitRecord& record) {
   if (std::exchange(copied_op_, kNoOp) != kNoOp) copy_.close();
   const bool has_it = donor_.is_open() && donor_.sync() == record.op && donor_.root() == record.root &&
                       strategy_ != SyncStrategy::kReceiveOnly;
-  if (!record.bulk.empty() && has_it && can_copy() && copy_.begin(state_)) {
+  if (!record.bulk.empty()) pending_.bulk = 0;  // they do not wait any more, and nobody else does for a copy
+  if (!record.bulk.empty() && has_it && begin_copy()) {
     copied_op_ = record.op;
     bulk_guests_ = record.bulk;
     name_peers();
@@ -53,6 +75,12 @@ void Node::admit(Time now, const AdmitRecord& record) {
     name_peers();
     groups_.root().admit_nobody(now, record.op);
   }
+}
+
+// Unless it is here already, or being made, since this op began.
+bool Node::begin_copy() {
+  if (std::exchange(copies_along_, false)) return true;
+  return can_copy() && copy_.begin(state_);
 }
 
 // A copy must not get a trainer killed: all members of this host take theirs together, out of half of what is left.
@@ -77,7 +105,10 @@ void Node::leave_admit(Time now) {
   admit_op_ = kNoOp;
   builder_.reset();
   donor_.close();
-  if (std::exchange(copied_op_, kNoOp) != kNoOp) copy_.close();  // it ended before the copy was complete
+  const bool unused = std::exchange(copies_along_, false);  // nobody is to have it
+  const bool half = std::exchange(copied_op_, kNoOp) != kNoOp;  // it ended before the copy was complete
+  if (unused || half) copy_.close();
+  prepare_copy(now);
 }
 
 void Node::serve_copy(Time now) {
@@ -133,11 +164,20 @@ void Node::sync_actions(Time now, recovery::SyncActions&& actions) {
 
 // ---- both
 
+// About kDigestStepBytes more of the state at the admit op; true when all of it is done.
+bool Node::digest_some() {
+  for (uint64_t bytes = 0; bytes < kDigestStepBytes; bytes += kAlongBytes) {
+    if (builder_->advance(kAlongBytes)) return true;
+    if (copies_along_) copy_.copy(kAlongBytes);
+  }
+  return false;
+}
+
 Time Node::tick_sync(Time now) {
-  Time next = kNever;
+  Time next = copy_.has_room() ? prepare_copy(now) : kNever;
   if (builder_) {
     next = now;
-    if (builder_->advance(kDigestStepBytes)) {
+    if (digest_some()) {
       recovery::Manifest manifest = builder_->take();
       builder_.reset();
       const Digest root = manifest.root;

@@ -131,6 +131,7 @@ Status PeerDriver::open() {
   node.shard_news = [this](ShardNews news) { shards_->news(std::move(news)); };
   node.bulk_bytes = options_.sync_bulk_bytes;
   node.spare_memory = spare_memory_bytes;
+  node.pages = &copy_pages_;
   node_ = std::make_unique<Node>(
       std::move(node), [this] { return frame_time(); }, *transport_, pool_, state_);
   progress_.start([this] { recorder_.watch_this_thread(); });

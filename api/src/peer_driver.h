@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/src/checkpoint_keeper.h"
+#include "api/src/copy_pages.h"
 #include "api/src/core_sharing.h"
 #include "api/src/node.h"
 #include "api/src/progress.h"
@@ -135,6 +136,8 @@ class PeerDriver {
   recovery::State state_;
   Recorder recorder_;
   std::unique_ptr<Transport> transport_;
+  std::atomic<bool> busy_{false};  // ops are open, as of the last look
+  CopyPages copy_pages_{[this] { return busy_.load(std::memory_order_relaxed); }};
   std::unique_ptr<Node> node_;
   tcp::ControlClient control_;
   Progress progress_;
@@ -154,7 +157,6 @@ class PeerDriver {
   Epoch noted_epoch_;
   bool noted_end_ = false, noted_seal_ = false;
   SyncNumbers noted_syncs_;
-  std::atomic<bool> busy_{false};     // ops are open, as of the last look
   std::unique_ptr<StateKeeper> keeper_;
   std::unique_ptr<ShardDriver> shards_;
   std::unique_ptr<CheckpointKeeper> checkpoints_;

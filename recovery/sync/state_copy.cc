@@ -10,9 +10,8 @@
 
 namespace rhz::recovery {
 
-Status StateCopy::begin(const State& state) {
+Status StateCopy::map(uint64_t bytes) {
   close();
-  const uint64_t bytes = state.shared_bytes();
   if (bytes > 0) {
     void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
@@ -21,6 +20,21 @@ Status StateCopy::begin(const State& state) {
     memory_ = static_cast<std::byte*>(memory);
   }
   bytes_ = bytes;
+  return Status::ok();
+}
+
+Status StateCopy::make_room(const State& state) {
+  Status mapped = map(state.shared_bytes());
+  if (memory_ && pages_) pages_->begin(memory_, bytes_);
+  return mapped;
+}
+
+Status StateCopy::begin(const State& state) {
+  if (has_room()) {
+    if (pages_) pages_->end();
+  } else if (Status mapped = map(state.shared_bytes()); !mapped) {
+    return mapped;
+  }
   from_ = &state;
   std::byte* at = memory_;
   for (const Tensor& tensor : state.tensors()) {
@@ -57,6 +71,7 @@ void StateCopy::open(Donor& live, Time now) {
 
 void StateCopy::close() {
   donor_.close();
+  if (has_room() && pages_) pages_->end();
   if (memory_) ::munmap(memory_, bytes_);
   memory_ = nullptr;
   from_ = nullptr;
