@@ -80,7 +80,7 @@ void Node::admit(Time now, const AdmitRecord& record) {
 // Unless it is here already, or being made, since this op began.
 bool Node::begin_copy() {
   if (std::exchange(copies_along_, false)) return true;
-  return can_copy() && copy_.begin(state_);
+  return (copy_.has_room() || can_copy()) && copy_.begin(state_);
 }
 
 // A copy must not get a trainer killed: all members of this host take theirs together, out of half of what is left.

@@ -1,5 +1,6 @@
-// Has the pages of new memory made before somebody stands still for them.  The system makes a page when it is first written, and
-// that takes four times as long as copying one, or a hundred times where the host of a virtual machine has to find it first.
+// Has the pages of new memory made before somebody stands still for them.  The system makes a page
+// when it is first written, and that takes four times as long as copying one, or a hundred times
+// where the host of a virtual machine has to find it first.
 #pragma once
 
 #include <cstddef>

@@ -15,7 +15,8 @@ constexpr uint64_t kBytes = 16u << 20;
 
 struct CopyPagesTest : testing::Test {
   CopyPagesTest() {
-    void* mapped = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* mapped =
+        ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     EXPECT_NE(mapped, MAP_FAILED);
     memory = static_cast<std::byte*>(mapped);
   }
@@ -23,7 +24,8 @@ struct CopyPagesTest : testing::Test {
   uint64_t present() const {
     std::vector<unsigned char> pages(kBytes / static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)));
     EXPECT_EQ(::mincore(memory, kBytes, pages.data()), 0);
-    return static_cast<uint64_t>(std::count_if(pages.begin(), pages.end(), [](auto p) { return p & 1; })) *
+    return static_cast<uint64_t>(
+               std::count_if(pages.begin(), pages.end(), [](auto p) { return p & 1; })) *
            static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
   }
   std::byte* memory = nullptr;
