@@ -1,11 +1,12 @@
 #!/bin/sh
 # Joiner catch-up: the last peer joins when the others have trained for a while.  Called by inside.sh, in its namespaces:
 #
-#   joiner.sh BUILD PEERS SUBNET LINE_MBPS [--state BYTES] [--gradient BYTES] [--compute-ms MS] [--steps N] [--log FOLDER]
+#   joiner.sh BUILD PEERS SUBNET LINE_MBPS [--state BYTES] [--gradient BYTES] [--compute-ms MS] [--steps N]
+#             [--share PERCENT] [--log FOLDER]
 set -eu
 build=$1 peers=$2 subnet=$3 line=$4
 shift 4
-state=1073741824 gradient=16777216 compute_ms=600 steps=10 log=/run/tmp
+state=1073741824 gradient=16777216 compute_ms=600 steps=10 share=100 log=/run/tmp
 while [ $# -gt 0 ]; do
   [ $# -ge 2 ] || { echo "bench/net: $1 needs a value" >&2; exit 2; }
   case $1 in
@@ -13,6 +14,7 @@ while [ $# -gt 0 ]; do
     --gradient) gradient=$2 ;;
     --compute-ms) compute_ms=$2 ;;
     --steps) steps=$2 ;;
+    --share) share=$2 ;;
     --log) log=$2; mkdir -p "$log" ;;
     *) echo "bench/net: joiner has no option $1: see run.sh --help" >&2; exit 2 ;;
   esac
@@ -22,7 +24,7 @@ members=$((peers - 1))
 export RHZ_COORDINATOR=$subnet.254:7400 RHZ_LOG=info RHZ_SYNC_BULK_BYTES=0
 
 start_peer() { # RANK ROLE
-  ip netns exec "peer$1" env RHZ_SLOT="$1" "$build/bench/joiner_peer" "$2" "$state" "$gradient" "$compute_ms" "$steps" "$peers" \
+  ip netns exec "peer$1" env RHZ_SLOT="$1" "$build/bench/joiner_peer" "$2" "$state" "$gradient" "$compute_ms" "$steps" "$peers" "$share" \
     > "$log/peer$1.out" 2> "$log/peer$1.err" &
   pids="$pids $!"
 }
@@ -37,6 +39,13 @@ while [ "$(grep -c '^step' "$log/peer0.out")" -lt "$steps" ]; do
   kill -0 "$coordinator" || { cat "$log/coordinator.out" >&2; exit 1; }
   sleep 0.2
 done
+# Bytes of each link, from the switch to the peer and back, every 100 ms: where a joiner's rate goes.
+trace_links() {
+  while sleep 0.1; do
+    awk -v us="$(date +%s%N | cut -c 1-16)" '/^ *link/ { sub(/:/, " "); line = line " " $1 "=" $10 "/" $2 } END { print us line }' /proc/net/dev
+  done
+}
+[ "$log" = /run/tmp ] || { trace_links > "$log/links.txt" & }
 start_peer "$members" joiner
 for pid in $pids; do wait "$pid" || { cat "$log"/peer*.err >&2; exit 1; }; done
 kill "$coordinator"

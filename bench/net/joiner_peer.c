@@ -1,9 +1,9 @@
-/* A trainer whose whole state changes in every step, as a member or as a joiner that comes later: what a joiner costs those who
+/* A trainer whose state changes in every step, as a member or as a joiner that comes later: what a joiner costs those who
  * train.  bench/net/joiner.sh starts them, and reads their lines.
  *
- *   joiner_peer member|joiner STATE_BYTES GRADIENT_BYTES COMPUTE_MS STEPS_BEFORE_THE_END WORLD
+ *   joiner_peer member|joiner STATE_BYTES GRADIENT_BYTES COMPUTE_MS STEPS_BEFORE_THE_END WORLD SHARE
  *
- * A step: every block of the state changes, then the program sleeps where it would compute, then an all-reduce; a commit and a
+ * A step: every block in the first SHARE percent of the state changes, then the program sleeps where it would compute, then an all-reduce; a commit and a
  * boundary (rhz_admit) behind it.  Members go on until the world has WORLD ranks, and for so many steps more. */
 #include <rhizome/rhizome.h>
 #include <rhizome/rhizome_state.h>
@@ -18,7 +18,7 @@ struct trainer {
   rhz_comm *comm;
   float *state, *gradient;
   uint64_t state_count, gradient_count, revision;
-  unsigned compute_ms;
+  unsigned compute_ms, share;
 };
 
 static double now_us(void) {
@@ -34,7 +34,8 @@ static rhz_status finish(rhz_status submitted, rhz_op **op) {
 }
 
 static rhz_status train(struct trainer *t) {
-  for (uint64_t i = 0; i < t->state_count; i += kChangeEvery) t->state[i] += 1;
+  const uint64_t changing = t->state_count / 100 * t->share;
+  for (uint64_t i = 0; i < changing; i += kChangeEvery) t->state[i] += 1;
   const struct timespec compute = {t->compute_ms / 1000, (long)(t->compute_ms % 1000) * 1000000};
   nanosleep(&compute, NULL);
   rhz_op *op = NULL;
@@ -92,14 +93,15 @@ static rhz_status run(struct trainer *t, unsigned last_steps, uint32_t whole) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 7) {
-    fprintf(stderr, "usage: joiner_peer member|joiner STATE_BYTES GRADIENT_BYTES COMPUTE_MS LAST_STEPS WORLD\n");
+  if (argc != 8) {
+    fprintf(stderr, "usage: joiner_peer member|joiner STATE_BYTES GRADIENT_BYTES COMPUTE_MS LAST_STEPS WORLD SHARE\n");
     return 2;
   }
   setvbuf(stdout, NULL, _IOLBF, 0);
   struct trainer t = {.state_count = strtoull(argv[2], NULL, 10) / sizeof(float),
                       .gradient_count = strtoull(argv[3], NULL, 10) / sizeof(float),
-                      .compute_ms = (unsigned)atoi(argv[4])};
+                      .compute_ms = (unsigned)atoi(argv[4]),
+                      .share = (unsigned)atoi(argv[7])};
   t.state = malloc(t.state_count * sizeof(float));
   t.gradient = malloc(t.gradient_count * sizeof(float));
   if (!t.state || !t.gradient) return 1;
