@@ -2,7 +2,7 @@
 BUILD ?= build/release
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup configure build demo test check-deep asan tsan bench-peers bench-net install clean
+.PHONY: all setup configure build demo test check-deep fuzz asan tsan bench-peers bench-net install clean
 
 all: build
 
@@ -28,6 +28,16 @@ check-deep: build
 	@ctest --test-dir $(BUILD) -L deep --output-on-failure --no-tests=error
 	@$(MAKE) asan
 	@$(MAKE) tsan
+
+# Every fuzz target for SECONDS, with libFuzzer: needs clang.
+SECONDS ?= 20
+FUZZ_TARGETS = frame control log coordinator member checkpoint schedule texts
+fuzz: setup
+	@command -v clang++ > /dev/null || { echo "make fuzz needs clang: apt-get install clang" >&2; exit 1; }
+	@cmake --preset fuzz && cmake --build --preset fuzz -j $(JOBS) --target $(FUZZ_TARGETS:%=fuzz_%)
+	@for t in $(FUZZ_TARGETS); do echo "fuzz_$$t"; mkdir -p build/fuzz/corpus/$$t; \
+	  build/fuzz/tests/fuzz/fuzz_$$t -max_total_time=$(SECONDS) -print_final_stats=1 -verbosity=0 \
+	    -artifact_prefix=build/fuzz/crash-$$t- build/fuzz/corpus/$$t || exit 1; done
 
 # What each leaves out, and why: docs/testing.md.  TSan of GCC before 14 does not start where the kernel randomises addresses by
 # more than 28 bits.

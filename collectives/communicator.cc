@@ -11,9 +11,9 @@ namespace rhz {
 using wire::FrameHeader;
 using wire::Kind;
 
-Communicator::Communicator(PeerId self, GroupId group, Transport& transport, BufferPool& pool,
+Communicator::Communicator(PeerId self, GroupId group, Transport& transport, BufferPool& pool, Window& window,
                            CommunicatorLimits limits)
-    : self_(self), group_(group), transport_(transport), pool_(pool), limits_(limits) {}
+    : self_(self), group_(group), transport_(transport), pool_(pool), window_(window), limits_(limits) {}
 
 Communicator::~Communicator() = default;
 
@@ -313,14 +313,14 @@ void Communicator::pump(Time now) {
     }
     leading = false;
     const Layout& layout = op->executor->layout();
-    const uint64_t chunk_bytes = std::max<uint64_t>(1, layout.chunk_elements * layout.element_bytes);
-    const auto window =
-        static_cast<uint32_t>(std::max<uint64_t>(2, limits_.window_bytes / chunk_bytes));
+    window_.take(true);
+    const uint32_t window = window_.chunks(layout.chunk_elements * layout.element_bytes);
     if (older >= window) break;
     op->executor->originate(window - older);
     older += op->executor->outstanding();
     if (!op->full && has_all(*op)) completed.push_back(seq);
   }
+  if (leading) window_.take(false);
   for (OpSeq seq : completed)
     if (Op* op = find(seq)) progress(now, *op);
 }

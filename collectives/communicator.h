@@ -18,6 +18,7 @@
 #include "collectives/op_table.h"
 #include "collectives/rebuild/wave.h"
 #include "collectives/schedule/choose.h"
+#include "collectives/window.h"
 #include "runtime/agreement/report.h"
 #include "runtime/agreement/resolution.h"
 #include "runtime/agreement/view.h"
@@ -53,7 +54,7 @@ struct CommunicatorNews {
 
 struct CommunicatorLimits {
   uint32_t open_ops = 256;               // begun and not freed
-  uint64_t window_bytes = 1u << 20;      // of chunks that began here and are not back yet
+  uint64_t window_bytes = 1u << 20;      // see Window
   uint32_t retained_ops = 32;            // released by rule b before DONE is sent at once
   Duration done_delay = milliseconds(1);  // … otherwise DONE waits for company
   Duration drain_look = microseconds(20);  // how often is looked whether what an unprotected op sends was taken
@@ -67,7 +68,8 @@ class Communicator final : private Outbox {
  public:
   using Handle = uint64_t;  // of a submission; never reused
 
-  Communicator(PeerId self, GroupId group, Transport& transport, BufferPool& pool,
+  // `window`: of all groups of this peer; outlives them.
+  Communicator(PeerId self, GroupId group, Transport& transport, BufferPool& pool, Window& window,
                CommunicatorLimits limits = {});
   ~Communicator() override;
 
@@ -275,6 +277,7 @@ class Communicator final : private Outbox {
   const GroupId group_;
   Transport& transport_;
   BufferPool& pool_;
+  Window::Part window_;
   const CommunicatorLimits limits_;
   RunConfig config_;
   uint32_t waiting_ = 0;

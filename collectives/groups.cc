@@ -31,9 +31,9 @@ struct Groups::Split final : OpCompletion {
 };
 
 Groups::Groups(PeerId self, Transport& transport, BufferPool& pool, CommunicatorLimits limits)
-    : self_(self), transport_(transport), pool_(pool), limits_(limits) {
+    : self_(self), transport_(transport), pool_(pool), limits_(limits), window_(limits.window_bytes) {
   groups_[kRootGroup] = {{},
-                         std::make_unique<Communicator>(self, kRootGroup, transport, pool, limits)};
+                         std::make_unique<Communicator>(self, kRootGroup, transport, pool, window_, limits)};
 }
 
 Groups::~Groups() = default;
@@ -102,7 +102,7 @@ Status Groups::add(GroupId id, std::vector<PeerId> members, const Communicator& 
   if (!fresh) return Status(Code::kInternal, "two groups have one number");
   Group& group = at->second;
   group.members = std::move(members);
-  group.communicator = std::make_unique<Communicator>(self_, id, transport_, pool_, limits_);
+  group.communicator = std::make_unique<Communicator>(self_, id, transport_, pool_, window_, limits_);
   group.communicator->set_config(config_);
   group.communicator->set_costs(own_costs_);
   group.communicator->remember(parent, group.members, since);

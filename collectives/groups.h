@@ -87,6 +87,7 @@ class Groups {
   Transport& transport_;
   BufferPool& pool_;
   const CommunicatorLimits limits_;
+  Window window_;
   RunConfig config_;
   const OwnCosts* own_costs_ = nullptr;
 

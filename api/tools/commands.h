@@ -13,6 +13,8 @@ inline constexpr int kFailure = 1, kUsage = 2;
 void add_coordinator(CLI::App& app, int& exit_status);
 // `command`: what followed `--`.
 void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_status);
+// The same.
+void add_chaos(CLI::App& app, const std::vector<std::string>& command, int& exit_status);
 void add_status(CLI::App& app, int& exit_status);
 void add_plan(CLI::App& app, int& exit_status);
 void add_vault(CLI::App& app, int& exit_status);

@@ -55,10 +55,11 @@ int run(int argc, char** argv) {
       "`rhizome COMMAND --help` tells the options of a command.");
   app.failure_message(usage_text);
   app.require_subcommand(1);
-  if (own < argc && std::string_view(argv[1]) != "run")
-    return complain("", "only `rhizome run` takes a command after --", kUsage);
+  if (own < argc && std::string_view(argv[1]) != "run" && std::string_view(argv[1]) != "chaos")
+    return complain("", "only `rhizome run` and `rhizome chaos` take a command after --", kUsage);
   add_coordinator(app, exit_status);
   add_run(app, command, exit_status);
+  add_chaos(app, command, exit_status);
   add_status(app, exit_status);
   add_plan(app, exit_status);
   add_vault(app, exit_status);

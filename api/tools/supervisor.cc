@@ -22,7 +22,8 @@ constexpr Duration kLookPatience = milliseconds(1000);
 
 }  // namespace
 
-Supervisor::Supervisor(const RunOptions& options) : options_(options) {
+Supervisor::Supervisor(const RunOptions& options, Onlooker* onlooker)
+    : options_(options), onlooker_(onlooker) {
   if (options_.join.empty()) add_coordinator();
   if (options_.join.empty()) return;  // the others begin when it has said where it listens
   if (options_.vault) add_vault(options_.join);
@@ -66,12 +67,31 @@ int Supervisor::run() {
     reap();
     start_due();
     stop_the_lost();
+    if (onlooker_) onlook_at_ns_ = onlooker_->look(*this, monotonic_ns());
   }
+}
+
+std::vector<pid_t> Supervisor::peers() const {
+  std::vector<pid_t> all;
+  for (const Job& job : jobs_)
+    if (job.is_peer()) all.push_back(job.state == State::kRunning ? job.child.pid : 0);
+  return all;
+}
+
+pid_t Supervisor::coordinator() const {
+  for (const Job& job : jobs_)
+    if (job.is_coordinator && job.state == State::kRunning && !job.stopping) return job.child.pid;
+  return 0;
+}
+
+void Supervisor::stop(int signal) {
+  ++stop_signals_;
+  send_all(signal);
 }
 
 void Supervisor::wait_for_events() {
   std::vector<pollfd> fds{{signals_.get(), POLLIN, 0}};
-  uint64_t next = UINT64_MAX;
+  uint64_t next = onlook_at_ns_;
   for (const Job& job : jobs_) {
     if (job.child.out.is_open()) fds.push_back({job.child.out.fd(), POLLIN, 0});
     if (job.child.err.is_open()) fds.push_back({job.child.err.fd(), POLLIN, 0});
@@ -156,8 +176,7 @@ void Supervisor::start_due() {
 void Supervisor::stop_the_lost() {
   if (stop_at_ns_ == 0 || monotonic_ns() < stop_at_ns_) return;
   stop_at_ns_ = 0;
-  ++stop_signals_;
-  send_all(SIGTERM);
+  stop(SIGTERM);
 }
 
 bool Supervisor::peers_done() const {

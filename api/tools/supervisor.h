@@ -32,11 +32,29 @@ std::string run_id_of(const RunOptions& options);
 // Of the vault: for its peers, and for whoever starts another one.
 std::string vault_name_of(const RunOptions& options);
 
+class Supervisor;
+
+// Looks on at every turn of a supervisor, and interferes.
+class Onlooker {
+ public:
+  virtual ~Onlooker() = default;
+  // Returns when it wants to look again, at the latest.
+  virtual uint64_t look(Supervisor& supervisor, uint64_t now_ns) = 0;
+  // A peer has ended.  False: that does not make the run a failure.
+  virtual bool peer_ended(size_t peer, int wait_status) = 0;
+};
+
 class Supervisor {
  public:
-  explicit Supervisor(const RunOptions& options);
+  explicit Supervisor(const RunOptions& options, Onlooker* onlooker = nullptr);
   // The exit status of the whole.
   int run();
+
+  // For the onlooker.  0: does not run now.
+  std::vector<pid_t> peers() const;
+  pid_t coordinator() const;
+  const std::string& coordinator_address() const { return coordinator_address_; }  // empty: not known yet
+  void stop(int signal);  // SIGTERM, or SIGKILL
 
  private:
   enum class State : uint8_t { kIdle, kRunning, kPausing, kDone };
@@ -52,6 +70,7 @@ class Supervisor {
     uint32_t restarts = 0;
     uint64_t started_ns = 0, start_at_ns = 0;
     int wait_status = 0;  // of the last time
+    bool excused = false;  // that end was the onlooker's doing
   };
 
   // supervisor_jobs.cc: one job
@@ -82,6 +101,8 @@ class Supervisor {
   void say(const std::string& text) const;
 
   const RunOptions options_;
+  Onlooker* const onlooker_;
+  uint64_t onlook_at_ns_ = UINT64_MAX;
   Fd signals_;
   std::vector<Job> jobs_;  // the coordinator, if it is ours, first; then the vault; then the peers
   std::string coordinator_address_;

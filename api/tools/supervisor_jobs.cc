@@ -169,6 +169,11 @@ void Supervisor::ended(Job& job, int wait_status) {
   job.state = State::kDone;
   job.wait_status = wait_status;
   if (job.stopping) return;
+  if (onlooker_ && job.is_peer()) {
+    size_t peer = 0;
+    for (const Job* other = jobs_.data(); other != &job; ++other) peer += other->is_peer();
+    job.excused = !onlooker_->peer_ended(peer, wait_status);
+  }
   const bool good = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
   if (good && job.is_peer()) return;
   if (job.is_peer() && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == kLost)
@@ -194,7 +199,7 @@ void Supervisor::ended(Job& job, int wait_status) {
   if (options_.restart && job.restarts >= options_.max_restarts)
     text += format(" and was restarted %u times already", job.restarts);
   say(text);
-  if (first_failure_ < 0) first_failure_ = static_cast<int>(&job - jobs_.data());
+  if (first_failure_ < 0 && !job.excused) first_failure_ = static_cast<int>(&job - jobs_.data());
 }
 
 }  // namespace rhz::tools

@@ -152,6 +152,7 @@ void Coordinator::receive(Time now, SessionId session, const ControlMessage& mes
   Peer* peer = peer_of(session);
   if (!peer) return;  // said before a hello, or by somebody already refused
   peer->heard = now;
+  ++peer->words;
   if (const auto* m = std::get_if<SuspectMessage>(&message)) suspect(now, peer->info.id, *m);
   if (const auto* m = std::get_if<SealedMessage>(&message)) sealed(now, *peer, *m);
   if (const auto* m = std::get_if<FailMessage>(&message)) fail(now, *peer, *m);
@@ -200,6 +201,7 @@ void Coordinator::hello(Time now, SessionId session, const HelloMessage& message
     actions_.push_back(CloseSession{peer.session});
   }
   peer.heard = now;
+  ++peer.words;
   peer.state = message.state;
   reattach(now, peer, session, message.last_index);
   if (!is_member(message.self.id)) tell_pending();

@@ -74,6 +74,7 @@ class Coordinator {
     MemberInfo info;
     SessionId session = 0;  // 0: not connected
     Time heard{}, lost{};   // newest message; when the session ended
+    uint64_t words = 0;     // messages so far
     Time since{};           // first hello
     StateNote state;
     Time bulk_since{};  // of a newcomer that pulls in bulk
@@ -86,6 +87,7 @@ class Coordinator {
     uint8_t evidence;
     Time at;
     bool self_doubt;
+    uint64_t words;  // of the accused, so far
   };
   struct Vault {
     VaultInfo info;
@@ -119,6 +121,7 @@ class Coordinator {
   void suspect(Time now, PeerId accuser, const SuspectMessage& message);
   void judge(Time now);
   Duration grace(const Peer& peer) const;
+  bool heard_since(const Peer& peer, const Accusation& accusation) const;
   bool silent(const Peer& peer, Time now) const;
   bool node_fault(PeerId id, Time now) const;
   std::vector<PeerId> unroutable(View left) const;

@@ -24,13 +24,17 @@ bool Coordinator::silent(const Peer& peer, Time now) const {
   return now - peer.heard >= milliseconds(config_.suspicion_ms);
 }
 
+bool Coordinator::heard_since(const Peer& peer, const Accusation& accusation) const {
+  return peer.session != 0 && peer.words > accusation.words;
+}
+
 void Coordinator::suspect(Time now, PeerId accuser, const SuspectMessage& message) {
   if (message.epoch != view_.epoch || !is_member(accuser) || !is_member(message.target)) return;
   if (accuser == message.target || message.evidence < 1 || message.evidence > 6) return;
   auto& accusation = accusations_[{accuser, message.target}];
   const bool surer = accusation.self_doubt && !message.self_doubt;
   if (accusation.evidence == 0 || message.evidence < accusation.evidence || surer)
-    accusation = {message.evidence, now, message.self_doubt};
+    accusation = {message.evidence, now, message.self_doubt, peers_.at(message.target).words};
   evidence_at_ = std::min(evidence_at_, now);
   const Duration window = is_hard(message.evidence) ? timing_.hard_window : timing_.soft_window;
   judge_at_ = std::min(judge_at_, now + window);
@@ -84,6 +88,11 @@ void Coordinator::judge(Time now) {
     if (is_dead(edge.second) || is_dead(edge.first) || accusation.self_doubt) continue;
     if (now - accusation.at < timing_.soft_window) {
       judge_at_ = std::min(judge_at_, accusation.at + timing_.soft_window);
+      continue;
+    }
+    // It may be the node: its next word will tell, or that it becomes silent.
+    if (!heard_since(peers_.at(edge.second), accusation)) {
+      judge_at_ = std::min(judge_at_, now + milliseconds(config_.heartbeat_ms));
       continue;
     }
     // The coordinator hears both ends: the edge is at fault, not a node.

@@ -83,10 +83,26 @@ void Member::receive(Time now, const ControlMessage& message) {
   }
 }
 
+// What no coordinator of this run can have logged behind what this peer has seen; null: it goes on from there.
+const char* Member::breaks_off(const LogEntry& e) const {
+  const auto* const snapshot = std::get_if<SnapshotRecord>(&e.record);
+  if (last_index_ != LogIndex(0) && e.index != last_index_.next() && !snapshot) return "a record is missing";
+  if (const auto* view = std::get_if<ViewRecord>(&e.record); view && view->view.epoch <= view_.epoch) return "a view is older than the last one";
+  const auto* const resolve = std::get_if<ResolveRecord>(&e.record);
+  if (!resolve && !snapshot) return nullptr;
+  const Resolution& resolution = resolve ? resolve->resolution : snapshot->resolution;
+  const Epoch newest = snapshot ? std::max(snapshot->view.epoch, view_.epoch) : view_.epoch;
+  if (resolution.groups.empty()) return "a resolution decides nothing";
+  const bool known = snapshot && resolution.epoch <= installed_;
+  return known || (resolution.epoch == newest && installed_ < newest) ? nullptr : "a resolution is of another view";
+}
+
 void Member::entry(Time now, const LogEntry& e) {
-  if (e.index <= last_index_) return;  // a duplicate, after a reconnect
-  const bool snapshot = std::holds_alternative<SnapshotRecord>(e.record);
-  RHZ_ASSERT("C1", last_index_ == LogIndex(0) || e.index == last_index_.next() || snapshot);
+  if (ended_ || e.index <= last_index_) return;  // a duplicate, after a reconnect
+  if (const char* why = breaks_off(e)) {
+    return end(Status(Code::kCorrupt, "the coordinator's log does not go on from where this peer stands: " + std::string(why) + " (record " +
+                                          std::to_string(e.index.value) + "); it is damaged, or another run's: start the coordinator on the run's own log"));
+  }
   last_index_ = e.index;
   last_term_ = e.term;
   if (const auto* view = std::get_if<ViewRecord>(&e.record)) see_view(now, view->view);

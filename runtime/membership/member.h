@@ -101,6 +101,7 @@ class Member {
   LogIndex last_index() const { return last_index_; }
 
  private:
+  const char* breaks_off(const LogEntry& entry) const;
   void entry(Time now, const LogEntry& entry);
   void see_view(Time now, const View& view);
   void see_resolution(const Resolution& resolution);

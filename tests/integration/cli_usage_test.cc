@@ -27,7 +27,7 @@ TEST_P(Help, ShowsAnExampleOfTheCommand) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, Help,
-                         testing::Values("", "coordinator", "run", "status", "plan", "bench",
+                         testing::Values("", "coordinator", "run", "chaos", "status", "plan", "bench",
                                          "bench allreduce", "bench recovery"));
 
 TEST(Version, TellsWhatThisBuildHas) {
@@ -49,12 +49,19 @@ TEST_P(Refused, WithAReasonBeforeAnythingStarts) {
 
 INSTANTIATE_TEST_SUITE_P(
     Commands, Refused,
-    testing::Values(Usage{"", {"say which command", "coordinator, run, status, plan, vault, bench;"}},
-                    Usage{"frob", {"no command \"frob\"", "coordinator, run, status, plan, vault, bench;"}},
+    testing::Values(Usage{"", {"say which command", "coordinator, run, chaos, status, plan, vault, bench;"}},
+                    Usage{"frob", {"no command \"frob\"", "coordinator, run, chaos, status, plan, vault, bench;"}},
                     Usage{"bench", {"rhizome bench: say which command", "allreduce, recovery, convergence, attach, snapshot;"}},
                     Usage{"bench frob", {"rhizome bench: there is no command \"frob\""}},
                     Usage{"status --frob", {"rhizome status: ", "--frob", "rhizome status --help"}},
-                    Usage{"status -- ls", {"only `rhizome run` takes a command after --"}}));
+                    Usage{"status -- ls", {"only `rhizome run` and `rhizome chaos` take a command after --"}}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Chaos, Refused,
+    testing::Values(Usage{"chaos -- true", {"--peers is required"}}, Usage{"chaos -n 1 -- true", {"--peers", "1 not in range"}},
+                    Usage{"chaos -n 2", {"say what to run after --"}},
+                    Usage{"chaos -n 2 --faults kill,frob -- true", {"there is no fault \"frob\"; there are kill, kill-several"}},
+                    Usage{"chaos -n 2 --every-s 0 -- true", {"--every-s", "0 not in range"}}));
 
 INSTANTIATE_TEST_SUITE_P(
     Run, Refused,

@@ -31,7 +31,7 @@ struct World {
     }
     for (uint32_t r = 0; r < kWorld; ++r) {
       ports.push_back(std::make_unique<Port>(wire, r));
-      ranks.push_back(std::make_unique<Communicator>(id_of(r), kRootGroup, *ports[r], pool));
+      ranks.push_back(std::make_unique<Communicator>(id_of(r), kRootGroup, *ports[r], pool, window));
       ranks[r]->set_config(config);
       ranks[r]->install(Time{}, view, root, view.size());
     }
@@ -75,6 +75,7 @@ struct World {
   View view;
   GroupResolution root;
   BufferPool pool;
+  Window window{1 << 20};
   std::deque<Sent> wire;
   std::vector<std::unique_ptr<Port>> ports;
   std::vector<std::unique_ptr<Communicator>> ranks;
@@ -321,7 +322,8 @@ TEST(Begin, MovesNothingOfAnOpWhoseBuffersAreForOtherRanks) {
   BufferPool pool;
   std::deque<Sent> wire;
   Port port(wire, 0);
-  Communicator rank(id_of(0), kRootGroup, port, pool);
+  Window window(1 << 20);
+  Communicator rank(id_of(0), kRootGroup, port, pool, window);
   rank.set_config(config);
   rank.install(Time{}, view, root, view.size());
   uint64_t block = 7, result = 0;

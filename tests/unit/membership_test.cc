@@ -78,7 +78,9 @@ TEST(Coordinator, AvoidsABrokenEdgeAndRemovesWhoeverIsBehindItWhenNoRingDoesAnyM
   Office office(config_of(4));
   office.found(4);
   office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(1), 2, false});
-  office.advance(milliseconds(150));
+  office.advance(milliseconds(100));
+  office.tell(1, PeerBeatMessage{});
+  office.advance(milliseconds(50));
   EXPECT_EQ(office.core.view().size(), 4u);
   for (uint32_t n = 0; n < 4; ++n) office.seal(n);
   const auto* resolve = std::get_if<ResolveRecord>(&office.log.back().record);
@@ -97,7 +99,9 @@ TEST(Coordinator, RemovesOneEndOfABrokenEdgeThatAGroupCannotAvoid) {
   Office office(config_of(4));
   office.found(4);
   office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(1), 2, false});
-  office.advance(milliseconds(150));
+  office.advance(milliseconds(100));
+  office.tell(1, PeerBeatMessage{});
+  office.advance(milliseconds(50));
   SealedMessage sealed;
   sealed.report.epoch = office.core.view().epoch;
   sealed.report.groups = {{}, {GroupId(77), OpSeq(0), OpSeq(0), {}, {Office::id(0), Office::id(1)}}};
@@ -113,6 +117,47 @@ TEST(Coordinator, RemovesOneEndOfABrokenEdgeThatAGroupCannotAvoid) {
   ASSERT_EQ(groups.size(), 2u);
   EXPECT_EQ(groups[1].group, GroupId(77));
   EXPECT_EQ(groups[1].ring, std::vector<Rank>{Rank(0)});
+}
+
+// Not to be heard yet and not to be heard any more look alike for a while: until then neither a node nor an edge is at fault.  With three
+// members a broken edge would cost one of its ends, the wrong one half of the time.
+TEST(Coordinator, WaitsForAWordOfTheAccusedBeforeItBlamesTheEdge) {
+  Office office(config_of(3));
+  office.found(3);
+  for (int i = 0; i < 8; ++i) {
+    office.advance(milliseconds(100));
+    for (uint32_t n = 1; n < 3; ++n) office.tell(n, PeerBeatMessage{});
+  }
+  const Epoch before = office.core.view().epoch;
+  office.tell(1, SuspectMessage{before, Office::id(0), 6, false});
+  office.advance(milliseconds(150));
+  for (uint32_t n = 1; n < 3; ++n) office.tell(n, PeerBeatMessage{});
+  EXPECT_EQ(office.core.view().epoch, before) << office.core.view().cause;
+  office.advance(milliseconds(150));
+  EXPECT_EQ(office.core.view().size(), 2u);
+  EXPECT_FALSE(office.core.view().contains(Office::id(0))) << office.core.view().cause;
+}
+
+TEST(Coordinator, WaitsForTheAccusedToComeBackAfterItsRestart) {
+  Office first(config_of(3));
+  first.found(3);
+  Office office(config_of(3), first.log);
+  const Epoch before = office.core.view().epoch;
+  for (uint32_t n = 1; n < 3; ++n) {
+    HelloMessage hello;
+    hello.run_id = "test";
+    hello.self.id = Office::id(n);
+    office.tell(n, hello);
+  }
+  office.tell(1, SuspectMessage{before, Office::id(0), 6, false});
+  for (int i = 0; i < 8; ++i) {
+    office.advance(milliseconds(100));
+    for (uint32_t n = 1; n < 3; ++n) office.tell(n, PeerBeatMessage{});
+  }
+  EXPECT_EQ(office.core.view().epoch, before) << office.core.view().cause;
+  office.advance(milliseconds(300));
+  EXPECT_FALSE(office.core.view().contains(Office::id(0))) << office.core.view().cause;
+  EXPECT_EQ(office.core.view().size(), 2u);
 }
 
 TEST(Coordinator, IgnoresAccusationsOfAnOlderEpoch) {
@@ -254,6 +299,21 @@ TEST(Member, EndsWhenAViewLeavesItOut) {
   ASSERT_EQ(ends.size(), 1u);
   EXPECT_EQ(ends[0].status.code(), Code::kEvicted);
   EXPECT_TRUE(seat.core.ended());
+}
+
+// A coordinator that was started on a damaged log, or another run's under the same name.
+TEST(Member, EndsWhenTheLogDoesNotGoOnFromWhereItStands) {
+  const View first = view_of(3, {{9, 1}, {9, 2}});
+  const LogEntry wrong[] = {Seat::entry(4, ViewRecord{view_of(4, {{9, 1}})}), Seat::entry(3, ViewRecord{view_of(3, {{9, 1}})}),
+                            Seat::entry(3, ResolveRecord{resolution_of(2)}), Seat::entry(3, ResolveRecord{})};
+  for (const LogEntry& entry : wrong) {
+    Seat seat;
+    seat.give<SealAction>({Seat::entry(2, ViewRecord{first})});
+    const auto ends = seat.give<EndAction>({entry, Seat::entry(9, ViewRecord{view_of(9, {{9, 1}})})});
+    ASSERT_EQ(ends.size(), 1u);
+    EXPECT_EQ(ends[0].status.code(), Code::kCorrupt) << ends[0].status.text();
+    EXPECT_NE(ends[0].status.text().find("does not go on from where this peer stands"), std::string::npos);
+  }
 }
 
 TEST(Member, ReportsAgainToARestartedCoordinator) {

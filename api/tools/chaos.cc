@@ -1,0 +1,81 @@
+// `rhizome chaos`: a user's own trainers under faults.
+#include <cstdlib>
+
+#include "api/tools/chaos_run.h"
+#include "api/tools/commands.h"
+#include "api/tools/temp_folder.h"
+#include "api/tools/text.h"
+
+namespace rhz::tools {
+namespace {
+
+constexpr uint32_t kMostPeers = 64;  // of one host
+constexpr uint32_t kLongestPauseMs = 500;
+
+struct CommandLine {
+  ChaosOptions chaos;
+  RunOptions run;
+  std::string kinds;
+};
+
+int run_chaos(CommandLine& line, const std::vector<std::string>& unexpected) {
+  if (!unexpected.empty() || line.run.command.empty())
+    return complain("chaos", "say what to run after --, as in `rhizome chaos -n 4 --seed 7 -- ./trainer`", kUsage);
+  for (const std::string& name : split(line.kinds, ',')) {
+    const auto kind = fault_of(name);
+    if (!kind) return complain("chaos", "there is no fault \"" + name + "\"; there are " + fault_names(), kUsage);
+    line.chaos.kinds.push_back(*kind);
+  }
+  const TempFolder folder;
+  if (!folder.good()) return complain("chaos", "cannot make a folder for the coordinator's log (TMPDIR)");
+  if (!line.chaos.seed) line.chaos.seed = random_u64() % 1'000'000;
+  RunOptions& run = line.run;
+  line.chaos.peers = run.peers;
+  run.suspicion_ms = line.chaos.suspicion_ms;
+  run.restart = true;
+  run.max_restarts = UINT32_MAX;
+  run.longest_pause_ms = kLongestPauseMs;
+  run.log = folder.file("chaos.log");
+  (void)::setenv("RHZ_VERIFY", "all", 0);  // wrong bits are to be noticed
+  ChaosRun chaos(line.chaos);
+  const int status = Supervisor(run, &chaos).run();
+  return chaos.report(status);
+}
+
+}  // namespace
+
+void add_chaos(CLI::App& app, const std::vector<std::string>& command, int& exit_status) {
+  auto line = std::make_shared<CommandLine>();
+  CLI::App* sub = app.add_subcommand("chaos",
+                                     "Runs your own trainers under faults, and tells what they made of them.\n"
+                                     "rhizome chaos -n N [OPTIONS] -- PROGRAM [ARGUMENTS...]");
+  sub->add_option("-n,--peers", line->run.peers, "peers to start here")->required()->check(CLI::Range(2u, kMostPeers));
+  sub->add_option("--seed", line->chaos.seed, "of the faults: which, when, whom, for how long (default: a random one, which is printed)");
+  sub->add_option("--minutes", line->chaos.minutes, "of faults")->capture_default_str()->check(CLI::Range(0.01, 100'000.0));
+  sub->add_option("--every-s", line->chaos.every_s, "seconds between two faults, on average")->capture_default_str()->check(CLI::Range(0.05, 3600.0));
+  sub->add_option("--faults", line->kinds, "with commas: " + fault_names())->default_str("all")->default_val(
+      [] { std::string all = fault_names(); std::erase(all, ' '); return all; }());
+  sub->add_option("--stall-s", line->chaos.stall_s, "a peer that ends no op for so long hangs; longer than your longest step")
+      ->capture_default_str()
+      ->check(CLI::Range(1.0, 3600.0));
+  sub->add_option("--suspicion-ms", line->chaos.suspicion_ms, "silence that makes a peer suspect")
+      ->capture_default_str()
+      ->check(CLI::Range(100u, 60'000u));
+  sub->add_option("--run-id", line->run.run_id, "name of the run (default: $RHZ_RUN_ID, else \"default\")");
+  sub->footer(
+      "kill: SIGKILL of a peer.  kill-several: of more at once; one stays.  pause: SIGSTOP for up to half of the suspicion time.\n"
+      "freeze: SIGSTOP for one and a half to four times that.  slow: a peer gets a tenth of the time.  reset: TCP connections of a peer\n"
+      "end (takes root, and ss of iproute2).  coordinator: SIGKILL of it; it is started again on its log.  Peers that end are started again in their slot, as by `rhizome run --restart`.\n"
+      "All results are compared bit by bit between the peers (RHZ_VERIFY=all, unless you set it).  At the end every peer has to be back.\n"
+      "Exit status: 0 when no peer hung, none was evicted falsely and none failed by itself; 1 otherwise, with the stacks of a hang.\n"
+      "The same seed strikes at the same times; what it meets there depends on how the processes run.\n"
+      "example: rhizome chaos --seed 7 --minutes 5 -n 4 -- ./trainer --data text\n"
+      "only deaths, four a second: rhizome chaos --faults kill,kill-several --every-s 0.25 -n 4 -- ./trainer");
+  sub->allow_extras();
+  sub->callback([line, sub, &command, &exit_status] {
+    line->run.command = command;
+    exit_status = run_chaos(*line, sub->remaining());
+  });
+}
+
+}  // namespace rhz::tools

@@ -1,0 +1,195 @@
+// The faults.  chaos_watch.cc looks at what the run makes of them.
+#include "api/tools/chaos_run.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "api/tools/connections.h"
+#include "api/tools/text.h"
+
+namespace rhz::tools {
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+constexpr uint64_t kLookNs = 20 * kMs;
+// A slow peer is stopped and let go in turns that are short beside any suspicion time.
+constexpr uint64_t kSlowStopNs = 45 * kMs, kSlowRunNs = 5 * kMs;
+constexpr uint64_t kStoppingNs = 10'000 * kMs;  // from SIGTERM to SIGKILL
+constexpr Duration kAskPause = milliseconds(50);
+
+double seconds(uint64_t ns) { return static_cast<double>(ns) / 1e9; }
+
+}  // namespace
+
+ChaosRun::ChaosRun(const ChaosOptions& options)
+    : options_(options),
+      plan_(options.seed, options.peers, static_cast<uint64_t>(options.every_s * 1e9),
+            uint64_t{options.suspicion_ms} * kMs, options.kinds),
+      peers_(options.peers) {}
+
+void ChaosRun::say(const std::string& text) const {
+  std::fflush(stdout);
+  std::fprintf(stderr, "rhizome chaos: %8.3f s  %s\n", seconds(now_ns_ - begun_ns_), text.c_str());
+}
+
+void ChaosRun::signal(Peer& peer, int number) {
+  if (peer.pid > 0) (void)kill(-peer.pid, number);
+}
+
+uint64_t ChaosRun::look(Supervisor& supervisor, uint64_t now_ns) {
+  now_ns_ = now_ns;
+  if (!begun_ns_) begun_ns_ = now_ns;
+  note_processes(supervisor);
+  wake_the_stopped();
+  if (!status_ && !supervisor.coordinator_address().empty())
+    if (auto opened = StatusClient::open(supervisor.coordinator_address())) status_ = std::move(opened).value();
+  if (status_) {
+    status_->poll(kAskPause);
+    if (status_->newest() && status_->newest_at() != seen_at_) {
+      seen_at_ = status_->newest_at();
+      observe(*status_->newest());
+    }
+  }
+  switch (phase_) {
+    case Phase::kFounding: {
+      const bool all = std::all_of(peers_.begin(), peers_.end(), [](const Peer& p) { return p.member && p.ops > 0; });
+      if (!all) break;
+      phase_ = Phase::kFaults;
+      faults_begun_ns_ = now_ns;
+      say("all peers are members and have ended an op: the faults begin");
+      break;
+    }
+    case Phase::kFaults:
+      if (now_ns - faults_begun_ns_ >= static_cast<uint64_t>(options_.minutes * 60e9)) {
+        phase_ = Phase::kCalm;
+        calm_since_ns_ = now_ns;
+        for (Peer& peer : peers_) peer.resume_at_ns = std::min(peer.resume_at_ns, now_ns);
+        say("the time is over: no more faults; every peer has to come back");
+      } else if (now_ns - faults_begun_ns_ >= plan_.next().at_ns) {
+        strike(supervisor);
+        plan_.advance();
+      }
+      break;
+    case Phase::kCalm:
+      if (is_calm()) stop(supervisor, SIGTERM);
+      break;
+    case Phase::kStopping:
+      if (now_ns >= kill_at_ns_) stop(supervisor, SIGKILL);
+      break;
+  }
+  look_for_evictions();
+  if (phase_ != Phase::kStopping) look_for_hangs(supervisor);
+  if (phase_ != Phase::kStopping && !findings_.empty()) stop(supervisor, SIGTERM);
+  const bool any_slow = std::any_of(peers_.begin(), peers_.end(), [](const Peer& p) { return p.slow; });
+  return now_ns + (any_slow ? kSlowRunNs : kLookNs);
+}
+
+void ChaosRun::stop(Supervisor& supervisor, int signal) {
+  phase_ = Phase::kStopping;
+  kill_at_ns_ = now_ns_ + kStoppingNs;
+  for (Peer& peer : peers_)
+    if (peer.stopped) this->signal(peer, SIGCONT);
+  supervisor.stop(signal);
+}
+
+void ChaosRun::note_processes(const Supervisor& supervisor) {
+  const std::vector<pid_t> pids = supervisor.peers();
+  for (size_t i = 0; i < peers_.size() && i < pids.size(); ++i) {
+    Peer& peer = peers_[i];
+    if (pids[i] == peer.pid) continue;
+    restarts_ += pids[i] && peer.before.has_value();
+    peer.pid = pids[i];
+    peer.resume_at_ns = 0;
+    peer.slow = peer.stopped = peer.killed = false;
+    peer.ops = 0;
+    peer.proven = false;
+    peer.stirred_at_ns = now_ns_;
+  }
+  const pid_t coordinator = supervisor.coordinator();
+  if (coordinator == coordinator_) return;
+  returns_ += coordinator && coordinator_since_ns_ == 0 && phase_ != Phase::kFounding;
+  coordinator_ = coordinator;
+  coordinator_since_ns_ = coordinator ? now_ns_ : 0;
+}
+
+void ChaosRun::wake_the_stopped() {
+  for (size_t i = 0; i < peers_.size(); ++i) {
+    Peer& peer = peers_[i];
+    if (!peer.resume_at_ns) continue;
+    if (now_ns_ >= peer.resume_at_ns) {
+      signal(peer, SIGCONT);
+      say(format("slot %zu is let go", i));
+      peer.resume_at_ns = 0;
+      peer.slow = peer.stopped = false;
+      peer.stirred_at_ns = now_ns_;
+    } else if (peer.slow) {
+      const bool stop = now_ns_ % (kSlowStopNs + kSlowRunNs) < kSlowStopNs;
+      if (stop != peer.stopped) signal(peer, stop ? SIGSTOP : SIGCONT);
+      peer.stopped = stop;
+    }
+  }
+}
+
+void ChaosRun::strike(const Supervisor& supervisor) {
+  const Fault& fault = plan_.next();
+  if (fault.kind == FaultKind::kCoordinator) {
+    const pid_t coordinator = supervisor.coordinator();
+    if (!coordinator || !status_ || !status_->is_up()) return void(++skipped_);
+    say("SIGKILL of the coordinator");
+    (void)kill(coordinator, SIGKILL);
+    struck_at_ns_ = now_ns_;
+    ++struck_[fault.kind];
+    return;
+  }
+  std::vector<size_t> candidates;
+  for (const uint32_t i : fault.order)
+    if (healthy(peers_[i])) candidates.push_back(i);
+  // One has to stay that has the state.
+  const bool takes_out = fault.kind == FaultKind::kKill || fault.kind == FaultKind::kKillSeveral || fault.kind == FaultKind::kFreeze;
+  const size_t most = takes_out ? candidates.size() - std::min<size_t>(1, candidates.size()) : candidates.size();
+  if (takes_out && !is_up_to_date()) return void(++skipped_);
+  if (takes_out) struck_at_ns_ = now_ns_;
+  const size_t wanted = fault.kind == FaultKind::kKillSeveral ? fault.victims : 1;
+  if (most == 0 || (fault.kind == FaultKind::kReset && !reset(candidates[0], fault.victims))) return void(++skipped_);
+  ++struck_[fault.kind];
+  if (fault.kind == FaultKind::kReset) return;
+  for (size_t v = 0; v < std::min(wanted, most); ++v) strike_one(fault, candidates[v]);
+}
+
+// Every so many of its connections, from the first one on.
+bool ChaosRun::reset(size_t i, uint32_t one_in) {
+  if (!may_reset_) return false;
+  const std::vector<Connection> all = connections_of(peers_[i].pid);
+  size_t ended = 0;
+  for (size_t c = 0; c < all.size(); c += one_in) ended += reset_connection(all[c]);
+  if (ended > 0) say(format("%zu of %zu TCP connections of slot %zu are reset", ended, all.size(), i));
+  if (ended == 0 && !all.empty()) {
+    may_reset_ = false;
+    say("connections cannot be reset here: that takes root, and ss of iproute2");
+  }
+  return ended > 0;
+}
+
+void ChaosRun::strike_one(const Fault& fault, size_t i) {
+  Peer& peer = peers_[i];
+  const bool kills = fault.kind == FaultKind::kKill || fault.kind == FaultKind::kKillSeveral;
+  if (kills || fault.kind == FaultKind::kFreeze) {
+    peer.excused = true;
+    peer.before = peer.member;
+  }
+  if (kills) {
+    peer.killed = true;
+    say(format("SIGKILL of slot %zu (process %d)", i, static_cast<int>(peer.pid)));
+    return signal(peer, SIGKILL);
+  }
+  peer.resume_at_ns = now_ns_ + fault.lasts_ns;
+  peer.slow = fault.kind == FaultKind::kSlow;
+  peer.stopped = true;
+  say(format("%s of slot %zu (process %d) for %.0f ms", peer.slow ? "slowing" : "SIGSTOP", i,
+             static_cast<int>(peer.pid), static_cast<double>(fault.lasts_ns) / 1e6));
+  signal(peer, SIGSTOP);
+}
+
+}  // namespace rhz::tools

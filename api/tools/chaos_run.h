@@ -1,0 +1,90 @@
+// A run under faults: strikes by plan, and looks whether the run does what is promised meanwhile.
+//   hang            a peer that runs, and is not stopped by us, ends no op for too long
+//   false eviction  the view loses a peer that was neither killed nor stopped for longer than the suspicion time
+//   own failure     a peer ends with a failure that no fault explains (wrong bits are one: the results of all are compared)
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "api/tools/chaos_faults.h"
+#include "api/tools/status_client.h"
+#include "api/tools/supervisor.h"
+
+namespace rhz::tools {
+
+struct ChaosOptions {
+  uint64_t seed = 0;
+  uint32_t peers = 0;
+  double minutes = 1;  // of faults
+  double every_s = 2;  // on average
+  double stall_s = 30;
+  uint32_t suspicion_ms = 1000;
+  std::vector<FaultKind> kinds;
+};
+
+class ChaosRun final : public Onlooker {
+ public:
+  explicit ChaosRun(const ChaosOptions& options);
+
+  uint64_t look(Supervisor& supervisor, uint64_t now_ns) override;
+  bool peer_ended(size_t peer, int wait_status) override;
+
+  // Prints what came of it; the exit status.  `run_status`: of the supervisor.
+  int report(int run_status) const;
+
+ private:
+  enum class Phase : uint8_t { kFounding, kFaults, kCalm, kStopping };
+  struct Peer {
+    pid_t pid = 0;  // 0: does not run
+    std::optional<PeerId> member;  // as the newest view has it
+    uint64_t ops = 0;              // as it last said
+    bool proven = false;           // ended an op as this member: it has the state
+    uint64_t stirred_at_ns = 0;    // it ended an op, began, or was let go
+    uint64_t resume_at_ns = 0;     // stopped until then, or slow; 0: neither
+    bool slow = false, stopped = false, killed = false;
+    bool excused = false;  // by a fault: until it is a member anew, or has stayed one
+    std::optional<PeerId> before;      // when it was excused
+    uint64_t gone_at_ns = 0;           // the view has lost it without an excuse; 0: no
+  };
+
+  void note_processes(const Supervisor& supervisor);
+  void wake_the_stopped();
+  void observe(const StatusReply& reply);
+  void observe_peer(size_t slot, const PeerStatus* status);
+  void strike(const Supervisor& supervisor);
+  void strike_one(const Fault& fault, size_t peer);
+  bool reset(size_t peer, uint32_t one_in);
+  void look_for_hangs(const Supervisor& supervisor);
+  void look_for_evictions();
+  bool is_calm() const;
+  void stop(Supervisor& supervisor, int signal);
+  bool healthy(const Peer& peer) const { return peer.pid && peer.proven && !peer.resume_at_ns && !peer.excused; }
+  bool is_up_to_date() const;
+  void signal(Peer& peer, int number);
+  void say(const std::string& text) const;
+
+  const ChaosOptions options_;
+  FaultPlan plan_;
+  Phase phase_ = Phase::kFounding;
+  uint64_t now_ns_ = 0, begun_ns_ = 0, faults_begun_ns_ = 0, calm_since_ns_ = 0, kill_at_ns_ = 0;
+  std::vector<Peer> peers_;
+  std::unique_ptr<StatusClient> status_;
+  Time seen_at_{};
+  uint64_t seen_ns_ = 0, struck_at_ns_ = 0;  // the newest word of the coordinator; the last fault that takes somebody out
+  pid_t coordinator_ = 0;
+  uint64_t coordinator_since_ns_ = 0;  // it runs; 0: it does not
+  uint64_t epoch_ = 0;                 // the newest seen
+  std::string cause_;
+
+  bool may_reset_ = true;
+  std::map<FaultKind, uint32_t> struck_;
+  uint32_t skipped_ = 0, restarts_ = 0, returns_ = 0;
+  std::vector<std::string> findings_;
+};
+
+}  // namespace rhz::tools
