@@ -122,15 +122,24 @@ void Node::serve_copy(Time now) {
 
 void Node::begin_sync(Time now, const SyncAction& action) {
   guests_ = action.donors;
+  for (const MemberInfo& joiner : action.bulk ? action.record.bulk : action.record.joiners)
+    if (joiner.id != self_) guests_.push_back(joiner);
+  name_peers();
+  sync_since_ = now;
+  bulk_over_.reset();  // whoever starts this knows
+  if (!follower_.running() && !follower_.applying()) return pull(now, action);
+  held_sync_ = action;
+  follow_until_ = now + kFollowPatience;
+  follow_end_ = now + follow_patience();
+  follow_on(now);
+}
+
+void Node::pull(Time now, const SyncAction& action) {
   std::vector<PeerId> donors, company;
   for (const MemberInfo& donor : action.donors) donors.push_back(donor.id);
-  for (const MemberInfo& joiner : action.bulk ? action.record.bulk : action.record.joiners) {
-    company.push_back(joiner.id);
-    if (joiner.id != self_) guests_.push_back(joiner);
-  }
-  name_peers();
+  for (const MemberInfo& joiner : action.bulk ? action.record.bulk : action.record.joiners) company.push_back(joiner.id);
   bulk_ = action.bulk;
-  sync_since_ = now;
+  if (bulk_) bulk_donors_ = donors;
   if (canary(Rule::kR2) && !bulk_ && numbers_.bulk.number > 0) {
     synced_ = true;
     return member_.synced(now, {action.record.op, action.record.revision, action.record.root, {}});
@@ -152,7 +161,9 @@ void Node::sync_actions(Time now, recovery::SyncActions&& actions) {
               puller_.counters().donors_lost, ++numbers_.pulls};
     if (auto* done = std::get_if<recovery::Synced>(&action)) {
       synced_ = !bulk_;
-      member_.synced(now, {done->op, done->revision, done->root, {}});
+      SyncedMessage message{done->op, done->revision, done->root, {}};
+      if (bulk_ && follows_ && done->revision > 0) return follow(now, std::move(message));
+      member_.synced(now, std::move(message));
     } else if (auto* failed = std::get_if<recovery::SyncFailed>(&action)) {
       // Who takes nothing will not have it at the next admit op either.
       if (strategy_ == SyncStrategy::kSendOnly && failed->status.code() == Code::kDiverged)
@@ -195,6 +206,7 @@ Time Node::tick_sync(Time now) {
     if (now >= puller_.next_tick()) sync_actions(now, puller_.tick(now));
     next = std::min(next, puller_.next_tick());
   }
+  next = std::min(next, tick_follow(now));
   serve_copy(now);
   next = std::min(next, copy_.tick(now));
   if (!bulk_guests_.empty() && copied_op_ == kNoOp && !copy_.is_open()) {
@@ -207,8 +219,9 @@ Time Node::tick_sync(Time now) {
 void Node::on_state_frame(Time now, PeerId from, const FrameHeader& header, Landing&& landing) {
   const ConstBytes payload{landing.into, header.length};
   if (header.kind == Kind::kStateData) {
-    if (puller_.expects(from)) sync_actions(now, puller_.handle(from, payload, now));
-    return;
+    if (puller_.expects(from)) return sync_actions(now, puller_.handle(from, payload, now));
+    sync_actions(now, follower_.handle(from, payload, now));
+    return follow_on(now);
   }
   const auto pull = recovery::decode_pull(payload);
   const OpSeq copied = copied_op_ != kNoOp ? copied_op_ : copy_.is_open() ? copy_.sync() : kNoOp;

@@ -95,6 +95,11 @@ class PeerDriver {
   // kState after join().
   Status set_strategy(SyncStrategy strategy);
   SyncNumbers sync_numbers();
+  // peer_follow.cc.  kState after join().
+  using ApplyUpdate = std::function<bool(uint64_t revision, ConstBytes update)>;
+  Status follow(ApplyUpdate apply);
+  // What makes the revision that is committed next; nothing is done where no newcomer could ask for it.
+  Status record_update(uint64_t revision, ConstBytes update);
   Digest digest();
   StateKeeper& keeper() { return *keeper_; }
   CheckpointKeeper& checkpoints() { return *checkpoints_; }
@@ -122,6 +127,7 @@ class PeerDriver {
   void note_changes();
   void note_syncs();
   Status join_outcome();
+  bool apply_update();
   std::unique_ptr<ShardDriver> make_shards();
   StateKeeper::Standing standing() const;
   Result<uint64_t> point() const;
@@ -157,6 +163,8 @@ class PeerDriver {
   Epoch noted_epoch_;
   bool noted_end_ = false, noted_seal_ = false;
   SyncNumbers noted_syncs_;
+  ApplyUpdate apply_;
+  bool noted_update_ = false;
   std::unique_ptr<StateKeeper> keeper_;
   std::unique_ptr<ShardDriver> shards_;
   std::unique_ptr<CheckpointKeeper> checkpoints_;

@@ -15,8 +15,8 @@ usage: sh bench/net/run.sh BUILD_DIR [OPTION]... [-- ARGUMENTS OF perf_compare]
   --joiner           joiner catch-up instead: the last peer joins while the others train.  Behind --:
                      --state BYTES (default 1 GiB); --share PERCENT of it that changes in every step, always the same
                      part (100); --gradient BYTES of the all-reduce of a step (16 MiB); --compute-ms MS in front of it
-                     (600); --steps N before it comes and behind (10); --log FOLDER for what the peers print, and
-                     links.txt with the bytes of each link
+                     (600); --steps N before it comes and behind (10); --follow yes: it applies what the members
+                     applied while it pulled (no); --log FOLDER for what the peers print, and of the links' bytes
   --check            only say whether this host allows it; exit status 77 if not
 
 Examples:

@@ -67,10 +67,12 @@ void StateCopy::open(Donor& live, Time now) {
   RHZ_ASSERT("R2", !copying());
   asked_ = now;
   donor_.take_over(live, copy_);
+  updates_.open(donor_.revision(), bytes_);
 }
 
 void StateCopy::close() {
   donor_.close();
+  updates_.close();
   if (has_room() && pages_) pages_->end();
   if (memory_) ::munmap(memory_, bytes_);
   memory_ = nullptr;
@@ -92,10 +94,20 @@ std::optional<SendData> StateCopy::answer(Time now, bool busy, Donor* live) {
     answered_ = now;
     const Held next = std::move(held_.front());
     held_.pop_front();
-    Donor& donor = is_open() || !live ? donor_ : *live;
-    if (auto answer = donor.handle(next.from, next.payload)) return answer;
+    if (auto answer = give(next, live)) return answer;
   }
   return {};
+}
+
+std::optional<SendData> StateCopy::give(const Held& held, Donor* live) {
+  const auto pull = decode_pull(held.payload);
+  if (is_open() && pull && pull->kind == PullKind::kUpdates && pull->sync == sync()) {
+    ConstBytes bytes;
+    const DataStatus status = updates_.find(*pull, bytes);
+    return donor_.answer(held.from, *pull, status, bytes);
+  }
+  Donor& donor = is_open() || !live ? donor_ : *live;
+  return donor.handle(held.from, held.payload);
 }
 
 Time StateCopy::tick(Time now) {

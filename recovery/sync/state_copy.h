@@ -10,11 +10,13 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "recovery/state/state.h"
 #include "recovery/sync/donor.h"
 #include "recovery/sync/page_maker.h"
+#include "recovery/sync/update_log.h"
 #include "runtime/base/status.h"
 
 namespace rhz::recovery {
@@ -55,6 +57,12 @@ class StateCopy {
   // The next answer that may go now; empty: none.  `busy`: collectives are open here, or the copy is being made: then `live` gives
   // the answers, which still has the same bytes.
   [[nodiscard]] std::optional<SendData> answer(Time now, bool busy, Donor* live = nullptr);
+  // What made the revision that is committed next out of the one before: of the revision behind the copied one first, and without a
+  // gap.  Newcomers get it for as long as the copy is here.
+  void record(Update update) { updates_.append(std::move(update)); }
+  // It would be given to somebody.
+  bool records() const { return updates_.is_open(); }
+
   // Closes when it is time; when to call this, or answer(), next.
   Time tick(Time now);
 
@@ -67,10 +75,12 @@ class StateCopy {
   };
 
   Status map(uint64_t bytes);
+  std::optional<SendData> give(const Held& held, Donor* live);
 
   Donor donor_;
   PageMaker* const pages_;
   State copy_;
+  UpdateLog updates_;  // since it was taken
   const State* from_ = nullptr;  // null: there is no copy, but perhaps the room for one
   std::byte* memory_ = nullptr;
   uint64_t bytes_ = 0, copied_ = 0;  // of the mapping, and of the tensors one behind the other

@@ -37,6 +37,7 @@ Process::Process(World& world, Network& network, Directory& directory, Coordinat
   options.copy_step_bytes = state_->shared_bytes() / config.copy_steps + 1;
   node_ = std::make_unique<Node>(
       std::move(options), [this] { return clock(); }, *transport_, *pool_, *state_);
+  node_->set_follows(config.follows);
   trainer_->attach(*node_, [this] { return clock(); });
 }
 
