@@ -74,6 +74,8 @@ class Communicator final : private Outbox {
   ~Communicator() override;
 
   void set_config(const RunConfig& config) { config_ = config; }
+  // A probe that one member answers with this finds nobody, however many wait.
+  static constexpr uint32_t kNotYet = UINT32_MAX;
   // Newcomers that wait, as told by the coordinator: what the next probe contributes.
   void set_waiting(uint32_t count) { waiting_ = count; }
   // What this peer measures, for as long as this is here; null: nothing.

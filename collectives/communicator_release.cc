@@ -199,10 +199,11 @@ void Communicator::end(Time now, Op& op, const Status& status) {
   if (!over_) begin_ready(now);
 }
 
-// Every member has the same count of newcomers now: nobody waits, or all go on to the admit op, whose number is the next one.
+// Every member has the same count of newcomers now: nobody waits, or some member is not ready for them, or all go on to the admit
+// op, whose number is the next one.
 void Communicator::probe_over(Time now, Op& op) {
   probe_open_ = false;
-  if (probe_result_ == 0) return op.completion->released(op.outcome);
+  if (probe_result_ == 0 || probe_result_ == kNotYet) return op.completion->released(op.outcome);
   Submission admit{op.handle, op.spec, op.completion, op.submitted, {}};
   admit.spec.kind = OpKind::kAdmit;
   op.completion = nullptr;  // the admit op's now

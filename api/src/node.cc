@@ -26,7 +26,7 @@ Node::Node(NodeOptions options, std::function<Time()> clock, Transport& transpor
       groups_(options.self.id, transport, pool, options.limits),
       messenger_(options.self.id, transport, pool, options.message_limits),
       donor_(pool),
-      copy_(pool),
+      copy_(pool, options.pages),
       puller_(state),
       bulk_bytes_(options.bulk_bytes),
       copy_step_bytes_(options.copy_step_bytes),
@@ -168,7 +168,8 @@ void Node::act(Time now, MemberAction&& action) {
   } else if (auto* a = std::get_if<SyncAction>(&action)) {
     begin_sync(now, *a);
   } else if (auto* a = std::get_if<PendingAction>(&action)) {
-    groups_.root().set_waiting(a->waiting);
+    pending_ = *a;
+    prepare_copy(now);
   } else if (auto* a = std::get_if<EndAction>(&action)) {
     end(now, a->status);
   }
@@ -202,6 +203,7 @@ void Node::install(Time now, const View& view, const Resolution& resolution) {
   groups_.install(now, view, resolution);
   messenger_.set_config(member_.config());
   messenger_.install(now, view);
+  prepare_copy(now);
 }
 
 void Node::name_peers() {
@@ -228,6 +230,9 @@ void Node::end(Time now, const Status& status) {
   if (shard_news_) shard_news_(View{});
   builder_.reset();
   puller_.cancel();
+  held_sync_.reset();
+  bulk_over_.reset();
+  if (!follower_.applying()) follower_.stop();
   groups_.end_all(now, status);
   messenger_.end_all(now, status);
   donor_.close();
@@ -298,7 +303,8 @@ Landing Node::on_header(PeerId from, const FrameHeader& header) {
     case Kind::kStatePull:
     case Kind::kStateData: {
       const bool pull = header.kind == Kind::kStatePull;
-      if (pull ? header.length > recovery::kPullBytes : !puller_.expects(from)) return landing;
+      const bool expected = puller_.expects(from) || follower_.expects(from);
+      if (pull ? header.length > recovery::kPullBytes : !expected) return landing;
       if (header.length == 0 || header.length > recovery::kMaxStateDataBytes) return landing;
       landing.keep = pool_.take(header.length);
       if (!landing.keep) return landing;
@@ -350,7 +356,7 @@ void Node::on_frame(PeerId from, const FrameHeader& header, Landing&& landing) {
 void Node::on_edge_down(PeerId peer, Evidence evidence) {
   if (ended_) return;
   const Time now = clock_();
-  if (puller_.running()) sync_actions(now, puller_.donor_lost(peer, now));
+  lose_donor(now, peer);
   if (joined_ && installed_.contains(peer)) {
     // A death or a refusal is a fact; all other evidence may come of this process having slept.  It waits, for the transport says it once.
     if (evidence > Evidence::kRefused && detector_.self_doubt(now)) doubted_[peer] = evidence;
@@ -361,7 +367,7 @@ void Node::on_edge_down(PeerId peer, Evidence evidence) {
 
 void Node::on_goodbye(PeerId peer) {
   if (ended_) return;
-  if (puller_.running()) sync_actions(clock_(), puller_.donor_lost(peer, clock_()));
+  lose_donor(clock_(), peer);
   settle(clock_());
 }
 

@@ -2,6 +2,7 @@
 // (api/src/peer_driver) or the simulator (tests/sim) feeds it and carries out what it asks for.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "recovery/state/manifest.h"
 #include "recovery/state/state.h"
 #include "recovery/sync/donor.h"
+#include "recovery/sync/follower.h"
 #include "recovery/sync/state_copy.h"
 #include "recovery/sync/puller.h"
 #include "runtime/membership/failure_detector.h"
@@ -40,6 +42,7 @@ struct NodeOptions {
   std::function<void(ShardNews)> shard_news = {};  // not set: nobody keeps shards here
   // What this host could still give for a copy; empty: anything.
   std::function<uint64_t()> spare_memory;
+  recovery::PageMaker* pages = nullptr;  // of such copies; outlives the node.  Null: they make theirs as they are made
   uint64_t copy_step_bytes = 16u << 20;  // of a copy for newcomers, in one go: about 4 ms
   uint64_t bulk_bytes = UINT64_MAX;  // a newcomer with so much state pulls it first while the members go on
 };
@@ -53,6 +56,8 @@ class Node final : public TransportEvents {
 
   // Before control_up().
   void set_strategy(SyncStrategy strategy) { strategy_ = strategy; }
+  // As a joiner it applies updates that members recorded since the revision that it has pulled in bulk.
+  void set_follows(bool follows) { follows_ = follows; }
 
   // The control connection; take_control() is what to send on it.
   void control_up(Time now);
@@ -73,6 +78,13 @@ class Node final : public TransportEvents {
   // A generation that is to be sealed, by whoever keeps its stage in the view `epoch`.
   void propose(Time now, Epoch epoch, GenerationRecord generation);
   void leave(Time now);
+  // What made a revision, for newcomers who follow; only where records(), for it costs a copy.
+  bool records() const { return copy_.records(); }
+  void record(recovery::Update update) { copy_.record(std::move(update)); }
+  // As a joiner: an update for the program to apply; until applied() the tensors are the program's.
+  bool has_update() const { return !ended_ && follower_.has_update(); }
+  recovery::Follower::Taken begin_applying();
+  void applied(Time now, recovery::Follower::Taken&& update, bool well);
   // Ends every op with this status; nothing is sent any more.
   void abandon(Time now, const Status& status);
 
@@ -111,16 +123,28 @@ class Node final : public TransportEvents {
   void probe(Time now);
   void answer(Time now, PeerId to, const wire::FrameHeader& ping);
   static constexpr Duration kAskedAgain = microseconds(200);
+  static constexpr Duration kFollowPatience = std::chrono::seconds(2);  // members stand so long for the next update to be applied
+
+  // node_follow.cc
+  void follow(Time now, SyncedMessage&& bulk);
+  void follow_on(Time now);
+  Time tick_follow(Time now);
+  Duration follow_patience() const { return std::max(kFollowPatience, numbers_.bulk.took); }
+  void lose_donor(Time now, PeerId peer);
 
   // node_sync.cc
   void note_state();
   void stand_at_admit(Time now);
   void admit(Time now, const AdmitRecord& record);
   bool can_copy() const;
+  bool begin_copy();
+  Time prepare_copy(Time now);
+  bool digest_some();
   void advance_copy(Time now);
   void leave_admit(Time now);
   void serve_copy(Time now);
   void begin_sync(Time now, const SyncAction& action);
+  void pull(Time now, const SyncAction& action);
   void sync_actions(Time now, recovery::SyncActions&& actions);
   Time tick_sync(Time now);
   void on_state_frame(Time now, PeerId from, const wire::FrameHeader& header, Landing&& landing);
@@ -141,6 +165,7 @@ class Node final : public TransportEvents {
   recovery::Donor donor_;
   recovery::StateCopy copy_;
   recovery::Puller puller_;
+  recovery::Follower follower_;
 
   std::vector<ControlMessage> control_out_;
   View installed_;
@@ -154,9 +179,17 @@ class Node final : public TransportEvents {
   SyncStrategy strategy_ = SyncStrategy::kPopular;
   bool noted_ = false;                     // note_state() was called
   std::vector<MemberInfo> bulk_guests_;    // newcomers that pull from the copy
+  PendingAction pending_;                  // who wait to be admitted
+  Time room_since_{};                      // a room for a copy for them is being made
+  bool copies_along_ = false;              // a copy is being made with the digest, of an admit op that may ask for one
   OpSeq copied_op_ = kNoOp;                // the admit op that is over once the state is copied
   bool bulk_ = false;                      // the newest sync is in bulk
   Time sync_since_{};
+  bool follows_ = false;
+  std::vector<PeerId> bulk_donors_;           // who have the copies
+  std::optional<SyncedMessage> bulk_over_;    // is said when the updates since are applied
+  std::optional<SyncAction> held_sync_;       // begins when those before its revision are
+  Time follow_until_{}, follow_end_{};        // neither waits longer: without another update, and at all
   SyncNumbers numbers_;
   std::optional<recovery::ManifestBuilder> builder_;  // at the admit op, until the root is known
   OpSeq admit_op_ = kNoOp;

@@ -3,10 +3,14 @@
 
 #include "api/src/node.h"
 #include "runtime/base/canary.h"
+#include "runtime/digest/digest.h"
 
 namespace rhz {
 namespace {
 constexpr uint64_t kDigestStepBytes = 16u << 20;  // about 2 ms of the progress thread
+constexpr uint64_t kAlongBytes = kDigestBlockBytes;  // digested and copied while they are in the cache
+constexpr Duration kMostRoom = std::chrono::seconds(60);  // newcomers wait so long for the room for a copy to be made
+constexpr Duration kLookAtRoom = milliseconds(2);
 }  // namespace
 
 using wire::FrameHeader;
@@ -31,10 +35,27 @@ void Node::note_state() {
 
 // ---- a member at its admit op
 
+// Newcomers that want the state in bulk are not let near before the memory for it is there: getting it takes several times as long as
+// copying the state, and members would stand still for it.  When to look again.
+Time Node::prepare_copy(Time now) {
+  groups_.root().set_waiting(pending_.waiting);
+  if (!joined_ || admit_op_ != kNoOp) return kNever;  // looks again at the install, and when the op is over
+  if (pending_.bulk == 0) {
+    if (copy_.has_room()) copy_.close();  // they have gone
+  } else if (!copy_.has_room() && strategy_ != SyncStrategy::kReceiveOnly && can_copy()) {
+    if (copy_.make_room(state_)) room_since_ = now;  // else it is tried again at the op
+  }
+  const bool only_bulk = pending_.bulk == pending_.waiting;
+  const bool making = copy_.has_room() && !copy_.room_ready() && now < room_since_ + kMostRoom;
+  if (only_bulk && making) groups_.root().set_waiting(Communicator::kNotYet);
+  return making ? now + kLookAtRoom : kNever;
+}
+
 // The root is computed step by step in tick(); then the coordinator is told.
 void Node::stand_at_admit(Time now) {
   numbers_.stood_since = now;
   builder_.emplace(state_, state_.revision().value_or(0));
+  copies_along_ = copy_.room_ready() && copy_.begin(state_);
   tick(now);
 }
 
@@ -45,7 +66,8 @@ void Node::admit(Time now, const AdmitRecord& record) {
   if (std::exchange(copied_op_, kNoOp) != kNoOp) copy_.close();
   const bool has_it = donor_.is_open() && donor_.sync() == record.op && donor_.root() == record.root &&
                       strategy_ != SyncStrategy::kReceiveOnly;
-  if (!record.bulk.empty() && has_it && can_copy() && copy_.begin(state_)) {
+  if (!record.bulk.empty()) pending_.bulk = 0;  // they do not wait any more, and nobody else does for a copy
+  if (!record.bulk.empty() && has_it && begin_copy()) {
     copied_op_ = record.op;
     bulk_guests_ = record.bulk;
     name_peers();
@@ -53,6 +75,12 @@ void Node::admit(Time now, const AdmitRecord& record) {
     name_peers();
     groups_.root().admit_nobody(now, record.op);
   }
+}
+
+// Unless it is here already, or being made, since this op began.
+bool Node::begin_copy() {
+  if (std::exchange(copies_along_, false)) return true;
+  return (copy_.has_room() || can_copy()) && copy_.begin(state_);
 }
 
 // A copy must not get a trainer killed: all members of this host take theirs together, out of half of what is left.
@@ -77,7 +105,10 @@ void Node::leave_admit(Time now) {
   admit_op_ = kNoOp;
   builder_.reset();
   donor_.close();
-  if (std::exchange(copied_op_, kNoOp) != kNoOp) copy_.close();  // it ended before the copy was complete
+  const bool unused = std::exchange(copies_along_, false);  // nobody is to have it
+  const bool half = std::exchange(copied_op_, kNoOp) != kNoOp;  // it ended before the copy was complete
+  if (unused || half) copy_.close();
+  prepare_copy(now);
 }
 
 void Node::serve_copy(Time now) {
@@ -91,15 +122,24 @@ void Node::serve_copy(Time now) {
 
 void Node::begin_sync(Time now, const SyncAction& action) {
   guests_ = action.donors;
+  for (const MemberInfo& joiner : action.bulk ? action.record.bulk : action.record.joiners)
+    if (joiner.id != self_) guests_.push_back(joiner);
+  name_peers();
+  sync_since_ = now;
+  bulk_over_.reset();  // whoever starts this knows
+  if (!follower_.running() && !follower_.applying()) return pull(now, action);
+  held_sync_ = action;
+  follow_until_ = now + kFollowPatience;
+  follow_end_ = now + follow_patience();
+  follow_on(now);
+}
+
+void Node::pull(Time now, const SyncAction& action) {
   std::vector<PeerId> donors, company;
   for (const MemberInfo& donor : action.donors) donors.push_back(donor.id);
-  for (const MemberInfo& joiner : action.bulk ? action.record.bulk : action.record.joiners) {
-    company.push_back(joiner.id);
-    if (joiner.id != self_) guests_.push_back(joiner);
-  }
-  name_peers();
+  for (const MemberInfo& joiner : action.bulk ? action.record.bulk : action.record.joiners) company.push_back(joiner.id);
   bulk_ = action.bulk;
-  sync_since_ = now;
+  if (bulk_) bulk_donors_ = donors;
   if (canary(Rule::kR2) && !bulk_ && numbers_.bulk.number > 0) {
     synced_ = true;
     return member_.synced(now, {action.record.op, action.record.revision, action.record.root, {}});
@@ -121,7 +161,9 @@ void Node::sync_actions(Time now, recovery::SyncActions&& actions) {
               puller_.counters().donors_lost, ++numbers_.pulls};
     if (auto* done = std::get_if<recovery::Synced>(&action)) {
       synced_ = !bulk_;
-      member_.synced(now, {done->op, done->revision, done->root, {}});
+      SyncedMessage message{done->op, done->revision, done->root, {}};
+      if (bulk_ && follows_ && done->revision > 0) return follow(now, std::move(message));
+      member_.synced(now, std::move(message));
     } else if (auto* failed = std::get_if<recovery::SyncFailed>(&action)) {
       // Who takes nothing will not have it at the next admit op either.
       if (strategy_ == SyncStrategy::kSendOnly && failed->status.code() == Code::kDiverged)
@@ -133,11 +175,20 @@ void Node::sync_actions(Time now, recovery::SyncActions&& actions) {
 
 // ---- both
 
+// About kDigestStepBytes more of the state at the admit op; true when all of it is done.
+bool Node::digest_some() {
+  for (uint64_t bytes = 0; bytes < kDigestStepBytes; bytes += kAlongBytes) {
+    if (builder_->advance(kAlongBytes)) return true;
+    if (copies_along_) copy_.copy(kAlongBytes);
+  }
+  return false;
+}
+
 Time Node::tick_sync(Time now) {
-  Time next = kNever;
+  Time next = copy_.has_room() ? prepare_copy(now) : kNever;
   if (builder_) {
     next = now;
-    if (builder_->advance(kDigestStepBytes)) {
+    if (digest_some()) {
       recovery::Manifest manifest = builder_->take();
       builder_.reset();
       const Digest root = manifest.root;
@@ -155,6 +206,7 @@ Time Node::tick_sync(Time now) {
     if (now >= puller_.next_tick()) sync_actions(now, puller_.tick(now));
     next = std::min(next, puller_.next_tick());
   }
+  next = std::min(next, tick_follow(now));
   serve_copy(now);
   next = std::min(next, copy_.tick(now));
   if (!bulk_guests_.empty() && copied_op_ == kNoOp && !copy_.is_open()) {
@@ -167,8 +219,9 @@ Time Node::tick_sync(Time now) {
 void Node::on_state_frame(Time now, PeerId from, const FrameHeader& header, Landing&& landing) {
   const ConstBytes payload{landing.into, header.length};
   if (header.kind == Kind::kStateData) {
-    if (puller_.expects(from)) sync_actions(now, puller_.handle(from, payload, now));
-    return;
+    if (puller_.expects(from)) return sync_actions(now, puller_.handle(from, payload, now));
+    sync_actions(now, follower_.handle(from, payload, now));
+    return follow_on(now);
   }
   const auto pull = recovery::decode_pull(payload);
   const OpSeq copied = copied_op_ != kNoOp ? copied_op_ : copy_.is_open() ? copy_.sync() : kNoOp;

@@ -131,6 +131,7 @@ Status PeerDriver::open() {
   node.shard_news = [this](ShardNews news) { shards_->news(std::move(news)); };
   node.bulk_bytes = options_.sync_bulk_bytes;
   node.spare_memory = spare_memory_bytes;
+  node.pages = &copy_pages_;
   node_ = std::make_unique<Node>(
       std::move(node), [this] { return frame_time(); }, *transport_, pool_, state_);
   progress_.start([this] { recorder_.watch_this_thread(); });
@@ -225,9 +226,10 @@ void PeerDriver::note_syncs() {
   };
   for (const auto* pull : {&now.bulk, &now.rest}) {
     if (pull->number <= noted_syncs_.pulls) continue;
-    recorder_.note(loop_.now(), LogLevel::kInfo, "event=sync kind=%s bytes=%llu equal_bytes=%llu us=%llu donors_lost=%u",
+    recorder_.note(loop_.now(), LogLevel::kInfo, "event=sync kind=%s bytes=%llu equal_bytes=%llu us=%llu donors_lost=%u updates=%llu",
                    pull == &now.bulk ? "bulk" : "rest", static_cast<unsigned long long>(pull->fetched_bytes),
-                   static_cast<unsigned long long>(pull->equal_bytes), us(pull->took), pull->donors_lost);
+                   static_cast<unsigned long long>(pull->equal_bytes), us(pull->took), pull->donors_lost,
+                   static_cast<unsigned long long>(now.updates));
   }
   if (now.pauses > noted_syncs_.pauses)
     recorder_.note(loop_.now(), LogLevel::kInfo, "event=admit pause_us=%llu copies=%llu served_bytes=%llu", us(now.pause),
@@ -238,6 +240,10 @@ void PeerDriver::note_syncs() {
 // One line per transition, and a nudge for those who wait for one.
 void PeerDriver::note_changes() {
   note_syncs();
+  if (node_->has_update() && !std::exchange(noted_update_, true)) {
+    changes_.fetch_add(1, std::memory_order_release);
+    progress_.notify();
+  }
   const Member& member = node_->member();
   const bool sealed = member.sealed_now() && node_->joined();
   const Epoch epoch = node_->communicator().epoch();
@@ -299,6 +305,7 @@ Status PeerDriver::join(Duration timeout) {
   };
   while (!look()) {
     if (loop_.now() >= deadline) break;
+    if (apply_update()) continue;
     // Looks again at every change, and often enough for the connect time-out.
     const uint64_t seen = changes_.load(std::memory_order_acquire);
     const Time until = std::min(deadline, loop_.now() + milliseconds(50));

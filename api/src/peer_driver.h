@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/src/checkpoint_keeper.h"
+#include "api/src/copy_pages.h"
 #include "api/src/core_sharing.h"
 #include "api/src/node.h"
 #include "api/src/progress.h"
@@ -94,6 +95,11 @@ class PeerDriver {
   // kState after join().
   Status set_strategy(SyncStrategy strategy);
   SyncNumbers sync_numbers();
+  // peer_follow.cc.  kState after join().
+  using ApplyUpdate = std::function<bool(uint64_t revision, ConstBytes update)>;
+  Status follow(ApplyUpdate apply);
+  // What makes the revision that is committed next; nothing is done where no newcomer could ask for it.
+  Status record_update(uint64_t revision, ConstBytes update);
   Digest digest();
   StateKeeper& keeper() { return *keeper_; }
   CheckpointKeeper& checkpoints() { return *checkpoints_; }
@@ -123,6 +129,7 @@ class PeerDriver {
   void note_changes();
   void note_syncs();
   Status join_outcome();
+  bool apply_update();
   std::unique_ptr<ShardDriver> make_shards();
   Result<RestoredShards> restore_shards(ShardRestoreOptions options, bool unchecked);
   StateKeeper::Standing standing() const;
@@ -138,6 +145,8 @@ class PeerDriver {
   recovery::State state_;
   Recorder recorder_;
   std::unique_ptr<Transport> transport_;
+  std::atomic<bool> busy_{false};  // ops are open, as of the last look
+  CopyPages copy_pages_{[this] { return busy_.load(std::memory_order_relaxed); }};
   std::unique_ptr<Node> node_;
   tcp::ControlClient control_;
   Progress progress_;
@@ -157,7 +166,8 @@ class PeerDriver {
   Epoch noted_epoch_;
   bool noted_end_ = false, noted_seal_ = false;
   SyncNumbers noted_syncs_;
-  std::atomic<bool> busy_{false};     // ops are open, as of the last look
+  ApplyUpdate apply_;
+  bool noted_update_ = false;
   std::unique_ptr<StateKeeper> keeper_;
   std::unique_ptr<ShardDriver> shards_;
   std::unique_ptr<CheckpointKeeper> checkpoints_;

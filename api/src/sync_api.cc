@@ -25,6 +25,27 @@ RHZ_API rhz_status rhz_sync_strategy(rhz_comm* comm, uint32_t strategy) {
   });
 }
 
+RHZ_API rhz_status rhz_sync_follow(rhz_comm* comm, rhz_sync_update update, void* context) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_root(comm, "joiners enter the communicator that joined the run");
+    if (!driver) return driver.status();
+    if (!update) return driver.value()->follow(nullptr);
+    return driver.value()->follow([update, context](uint64_t revision, rhz::ConstBytes bytes) {
+      return update(revision, bytes.data(), bytes.size(), context) == 0;
+    });
+  });
+}
+
+RHZ_API rhz_status rhz_sync_record(rhz_comm* comm, uint64_t revision, const void* update, uint64_t bytes) {
+  return guard([&]() -> Status {
+    auto driver = rhz::api::find_root(comm, "joiners enter the communicator that joined the run");
+    if (!driver) return driver.status();
+    if (revision == 0) return Status(Code::kArgument, "revision is 0: which one does the update make?");
+    if (!update && bytes > 0) return Status(Code::kArgument, "update is NULL");
+    return driver.value()->record_update(revision, rhz::bytes_of(update, bytes));
+  });
+}
+
 RHZ_API rhz_status rhz_sync_info_get(rhz_comm* comm, rhz_sync_info* out_info) {
   return guard([&]() -> Status {
     auto driver = rhz::api::find_root(comm, "joiners enter the communicator that joined the run");
@@ -40,6 +61,8 @@ RHZ_API rhz_status rhz_sync_info_get(rhz_comm* comm, rhz_sync_info* out_info) {
     info.copies = static_cast<uint32_t>(numbers.copies);
     info.pause_us = in_us(numbers.pause);
     info.served_bytes = numbers.served_bytes;
+    info.updates = numbers.updates;
+    info.update_bytes = numbers.update_bytes;
     return rhz::api::write_struct(info, "rhz_sync_info", out_info);
   });
 }

@@ -18,6 +18,7 @@ struct SyncNumbers {
   Pull bulk;           // the newest one while the members went on …
   Pull rest;           // … and while they stood
   uint64_t pulls = 0;  // both kinds, ended in any way
+  uint64_t updates = 0, update_bytes = 0;  // applied between the two
 
   uint64_t pauses = 0;  // admit ops that are over here …
   Duration pause{};     // … and how long the newest took, digests and copies included

@@ -1,10 +1,11 @@
-/* A trainer whose whole state changes in every step, as a member or as a joiner that comes later: what a joiner costs those who
+/* A trainer whose state changes in every step, as a member or as a joiner that comes later: what a joiner costs those who
  * train.  bench/net/joiner.sh starts them, and reads their lines.
  *
- *   joiner_peer member|joiner STATE_BYTES GRADIENT_BYTES COMPUTE_MS STEPS_BEFORE_THE_END WORLD
+ *   joiner_peer member|joiner STATE_BYTES GRADIENT_BYTES COMPUTE_MS STEPS_BEFORE_THE_END WORLD SHARE FOLLOWS
  *
- * A step: every block of the state changes, then the program sleeps where it would compute, then an all-reduce; a commit and a
- * boundary (rhz_admit) behind it.  Members go on until the world has WORLD ranks, and for so many steps more. */
+ * A step: the program sleeps where it would compute, then an all-reduce, then every block in the first SHARE percent of the state changes; a commit and a
+ * boundary (rhz_admit) behind it.  Members go on until the world has WORLD ranks, and for so many steps more.  FOLLOWS 1: members record their
+ * gradients for the joiner, which makes their updates too, by the same rule. */
 #include <rhizome/rhizome.h>
 #include <rhizome/rhizome_state.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@ struct trainer {
   rhz_comm *comm;
   float *state, *gradient;
   uint64_t state_count, gradient_count, revision;
-  unsigned compute_ms;
+  unsigned compute_ms, share, follows;
 };
 
 static double now_us(void) {
@@ -33,15 +34,28 @@ static rhz_status finish(rhz_status submitted, rhz_op **op) {
   return status;
 }
 
+/* As an optimizer's: of state and gradient alone. */
+static int update(uint64_t step, const void *gradient, uint64_t bytes, void *context) {
+  const struct trainer *t = context;
+  const float *sums = gradient;
+  const uint64_t sum_count = bytes / sizeof(float), count = t->state_count / 100 * t->share;
+  for (uint64_t i = 0; i < count; i += kChangeEvery) t->state[i] += (float)step + sums[i % sum_count];
+  return 0;
+}
+
 static rhz_status train(struct trainer *t) {
-  for (uint64_t i = 0; i < t->state_count; i += kChangeEvery) t->state[i] += 1;
   const struct timespec compute = {t->compute_ms / 1000, (long)(t->compute_ms % 1000) * 1000000};
   nanosleep(&compute, NULL);
   rhz_op *op = NULL;
   rhz_allreduce_params reduce = {.struct_size = sizeof reduce, .send = t->gradient, .recv = t->gradient,
                                  .count_elems = t->gradient_count, .dtype = RHZ_DTYPE_F32, .redop = RHZ_REDOP_SUM};
-  const rhz_status status = finish(rhz_allreduce(t->comm, &reduce, &op), &op);
-  return status ? status : rhz_state_commit(t->comm, ++t->revision);
+  rhz_status status = finish(rhz_allreduce(t->comm, &reduce, &op), &op);
+  const uint64_t next = t->revision + 1, bytes = t->gradient_count * sizeof(float);
+  if (!status && t->follows) status = rhz_sync_record(t->comm, next, t->gradient, bytes);
+  if (status) return status;
+  (void)update(next, t->gradient, bytes, t);
+  t->revision = next;
+  return rhz_state_commit(t->comm, next);
 }
 
 /* One step and the boundary behind it, as a line. */
@@ -68,16 +82,18 @@ static rhz_status join(struct trainer *t, uint32_t *world) {
                              .count_elems = t->state_count, .dtype = RHZ_DTYPE_F32};
   rhz_status status = rhz_state_register(t->comm, &tensor);
   const double begin = now_us();
+  if (!status && t->follows) status = rhz_sync_follow(t->comm, update, t);
   if (!status) status = rhz_comm_join(t->comm, 0);
   rhz_view view = {.struct_size = sizeof view};
   rhz_sync_info info = {.struct_size = sizeof info};
   if (!status) status = rhz_comm_view(t->comm, &view);
   if (!status) status = rhz_sync_info_get(t->comm, &info);
   if (status) return status;
-  printf("joined us=%.0f bulk_bytes=%llu bulk_us=%llu rest_bytes=%llu rest_us=%llu equal_bytes=%llu donors_lost=%u\n",
+  printf("joined us=%.0f bulk_bytes=%llu bulk_us=%llu rest_bytes=%llu rest_us=%llu equal_bytes=%llu donors_lost=%u updates=%llu update_bytes=%llu\n",
          now_us() - begin, (unsigned long long)info.bulk_bytes, (unsigned long long)info.bulk_us,
          (unsigned long long)info.rest_bytes, (unsigned long long)info.rest_us,
-         (unsigned long long)info.equal_bytes, info.donors_lost);
+         (unsigned long long)info.equal_bytes, info.donors_lost, (unsigned long long)info.updates,
+         (unsigned long long)info.update_bytes);
   t->revision = view.revision;
   *world = view.world_size;
   return RHZ_OK;
@@ -92,14 +108,16 @@ static rhz_status run(struct trainer *t, unsigned last_steps, uint32_t whole) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 7) {
-    fprintf(stderr, "usage: joiner_peer member|joiner STATE_BYTES GRADIENT_BYTES COMPUTE_MS LAST_STEPS WORLD\n");
+  if (argc != 9) {
+    fprintf(stderr, "usage: joiner_peer member|joiner STATE_BYTES GRADIENT_BYTES COMPUTE_MS LAST_STEPS WORLD SHARE FOLLOWS\n");
     return 2;
   }
   setvbuf(stdout, NULL, _IOLBF, 0);
   struct trainer t = {.state_count = strtoull(argv[2], NULL, 10) / sizeof(float),
                       .gradient_count = strtoull(argv[3], NULL, 10) / sizeof(float),
-                      .compute_ms = (unsigned)atoi(argv[4])};
+                      .compute_ms = (unsigned)atoi(argv[4]),
+                      .share = (unsigned)atoi(argv[7]),
+                      .follows = (unsigned)atoi(argv[8])};
   t.state = malloc(t.state_count * sizeof(float));
   t.gradient = malloc(t.gradient_count * sizeof(float));
   if (!t.state || !t.gradient) return 1;

@@ -14,9 +14,10 @@ usage: sh bench/net/run.sh BUILD_DIR [OPTION]... [-- ARGUMENTS OF perf_compare]
   --peers N          namespaces to make (default 4; with --shards 8): no -n above it
   --iperf-seconds S  how long the line is measured (default 5)
   --joiner           joiner catch-up instead: the last peer joins while the others train.  Behind --:
-                     --state BYTES (default 1 GiB), all of which changes in every step; --gradient BYTES of the
-                     all-reduce of a step (16 MiB); --compute-ms MS in front of it (600); --steps N before it comes
-                     and behind (10); --log FOLDER for what the peers print
+                     --state BYTES (default 1 GiB); --share PERCENT of it that changes in every step, always the same
+                     part (100); --gradient BYTES of the all-reduce of a step (16 MiB); --compute-ms MS in front of it
+                     (600); --steps N before it comes and behind (10); --follow yes: it applies what the members
+                     applied while it pulled (no); --log FOLDER for what the peers print, and of the links' bytes
   --shards           the rebuild of lost shards instead: the first peer keeps a stage whose shards lie in the vaults of the
                      others, one of which is killed.  Behind --: --state BYTES (512 MiB); --code K+M (4+2);
                      --log FOLDER for what the processes print

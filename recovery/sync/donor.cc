@@ -75,6 +75,7 @@ std::optional<SendData> Donor::answer(PeerId from, const Pull& pull, DataStatus 
 DataStatus Donor::find(const Pull& pull, ConstBytes& bytes) {
   if (!is_open() || pull.sync != sync_) return DataStatus::kClosed;
   if (diverged_) return DataStatus::kDiverged;
+  if (pull.kind == PullKind::kUpdates) return DataStatus::kRefused;  // only of a copy
   return pull.kind == PullKind::kManifest ? find_manifest(pull, bytes) : find_range(pull, bytes);
 }
 

@@ -46,6 +46,7 @@ class Donor {
   void take_over(Donor& live, const State& copy);
   OpSeq sync() const { return sync_; }
   const Digest& root() const { return root_; }
+  uint64_t revision() const { return revision_; }
   bool is_open() const { return state_ != nullptr; }
 
   // Answer to the payload of a STATE_PULL frame; empty when there is none to give.

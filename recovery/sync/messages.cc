@@ -19,8 +19,8 @@ void encode(const Pull& pull, uint32_t last, std::byte* out) {
 
 std::optional<Pull> decode(const std::byte* from) {
   const auto kind = load<uint32_t>(from + kKindAt);
-  if (kind != static_cast<uint32_t>(PullKind::kManifest) &&
-      kind != static_cast<uint32_t>(PullKind::kRange))
+  if (kind < static_cast<uint32_t>(PullKind::kManifest) ||
+      kind > static_cast<uint32_t>(PullKind::kUpdates))
     return {};
   const Pull pull{static_cast<PullKind>(kind), load<uint32_t>(from + kTensorAt),
                   OpSeq(load<uint64_t>(from + kSyncAt)), load<uint64_t>(from + kOffsetAt),

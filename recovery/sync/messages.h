@@ -1,14 +1,16 @@
 // Payloads of the frames STATE_PULL (a joiner asks) and STATE_DATA (a donor answers).  Little-endian, 32 bytes each:
 //
 //   offset  PULL                            DATA
-//   0       kind u32: 1 manifest, 2 range   echoed
-//   4       tensor u32 (manifest: 0)        echoed
+//   0       kind u32: 1 manifest, 2 range,  echoed
+//           3 updates
+//   4       tensor u32 (range; else 0)      echoed
 //   8       sync u64: the admit op          echoed
 //   16      offset u64                      echoed
 //   24      length u32                      echoed
 //   28      0 u32                           status u32, and with status 0 `length` bytes follow
 //
-// `offset` counts bytes of the tensor (named by its position in the order of names) or of the serialised manifest.  A range
+// `offset` counts bytes of the tensor (named by its position in the order of names), of the serialised manifest, or of the log of
+// updates since the copy of `sync` (update_log.h).  A range
 // begins at a multiple of 256 KiB and ends at one or at the end of the tensor: every byte of it is in a block that can be checked.
 #pragma once
 
@@ -28,7 +30,7 @@ inline constexpr uint32_t kDataHeaderBytes = 32;
 // The longest payload of STATE_DATA; longer ones are dropped unread.
 inline constexpr uint32_t kMaxStateDataBytes = kDataHeaderBytes + kMaxPullBytes;
 
-enum class PullKind : uint32_t { kManifest = 1, kRange = 2 };
+enum class PullKind : uint32_t { kManifest = 1, kRange = 2, kUpdates = 3 };
 
 enum class DataStatus : uint32_t {
   kOk = 0,

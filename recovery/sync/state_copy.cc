@@ -10,9 +10,8 @@
 
 namespace rhz::recovery {
 
-Status StateCopy::begin(const State& state) {
+Status StateCopy::map(uint64_t bytes) {
   close();
-  const uint64_t bytes = state.shared_bytes();
   if (bytes > 0) {
     void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
@@ -21,6 +20,21 @@ Status StateCopy::begin(const State& state) {
     memory_ = static_cast<std::byte*>(memory);
   }
   bytes_ = bytes;
+  return Status::ok();
+}
+
+Status StateCopy::make_room(const State& state) {
+  Status mapped = map(state.shared_bytes());
+  if (memory_ && pages_) pages_->begin(memory_, bytes_);
+  return mapped;
+}
+
+Status StateCopy::begin(const State& state) {
+  if (has_room()) {
+    if (pages_) pages_->end();
+  } else if (Status mapped = map(state.shared_bytes()); !mapped) {
+    return mapped;
+  }
   from_ = &state;
   std::byte* at = memory_;
   for (const Tensor& tensor : state.tensors()) {
@@ -53,10 +67,13 @@ void StateCopy::open(Donor& live, Time now) {
   RHZ_ASSERT("R2", !copying());
   asked_ = now;
   donor_.take_over(live, copy_);
+  updates_.open(donor_.revision(), bytes_);
 }
 
 void StateCopy::close() {
   donor_.close();
+  updates_.close();
+  if (has_room() && pages_) pages_->end();
   if (memory_) ::munmap(memory_, bytes_);
   memory_ = nullptr;
   from_ = nullptr;
@@ -77,10 +94,20 @@ std::optional<SendData> StateCopy::answer(Time now, bool busy, Donor* live) {
     answered_ = now;
     const Held next = std::move(held_.front());
     held_.pop_front();
-    Donor& donor = is_open() || !live ? donor_ : *live;
-    if (auto answer = donor.handle(next.from, next.payload)) return answer;
+    if (auto answer = give(next, live)) return answer;
   }
   return {};
+}
+
+std::optional<SendData> StateCopy::give(const Held& held, Donor* live) {
+  const auto pull = decode_pull(held.payload);
+  if (is_open() && pull && pull->kind == PullKind::kUpdates && pull->sync == sync()) {
+    ConstBytes bytes;
+    const DataStatus status = updates_.find(*pull, bytes);
+    return donor_.answer(held.from, *pull, status, bytes);
+  }
+  Donor& donor = is_open() || !live ? donor_ : *live;
+  return donor.handle(held.from, held.payload);
 }
 
 Time StateCopy::tick(Time now) {

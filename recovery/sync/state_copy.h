@@ -1,7 +1,7 @@
 // A copy of the registered tensors as they are at an admit op, for newcomers who pull it while the members go on.
 //
-// The member copies while it stands at the op (begin, then copy until it is complete), goes on, and serves the copy (open) until
-// nobody has asked for a while.  So a newcomer is served one revision, however often the tensors change meanwhile, and what it
+// The member gets the memory (make_room) while it goes on, copies while it stands at the op (begin, then copy until it is complete),
+// goes on, and serves the copy (open) until nobody has asked for a while.  So a newcomer is served one revision, however often the tensors change meanwhile, and what it
 // pulls is checked against that revision's manifest like anything else.  The copy costs the state's size once more.
 //
 // A step function, as Donor: progress thread only.  It lets collectives go first: see handle().
@@ -10,10 +10,13 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "recovery/state/state.h"
 #include "recovery/sync/donor.h"
+#include "recovery/sync/page_maker.h"
+#include "recovery/sync/update_log.h"
 #include "runtime/base/status.h"
 
 namespace rhz::recovery {
@@ -27,16 +30,22 @@ class StateCopy {
   static constexpr Duration kYield = milliseconds(30);
   static constexpr size_t kMaxHeld = 1024;  // pulls that wait for that; more are dropped, the puller's deadline covers them
 
-  explicit StateCopy(BufferPool& pool) : donor_(pool) {}
+  // `pages` outlives it; null: pages are made as the copy is.
+  explicit StateCopy(BufferPool& pool, PageMaker* pages = nullptr) : donor_(pool), pages_(pages) {}
   ~StateCopy() { close(); }
   StateCopy(const StateCopy&) = delete;
   StateCopy& operator=(const StateCopy&) = delete;
 
-  // Takes the place of an older one.  kMemory.  `state` does not change until copy() says true, or close().
+  // For a copy of this state (tensors that are frozen), in the place of an older one.  kMemory.
+  [[nodiscard]] Status make_room(const State& state);
+  bool has_room() const { return memory_ && !from_; }
+  // Nothing has to be waited for before begin().
+  bool room_ready() const { return has_room() && (!pages_ || pages_->ready()); }
+  // Into the room that was made, or with a new one.  kMemory.  `state` does not change until copy() says true, or close().
   [[nodiscard]] Status begin(const State& state);
   // About so many bytes more; true when all of it is here.
   bool copy(uint64_t budget_bytes);
-  bool copying() const { return copied_ < bytes_; }
+  bool copying() const { return from_ && copied_ < bytes_; }
   // Goes on where `live` stops, which served the state that was copied.
   void open(Donor& live, Time now);
   void close();
@@ -48,6 +57,12 @@ class StateCopy {
   // The next answer that may go now; empty: none.  `busy`: collectives are open here, or the copy is being made: then `live` gives
   // the answers, which still has the same bytes.
   [[nodiscard]] std::optional<SendData> answer(Time now, bool busy, Donor* live = nullptr);
+  // What made the revision that is committed next out of the one before: of the revision behind the copied one first, and without a
+  // gap.  Newcomers get it for as long as the copy is here.
+  void record(Update update) { updates_.append(std::move(update)); }
+  // It would be given to somebody.
+  bool records() const { return updates_.is_open(); }
+
   // Closes when it is time; when to call this, or answer(), next.
   Time tick(Time now);
 
@@ -59,9 +74,14 @@ class StateCopy {
     std::vector<std::byte> payload;
   };
 
+  Status map(uint64_t bytes);
+  std::optional<SendData> give(const Held& held, Donor* live);
+
   Donor donor_;
+  PageMaker* const pages_;
   State copy_;
-  const State* from_ = nullptr;
+  UpdateLog updates_;  // since it was taken
+  const State* from_ = nullptr;  // null: there is no copy, but perhaps the room for one
   std::byte* memory_ = nullptr;
   uint64_t bytes_ = 0, copied_ = 0;  // of the mapping, and of the tensors one behind the other
   size_t tensor_ = 0;

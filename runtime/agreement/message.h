@@ -125,10 +125,11 @@ struct EntriesMessage {
   std::vector<LogEntry> entries;
   friend bool operator==(const EntriesMessage&, const EntriesMessage&) = default;
 };
-// How many peers wait to be admitted.
+// How many peers wait to be admitted, and how many of them want the state in bulk first.
 struct PendingMessage {
   Term term;
   uint32_t waiting = 0;
+  uint32_t bulk = 0;
   friend bool operator==(const PendingMessage&, const PendingMessage&) = default;
 };
 // To a joiner: fetch this (logged) state from any of these members, who stand still meanwhile; or, where it is one of

@@ -254,7 +254,7 @@ void Coordinator::reattach(Time now, Peer& peer, SessionId session, LogIndex las
   send(session, known_vaults(now));
   if (is_member(peer.info.id)) {
     send_entries_since(peer, last_index);
-    told_pending_ = 0;
+    told_pending_ = {};
     tell_pending();
   } else if (admission_) {
     start_sync(peer, admission_->record);

@@ -218,7 +218,7 @@ class Coordinator {
   std::set<std::pair<PeerId, PeerId>> broken_;  // edges to route around
   Time view_logged_{};
   Time evidence_at_ = kNever;  // first evidence of the fault being healed
-  uint32_t told_pending_ = 0;
+  std::pair<uint32_t, uint32_t> told_pending_{};  // who wait, and of them those who want the state in bulk
   bool cut_wanted_ = false;
   std::deque<FaultLine> faults_;
   std::map<PeerId, Vault> vaults_;  // that live, or may still come back

@@ -181,12 +181,16 @@ Time Coordinator::watch_seal(Time now) {
 }
 
 void Coordinator::tell_pending() {
-  const auto count = static_cast<uint32_t>(waiting().size());
+  const auto ids = waiting();
+  const auto bulk = std::count_if(ids.begin(), ids.end(), [&](PeerId id) {
+    return peers_.at(id).state.bulk == BulkStand::kWanted;
+  });
+  const std::pair count{static_cast<uint32_t>(ids.size()), static_cast<uint32_t>(bulk)};
   if (count == told_pending_) return;
   told_pending_ = count;
   for (const MemberInfo& member : view_.members)
     if (const Peer& peer = peers_.at(member.id); peer.session != 0)
-      send(peer.session, PendingMessage{term_, count});
+      send(peer.session, PendingMessage{term_, count.first, count.second});
 }
 
 }  // namespace rhz

@@ -76,7 +76,7 @@ void Coordinator::remove(Time now, std::vector<PeerId> ids, std::string cause) {
     peers_.erase(id);
   }
   if (view_.size() == 0) return close_run();
-  told_pending_ = ~0u;
+  told_pending_.first = ~0u;
   tell_pending();
 }
 

@@ -54,7 +54,7 @@ void Member::receive(Time now, const ControlMessage& message) {
       entry(now, e);
     }
   } else if (const auto* m = std::get_if<PendingMessage>(&message)) {
-    if (fresh(m->term)) actions_.push_back(PendingAction{m->waiting});
+    if (fresh(m->term)) actions_.push_back(PendingAction{m->waiting, m->bulk});
   } else if (const auto* m = std::get_if<SyncStartMessage>(&message)) {
     if (!fresh(m->term) || is_member()) return;
     // Asked again, after a reconnect: the state is there already, and must not be written once more when this peer is a member.

@@ -40,8 +40,8 @@ struct SyncAction {
 struct EndAction {
   Status status;
 };
-struct PendingAction {  // newcomers that wait
-  uint32_t waiting = 0;
+struct PendingAction {  // newcomers that wait, and those of them that want the state in bulk
+  uint32_t waiting = 0, bulk = 0;
 };
 // A generation is sealed; each record of a stage once, in their order.
 struct GenerationAction {

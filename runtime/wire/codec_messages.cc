@@ -239,6 +239,7 @@ struct WriteMessage {
     auto pending = to.initPending();
     pending.setTerm(from.term.value);
     pending.setWaiting(from.waiting);
+    pending.setBulk(from.bulk);
   }
   void operator()(const SyncStartMessage& from) { write_sync_start(out, to.initSyncStart(), from); }
   void operator()(const CoordinatorBeatMessage& from) {
@@ -284,7 +285,8 @@ ControlMessage read_message(Reading& in, schema::Message::Reader from) {
     case schema::Message::REFUSED: return read_refused(in, from.getRefused());
     case schema::Message::ENTRIES: return read_entries(in, from.getEntries());
     case schema::Message::PENDING:
-      return PendingMessage{Term(from.getPending().getTerm()), from.getPending().getWaiting()};
+      return PendingMessage{Term(from.getPending().getTerm()), from.getPending().getWaiting(),
+                            from.getPending().getBulk()};
     case schema::Message::SYNC_START: return read_sync_start(in, from.getSyncStart());
     case schema::Message::COORDINATOR_BEAT:
       return CoordinatorBeatMessage{Term(from.getCoordinatorBeat().getTerm())};

@@ -320,7 +320,8 @@ struct Entries {  # durable records, in log order, each exactly once per session
 
 struct Pending {
   term @0 :UInt64;
-  waiting @1 :UInt32;    # peers that wait to be admitted
+  waiting @1 :UInt32;    # peers that wait to be admitted …
+  bulk @2 :UInt32;       # … and those of them that want the state in bulk first
 }
 
 struct SyncStart {  # to a joiner

@@ -53,7 +53,7 @@ ControlMessage message_of_coordinator(Tape& tape, uint64_t& index, Epoch& epoch)
   switch (tape.below(6)) {
     case 0: return WelcomeMessage{term, {}};
     case 1: return RefusedMessage{term, Status(Code::kEvicted, "fuzz")};
-    case 2: return PendingMessage{term, static_cast<uint32_t>(tape.below(4))};
+    case 2: return PendingMessage{term, static_cast<uint32_t>(tape.below(4)), static_cast<uint32_t>(tape.below(4))};
     case 3: {
       auto message = wire::decode_message(tape.take(256));
       if (message) return std::move(message).value();

@@ -77,6 +77,11 @@ TEST_F(BadSync, AStrategyIsOneOfThreeAndChosenBeforeTheJoin) {
   expect_refused(rhz_sync_strategy(comm, 3), RHZ_ERR_ARGUMENT, {"strategy 3"});
   expect_refused(rhz_sync_strategy(nullptr, 0), RHZ_ERR_ARGUMENT, {"NULL"});
   ASSERT_EQ(rhz_comm_join(comm, kPatienceMs), RHZ_OK) << rhz_last_error();
+  expect_refused(rhz_sync_follow(comm, nullptr, nullptr), RHZ_ERR_STATE, {"before rhz_comm_join"});
+  expect_refused(rhz_sync_record(comm, 0, "", 0), RHZ_ERR_ARGUMENT, {"revision is 0"});
+  expect_refused(rhz_sync_record(comm, 5, nullptr, 1), RHZ_ERR_ARGUMENT, {"update is NULL"});
+  expect_refused(rhz_sync_record(nullptr, 5, "", 0), RHZ_ERR_ARGUMENT, {"NULL"});
+  EXPECT_EQ(rhz_sync_record(comm, 5, nullptr, 0), RHZ_OK) << "nobody could ask for it";
   expect_refused(rhz_sync_strategy(comm, RHZ_SYNC_SEND_ONLY), RHZ_ERR_STATE, {"before rhz_comm_join"});
   expect_refused(rhz_sync_info_get(comm, nullptr), RHZ_ERR_ARGUMENT, {"rhz_sync_info is NULL"});
 }

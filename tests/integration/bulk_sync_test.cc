@@ -67,10 +67,10 @@ class BulkSync : public testing::Test {
     const auto when = Clock::now() + std::chrono::microseconds(random_() % static_cast<uint64_t>(span.count()));
     while (Clock::now() < when) std::this_thread::yield();
   }
-  std::chrono::microseconds join_once() {
+  std::chrono::microseconds join_once(const std::string& options = "") {
     const auto begin = Clock::now();
     const size_t members = cluster_.members().size();
-    cluster_.start_rank();
+    cluster_.start_rank(options);
     train_until_joined(members, 1);
     const auto lines = enter(1);
     if (!cluster_.hung()) go_away(cluster_.members().back().slot);
@@ -92,6 +92,26 @@ TEST_F(BulkSync, GivesAJoinerOneRevisionWhileMembersTrainAndTheRestAtTheEnd) {
   EXPECT_GT(lines[0].number("revision"), 2u);
   expect_one_state(cluster_);
   expect_all_reduce(cluster_, 1);
+}
+
+TEST_F(BulkSync, AJoinerThatFollowsHasTheMembersStateWhenTheyStand) {
+  cluster_.start_rank("follow=1");
+  train_until_joined(3, 1);
+  const auto lines = enter(1);
+  EXPECT_EQ(lines[0].number("bulk"), kStateBytes) << lines[0].raw;
+  EXPECT_EQ(lines[0].number("rest"), 0u) << "it made the updates itself: " << lines[0].raw;
+  EXPECT_GT(lines[0].number("updates"), 0u) << lines[0].raw;
+  expect_one_state(cluster_);
+  expect_all_reduce(cluster_, 1);
+}
+
+TEST_F(BulkSync, WhatAJoinerMakesOtherwiseIsPulledAtTheEnd) {
+  cluster_.start_rank("follow=2");
+  train_until_joined(3, 1);
+  const auto lines = enter(1);
+  EXPECT_GT(lines[0].number("updates"), 0u) << lines[0].raw;
+  EXPECT_EQ(lines[0].number("rest"), kStateBytes) << lines[0].raw;
+  expect_one_state(cluster_);
 }
 
 TEST_F(BulkSync, OfAStateThatNobodyChangesLeavesNothingForTheEnd) {
@@ -118,6 +138,20 @@ TEST_F(BulkSync, SurvivesTheDeathOfADonorAtAnyPoint) {
   const auto span = join_once();
   for (int kill = 0; kill < kKills && !cluster_.hung(); ++kill) {
     cluster_.start_rank();
+    train_until_joined(3, 1);
+    at_some_point(span);
+    go_away(cluster_.members()[random_() % 3].slot);
+    enter(1);
+    expect_one_state(cluster_);
+    expect_all_reduce(cluster_, static_cast<uint64_t>(kill) + 1);
+    if (HasFailure()) FAIL() << "after " << kill + 1 << " kills\n" << cluster_.dump();
+  }
+}
+
+TEST_F(BulkSync, FollowsOthersWhenADonorDiesAtAnyPoint) {
+  const auto span = join_once("follow=1");
+  for (int kill = 0; kill < kKills && !cluster_.hung(); ++kill) {
+    cluster_.start_rank("follow=1");
     train_until_joined(3, 1);
     at_some_point(span);
     go_away(cluster_.members()[random_() % 3].slot);

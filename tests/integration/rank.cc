@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <functional>
 
@@ -81,6 +82,8 @@ bool Rank::obey(const Line& command) {
 
 void Rank::join(const Line& command) {
   rhz_status status = created_;
+  astray_ = command.number("follow") == 2;
+  if (status == RHZ_OK && command.number("follow") > 0) status = rhz_sync_follow(comm_, &Rank::make_revision, this);
   if (status == RHZ_OK)
     status = rhz_comm_join(comm_, static_cast<uint32_t>(command.number("timeout_ms")));
   const std::string text = last_error(status);
@@ -98,11 +101,23 @@ void Rank::join(const Line& command) {
   sync.struct_size = sizeof sync;
   if (status == RHZ_OK) status = rhz_sync_info_get(comm_, &sync);
   std::printf(
-      "joined status=%d slot=%u rank=%u epoch=%llu world=%u synced=%u revision=%llu bulk=%llu rest=%llu text=%s\n",
+      "joined status=%d slot=%u rank=%u epoch=%llu world=%u synced=%u revision=%llu bulk=%llu rest=%llu updates=%llu text=%s\n",
       status, view_.slot, view_.rank, static_cast<unsigned long long>(view_.epoch),
       view_.world_size, view_.joined, static_cast<unsigned long long>(view_.revision),
       static_cast<unsigned long long>(sync.bulk_bytes), static_cast<unsigned long long>(sync.rest_bytes),
+      static_cast<unsigned long long>(sync.updates),
       text.c_str());
+}
+
+// As the members do in admit_until(); follow=2: otherwise.
+int Rank::make_revision(uint64_t revision, const void* update, uint64_t bytes, void* rank) {
+  Rank& self = *static_cast<Rank*>(rank);
+  uint64_t recorded = 0;
+  if (bytes != sizeof recorded) return 1;
+  std::memcpy(&recorded, update, sizeof recorded);
+  if (recorded != revision) return 1;
+  fill_state(self.state_, self.astray_ ? ~revision : revision);
+  return 0;
 }
 
 // One boundary after the other, until so many peers have entered or the world is that large.  With train=1 the state is another
@@ -112,7 +127,9 @@ rhz_status Rank::admit_until(uint64_t joined_wanted, const Line& command, uint64
   do {
     if (command.number("train") == 1) {
       status = refresh();
-      fill_state(state_, view_.revision + 1);
+      const uint64_t next = view_.revision + 1;
+      if (status == RHZ_OK) status = rhz_sync_record(comm_, next, &next, sizeof next);
+      fill_state(state_, next);
       if (status == RHZ_OK) status = rhz_state_commit(comm_, view_.revision + 1);
       if (status != RHZ_OK) return status;
     }

@@ -1,7 +1,7 @@
 // One rank of an integration test: carries out commands, and says on standard output what came of
 // them.
 //
-//   join timeout_ms= world=  → joined status= slot= rank= epoch= world= synced= revision= text=
+//   join timeout_ms= world= follow=  → joined status= slot= rank= epoch= world= synced= revision= text=
 //   allreduce id= count= redop= rebuild= in_place= barrier= kill_us= timeout_ms=  → op …
 //   collective kind=, then as allreduce and dtype= root= world=  → op …
 //   submit (as allreduce, or with kind= as collective), wait id=  → submitted …, op …
@@ -53,6 +53,7 @@ class Rank {
   };
 
   rhz_status create(const Line& options);
+  static int make_revision(uint64_t revision, const void* update, uint64_t bytes, void* rank);
   void join(const Line& command);
   void run(const Line& command);
   bool submit(const Line& command);
@@ -91,6 +92,7 @@ class Rank {
   rhz_comm* comm_ = nullptr;
   std::map<std::string, rhz_comm*> parts_;  // split off it, by name
   rhz_status created_ = RHZ_OK;
+  bool astray_ = false;  // makes other updates than the members
   rhz_view view_{};
   std::unique_ptr<uint64_t, decltype(&std::free)> state_memory_;
   std::span<uint64_t> state_;  // untouched until it is filled, or synced

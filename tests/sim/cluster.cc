@@ -123,6 +123,7 @@ Outcome Cluster::run() {
   outcome_.views = oracles_.newest().epoch.value;
   outcome_.entered = oracles_.entered_count();
   outcome_.pulled = oracles_.pulled_count();
+  outcome_.followed = oracles_.followed_count();
   outcome_.removed = oracles_.removed_count();
   outcome_.rerouted = oracles_.rerouted_count();
   outcome_.measured = oracles_.learned_count();

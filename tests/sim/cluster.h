@@ -20,6 +20,7 @@ struct Outcome {
   // that began anew.
   uint64_t entered = 0, removed = 0, rerouted = 0, restarts = 0;
   uint64_t pulled = 0;    // by newcomers, while the members went on
+  uint64_t followed = 0;  // updates that they applied since
   uint64_t measured = 0;  // tables of costs that a group agreed on
   uint64_t faults[kFaults] = {};
   std::vector<std::pair<Fault, uint32_t>> blows;  // that fell, by kind and number

@@ -108,6 +108,9 @@ Config make_config(uint64_t seed) {
     c.short_of_memory = sync.chance(0.2);
     c.copy_steps = pick(sync, {1u, 40u, 1000u});
     c.coordinator.bulk_timeout = pick(sync, {milliseconds(100), milliseconds(2000)});
+    c.follows = sync.chance(0.7);
+    c.astray = sync.chance(0.5) ? 0.05 : 0;
+    c.page_time = pick(sync, {Duration{}, Duration(milliseconds(20)), Duration(milliseconds(500))});
   }
   set_verify(c, Prng(mix64(seed) ^ 0x0ee7));  // a number that leaves tests/scenarios as they were
   return c;

@@ -73,6 +73,9 @@ struct Config {
   uint32_t admit_every = 1;  // steps
   bool big_state = false;
   bool short_of_memory = false;  // every other member takes no copy for them
+  bool follows = false;     // and apply what the members recorded since
+  double astray = 0;        // share of these updates that are applied wrongly, or not at all
+  Duration page_time{};     // that the memory for it takes
   uint64_t copy_steps = 1;  // in so many, a microsecond each
   bool bulk_sync = false;  // newcomers pull the state while the members go on, before they enter
 

@@ -40,7 +40,7 @@ struct Options {
 struct Totals {
   uint64_t seeds = 0, events = 0, churn = 0, released = 0, rebuilt = 0, aborted = 0, messages = 0, views = 0;
   uint64_t members = 0, deserted = 0;
-  uint64_t entered = 0, pulled = 0, removed = 0, rerouted = 0, restarts = 0, measured = 0;
+  uint64_t entered = 0, pulled = 0, followed = 0, removed = 0, rerouted = 0, restarts = 0, measured = 0;
   uint64_t violations = 0;
   uint64_t faults[kFaults] = {};
 };
@@ -62,6 +62,7 @@ void add(Totals& totals, const Outcome& outcome) {
   totals.churn += outcome.churn;
   totals.entered += outcome.entered;
   totals.pulled += outcome.pulled;
+  totals.followed += outcome.followed;
   totals.removed += outcome.removed;
   totals.rerouted += outcome.rerouted;
   totals.measured += outcome.measured;
@@ -213,6 +214,7 @@ void print(const Totals& t, double seconds) {
   show("churn", t.churn);
   show("entered", t.entered);
   show("pulled_in_bulk", t.pulled);
+  show("followed", t.followed);
   show("removed", t.removed);
   show("rerouted", t.rerouted);
   show("coordinator_restarts", t.restarts);

@@ -346,6 +346,11 @@ void Oracles::pulled(NodeIndex who, uint64_t step, uint64_t state_hash) {
   check_state(who, step, state_hash, "pulled");
 }
 
+void Oracles::followed(NodeIndex who, uint64_t step, uint64_t state_hash) {
+  ++followed_count_;
+  check_state(who, step, state_hash, "made by an update");
+}
+
 void Oracles::check_state(NodeIndex who, uint64_t step, uint64_t state_hash, const char* how) {
   for (const auto& [other, hash] : states_[step]) {
     if (!is_member(other) || other == who || tainted_) continue;

@@ -77,6 +77,8 @@ class Oracles {
   void entered(NodeIndex who, uint64_t step, uint64_t state_hash);
   // A newcomer has pulled this in bulk.
   void pulled(NodeIndex who, uint64_t step, uint64_t state_hash);
+  // … and has applied what the members recorded since.
+  void followed(NodeIndex who, uint64_t step, uint64_t state_hash);
   void received_message() { ++messages_; }
   // L1: what each member of the newest view holds.
   struct Holding {
@@ -93,6 +95,7 @@ class Oracles {
   uint64_t rebuilt() const { return rebuilt_; }
   uint64_t aborts() const { return aborts_; }
   uint64_t pulled_count() const { return pulled_count_; }    // in bulk
+  uint64_t followed_count() const { return followed_count_; }  // updates
   uint64_t entered_count() const { return entered_count_; }  // behind the founders
   uint64_t removed_count() const { return removed_count_; }
   uint64_t learned_count() const { return learned_.size(); }
@@ -144,7 +147,7 @@ class Oracles {
   std::map<uint64_t, std::vector<std::pair<NodeIndex, uint64_t>>> states_;
   uint64_t messages_ = 0;
   uint64_t releases_count_ = 0, rebuilt_ = 0, aborts_ = 0, members_seen_ = 0;
-  uint64_t pulled_count_ = 0;
+  uint64_t pulled_count_ = 0, followed_count_ = 0;
   uint64_t entered_count_ = 0, removed_count_ = 0, rerouted_count_ = 0;
   const uint64_t seed_;
   std::set<std::pair<GroupId, OpSeq>> flipped_;

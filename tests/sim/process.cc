@@ -13,7 +13,8 @@ Process::Process(World& world, Network& network, Directory& directory, Coordinat
       oracles_(oracles),
       config_(config),
       self_(self),
-      id_(directory.id_of(self)) {
+      id_(directory.id_of(self)),
+      pages_(world, config.page_time) {
   rate_ = 1 + config.drift * (2 * world.topology.unit() - 1);
   offset_ = World::between(world.topology, Duration(0), std::chrono::hours(1));
   pool_ = std::make_unique<BufferPool>();
@@ -32,9 +33,11 @@ Process::Process(World& world, Network& network, Directory& directory, Coordinat
   options.reduce_ps_per_kib = 100'000;
   if (config.bulk_sync) options.bulk_bytes = 0;
   if (config.short_of_memory && self % 2 == 0) options.spare_memory = [] { return uint64_t{0}; };
+  options.pages = &pages_;
   options.copy_step_bytes = state_->shared_bytes() / config.copy_steps + 1;
   node_ = std::make_unique<Node>(
       std::move(options), [this] { return clock(); }, *transport_, *pool_, *state_);
+  node_->set_follows(config.follows);
   trainer_->attach(*node_, [this] { return clock(); });
 }
 

@@ -8,6 +8,7 @@
 #include "api/src/node.h"
 #include "tests/sim/coordinator_host.h"
 #include "tests/sim/sim_transport.h"
+#include "tests/sim/slow_pages.h"
 #include "tests/sim/trainer.h"
 
 namespace rhz::sim {
@@ -66,6 +67,7 @@ class Process final : public ControlClient {
   std::unique_ptr<recovery::State> state_;
   std::unique_ptr<Trainer> trainer_;
   std::unique_ptr<SimTransport> transport_;
+  SlowPages pages_;
   std::unique_ptr<Node> node_;
 
   ConnectionRef connection_;

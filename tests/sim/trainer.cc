@@ -59,6 +59,7 @@ void Trainer::poll() {
     if (node_->synced()) oracles_.entered(self_, step(), state_hash());
     begin_epoch();
   }
+  follow();
   if (leaving_ && !left_ && (!started_ || (open_ == 0 && splits_open_ == 0 && letters_.open() == 0 && idle()))) {
     left_ = true;
     world_.trace("leaves", static_cast<int>(self_), step());
@@ -284,11 +285,12 @@ void Trainer::advance() {
 
 void Trainer::finish_step() {
   std::sort(results_.begin(), results_.end());
-  for (const auto& [key, result] : results_) {
-    for (size_t i = 1; i < 8; ++i) tensor_[i] = mix64(tensor_[i] ^ mix64(result + i + key.index));
-    if (tensor_.size() > 8) tensor_[8 + result % (tensor_.size() - 8)] ^= result;
+  if (node_->records()) {
+    std::vector<uint64_t> words;
+    for (const auto& [key, result] : results_) words.insert(words.end(), {key.index, result});
+    node_->record(recovery::make_update(step() + 1, std::as_bytes(std::span(words))));
   }
-  ++tensor_[0];
+  apply_results();
   RHZ_ASSERT("R1", state_.commit(tensor_[0]).is_ok());
   world_.trace("step", static_cast<int>(self_), step(), state_hash() & 0xffff);
   oracles_.finished_step(self_, step(), state_hash());
@@ -301,6 +303,37 @@ void Trainer::finish_step() {
   none.kind = OpKind::kProbe;
   make_op({step(), kBoundary}, none);
   submit_later();
+}
+
+void Trainer::apply_results() {
+  for (const auto& [key, result] : results_) {
+    for (size_t i = 1; i < 8; ++i) tensor_[i] = mix64(tensor_[i] ^ mix64(result + i + key.index));
+    if (tensor_.size() > 8) tensor_[8 + result % (tensor_.size() - 8)] ^= result;
+  }
+  ++tensor_[0];
+}
+
+// As a joiner: makes the steps that the members have made since.  Some go astray, or give up; both is found out.
+void Trainer::follow() {
+  if (applying_ || !node_->has_update()) return;
+  applying_ = true;
+  auto taken = std::make_shared<recovery::Follower::Taken>(node_->begin_applying());
+  const ConstBytes update = taken->bytes;
+  results_.clear();
+  for (size_t at = 0; at + 16 <= update.size(); at += 16)
+    results_.push_back({{taken->revision, static_cast<uint32_t>(load<uint64_t>(update.data() + at))},
+                        load<uint64_t>(update.data() + at + 8)});
+  const auto takes = World::between(world_.workload, Duration(0), 4 * config_.base_latency);
+  world_.after(takes, [this, taken, self = self_, &directory = directory_] {
+    directory.run(self, [this, taken] {
+      applying_ = false;
+      astray_ |= world_.workload.chance(config_.astray);
+      if (astray_) ++tensor_[7];
+      apply_results();
+      if (!astray_) oracles_.followed(self_, step(), state_hash());
+      node_->applied(clock_(), std::move(*taken), !world_.workload.chance(config_.astray));
+    });
+  });
 }
 
 void Trainer::check_poison(const Op& op) {

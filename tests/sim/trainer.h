@@ -61,6 +61,8 @@ class Trainer {
   void step_over(Duration pause);
   void advance();
   void finish_step();
+  void apply_results();
+  void follow();
   void finish_boundary();
   void check_poison(const Op& op);
   Op& make_op(OpKey key, const Workload& workload);
@@ -82,7 +84,7 @@ class Trainer {
   uint32_t splits_open_ = 0;
   std::vector<uint64_t> tensor_;  // [0]: steps finished; the rest depends on every result so far
   bool started_ = false, leaving_ = false, left_ = false, done_ = false, at_boundary_ = false;
-  bool advancing_ = false;
+  bool advancing_ = false, applying_ = false, astray_ = false;
   uint64_t last_step_ = ~uint64_t{0};
   uint32_t submitted_ = 0, open_ = 0;
   std::vector<std::unique_ptr<Op>> ops_;   // of this step

@@ -68,6 +68,20 @@ TEST_F(Admission, WhoWantsTheBulkFirstGetsItAndEntersAtALaterOp) {
   EXPECT_TRUE(office->core.view().contains(Office::id(5)));
 }
 
+TEST_F(Admission, MembersHearHowManyWantTheBulkFirst) {
+  found();
+  office->hello(5, kWanting);
+  EXPECT_EQ(office->last<PendingMessage>(0)->bulk, 1u);
+  office->hello(6, note());
+  EXPECT_EQ(pending(), 2u);
+  EXPECT_EQ(office->last<PendingMessage>(0)->bulk, 1u);
+  office->tell(6, LeaveMessage{});
+  stand(3, {9, 9});
+  EXPECT_EQ(office->last<PendingMessage>(0)->bulk, 0u) << "it has a copy to pull from";
+  office->tell(5, SyncedMessage{OpSeq(3), 7, Digest{9}, {}});
+  EXPECT_EQ(office->last<PendingMessage>(0)->bulk, 0u);
+}
+
 TEST_F(Admission, ABulkThatFailedIsAsGoodAsOneThatIsOver) {
   found();
   office->hello(5, kWanting);

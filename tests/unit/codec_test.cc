@@ -139,7 +139,7 @@ std::vector<ControlMessage> all_messages() {
           WelcomeMessage{Term(6), config()},
           RefusedMessage{Term(7), status(Code::kEvicted)},
           EntriesMessage{Term(8), all_entries()},
-          PendingMessage{Term(9), 3},
+          PendingMessage{Term(9), 3, 2},
           SyncStartMessage{Term(10), admit(), {member(0), member(1)}},
           CoordinatorBeatMessage{Term(11)},
           reply,

@@ -346,5 +346,33 @@ TEST(Begin, MovesNothingOfAnOpWhoseBuffersAreForOtherRanks) {
   EXPECT_FALSE(ended.ok);
 }
 
+// rhz_admit, when two newcomers wait.
+TEST(Boundary, FindsNobodyWhileSomeMemberIsNotReadyForThem) {
+  World world(/*relayed=*/false);
+  world.broken = false;
+  world.run();
+  const auto boundary = [&world](uint32_t waiting_at_two, std::array<Ended, kWorld>& ends) {
+    OpSpec spec;
+    spec.kind = OpKind::kProbe;
+    spec.dtype = reduce::Dtype::u32;
+    spec.redop = reduce::RedOp::max;
+    spec.count = 1;
+    for (uint32_t r = 0; r < kWorld; ++r) world.ranks[r]->set_waiting(r == 2 ? waiting_at_two : 2);
+    for (uint32_t r = 0; r < kWorld; ++r) (void)world.ranks[r]->submit(Time{}, spec, &ends[r]);
+    world.run();
+  };
+  std::array<Ended, kWorld> first, second;
+  boundary(Communicator::kNotYet, first);
+  for (uint32_t r = 0; r < kWorld; ++r) {
+    EXPECT_TRUE(first[r].ok) << r;
+    EXPECT_EQ(world.ranks[r]->take_news().admit_begun, kNoOp) << r;
+  }
+  boundary(0, second);  // it has not heard of them
+  for (uint32_t r = 0; r < kWorld; ++r) {
+    EXPECT_EQ(second[r].code, Code::kPending) << r;
+    EXPECT_NE(world.ranks[r]->take_news().admit_begun, kNoOp) << r;
+  }
+}
+
 }  // namespace
 }  // namespace rhz

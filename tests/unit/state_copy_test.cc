@@ -108,6 +108,64 @@ TEST_F(StateCopyTest, GivesLittleWhileItIsStillBeingCopied) {
   EXPECT_TRUE(copy.answer(now, false, &live));
 }
 
+// Says when its pages are there, and when somebody relied on them too early.
+struct Pages final : PageMaker {
+  void begin(std::byte* memory, uint64_t bytes) override {
+    at = memory;
+    length = bytes;
+    making = true;
+  }
+  bool ready() const override { return made; }
+  void end() override { making = false; }
+  std::byte* at = nullptr;
+  uint64_t length = 0;
+  bool making = false, made = false;
+};
+
+TEST_F(StateCopyTest, HasItsRoomMadeBeforeItBegins) {
+  Pages pages;
+  StateCopy ahead(pool, &pages);
+  EXPECT_FALSE(ahead.has_room());
+  ASSERT_TRUE(ahead.make_room(held.state));
+  EXPECT_EQ(pages.length, held.state.shared_bytes());
+  EXPECT_TRUE(ahead.has_room());
+  EXPECT_FALSE(ahead.room_ready());
+  EXPECT_FALSE(ahead.copying()) << "that is nobody's copy yet";
+  pages.made = true;
+  EXPECT_TRUE(ahead.room_ready());
+  live.open(OpSeq(5), 7, held.state.root(), held.state);
+  ASSERT_TRUE(ahead.begin(held.state));
+  EXPECT_FALSE(pages.making);
+  EXPECT_FALSE(ahead.has_room()) << "it is in use";
+  while (!ahead.copy(kBlock)) {
+  }
+  EXPECT_EQ(std::memcmp(pages.at, contents[0].data(), contents[0].size()), 0) << "into that room";
+  ahead.open(live, now);
+  EXPECT_TRUE(ahead.is_open());
+}
+
+TEST_F(StateCopyTest, BeginsInARoomThatIsNotReadyAndEndsItsMaking) {
+  Pages pages;
+  StateCopy early(pool, &pages);
+  ASSERT_TRUE(early.make_room(held.state));
+  ASSERT_TRUE(early.begin(held.state));
+  EXPECT_FALSE(pages.making);
+}
+
+TEST_F(StateCopyTest, MakesNoMorePagesOnceTheRoomIsGivenBack) {
+  Pages pages;
+  {
+    StateCopy gone(pool, &pages);
+    ASSERT_TRUE(gone.make_room(held.state));
+    gone.close();
+    EXPECT_FALSE(pages.making);
+    EXPECT_FALSE(gone.has_room());
+    ASSERT_TRUE(gone.make_room(held.state));
+    EXPECT_TRUE(pages.making);
+  }
+  EXPECT_FALSE(pages.making);
+}
+
 TEST_F(StateCopyTest, GoesWhenNobodyHasAskedForAWhile) {
   copy_all();
   now += StateCopy::kIdle / 2;

@@ -227,6 +227,31 @@ enum {
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT (no such strategy), _STATE (joining already), _CLOSED.   Since 1.0. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_sync_strategy(rhz_comm *comm, uint32_t strategy);
 
+/* A joiner that follows.  Where every step changes all of the state, what was pulled in bulk is of no use by the time it is here, unless the joiner makes
+ * the steps since that the members have made: they record what each update was computed from (the reduced gradient, and whatever else the rule takes
+ * besides the state), and it applies the same rule.
+ *
+ *   a member, behind each all-reduce of gradients, once it is certain that the step counts:
+ *       rhz_sync_record(comm, revision + 1, gradient, bytes);  update;  rhz_state_commit(comm, revision + 1);  …  rhz_admit
+ *   a joiner, before rhz_comm_join:
+ *       rhz_sync_follow(comm, update, context)
+ *
+ * Nothing rests on it: a joiner enters only with the bytes of the revision that the members have (by their digests), and pulls the blocks that differ
+ * from them, whatever the reason.  So a rule that rounds otherwise here and there costs time, and nothing else. */
+
+/* The rule: makes `revision` of the registered tensors, as rhz_update does of a shadow's.  Called inside rhz_comm_join, on its thread, for one
+ * revision after the other; 0: done; else the joiner pulls what differs.  It calls nothing of the library for comm.  rhz_comm_join has to be called again
+ * soon where it returned RHZ_PENDING: members wait up to 2 s for the next update to be applied.  NULL: does not follow, the default.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _STATE (joining already), _CLOSED.   Since 1.0. */
+typedef int (*rhz_sync_update)(uint64_t revision, const void *update, uint64_t bytes, void *context);
+RHZ_API RHZ_NODISCARD rhz_status rhz_sync_follow(rhz_comm *comm, rhz_sync_update update, void *context);
+
+/* What makes `revision`, the one that is committed next.  Costs a copy of the bytes while somebody may pull (from the rhz_admit at which a newcomer's copy was taken
+ * until nobody has asked for 10 s), else nothing.  Equal on all members, and recorded by all who have no other strategy than RHZ_SYNC_POPULAR or _SEND_ONLY.  A
+ * revision that is left out, or more bytes than the state has since the copy, ends the recording for that newcomer, who then pulls the difference.
+ * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _EVICTED, _ISOLATED, _CLOSED.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_sync_record(rhz_comm *comm, uint64_t revision, const void *update, uint64_t bytes);
+
 /* What syncs took.  A joiner with RHZ_SYNC_BULK_BYTES of state or more first pulls a revision in bulk, from copies that the members take
  * at one rhz_admit, while they train; at a later one it gets what differs by then, and the members wait for that. */
 typedef struct rhz_sync_info {
@@ -242,6 +267,9 @@ typedef struct rhz_sync_info {
   uint32_t copies;       /* of its state, taken for joiners */
   uint64_t pause_us;     /* how long it stood at its newest rhz_admit at which somebody waited: digests, copy, and the joiners' rest */
   uint64_t served_bytes; /* sent to joiners */
+  /* this peer as a joiner that follows (rhz_sync_follow) */
+  uint64_t updates;      /* applied since the revision that it pulled in bulk */
+  uint64_t update_bytes; /* pulled for that */
 } rhz_sync_info;
 /* Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _STATE.   Since 1.0. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_sync_info_get(rhz_comm *comm, rhz_sync_info *out_info);

@@ -1,0 +1,60 @@
+// Updates since a revision that is pulled in bulk: recorded by members, applied by a joiner.
+#include "api/src/peer_driver.h"
+
+namespace rhz {
+
+Status PeerDriver::follow(ApplyUpdate apply) {
+  Status status;
+  progress_.with([&] {
+    if (closed_) return void(status = Status(Code::kClosed, "the communicator was closed"));
+    if (join_asked_)
+      return void(status =
+                      Status(Code::kState, "a joiner says before rhz_comm_join that it follows"));
+    node_->set_follows(apply != nullptr);
+    apply_ = std::move(apply);
+  });
+  return status;
+}
+
+// The copy is made here, on the caller's thread, so that the loop goes on.
+Status PeerDriver::record_update(uint64_t revision, ConstBytes update) {
+  Status status;
+  bool wanted = false;
+  progress_.with([&] {
+    if (closed_)
+      status = Status(Code::kClosed, "the communicator was closed");
+    else if (node_->ended())
+      status = node_->end_status();
+    else
+      wanted = node_->records();
+  });
+  if (!wanted) return status;
+  recovery::Update copy = recovery::make_update(revision, update);
+  progress_.with([&] {
+    if (!closed_) node_->record(std::move(copy));
+  });
+  return status;
+}
+
+// Inside join(), on its thread; while the program is at it, the progress thread has the loop.
+// False: there is none.
+bool PeerDriver::apply_update() {
+  recovery::Follower::Taken update;
+  bool any = false;
+  progress_.with([&] {
+    any = apply_ && !closed_ && node_->has_update();
+    if (!any) return;
+    noted_update_ = false;
+    update = node_->begin_applying();
+  });
+  if (!any) return false;
+  const bool well = apply_(update.revision, update.bytes);
+  progress_.with([&] {
+    if (closed_) return;
+    node_->applied(loop_.now(), std::move(update), well);
+    flush_control();
+  });
+  return true;
+}
+
+}  // namespace rhz

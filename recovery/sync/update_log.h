@@ -1,0 +1,57 @@
+// What made each revision out of the one before it, since a copy of the state was taken: members
+// append, and a newcomer that has the copy's revision reads it like a file that grows, and does the
+// same to its own tensors (follower.h).
+//
+//   log = (revision u64, bytes u64, bytes)*, little-endian, by rising revision
+//
+// Never longer than the state itself: who has to read more pulls what differs instead.  One thread
+// at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "recovery/sync/messages.h"
+#include "runtime/base/bytes.h"
+
+namespace rhz::recovery {
+
+// An entry of the log; made by whoever has the time to copy it.
+using Update = std::vector<std::byte>;
+
+// An update's place in the log, before its bytes.
+inline constexpr uint32_t kUpdateHeaderBytes = 16;
+
+Update make_update(uint64_t revision, ConstBytes bytes);
+
+class UpdateLog {
+ public:
+  static constexpr size_t kMostUpdates = 65536;
+
+  // Of what follows `revision`.
+  void open(uint64_t revision, uint64_t limit_bytes);
+  void close();
+  bool is_open() const { return open_; }
+  // Takes an entry of make_update(), if it is that of the next revision; what comes behind a gap,
+  // or is too much, ends the log.
+  void append(Update update);
+
+  // kBusy: it is not here yet.  kRefused: it crosses the end of an entry's header, or of its bytes.
+  // kClosed: there is no log.
+  DataStatus find(const Pull& pull, ConstBytes& bytes) const;
+
+ private:
+  struct Entry {
+    uint64_t begin = 0;  // in the log
+    Update update;
+  };
+
+  bool open_ = false;
+  uint64_t revision_ = 0;  // newest
+  uint64_t limit_ = 0, bytes_ = 0;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace rhz::recovery
