@@ -1,4 +1,6 @@
 // Generations of shards: protect, lose, restore, protect again.
+#include <set>
+
 #include "tests/unit/shards_kit.h"
 
 namespace rhz::recovery {
@@ -272,6 +274,35 @@ TEST(Shards, LostShardsAreRebuiltElsewhereAndTheRecordSaysWhere) {
     record = again;
     EXPECT_EQ(world.restore(record), state);
   }
+}
+
+// One stripe further, no more: what is in hand is bounded.
+TEST(Shards, TheNextStripeIsReadWhileTheRebuiltShardsOfOneAreOnTheirWay) {
+  VaultWorld world(8);
+  const auto state = random_state(100000);
+  const auto record = world.protect(1, state, options(4, 2, 4096));
+  world.kill(record.holders[0].vault);
+  auto made = Reprotector::make(record, world.living(), Epoch(1), {"stage 3", "the disk"});
+  Reprotector& core = *made.value();
+  std::set<uint32_t> sent, read;
+  ShardActions held_back;
+  for (int i = 0; i < 200; ++i) {
+    ShardActions now;
+    for (ShardAction& action : core.step(1u << 20)) {
+      const auto* send = std::get_if<VaultSend>(&action);
+      const bool put = send && send->request.verb == VaultVerb::put;
+      if (put) sent.insert(send->request.stripe);
+      if (send && send->request.verb == VaultVerb::get) read.insert(send->request.stripe);
+      (put ? held_back : now).push_back(std::move(action));
+    }
+    world.carry_out(core, std::move(now));
+  }
+  EXPECT_EQ(sent.size(), 1u);
+  EXPECT_EQ(read.size(), 2u);
+  world.carry_out(core, std::move(held_back));
+  const auto again = world.seal(core);
+  EXPECT_EQ(standing(again, world.living().living()).hosts, 2u);
+  EXPECT_EQ(world.restore(again), state);
 }
 
 TEST(Shards, NothingIsProposedWhereNothingIsLost) {
