@@ -74,7 +74,7 @@ TEST_F(DonorTest, DropsWhatIsNoPull) {
   for (const uint32_t length : {0u, kMaxPullBytes + 1})
     EXPECT_FALSE(donor.handle(PeerId{2, 2}, encode_pull(range(1, 0, length)))) << length;
   payload = encode_pull(range(1, 0, 100));
-  payload[0] = std::byte{3};
+  payload[0] = std::byte{4};
   EXPECT_FALSE(donor.handle(PeerId{2, 2}, payload)) << "an unknown kind";
   EXPECT_EQ(donor.counters().dropped, 5u);
 }

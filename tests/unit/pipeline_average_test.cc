@@ -30,7 +30,7 @@ struct Case {
 
 TEST(PipelineAverage, HasTheBitsOfTheLibrarys) {
   options o{};
-  o.stages = 3, o.layers = 1, o.batch = 1, o.context = 4;
+  o.stages = 3, o.layers = 1, o.width = 128, o.batch = 1, o.context = 4;
   stage_state mine{};
   ASSERT_TRUE(stage_state_new(&mine, &o));
   stage_notes notes{};
