@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 namespace rhz::test {
@@ -84,7 +85,7 @@ pid_t Cli::child(const std::string& file, const std::string& text) const {
     if (content("/proc/" + one + "/" + file).find(text) != std::string::npos)
       return static_cast<pid_t>(std::stol(one));
   ADD_FAILURE() << "no child has " << text << " in its " << file;
-  return 0;
+  return std::numeric_limits<pid_t>::max();  // nobody: kill(0) would be this test and all that started it
 }
 
 std::string listening(Cli& command) {

@@ -37,7 +37,7 @@ class Cli {
   std::string output();
   std::string errors() const { return process_.errors(); }
   void signal(int number) const { process_.signal(number); }
-  // A child of this command that has `text` in /proc/PID/`file`; 0: none.
+  // A child of this command that has `text` in /proc/PID/`file`; none: a failure, and nobody.
   pid_t child(const std::string& file, const std::string& text) const;
   // The process in this slot, of a `rhizome run`.
   pid_t peer(int slot) const { return child("environ", "RHZ_SLOT=" + std::to_string(slot)); }

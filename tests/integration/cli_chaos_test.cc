@@ -9,8 +9,11 @@
 namespace rhz::test {
 namespace {
 
+// So few lines that they fit into a pipe which nobody reads before the end.
+constexpr int kStepMs = 100;
+
 TEST(Chaos, ATrainerOfOursLivesThroughAllKindsOfFaults) {
-  Cli chaos(words("chaos -n 4 --seed 7 --minutes 0.2 --every-s 0.5 --") + trainer(1'000'000, 10));
+  Cli chaos(words("chaos -n 4 --seed 7 --minutes 0.2 --every-s 0.5 --") + trainer(1'000'000, kStepMs));
   EXPECT_EQ(chaos.end(), 0) << chaos.errors();
   expect_has(chaos.errors(), {"the faults begin", "SIGKILL of slot", "SIGSTOP of slot", "SIGKILL of the coordinator", "is let go",
                               "every peer has to come back", "rhizome chaos: seed 7, 4 peers: ", "ok: 0 hangs, 0 false evictions"});
@@ -18,7 +21,7 @@ TEST(Chaos, ATrainerOfOursLivesThroughAllKindsOfFaults) {
 
 TEST(Chaos, TheSeedSaysWhatStrikesWhen) {
   const auto strikes = [](const std::string& seed) {
-    Cli chaos(words("chaos -n 2 --seed " + seed + " --minutes 0.05 --every-s 0.4 --faults pause,slow --") + trainer(1'000'000, 10));
+    Cli chaos(words("chaos -n 2 --seed " + seed + " --minutes 0.05 --every-s 0.4 --faults pause,slow --") + trainer(1'000'000, kStepMs));
     EXPECT_EQ(chaos.end(), 0) << chaos.errors();
     std::string found, line;
     std::istringstream said(chaos.errors());
@@ -49,7 +52,7 @@ TEST(Chaos, ATrainerThatStandsStillIsAFindingWithItsStacks) {
 
 // Somebody else than `chaos` stops a peer for longer than the suspicion time: for all it knows, the run is wrong to go on without it.
 TEST(Chaos, AnEvictionThatNoFaultExplainsIsAFinding) {
-  Cli chaos(words("chaos -n 3 --seed 1 --minutes 1 --every-s 3000 --suspicion-ms 300 --") + trainer(1'000'000, 10));
+  Cli chaos(words("chaos -n 3 --seed 1 --minutes 1 --every-s 3000 --suspicion-ms 300 --") + trainer(1'000'000, kStepMs));
   chaos.await("step=5 ");
   const pid_t peer = chaos.peer(1);
   ASSERT_GT(peer, 0);

@@ -23,10 +23,11 @@ struct Kills {
   // Steps until the next kill.  Shards of some stages may be of a revision that the run has gone
   // back behind: it has to come by that again.
   uint64_t rest() const { return is("shards") ? 6 : 2; }
-  // Enough for all kills: after one the run goes back further where its state is seldom written.
+  // Enough for all kills: after one the run goes back further where its state is seldom written, and a vault that died is missed, and
+  // what it held made anew, before the next.
   PipelineRun run() const {
     PipelineRun run{stages, replicas};
-    run.steps = 20 + static_cast<uint64_t>(kills) * (is("shards") || is("disk") ? 20 : 8);
+    run.steps = 20 + static_cast<uint64_t>(kills) * (is("shards") ? 100 : is("disk") ? 20 : 8);
     return run;
   }
 };
