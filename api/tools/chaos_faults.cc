@@ -34,12 +34,10 @@ std::string fault_names() {
 FaultPlan::FaultPlan(uint64_t seed, uint32_t peers, uint64_t mean_ns, uint64_t suspicion_ns, std::vector<FaultKind> kinds)
     : when_(Prng(seed).split(1)), what_(Prng(seed).split(2)), whom_(Prng(seed).split(3)), how_long_(Prng(seed).split(4)),
       peers_(peers), mean_ns_(mean_ns), suspicion_ns_(suspicion_ns), kinds_(std::move(kinds)) {
-  draw();
+  advance();
 }
 
-void FaultPlan::advance() { draw(); }
-
-void FaultPlan::draw() {
+void FaultPlan::advance() {
   const double gap = std::min(kLongestGap, -std::log(1 - when_.unit()));
   next_.at_ns += static_cast<uint64_t>(gap * static_cast<double>(mean_ns_));
   next_.kind = kinds_[what_.below(kinds_.size())];

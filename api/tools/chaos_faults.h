@@ -42,8 +42,6 @@ class FaultPlan {
   void advance();
 
  private:
-  void draw();
-
   Prng when_, what_, whom_, how_long_;  // so that taking a kind away moves none of the others' choices more than it must
   const uint32_t peers_;
   const uint64_t mean_ns_, suspicion_ns_;

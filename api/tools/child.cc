@@ -1,6 +1,7 @@
 #include "api/tools/child.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -17,6 +18,7 @@ extern char** environ;
 namespace rhz::tools {
 namespace {
 
+constexpr int kReadMs = 100;  // between two looks at the time
 constexpr size_t kMaxLine = size_t{1} << 20;  // a longer one is given out in pieces
 
 Status failed(const std::string& what) { return {Code::kIo, what + ": " + std::strerror(errno)}; }
@@ -132,6 +134,22 @@ Result<Child> spawn(const Command& command) {
   child.out = LineReader(std::move(out.value().read));
   if (!command.merge_output) child.err = LineReader(std::move(err.value().read));
   return child;
+}
+
+bool read_lines(const std::vector<std::string>& arguments, uint64_t patience_ns, const std::function<void(std::string_view)>& line) {
+  Command command;
+  command.arguments = arguments;
+  auto child = spawn(command);
+  if (!child) return false;
+  LineReader& out = child.value().out;
+  for (const uint64_t until = monotonic_ns() + patience_ns; out.is_open() && monotonic_ns() < until;) {
+    pollfd fd{out.fd(), POLLIN, 0};
+    (void)poll(&fd, 1, kReadMs);
+    out.drain(line);
+  }
+  (void)kill(child.value().pid, SIGKILL);
+  (void)waitpid(child.value().pid, nullptr, 0);
+  return true;
 }
 
 std::string wait_text(int wait_status) {

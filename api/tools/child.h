@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -65,6 +66,9 @@ struct Child {
 // with /dev/null as its input.  It is killed when this process dies.  Returns once the program
 // runs, or why it does not (kIo).
 [[nodiscard]] Result<Child> spawn(const Command& command);
+
+// Runs a program to its end and gives out its lines; killed when that takes longer than `patience_ns`.  False: it does not run.
+bool read_lines(const std::vector<std::string>& arguments, uint64_t patience_ns, const std::function<void(std::string_view)>& line);
 
 // "exit status 3", "signal 9 (Killed)".
 std::string wait_text(int wait_status);

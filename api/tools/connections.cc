@@ -1,10 +1,6 @@
 #include "api/tools/connections.h"
 
 #include <arpa/inet.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -64,20 +60,9 @@ std::vector<Connection> connections_of(pid_t pid) {
 }
 
 bool reset_connection(const Connection& connection) {
-  Command command;
-  command.arguments = {"ss", "-K", "-t", "-n", "-H", "src", connection.local, "and", "dst", connection.remote};
-  auto child = spawn(command);
-  if (!child) return false;
   bool ended = false;
-  const uint64_t until = monotonic_ns() + kPatienceNs;
-  LineReader& out = child.value().out;
-  while (out.is_open() && monotonic_ns() < until) {
-    pollfd fd{out.fd(), POLLIN, 0};
-    (void)poll(&fd, 1, 100);
-    out.drain([&](std::string_view line) { ended |= line.starts_with("ESTAB"); });
-  }
-  (void)kill(child.value().pid, SIGKILL);
-  (void)waitpid(child.value().pid, nullptr, 0);
+  (void)read_lines({"ss", "-K", "-t", "-n", "-H", "src", connection.local, "and", "dst", connection.remote}, kPatienceNs,
+                   [&](std::string_view line) { ended |= line.starts_with("ESTAB"); });
   return ended;
 }
 

@@ -1,16 +1,11 @@
 #include "api/tools/stacks.h"
 
-#include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
-
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
 #include "api/tools/child.h"
-#include "api/tools/text.h"
 
 namespace rhz::tools {
 namespace {
@@ -19,23 +14,11 @@ constexpr uint64_t kPatienceNs = 20'000'000'000;
 
 // False: there is no such program, or it said nothing.
 bool ask(const std::vector<std::string>& arguments) {
-  Command command;
-  command.arguments = arguments;
-  auto child = spawn(command);
-  if (!child) return false;
-  const uint64_t until = monotonic_ns() + kPatienceNs;
   uint32_t lines = 0;
-  LineReader& out = child.value().out;
-  while (out.is_open() && monotonic_ns() < until) {
-    pollfd fd{out.fd(), POLLIN, 0};
-    (void)poll(&fd, 1, 100);
-    out.drain([&](std::string_view line) {
-      ++lines;
-      std::fprintf(stderr, "  %.*s\n", static_cast<int>(line.size()), line.data());
-    });
-  }
-  (void)kill(child.value().pid, SIGKILL);
-  (void)waitpid(child.value().pid, nullptr, 0);
+  (void)read_lines(arguments, kPatienceNs, [&](std::string_view line) {
+    ++lines;
+    std::fprintf(stderr, "  %.*s\n", static_cast<int>(line.size()), line.data());
+  });
   return lines > 1;
 }
 

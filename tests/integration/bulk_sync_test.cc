@@ -77,6 +77,21 @@ class BulkSync : public testing::Test {
     return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin);
   }
 
+  // One at a time, each at some point of the entry of a joiner with these options.
+  void donors_die(const std::string& options) {
+    const auto span = join_once(options);
+    for (int kill = 0; kill < kKills && !cluster_.hung(); ++kill) {
+      cluster_.start_rank(options);
+      train_until_joined(3, 1);
+      at_some_point(span);
+      go_away(cluster_.members()[random_() % 3].slot);
+      enter(1);
+      expect_one_state(cluster_);
+      expect_all_reduce(cluster_, static_cast<uint64_t>(kill) + 1);
+      if (HasFailure()) FAIL() << "after " << kill + 1 << " kills\n" << cluster_.dump();
+    }
+  }
+
   const Environment bulk_{"RHZ_SYNC_BULK_BYTES", "0"};
   Cluster cluster_;
   std::mt19937_64 random_;
@@ -135,31 +150,11 @@ TEST_F(BulkSync, ServesSeveralJoinersAtOnce) {
 }
 
 TEST_F(BulkSync, SurvivesTheDeathOfADonorAtAnyPoint) {
-  const auto span = join_once();
-  for (int kill = 0; kill < kKills && !cluster_.hung(); ++kill) {
-    cluster_.start_rank();
-    train_until_joined(3, 1);
-    at_some_point(span);
-    go_away(cluster_.members()[random_() % 3].slot);
-    enter(1);
-    expect_one_state(cluster_);
-    expect_all_reduce(cluster_, static_cast<uint64_t>(kill) + 1);
-    if (HasFailure()) FAIL() << "after " << kill + 1 << " kills\n" << cluster_.dump();
-  }
+  donors_die("");
 }
 
 TEST_F(BulkSync, FollowsOthersWhenADonorDiesAtAnyPoint) {
-  const auto span = join_once("follow=1");
-  for (int kill = 0; kill < kKills && !cluster_.hung(); ++kill) {
-    cluster_.start_rank("follow=1");
-    train_until_joined(3, 1);
-    at_some_point(span);
-    go_away(cluster_.members()[random_() % 3].slot);
-    enter(1);
-    expect_one_state(cluster_);
-    expect_all_reduce(cluster_, static_cast<uint64_t>(kill) + 1);
-    if (HasFailure()) FAIL() << "after " << kill + 1 << " kills\n" << cluster_.dump();
-  }
+  donors_die("follow=1");
 }
 
 TEST_F(BulkSync, IsNotHeldUpByADonorThatFreezesAtAnyPoint) {
