@@ -78,6 +78,14 @@ void Communicator::announce(Time) {
     announce_one(seq, upto, std::nullopt);
     told = true;
   }
+  // Where ops go without a wave, nothing is announced when the one that holds the watermark back ends: what is over beyond it is said now.
+  if (!config_.protection) {
+    for (OpSeq seq : ended_beyond_) {
+      if (seq < full_upto_) continue;
+      announce_one(seq, upto, std::nullopt);
+      told = true;
+    }
+  }
   if (!told && full_upto_ != OpSeq(0)) announce_one(OpSeq(full_upto_.value - 1), upto, std::nullopt);
 }
 
