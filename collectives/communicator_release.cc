@@ -262,6 +262,7 @@ Contributors Communicator::contributors(const Op& op) {
       for (size_t i = 0; i < at->second.slots.size() && !op.executor->empty(held.first); ++i)
         if (at->second.first_op[i] <= op.seq && sources.has(at->second.slots[i]))
           run.slots.push_back(at->second.slots[i]);
+      run.slots.insert(run.slots.end(), held.departed.begin(), held.departed.end());
       std::sort(run.slots.begin(), run.slots.end());  // ranks of a group may have another order
     }
     runs.push_back(std::move(run));
