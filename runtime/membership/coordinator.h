@@ -128,6 +128,7 @@ class Coordinator {
   Time watch_members(Time now);
   Time watch_all_gone(Time now);
   Time watch_seal(Time now);
+  void try_edges_again(const View& left, std::string& cause);
   std::vector<std::pair<Rank, Rank>> broken_edges(const View& view) const;
   void tell_pending();
 
@@ -215,7 +216,9 @@ class Coordinator {
   std::map<SessionId, PeerId> sessions_;
   std::map<std::pair<PeerId, PeerId>, Accusation> accusations_;  // (accuser, target), of the newest view
   Time judge_at_ = kNever;
-  std::set<std::pair<PeerId, PeerId>> broken_;  // edges to route around
+  using Edge = std::pair<PeerId, PeerId>;  // the lower id first
+  std::map<Edge, Epoch> broken_;  // to route around, and in which view they were found so
+  std::set<Edge> tried_again_;    // were broken before
   Time view_logged_{};
   Time evidence_at_ = kNever;  // first evidence of the fault being healed
   std::pair<uint32_t, uint32_t> told_pending_{};  // who wait, and of them those who want the state in bulk

@@ -41,12 +41,14 @@ void Coordinator::new_view(Time now, std::vector<MemberInfo> members, std::strin
   accusations_.clear();
   judge_at_ = kNever;
   view_logged_ = now;
-  std::erase_if(broken_, [&](const auto& edge) {
+  auto has_left = [&](const Edge& edge) {
     auto in = [&](PeerId id) {
       return std::any_of(members.begin(), members.end(), [&](auto& m) { return m.id == id; });
     };
     return !in(edge.first) || !in(edge.second);
-  });
+  };
+  std::erase_if(broken_, [&](const auto& edge) { return has_left(edge.first); });
+  std::erase_if(tried_again_, has_left);
   append(ViewRecord{View{view_.epoch.next(), std::move(members), std::move(cause)}});
   while (history_.size() > kMaxHistory) history_.erase(history_.begin());
 }
@@ -58,6 +60,7 @@ void Coordinator::remove(Time now, std::vector<PeerId> ids, std::string cause) {
     std::erase_if(left.members, [&](const MemberInfo& member) { return member.id == id; });
   };
   for (PeerId id : ids) drop(id);
+  try_edges_again(left, cause);
   for (PeerId id : unroutable(left)) {
     drop(id);
     ids.push_back(id);
