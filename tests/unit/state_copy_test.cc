@@ -152,6 +152,57 @@ TEST_F(StateCopyTest, BeginsInARoomThatIsNotReadyAndEndsItsMaking) {
   EXPECT_FALSE(pages.making);
 }
 
+struct RecordingTest : StateCopyTest {
+  RecordingTest() {
+    EXPECT_FALSE(ahead.update_memory(kUpdate)) << "nobody would be given it";
+    live.open(OpSeq(5), 7, held.state.root(), held.state);
+    EXPECT_TRUE(ahead.begin(held.state));
+    while (!ahead.copy(kBlock)) {
+    }
+    ahead.open(live, now);
+  }
+  // False: not into memory whose pages were made.
+  bool record(uint64_t revision, uint64_t bytes) {
+    std::byte* const made = pages.making ? pages.at : nullptr;
+    auto memory = ahead.update_memory(bytes);
+    EXPECT_TRUE(memory);
+    if (!memory) return false;
+    EXPECT_FALSE(pages.making) << "they are written to now";
+    EXPECT_TRUE(memory->fill(revision, std::vector<std::byte>(bytes, std::byte{1})));
+    const bool there = made && memory->data() == made;
+    ahead.record(std::move(*memory));
+    return there;
+  }
+
+  static constexpr uint64_t kUpdate = kBlock;  // the state, and so its log, has room for three
+  Pages pages;
+  StateCopy ahead{pool, &pages};
+};
+
+TEST_F(RecordingTest, WritesEachUpdateToPagesThatWereMadeWhileTheProgramComputed) {
+  EXPECT_EQ(pages.length, kUpdate + kUpdateHeaderBytes) << "from the copy on";
+  EXPECT_TRUE(record(8, kUpdate));
+  EXPECT_TRUE(pages.making) << "of the next one";
+  ahead.close();
+  EXPECT_FALSE(pages.making);
+  EXPECT_FALSE(ahead.update_memory(kUpdate));
+}
+
+TEST_F(RecordingTest, MakesNoPagesThatTheLogHasNoRoomFor) {
+  for (uint64_t revision : {8, 9, 10}) {
+    EXPECT_TRUE(pages.making) << revision;
+    EXPECT_TRUE(record(revision, kUpdate)) << revision;
+  }
+  EXPECT_FALSE(pages.making);
+  EXPECT_FALSE(record(11, 1)) << "in memory of its own";
+}
+
+TEST_F(RecordingTest, TakesALongerUpdateThanTheOneBeforeInMemoryOfItsOwn) {
+  EXPECT_TRUE(record(8, 100)) << "a shorter one takes what is there";
+  EXPECT_FALSE(record(9, kUpdate));
+  EXPECT_TRUE(record(10, kUpdate));
+}
+
 TEST_F(StateCopyTest, MakesNoMorePagesOnceTheRoomIsGivenBack) {
   Pages pages;
   {
