@@ -136,7 +136,9 @@ class Node final : public TransportEvents {
   void note_state();
   void stand_at_admit(Time now);
   void admit(Time now, const AdmitRecord& record);
-  bool can_copy() const;
+  uint64_t spare_share() const;
+  bool can_copy() const { return state_.shared_bytes() <= spare_share(); }
+  uint64_t most_recorded() const;
   bool begin_copy();
   Time prepare_copy(Time now);
   bool digest_some();

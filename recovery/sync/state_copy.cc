@@ -63,11 +63,11 @@ bool StateCopy::copy(uint64_t budget_bytes) {
   return !copying();
 }
 
-void StateCopy::open(Donor& live, Time now) {
+void StateCopy::open(Donor& live, Time now, uint64_t most_recorded) {
   RHZ_ASSERT("R2", !copying());
   asked_ = now;
   donor_.take_over(live, copy_);
-  updates_.open(donor_.revision(), bytes_);
+  updates_.open(donor_.revision(), most_recorded);
   make_spare();
 }
 

@@ -46,8 +46,8 @@ class StateCopy {
   // About so many bytes more; true when all of it is here.
   bool copy(uint64_t budget_bytes);
   bool copying() const { return from_ && copied_ < bytes_; }
-  // Goes on where `live` stops, which served the state that was copied.
-  void open(Donor& live, Time now);
+  // Goes on where `live` stops, which served the state that was copied.  `most_recorded`: bytes of updates that are kept.
+  void open(Donor& live, Time now, uint64_t most_recorded);
   void close();
   bool is_open() const { return donor_.is_open(); }
   OpSeq sync() const { return donor_.sync(); }

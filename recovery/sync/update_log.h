@@ -4,8 +4,8 @@
 //
 //   log = (revision u64, bytes u64, bytes)*, little-endian, by rising revision
 //
-// Never longer than the state itself: who has to read more pulls what differs instead.  One thread
-// at a time.
+// Of a bounded length: who would have to read more pulls what differs instead.  One thread at a
+// time.
 #pragma once
 
 #include <cstddef>

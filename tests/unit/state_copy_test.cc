@@ -12,13 +12,14 @@ struct StateCopyTest : testing::Test {
   Donor live{pool};
   StateCopy copy{pool};
   Time now{1000};
+  static constexpr uint64_t kRecorded = 3 * (kBlock + kUpdateHeaderBytes);
 
   void copy_all() {
     live.open(OpSeq(5), 7, held.state.root(), held.state);
     ASSERT_TRUE(copy.begin(held.state));
     while (!copy.copy(kBlock)) {
     }
-    copy.open(live, now);
+    copy.open(live, now, kRecorded);
   }
   void train() {
     for (auto& tensor : held.contents)
@@ -103,7 +104,7 @@ TEST_F(StateCopyTest, GivesLittleWhileItIsStillBeingCopied) {
   EXPECT_FALSE(copy.answer(now, true, &live)) << "the members wait for the copy";
   while (!copy.copy(kBlock)) {
   }
-  copy.open(live, now);
+  copy.open(live, now, kRecorded);
   EXPECT_TRUE(copy.answer(now, false, &live));
   EXPECT_TRUE(copy.answer(now, false, &live));
 }
@@ -140,7 +141,7 @@ TEST_F(StateCopyTest, HasItsRoomMadeBeforeItBegins) {
   while (!ahead.copy(kBlock)) {
   }
   EXPECT_EQ(std::memcmp(pages.at, contents[0].data(), contents[0].size()), 0) << "into that room";
-  ahead.open(live, now);
+  ahead.open(live, now, kRecorded);
   EXPECT_TRUE(ahead.is_open());
 }
 
@@ -159,7 +160,7 @@ struct RecordingTest : StateCopyTest {
     EXPECT_TRUE(ahead.begin(held.state));
     while (!ahead.copy(kBlock)) {
     }
-    ahead.open(live, now);
+    ahead.open(live, now, kRecorded);
   }
   // False: not into memory whose pages were made.
   bool record(uint64_t revision, uint64_t bytes) {
@@ -174,7 +175,7 @@ struct RecordingTest : StateCopyTest {
     return there;
   }
 
-  static constexpr uint64_t kUpdate = kBlock;  // the state, and so its log, has room for three
+  static constexpr uint64_t kUpdate = kBlock;  // there is room for three
   Pages pages;
   StateCopy ahead{pool, &pages};
 };
@@ -236,7 +237,7 @@ TEST_F(StateCopyTest, ANewerCopyTakesThePlaceOfAnOlderOne) {
   EXPECT_FALSE(copy.is_open());
   while (!copy.copy(1000)) {
   }
-  copy.open(live, now);
+  copy.open(live, now, kRecorded);
   EXPECT_EQ(copy.sync(), OpSeq(6));
   ask(1, 0, 100);  // of the older one
   const auto answer = copy.answer(now, false);

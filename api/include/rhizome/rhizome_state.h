@@ -248,7 +248,7 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_sync_follow(rhz_comm *comm, rhz_sync_update
 
 /* What makes `revision`, the one that is committed next.  Costs a copy of the bytes while somebody may pull (from the rhz_admit at which a newcomer's copy was taken
  * until nobody has asked for 10 s), else nothing.  Equal on all members, and recorded by all who have no other strategy than RHZ_SYNC_POPULAR or _SEND_ONLY.  A
- * revision that is left out, or more bytes than the state has since the copy, ends the recording for that newcomer, who then pulls the difference.
+ * revision that is left out, or more than twice the state's bytes since the copy, ends the recording for that newcomer, who then pulls the difference.
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _EVICTED, _ISOLATED, _CLOSED.   Since 1.0. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_sync_record(rhz_comm *comm, uint64_t revision, const void *update, uint64_t bytes);
 
