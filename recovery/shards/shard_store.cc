@@ -13,6 +13,15 @@ Status state(const VaultRequest& r, const std::string& why) {
                             std::to_string(r.revision) + ": " + why};
 }
 
+// The newest sealed one below; 0: none.
+template <class Generations>
+uint64_t sealed_before(const Generations& generations, uint64_t revision) {
+  uint64_t found = 0;
+  for (const auto& [number, generation] : generations)
+    if (generation.sealed && number < revision) found = number;
+  return found;
+}
+
 }  // namespace
 
 VaultReply ShardStore::handle(const VaultRequest& request) {
@@ -29,7 +38,9 @@ VaultReply ShardStore::handle(const VaultRequest& request) {
   Stage& stage = stages_[request.stage];
   // The log's word is the log's word, whoever brings it and however late.
   if (request.verb == VaultVerb::seal) {
-    seal(stage, request.revision);
+    const bool told = request.tag < request.revision;
+    seal(stage, request.revision,
+         told ? request.tag : sealed_before(stage.generations, request.revision));
     return reply;
   }
   if (request.epoch < stage.epoch) {
@@ -45,11 +56,14 @@ VaultReply ShardStore::handle(const VaultRequest& request) {
   return reply;
 }
 
-// Two generations at most: what is sealed, and this one.
+// Two generations at most: what is sealed, and this one; or the one before, where lost shards of
+// what is sealed come.
 Status ShardStore::begin(Stage& stage, const VaultRequest& request) {
   if (request.tag > request.revision) return state(request, "a newer one is sealed");
-  if (request.tag > 0) seal(stage, request.tag);
-  if (canary(Rule::kOldFirst)) seal(stage, request.revision);
+  const bool again = request.tag == request.revision;
+  if (request.tag > 0)
+    seal(stage, request.tag, again ? sealed_before(stage.generations, request.tag) : 0);
+  if (canary(Rule::kOldFirst)) seal(stage, request.revision, 0);
   for (auto at = stage.generations.begin(); at != stage.generations.end();) {
     auto& [revision, generation] = *at;
     if (generation.sealed && revision > request.revision)
@@ -65,7 +79,7 @@ Status ShardStore::begin(Stage& stage, const VaultRequest& request) {
   }
   Generation& generation = stage.generations[request.revision];
   generation.begun = request.epoch;
-  generation.sealed |= request.tag == request.revision;  // lost shards of it come here
+  generation.sealed |= again;
   return Status::ok();
 }
 
@@ -123,13 +137,16 @@ Result<ShardStore::Shard*> ShardStore::open_shard(Generation& generation,
   return &at->second;
 }
 
-void ShardStore::seal(Stage& stage, uint64_t revision) {
-  while (!stage.generations.empty() && stage.generations.begin()->first < revision) {
-    drop(stage.generations.begin()->second);
-    stage.generations.erase(stage.generations.begin());
-  }
-  if (auto at = stage.generations.find(revision); at != stage.generations.end())
-    at->second.sealed = true;
+// What is older goes, but for the generation that was sealed `before`.
+void ShardStore::seal(Stage& stage, uint64_t revision, uint64_t before) {
+  std::erase_if(stage.generations, [&](const auto& entry) {
+    const bool goes = entry.first < revision && entry.first != before;
+    if (goes) drop(entry.second);
+    return goes;
+  });
+  for (const uint64_t logged : {before, revision})
+    if (auto at = stage.generations.find(logged); at != stage.generations.end())
+      at->second.sealed = true;
 }
 
 Status ShardStore::discard(Stage& stage, uint64_t revision) {
@@ -141,7 +158,7 @@ Status ShardStore::discard(Stage& stage, uint64_t revision) {
   return Status::ok();
 }
 
-void ShardStore::drop(Generation& generation) {
+void ShardStore::drop(const Generation& generation) {
   for (const auto& [place, shard] : generation.shards) bytes_ -= shard.bytes.size();
 }
 

@@ -1,7 +1,9 @@
 // What a vault holds of others: shards by (stage, generation, stripe, index), each with its block
-// digests.  Of a stage there are two generations at most: the sealed one, and the one that is being
-// written.  A generation is sealed on the log's word only, and the older one goes then, never
-// before (R3).  What a vault holds dies with it.
+// digests.  Of a stage there are two generations at most: the newest sealed one, and the one before
+// or the one that is being written.  A generation is sealed on the log's word only, and the one
+// before the newest sealed one goes when a newer one begins to be written, never before (R3): so
+// that a run may go back to it, while some other stage has no newer one.  What a vault holds dies
+// with it.
 //
 // A step function: requests in, replies out (vault_messages.h).  Owned by the vault; one thread.
 #pragma once
@@ -64,12 +66,12 @@ class ShardStore {
 
   Status begin(Stage& stage, const VaultRequest& request);
   Status put(Stage& stage, const VaultRequest& request, ConstBytes& reply);
-  void seal(Stage& stage, uint64_t revision);
+  void seal(Stage& stage, uint64_t revision, uint64_t before);
   Status discard(Stage& stage, uint64_t revision);
   Status read(const VaultRequest& request, ConstBytes& reply);
   Result<Shard*> open_shard(Generation& generation, const VaultRequest& request);
   Shard* find(const VaultRequest& request);
-  void drop(Generation& generation);
+  void drop(const Generation& generation);
 
   uint64_t limit_bytes_;
   uint64_t bytes_ = 0;

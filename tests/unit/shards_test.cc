@@ -53,7 +53,7 @@ TEST(ShardStore, TakesRangesInAnyOrderAndAnswersWithTheDigestWhenItHasAll) {
   EXPECT_TRUE(std::equal(got.bytes.begin(), got.bytes.end(), shard.begin() + 262144));
 }
 
-TEST(ShardStore, KeepsTheSealedGenerationUntilTheNewerOneIsSealed) {
+TEST(ShardStore, KeepsTheGenerationBeforeTheSealedOneUntilANewerOneBegins) {
   ShardStore store(1u << 20);
   const auto shard = random_state(100);
   for (uint64_t revision : {1, 2}) {
@@ -63,11 +63,29 @@ TEST(ShardStore, KeepsTheSealedGenerationUntilTheNewerOneIsSealed) {
   }
   EXPECT_EQ(store.generations(0).size(), 2u);
   EXPECT_EQ(store.bytes(), 200u);
-  EXPECT_TRUE(store.handle(request(VaultVerb::seal, 2)).status);
-  EXPECT_EQ(store.generations(0).size(), 1u);
-  EXPECT_EQ(store.bytes(), 100u);
+  EXPECT_TRUE(store.handle(request(VaultVerb::seal, 2, 1, 1)).status);
   EXPECT_TRUE(store.handle(request(VaultVerb::seal, 1)).status) << "late, and said again";
+  EXPECT_TRUE(store.handle(request(VaultVerb::begin, 2, 2, 2)).status) << "lost shards of it come";
+  EXPECT_TRUE(store.handle(request(VaultVerb::seal, 2, 2, 2)).status);
+  ASSERT_EQ(store.generations(0).size(), 2u);
+  EXPECT_EQ(store.bytes(), 200u);
+  EXPECT_TRUE(store.handle(request(VaultVerb::begin, 3, 2, 2)).status);
+  ASSERT_EQ(store.generations(0).size(), 2u);
   EXPECT_EQ(store.generations(0)[0].revision, 2u);
+  EXPECT_EQ(store.bytes(), 100u);
+}
+
+TEST(ShardStore, ThatIsToldNothingButTheEndsKeepsTheGenerationBeforeAndNoOlderOne) {
+  ShardStore store(1u << 20);
+  const auto shard = random_state(100);
+  EXPECT_TRUE(store.handle(request(VaultVerb::begin, 1)).status);
+  EXPECT_TRUE(store.handle(put(1, shard, 0, 100)).status);
+  // Of the newer ones it holds nothing, and that 1 was sealed it hears only now.
+  EXPECT_TRUE(store.handle(request(VaultVerb::seal, 2, 1, 1)).status);
+  EXPECT_TRUE(store.handle(request(VaultVerb::begin, 2, 2, 2)).status);
+  EXPECT_EQ(store.bytes(), 100u) << "it was";
+  EXPECT_TRUE(store.handle(request(VaultVerb::seal, 3, 2, 2)).status);
+  EXPECT_EQ(store.bytes(), 0u);
 }
 
 TEST(ShardStore, ANewOwnerDiscardsWhatWasNotSealedAndSealsWhatTheLogHas) {
@@ -239,7 +257,7 @@ TEST(Shards, AFullVaultIsPassedOver) {
   EXPECT_EQ(world.vaults[world.id(1)]->bytes(), 0u);
 }
 
-TEST(Shards, TheOlderGenerationGoesWhenTheNewerOneIsSealed) {
+TEST(Shards, TheGenerationBeforeCanBeReadUntilTheOneAfterTheNewestBegins) {
   VaultWorld world(6);
   const auto first = random_state(50000, 1), second = random_state(50000, 2);
   const auto old = world.protect(1, first, options(4, 2, 4096));
@@ -253,7 +271,13 @@ TEST(Shards, TheOlderGenerationGoesWhenTheNewerOneIsSealed) {
   world.carry_out(*made.value(), made.value()->logged(record));
   world.finished.reset();
   EXPECT_EQ(world.restore(record), second);
-  for (const auto& [id, vault] : world.vaults) EXPECT_EQ(vault->generations(3).size(), 1u);
+  EXPECT_EQ(world.restore(old), first) << "some other stage may have no newer one";
+  auto third = Protector::make({3, 3, {3}, first, Epoch(1), 2}, world.living(), options(4, 2, 4096));
+  world.run(*third.value());
+  world.proposals.clear();
+  EXPECT_EQ(world.restore(record), second);
+  (void)world.restore(old);
+  EXPECT_EQ(world.failure.code(), Code::kStateLost) << world.failure.text();
 }
 
 // ---- protect again
