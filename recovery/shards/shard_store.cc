@@ -1,6 +1,7 @@
 #include "recovery/shards/shard_store.h"
 
 #include <algorithm>
+#include <new>
 
 #include "runtime/agreement/generation.h"
 #include "runtime/base/canary.h"
@@ -91,10 +92,10 @@ Status ShardStore::put(Stage& stage, const VaultRequest& request, ConstBytes& re
   if (!opened) return opened.status();
   Shard& shard = *opened.value();
   std::copy(request.bytes.begin(), request.bytes.end(),
-            shard.bytes.begin() + static_cast<std::ptrdiff_t>(request.offset));
+            shard.bytes().begin() + static_cast<std::ptrdiff_t>(request.offset));
   const uint64_t first = request.offset / kDigestBlockBytes;
   for (uint64_t b = first; b < first + digest_blocks(request.length); ++b) {
-    shard.digests[b] = digest128(digest_block(shard.bytes, b));
+    shard.digests[b] = digest128(digest_block(shard.bytes(), b));
     if (!shard.here[b]) --shard.blocks_due;
     shard.here[b] = true;
   }
@@ -114,8 +115,8 @@ Result<ShardStore::Shard*> ShardStore::open_shard(Generation& generation,
     return Status(Code::kArgument, "a range that is not of this shard");
   const Place place{request.stripe, request.shard};
   auto at = generation.shards.find(place);
-  if (at != generation.shards.end() && at->second.bytes.size() != request.shard_bytes) {
-    bytes_ -= at->second.bytes.size();
+  if (at != generation.shards.end() && at->second.size != request.shard_bytes) {
+    bytes_ -= at->second.size;
     generation.shards.erase(at);
     at = generation.shards.end();
   }
@@ -123,13 +124,20 @@ Result<ShardStore::Shard*> ShardStore::open_shard(Generation& generation,
     if (request.shard_bytes > limit_bytes_ - bytes_)
       return Status(Code::kMemory, "the vault holds " + std::to_string(bytes_) + " of at most " +
                                        std::to_string(limit_bytes_) + " bytes; a shard of " +
-                                       std::to_string(request.shard_bytes) + " does not fit");
+                                       std::to_string(request.shard_bytes) +
+                                       " does not fit: give it more (--shard-memory)");
     if (generation.shards.size() >= kMaxGenerationShards)
       return Status(Code::kMemory, "too many shards of one generation");
+    std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[request.shard_bytes]);
+    if (!memory)
+      return Status(Code::kMemory, "the vault's host has no memory for a shard of " +
+                                       std::to_string(request.shard_bytes) + " bytes; it holds " +
+                                       std::to_string(bytes_));
     bytes_ += request.shard_bytes;
     at = generation.shards.emplace(place, Shard{}).first;
     Shard& shard = at->second;
-    shard.bytes.resize(request.shard_bytes);
+    shard.memory = std::move(memory);
+    shard.size = request.shard_bytes;
     shard.blocks_due = digest_blocks(request.shard_bytes);
     shard.digests.resize(shard.blocks_due);
     shard.here.resize(shard.blocks_due, false);
@@ -159,7 +167,7 @@ Status ShardStore::discard(Stage& stage, uint64_t revision) {
 }
 
 void ShardStore::drop(const Generation& generation) {
-  for (const auto& [place, shard] : generation.shards) bytes_ -= shard.bytes.size();
+  for (const auto& [place, shard] : generation.shards) bytes_ -= shard.size;
 }
 
 ShardStore::Shard* ShardStore::find(const VaultRequest& request) {
@@ -174,16 +182,16 @@ ShardStore::Shard* ShardStore::find(const VaultRequest& request) {
 
 Status ShardStore::read(const VaultRequest& request, ConstBytes& reply) {
   const Shard* shard = find(request);
-  if (!shard || shard->bytes.size() != request.shard_bytes)
+  if (!shard || shard->size != request.shard_bytes)
     return {Code::kCorrupt, "shard " + std::to_string(request.shard) + " of stripe " +
                                 std::to_string(request.stripe) + " is not held"};
   if (request.verb == VaultVerb::digests) {
     reply = bytes_of(shard->digests.data(), shard->digests.size() * sizeof(Digest));
     return Status::ok();
   }
-  if (request.offset > shard->bytes.size() || request.length > shard->bytes.size() - request.offset)
+  if (request.offset > shard->size || request.length > shard->size - request.offset)
     return {Code::kArgument, "a range that is not of this shard"};
-  reply = ConstBytes(shard->bytes).subspan(request.offset, request.length);
+  reply = ConstBytes(shard->bytes()).subspan(request.offset, request.length);
   return Status::ok();
 }
 
@@ -203,7 +211,7 @@ bool ShardStore::scrub(uint64_t budget_bytes) {
         bool good = true;
         for (; good && scrub_block_ < shard.digests.size(); ++scrub_block_) {
           if (spent >= budget_bytes) return false;
-          const ConstBytes block = digest_block(shard.bytes, scrub_block_);
+          const ConstBytes block = digest_block(shard.bytes(), scrub_block_);
           good = digest128(block) == shard.digests[scrub_block_];
           spent += block.size();
         }
@@ -212,7 +220,7 @@ bool ShardStore::scrub(uint64_t budget_bytes) {
           continue;
         }
         ++dropped_corrupt_;
-        bytes_ -= shard.bytes.size();
+        bytes_ -= shard.size;
         at = generation.shards.erase(at);
       }
     }
@@ -238,7 +246,7 @@ MutableBytes ShardStore::memory(uint32_t stage, uint64_t revision, uint32_t stri
   request.stripe = stripe;
   request.shard = shard;
   Shard* found = find(request);
-  return found ? MutableBytes(found->bytes) : MutableBytes();
+  return found ? found->bytes() : MutableBytes();
 }
 
 }  // namespace rhz::recovery

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -25,7 +26,7 @@ class ShardStore {
   explicit ShardStore(uint64_t limit_bytes) : limit_bytes_(limit_bytes) {}
 
   // kState: stale, not begun, or older than what is sealed.  kMemory: over the limit, with both
-  // numbers.  kCorrupt: a shard that is not held, or not any more.
+  // numbers, or the system has none left.  kCorrupt: a shard that is not held, or not any more.
   VaultReply handle(const VaultRequest& request);
 
   // Digests about `budget_bytes` more of what is held, and drops shards that do not match any more.
@@ -49,7 +50,9 @@ class ShardStore {
  private:
   using Place = std::pair<uint32_t, uint32_t>;  // stripe, shard
   struct Shard {
-    std::vector<std::byte> bytes;
+    std::unique_ptr<std::byte[]> memory;  // nobody clears it: it is read when it is complete
+    uint64_t size = 0;
+    MutableBytes bytes() const { return {memory.get(), size}; }
     BlockDigests digests;     // of blocks that are here
     std::vector<bool> here;   // by block
     uint64_t blocks_due = 0;  // 0: complete

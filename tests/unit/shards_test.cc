@@ -1,4 +1,6 @@
 // Generations of shards: protect, lose, restore, protect again.
+#include <sys/resource.h>
+
 #include <set>
 
 #include "tests/unit/shards_kit.h"
@@ -121,6 +123,28 @@ TEST(ShardStore, RefusesWhatIsOverItsLimitAndSaysByHowMuch) {
   EXPECT_EQ(refused.code(), Code::kMemory);
   EXPECT_NE(refused.text().find("100 of at most 150 bytes"), std::string::npos) << refused.text();
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they want the addresses
+TEST(ShardStore, SaysWhenTheSystemHasNoMemoryAndKeepsWhatItHas) {
+  ShardStore store(uint64_t{1} << 40);
+  const auto shard = random_state(100);
+  store.handle(request(VaultVerb::begin, 1));
+  EXPECT_TRUE(store.handle(put(1, shard, 0, 100)).status);
+  rlimit before{};
+  getrlimit(RLIMIT_AS, &before);
+  const rlimit small{uint64_t{1} << 29, before.rlim_max};
+  setrlimit(RLIMIT_AS, &small);
+  VaultRequest large = put(1, shard, 0, 100);
+  large.shard = 1;
+  large.shard_bytes = kMaxShardBytes;
+  const Status refused = store.handle(large).status;
+  setrlimit(RLIMIT_AS, &before);
+  EXPECT_EQ(refused.code(), Code::kMemory);
+  EXPECT_NE(refused.text().find("no memory for a shard of 1073741824 bytes"), std::string::npos)
+      << refused.text();
+  EXPECT_EQ(store.bytes(), 100u);
+}
+#endif
 
 TEST(ShardStore, RefusesRangesThatAreNotOfTheShard) {
   ShardStore store(1u << 20);
@@ -255,6 +279,17 @@ TEST(Shards, AFullVaultIsPassedOver) {
   for (const Holder& holder : record.holders) EXPECT_NE(holder.vault, world.id(1));
   EXPECT_EQ(world.restore(record), state);
   EXPECT_EQ(world.vaults[world.id(1)]->bytes(), 0u);
+}
+
+TEST(Shards, WhereAllVaultsAreFullTheErrorSaysSoAndNotThatHostsLack) {
+  VaultWorld world(6, 1000);
+  const auto state = random_state(500000);
+  auto made = Protector::make({3, 1, {1}, state, Epoch(1), 0}, world.living(), options(4, 2, 65536));
+  world.run(*made.value());
+  EXPECT_EQ(world.failure.code(), Code::kMemory);
+  for (const char* words : {"at most 1000 bytes", "--shard-memory", "vaults that refused"})
+    EXPECT_NE(world.failure.text().find(words), std::string::npos) << world.failure.text();
+  for (const auto& [id, vault] : world.vaults) EXPECT_EQ(vault->bytes(), 0u);
 }
 
 TEST(Shards, TheGenerationBeforeCanBeReadUntilTheOneAfterTheNewestBegins) {
