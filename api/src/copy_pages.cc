@@ -18,7 +18,8 @@ void make_pages(std::byte* memory, uint64_t bytes) {
   const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 #ifdef MADV_POPULATE_WRITE  // Linux 5.14
   const uint64_t before = (page - reinterpret_cast<uintptr_t>(memory) % page) % page;
-  if (before >= bytes || ::madvise(memory + before, bytes - before, MADV_POPULATE_WRITE) == 0) return;
+  if (before >= bytes || ::madvise(memory + before, bytes - before, MADV_POPULATE_WRITE) == 0)
+    return;
 #endif
   for (uint64_t at = 0; at < bytes; at += page)
     *const_cast<volatile std::byte*>(memory + at) = std::byte{0};

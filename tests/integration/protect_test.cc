@@ -131,8 +131,9 @@ TEST_F(Shards, FullVaultsAreSaidAndTheRevisionThatTheyHoldStays) {
   ASSERT_TRUE(trainer_->protect_until_it_stands(2)) << rhz_last_error();
   const uint64_t held = trainer_->revision();
   trainer_->step();
-  expect_refused(trainer_->protect(), RHZ_ERR_MEMORY,
-                 {"of at most 500000 bytes", "does not fit", "--shard-memory", "vaults that refused"});
+  expect_refused(
+      trainer_->protect(), RHZ_ERR_MEMORY,
+      {"of at most 500000 bytes", "does not fit", "--shard-memory", "vaults that refused"});
   expect_restored(held);
   StageTrainer next(run_, address_, 1, kWords);
   expect_refused(next.restore(held + 1), RHZ_ERR_STATE_LOST, {"is sealed, not", "next source"});

@@ -70,7 +70,8 @@ void ShardsOracle::appended(const LogEntry& entry) {
   if (!record) return;
   check_growth(*record);
   check_domains(*record);
-  if (record->placement == 0 && newest(record->stage)) before_[record->stage] = *newest(record->stage);
+  if (record->placement == 0 && newest(record->stage))
+    before_[record->stage] = *newest(record->stage);
   newest_[record->stage] = *record;
   std::erase_if(since_, [&](const Mark& mark) { return std::get<1>(mark) == record->stage; });
   ++(record->placement == 0 ? generations_ : replacements_);

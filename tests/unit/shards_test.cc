@@ -284,7 +284,8 @@ TEST(Shards, AFullVaultIsPassedOver) {
 TEST(Shards, WhereAllVaultsAreFullTheErrorSaysSoAndNotThatHostsLack) {
   VaultWorld world(6, 1000);
   const auto state = random_state(500000);
-  auto made = Protector::make({3, 1, {1}, state, Epoch(1), 0}, world.living(), options(4, 2, 65536));
+  auto made =
+      Protector::make({3, 1, {1}, state, Epoch(1), 0}, world.living(), options(4, 2, 65536));
   world.run(*made.value());
   EXPECT_EQ(world.failure.code(), Code::kMemory);
   for (const char* words : {"at most 1000 bytes", "--shard-memory", "vaults that refused"})
@@ -307,7 +308,8 @@ TEST(Shards, TheGenerationBeforeCanBeReadUntilTheOneAfterTheNewestBegins) {
   world.finished.reset();
   EXPECT_EQ(world.restore(record), second);
   EXPECT_EQ(world.restore(old), first) << "some other stage may have no newer one";
-  auto third = Protector::make({3, 3, {3}, first, Epoch(1), 2}, world.living(), options(4, 2, 4096));
+  auto third =
+      Protector::make({3, 3, {3}, first, Epoch(1), 2}, world.living(), options(4, 2, 4096));
   world.run(*third.value());
   world.proposals.clear();
   EXPECT_EQ(world.restore(record), second);
