@@ -154,7 +154,7 @@ class Coordinator {
   void propose(const Peer& peer, const ProposeMessage& message);
   void tell_generations(const Peer& peer);
   void apply(const GenerationRecord& record);
-  std::vector<GenerationRecord> newest_generations() const;
+  std::vector<GenerationRecord> known_generations() const;
   void forget_old_entries();
 
   // coordinator_vaults.cc: who holds them
@@ -208,7 +208,8 @@ class Coordinator {
   std::optional<Admission> admission_;
   OpSeq admit_op_ = kNoOp;      // admit op by which the newest joiners entered
   bool admit_open_ = false;     // … not yet ended by a RESOLVE
-  std::map<uint32_t, GenerationRecord> generations_;  // the newest one of each stage
+  std::map<uint32_t, GenerationRecord> generations_;         // the newest one of each stage
+  std::map<uint32_t, GenerationRecord> generations_before_;  // of the revision before that
   OpSeq admit_over_ = kNoOp;    // newest admit op that is decided: who still says to stand there is late
 
   // Volatile.

@@ -212,7 +212,7 @@ struct SnapshotRecord {  # stands for all records before it
   resolution @3 :Resolution;     # the newest; its epoch may be older than the view's
   retired @4 :List(PeerId);      # were members, never may be again (V2)
   history @5 :List(History);     # views that a lineage may still name
-  generations @6 :List(GenerationRecord);  # the newest one of each stage
+  generations @6 :List(GenerationRecord);  # of each stage: the revision before the newest, and it
 }
 
 struct LogEntry {
