@@ -42,15 +42,15 @@ bool frozen(const Facts& facts, int p, int o) {
 bool may_begin(const Facts& facts, int p, int o) {
   const Config& config = facts.config();
   const Peer& peer = facts.state().peer[p];
-  const int first = facts.first_op(p, peer.epoch);
+  const int first = facts.first_op(p, peer.epoch, facts.group_number(o));
   if (peer.op[o].begun || peer.frozen()) return false;
   if (!facts.group_of(o).has(p)) return false;
   if (config.absent == p && config.first_group_is_stuck(o)) return false;
-  if (p == config.joiner() && config.mutated(kJoinerInOld)) return true;
+  if (config.joins(p) && peer.epoch > 0 && config.mutated(kJoinerInOld)) return true;
   if (o < first) return false;
-  const bool behind_admit = config.join == Join::kByAdmitOp && o > config.admit_op && o > first;
-  if (behind_admit && !peer.op[config.admit_op].released && !config.mutated(kPastAdmit)) {
-    return false;
+  for (int older = first; older < o && !config.mutated(kPastAdmit); older++) {
+    const bool same_group = facts.group_number(older) == facts.group_number(o);
+    if (same_group && facts.is_admit(older) && !peer.op[older].ended()) return false;
   }
   const int before = config.mutated(kOneOrder) ? o - 1 : facts.previous(o);
   if (before < first) return true;

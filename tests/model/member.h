@@ -25,7 +25,7 @@ class Member : public Facts {
   void release_at_send(int op);  // kReleaseAtSend
   void forget(int op);           // the wave is known: release if not done yet, free everything
   void end_by_abort(int op);
-  void end_admit();
+  void end_admit(int op);
   void on_progress(int op);  // a chunk became full
   void learn(int op);        // all who need a chunk hold it: told to a peer that needs none
 
@@ -39,6 +39,7 @@ class Member : public Facts {
 
   void observe_view(const LogRecord& record);
   void install(const LogRecord& record);
+  void check_newcomers(const LogRecord& record);
   void install_op(const LogRecord& record, int op);
 
   Path path(int epoch, int op, int chunk) const;

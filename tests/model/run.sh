@@ -7,7 +7,8 @@
 # base       the release rules without faults beyond crashes, suspicions and fail-overs
 # large      the same at the largest sizes that are still exhaustive
 # abort      FAIL and ABORT: the weakest conditions, and one step beyond each
-# join       one joiner, by an admit op or at any moment
+# join       joiners, by an admit op or at any moment
+# admission  joins as the runtime does them: ADMIT, sync, VIEW; with their mutants
 # watermark  the wave from watermarks
 # rooted     broadcast, scatter, reduce, gather, with their mutants
 # layout     all-gather, reduce-scatter, all-to-all, with their mutants
@@ -171,7 +172,36 @@ group_join() {
   for r in $RULES; do
     ok N=3 C=2 ops=2 join=1 admit=1 seq=2 $G coord=0 mode=1 $(rule $r)
     ok N=4 C=1 ops=2 join=1 admit=1 seq=2 crash=1 false=0 coord=0 mode=1 $(rule $r)
+    ok N=4 joiners=2 C=1 ops=3 join=1 admit=1 $G mode=1 $(rule $r)
+    ok N=4 joiners=2 C=1 ops=2 join=2 seq=2 crash=1 false=0 coord=0 mode=1 $(rule $r)
+    ok N=3 joiners=2 C=1 ops=2 join=2 seq=2 $G coord=0 mode=1 $(rule $r)
   done
+}
+
+group_admission() {
+  one="N=3 C=1 ops=3 join=3"
+  two="N=4 C=1 ops=3 join=3 joiners=2"
+  for r in $RULES; do
+    for m in 0 1 2; do
+      ok $one admit=1 $G mode=$m $(rule $r)
+      ok $one admit=1 seq=2 $G mode=$m $(rule $r)
+      ok $one admit=1 admit2=2 $G mode=$m $(rule $r)     # who fails at the first may enter at the second
+      ok $two admit=1 $G coord=0 mode=$m $(rule $r)
+    done
+    ok $two admit=1 crash=2 false=0 coord=1 mode=1 $(rule $r)
+    ok $two admit=0 admit2=2 crash=1 false=0 coord=1 mode=0 $(rule $r)
+    ok $one admit=1 joiners=2 $G mode=1 $(rule $r)       # a single member, and more joiners than members
+    ok $one admit=1 seq=2 crash=1 false=0 coord=1 fail=1 mode=1 $(rule $r) # also: the admit op is aborted
+    ok $one admit=1 crash=0 false=1 coord=1 fail=1 mode=0 $(rule $r)
+    ok $one admit=1 $G minworld=2 mode=1 $(rule $r)
+    for mut in 36 37 61 64 65 66 68; do breaks $one admit=1 $G mode=1 $(rule $r) mut=$mut; done
+    for mut in 33 35; do breaks $one admit=1 seq=2 $G mode=1 $(rule $r) mut=$mut; done
+    for mut in 62 69; do breaks $two admit=1 $G coord=0 mode=1 $(rule $r) mut=$mut; done
+    for mut in 63 67; do breaks $one admit=1 admit2=2 $G mode=1 $(rule $r) mut=$mut; done
+  done
+  ok $two admit=1 crash=2 false=1 coord=1 mode=1 rule=a inv=U
+  ok $two admit=1 crash=1 false=2 coord=0 mode=0 rule=b inv=S
+  ok $one admit=1 crash=1 false=0 coord=1 mode=1 rule=a inv=U raw=1
 }
 
 group_watermark() {
@@ -367,6 +397,16 @@ group_fast() {
   done
   breaks N=3 C=1 $G fail=1 mode=1 rule=a inv=U abortif=3
   breaks N=3 C=1 $G fail=1 mode=1 rule=b inv=S abortif=2
+  # Admission: two joiners, one op after the other, and a mutant for each rule.
+  one="N=3 C=1 ops=3 join=3 admit=1 $G mode=1 rule=b inv=S"
+  two="N=4 joiners=2 C=1 ops=3 join=3 admit=1 crash=1 false=0 coord=1 mode=0 rule=a inv=U"
+  ok $one
+  ok $one admit2=2
+  ok $one crash=0 fail=1
+  ok $two
+  for mut in 61 62 69; do breaks $two mut=$mut; done
+  for mut in 64 65 66 68; do breaks $one mut=$mut; done
+  for mut in 63 67; do breaks $one admit2=2 mut=$mut; done
   ok N=3 C=1 crash=1 false=1 coord=0 mode=2 rule=a inv=U raw=1
   # Other collectives, and a mutant for each of their rules.
   for kind in broadcast scatter reduce gather allgather reducescatter alltoall; do
@@ -422,7 +462,7 @@ group_fast() {
 }
 
 case "$2" in
-fast | base | large | abort | join | watermark | rooted | layout | p2p | groups | mutants | mutants2 | raw2) "group_$2" ;;
+fast | base | large | abort | join | admission | watermark | rooted | layout | p2p | groups | mutants | mutants2 | raw2) "group_$2" ;;
 *)
   echo "run.sh: no group named $2" >&2
   exit 2
