@@ -146,7 +146,8 @@ uint8_t Coordinator::first_op_of(const LogRecord& record, int p, int group) cons
   for (int e = epoch; e < record.epoch; e++) {
     if (const LogRecord* earlier = resolution(e)) return earlier->first_op[group][p];
   }
-  if (!config().by_admit_op() || group > 0) return behind_all_begun(record, p, group);
+  const bool by_root = group == 0 || mutated(kFirstOpOfRoot);
+  if (!config().by_admit_op() || !by_root) return behind_all_begun(record, p, group);
   if (mutated(kFirstOpVolatile) && state_.failovers > 0) return 0;
   const PeerSet together = record.view & joiners() & PeerSet::from(p + 1);
   if (mutated(kFirstOpOfOne) && !together.empty()) return 0;

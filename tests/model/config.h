@@ -12,7 +12,7 @@ inline constexpr int kMaxPeers = 4;
 inline constexpr int kMaxChunks = 6;
 // Of an all-reduce: lineages of the previous op's chunks fit a byte.
 inline constexpr int kMaxChunksOfBasis = 2;
-inline constexpr int kMaxOps = 3;
+inline constexpr int kMaxOps = 4;
 inline constexpr int kMaxGroups = 2;
 inline constexpr int kMaxLog = 18;
 inline constexpr int kMaxMessages = 24;
@@ -148,7 +148,12 @@ enum Mutant {
   kEnterAgain = 67,       // who was a member is admitted again under its old id
   kFirstOpVolatile = 68,  // where joiners begin is forgotten in a fail-over
   kFirstOpOfOne = 69,     // of joiners who enter together, the last one alone is given a first op
-  kMutantCount = 70,
+  // JOIN and WATERMARK, with several groups
+  kJoinerInGroups = 70,  // who enters the run is waited for in every group
+  kAdmitStopsAll = 71,   // no group begins an op while an admit op is open
+  kFirstOpOfRoot = 72,   // both=1: where joiners begin in the first group is taken for the second
+  kOneWatermark = 73,    // a watermark of one group counts in the other
+  kMutantCount = 74,
 };
 
 struct Config {
@@ -188,6 +193,7 @@ struct Config {
   int joiners = 1;  // how many: the last peers
   int admit_op = -1;
   int second_admit_op = -1;
+  bool both = false;  // joiners enter the second group, too
   // The admit round waits until all members (else: one) have begun the admit op.
   bool admit_waits_for_all = false;
   bool watermark = false;

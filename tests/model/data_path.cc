@@ -104,7 +104,7 @@ void Member::start_chunk(int o, int c, const Decision& decision) {
 
 void Member::start_keep(int o, int c) {
   Value& held = mine(o).chunk[c].held;
-  if (mutated(kWatermarkKeep)) held.watermark = std::min(to_byte(o), full_upto(self_));
+  if (mutated(kWatermarkKeep)) held.watermark = std::min(to_byte(o), watermark_for(o));
   if (!held.present()) findings_.violate("R keep: the holder lost the value");
   if (held.present()) start_gather(o, c);
 }
@@ -115,7 +115,7 @@ void Member::start_redo(int o, int c) {
     if (!mutated(kSumIntoInput)) set_partial(o, c, {});
     return;
   }
-  Value value{0, own_input(o, c), basis(self_, o), full_upto(self_)};
+  Value value{0, own_input(o, c), basis(self_, o), watermark_for(o)};
   if (hops.length == 1) {
     value.lineage = me().epoch;
     set_held(o, c, value);
@@ -131,7 +131,7 @@ void Member::start_resume(int o, int c) {
   const Chunk& chunk = mine(o).chunk[c];
   const Path hops = path(me().epoch, o, c);
   Value value{0, chunk.partial, chunk.partial_basis, chunk.partial_watermark};
-  if (mutated(kWatermarkResume)) value.watermark = full_upto(self_);
+  if (mutated(kWatermarkResume)) value.watermark = watermark_for(o);
   if (hops.length == 1) {
     value.lineage = me().epoch;
     set_held(o, c, value);
@@ -187,8 +187,8 @@ void Member::receive_partial(const Message& message) {
   Value value = message.value;
   value.contributors |= own_input(o, c);
   value.watermark =
-      mutated(kWatermarkOwn) ? full_upto(self_) : std::min(value.watermark, full_upto(self_));
-  if (mutated(kWatermarkPartial)) me().watermark = std::max(me().watermark, value.watermark);
+      mutated(kWatermarkOwn) ? watermark_for(o) : std::min(value.watermark, watermark_for(o));
+  if (mutated(kWatermarkPartial)) prove(o, value.watermark);
   set_partial(o, c, value);
   on_contributed(o);
   if (position < hops.length - 1) {
@@ -246,10 +246,20 @@ void Member::set_partial(int o, int c, const Value& value) {
   chunk.partial_watermark = value.watermark;
 }
 
+// What a contribution to this op says of the older ones of its group.
+uint8_t Member::watermark_for(int o) const { return full_upto(self_, group_number(o)); }
+
+void Member::prove(int o, uint8_t watermark) {
+  for (int g = 0; g < config().groups; g++) {
+    if (g != group_number(o) && !mutated(kOneWatermark)) continue;
+    me().watermark[g] = std::max(me().watermark[g], watermark);
+  }
+}
+
 void Member::set_held(int o, int c, const Value& value) {
   mine(o).chunk[c].held = value;
   const bool proves = !has_one_source(config().kind) || mutated(kOneSourceProves);
-  if (proves) me().watermark = std::max(me().watermark, value.watermark);
+  if (proves) prove(o, value.watermark);
   if (config().in_place) mine(o).inputs.remove(c);
 }
 

@@ -54,13 +54,16 @@ bool Facts::ever_took_part(int peer, int epoch, int op) const {
 
 PeerSet Facts::group_of(int op) const {
   const PeerSet all = PeerSet::all_below(config_.peers);
-  return op % config_.groups == 0 ? all : all.without(0);
+  if (op % config_.groups == 0) return all;
+  const PeerSet founders = PeerSet::all_below(config_.founders());
+  return (config_.both ? all : founders).without(0);
 }
 
 int Facts::previous(int op) const { return op - config_.groups; }
 
 PeerSet Facts::participants(int epoch, int op, int asking) const {
-  const PeerSet members = view(epoch) & group_of(op);
+  PeerSet members = view(epoch) & group_of(op);
+  if (mutated(kJoinerInGroups) && group_number(op) > 0) return members | (view(epoch) & joiners());
   if ((members & joiners()).empty() || mutated(kJoinerInOld)) return members;
   PeerSet taking_part = members;
   for (int p = config_.founders(); p < config_.peers; p++) {
@@ -89,16 +92,19 @@ bool Facts::full(int peer, int o) const {
   return true;
 }
 
-uint8_t Facts::full_upto(int peer) const {
+uint8_t Facts::full_upto(int peer, int group) const {
   if (!config_.watermark) return 0;
   if (mutated(kWatermarkJoiner) && joins(peer)) return to_byte(config_.ops);
   int leading = 0;
-  const int from = first_op(peer, state_.peer[peer].epoch, 0);
-  for (int o = 0; o < config_.ops; o++) {
+  int next = group;  // the op that the prefix lacks
+  const int from = first_op(peer, state_.peer[peer].epoch, group);
+  for (int o = group; o < config_.ops; o += config_.groups) {
     const Op& op = state_.peer[peer].op[o];
     const bool complete = is_admit(o) ? op.released != 0 : full(peer, o);
     if (!op.aborted && o >= from && !complete) continue;
-    if (leading == o || mutated(kWatermarkHighest)) leading = o + 1;
+    if (next != o && !mutated(kWatermarkHighest)) continue;
+    leading = o + 1;
+    next = o + config_.groups;
   }
   return to_byte(leading);
 }

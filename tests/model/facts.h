@@ -66,7 +66,7 @@ class Facts {
   // Holds, or has freed, all chunks that it needs; and if it needs none, knows it of the others.
   bool full(int peer, int op) const;
   // Number of leading ops that a peer no longer needs from anybody.
-  uint8_t full_upto(int peer) const;
+  uint8_t full_upto(int peer, int group) const;
   // What an op depends on (Value::basis): lineages of the previous op's chunks, as a peer released
   // them, or the layout.
   uint8_t basis(int peer, int op) const;

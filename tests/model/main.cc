@@ -18,8 +18,8 @@
 //   KIND       kind=broadcast|scatter|reduce|gather|allgather|reducescatter|alltoall: shape.h says
 //              who contributes to a chunk and who needs it.  root=n; late=1: op 0 begins at any
 //              moment; odd=2: everybody believes to be the root.
-//   GROUPS     groups=2: odd ops are of a second group, which peer 0 is not in.  absent=n: peer n
-//              never begins an op of the first group.
+//   GROUPS     groups=2: odd ops are of a second group, which peer 0 is not in, nor a joiner unless
+//              both=1.  absent=n: peer n never begins an op of the first group.
 //   ABORT      fail=n: n times a peer reports FAIL(op) before it released the op; the coordinator
 //              seals with unchanged members and RESOLVE aborts the op, or refuses (abortif=) and
 //              aborts the first later op that it can.

@@ -55,6 +55,8 @@ class Member : public Facts {
   PeerSet own_input(int op, int chunk);
   void on_contributed(int op);
   void set_partial(int op, int chunk, const Value& value);
+  uint8_t watermark_for(int op) const;
+  void prove(int op, uint8_t watermark);
   void set_held(int op, int chunk, const Value& value);
   void send(const Message& message);
   void send_partial(int op, int chunk, uint8_t to, const Value& value);

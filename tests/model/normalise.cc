@@ -103,7 +103,10 @@ void normalise(const Config& config, State& state) {
     const bool report_pending =
         members.has(p) && !peer.evicted && peer.sealed == epoch && !resolved;
     const bool gone = !peer.live() && !report_pending;
-    if (gone) peer.epoch = peer.sealed = peer.log_cursor = peer.watermark = peer.synced = 0;
+    if (gone) {
+      peer.epoch = peer.sealed = peer.log_cursor = peer.synced = 0;
+      std::memset(peer.watermark, 0, sizeof peer.watermark);
+    }
     if (is_turned_away(facts, p)) peer = {};
     for (int o = 0; o < config.ops; o++) {
       Op& op = peer.op[o];

@@ -14,6 +14,7 @@
 # layout     all-gather, reduce-scatter, all-to-all, with their mutants
 # p2p        send and receive (p2p_model, beside rebuild_model), with their mutants
 # groups     two groups at once, with their mutants
+# joingroups joins and watermarks with two groups, with their mutants
 # mutants    mutants 1-25; 6 and 7 must survive (config.h), all others must be killed
 # mutants2   the mutants of ABORT, JOIN and WATERMARK; all must be killed
 # raw2       state reduction switched off: same verdicts expected
@@ -329,6 +330,34 @@ group_groups() {
   ok $two crash=1 false=0 coord=0 kind=broadcast root=1 mode=0 rule=a inv=U
 }
 
+# Joins and watermarks with several groups: the second one has all founders but one; both=1: and the
+# joiners.
+group_joingroups() {
+  four="groups=2 ops=3 N=4 C=1 join=3"
+  wm="groups=2 ops=4 N=3 C=1 seq=2 wm=1"
+  for r in $RULES; do
+    for m in 0 1 2; do
+      ok $four admit=0 crash=1 false=0 coord=0 mode=$m $(rule $r)
+      ok $four admit=2 crash=1 false=0 coord=1 mode=$m $(rule $r)
+      ok $four admit=0 both=1 crash=1 false=0 coord=0 mode=$m $(rule $r)
+    done
+    ok $four admit=0 crash=0 false=1 coord=0 mode=1 $(rule $r)
+    ok $four admit=0 crash=0 false=0 coord=0 fail=1 mode=1 $(rule $r)
+    ok $four admit=0 $G mode=1 $(rule $r) absent=2 late=1 # nobody enters, the second group goes on
+    ok $four joiners=2 admit=0 $G coord=0 mode=1 $(rule $r)
+    ok groups=2 ops=2 N=4 C=1 join=1 admit=0 $G mode=1 $(rule $r)
+    ok groups=2 ops=2 N=4 C=1 join=2 both=1 seq=2 crash=1 false=0 coord=0 mode=1 $(rule $r)
+    ok $wm crash=0 false=0 coord=0 mode=1 $(rule $r)
+    ok groups=2 ops=3 N=3 C=1 seq=2 wm=1 $G coord=0 mode=1 $(rule $r)
+    ok groups=2 ops=3 N=4 C=1 join=3 admit=0 seq=2 wm=1 crash=1 false=0 coord=0 mode=1 $(rule $r)
+    breaks $four admit=0 crash=0 false=1 coord=0 mode=1 $(rule $r) mut=60
+    breaks $four admit=0 crash=1 false=0 coord=0 mode=1 $(rule $r) mut=70
+    breaks $four admit=0 crash=0 false=0 coord=0 mode=1 $(rule $r) absent=2 late=1 mut=71
+    for mut in 39 72; do breaks $four admit=0 both=1 crash=1 false=0 coord=0 mode=1 $(rule $r) mut=$mut; done
+    breaks $wm crash=1 false=0 coord=0 mode=1 $(rule $r) mut=73
+  done
+}
+
 group_mutants() {
   for number in 1 2 3 4 5 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do
     mutant $number killed
@@ -438,6 +467,12 @@ group_fast() {
   breaks $two mut=58 zerocopy=0
   breaks $two mut=59
   breaks $two mut=60
+  four="groups=2 ops=3 N=4 C=1 join=3 admit=0 crash=1 false=0 coord=0 mode=1 rule=a inv=U"
+  ok $four
+  breaks $four mut=70
+  breaks $four absent=2 late=1 mut=71
+  breaks $four both=1 mut=72
+  breaks groups=2 ops=4 N=3 C=1 seq=2 wm=1 crash=1 false=0 coord=0 mode=1 rule=a inv=U mut=73
   group_p2p
   # One mutant or more for each letter of "Rules, and what breaks without each" in docs/protocol.md.
   # zerocopy=0 where a reused buffer would be noticed before the rule itself is broken.
@@ -462,7 +497,7 @@ group_fast() {
 }
 
 case "$2" in
-fast | base | large | abort | join | admission | watermark | rooted | layout | p2p | groups | mutants | mutants2 | raw2) "group_$2" ;;
+fast | base | large | abort | join | admission | watermark | rooted | layout | p2p | groups | joingroups | mutants | mutants2 | raw2) "group_$2" ;;
 *)
   echo "run.sh: no group named $2" >&2
   exit 2

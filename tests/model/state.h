@@ -84,11 +84,11 @@ struct Op {
 struct Peer {
   uint8_t alive;
   uint8_t evicted;
-  uint8_t epoch;       // installed
-  uint8_t sealed;      // sealed for; equal to `epoch` when not frozen
-  uint8_t log_cursor;  // how much of the log it has observed
-  uint8_t watermark;   // largest one proven to it
-  uint8_t synced;      // of a joiner: 1 + the admit op whose logged state it has
+  uint8_t epoch;                  // installed
+  uint8_t sealed;                 // sealed for; equal to `epoch` when not frozen
+  uint8_t log_cursor;             // how much of the log it has observed
+  uint8_t watermark[kMaxGroups];  // largest one proven to it, of each group
+  uint8_t synced;                 // of a joiner: 1 + the admit op whose logged state it has
   Op op[kMaxOps];
 
   constexpr bool live() const { return alive != 0 && evicted == 0; }
