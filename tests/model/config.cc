@@ -120,7 +120,7 @@ bool in_range(const Config& c) {
     if (c.chunks > kMaxChunksOfBasis || c.all_are_roots()) return false;
   } else if (c.all_are_roots() && !begins_at_root(c.kind)) {
     return false;
-  } else if (c.join != Join::kNobody || c.mode == Mode::kInclude || c.root >= c.peers) {
+  } else if (c.join != Join::kNobody || c.root >= c.peers) {
     return false;
   }
   return joins_in_range(c);

@@ -18,16 +18,28 @@ Member::Path Member::path(int epoch, int o, int c) const {
   for (int p = 0; p < config().peers; p++) {
     if (members.has(p)) ring.hop[ring.length++] = to_byte(p);
   }
-  if (config().kind != Kind::kAllReduce) return ending_at(ring, o, c);
   const Decision& decision = resolution(epoch)->decision[o][c];
   const bool resumes = decision.kind == Decide::kResume;
   const int start = resumes ? ring.position_of(decision.holder) : c;
+  const bool ends_at_needer = config().kind != Kind::kAllReduce;
+  const Path whole = ends_at_needer ? ending_at(ring, o, c) : ring.rotated(start);
+  return resumes ? resumed(whole, decision) : whole;
+}
+
+Member::Path Member::Path::rotated(int start) const {
   Path path;
-  if (resumes) path.hop[path.length++] = decision.holder;
-  for (int i = resumes ? 1 : 0; i < ring.length; i++) {
-    const uint8_t next = ring.hop[(start + i) % ring.length];
-    const bool contributed = resumes && decision.contributors.has(next);
-    if (!contributed || mutated(kRevisit)) path.hop[path.length++] = next;
+  for (int i = 0; i < length; i++) path.hop[path.length++] = hop[(start + i) % length];
+  return path;
+}
+
+// From the holder of the partial to those whose input it lacks, in the order of the whole path.
+Member::Path Member::resumed(const Path& whole, const Decision& decision) const {
+  Path path;
+  path.hop[path.length++] = decision.holder;
+  for (int i = 0; i < whole.length; i++) {
+    const uint8_t next = whole.hop[i];
+    const bool contributed = decision.contributors.has(next) && !mutated(kRevisit);
+    if (next != decision.holder && !contributed) path.hop[path.length++] = next;
   }
   return path;
 }
@@ -40,12 +52,7 @@ PeerSet Member::sources(int epoch, int o, int c) const {
 Member::Path Member::ending_at(const Path& ring, int o, int c) const {
   if (has_one_source(config().kind)) return ring;
   const int last = ring.position_of(std::countr_zero(shape(self_, o, c).needers.bits));
-  Path path;
-  if (last == ring.length) return path;
-  for (int i = 1; i <= ring.length; i++) {
-    path.hop[path.length++] = ring.hop[(last + i) % ring.length];
-  }
-  return path;
+  return last == ring.length ? Path{} : ring.rotated(last + 1);
 }
 
 uint8_t Member::next_in_ring(int o) const {

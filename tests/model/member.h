@@ -35,6 +35,7 @@ class Member : public Facts {
     uint8_t hop[kMaxPeers];
     int length = 0;
     int position_of(int peer) const;
+    Path rotated(int start) const;
   };
 
   void observe_view(const LogRecord& record);
@@ -43,6 +44,7 @@ class Member : public Facts {
   void install_op(const LogRecord& record, int op);
 
   Path path(int epoch, int op, int chunk) const;
+  Path resumed(const Path& whole, const Decision& decision) const;
   Path ending_at(const Path& ring, int op, int chunk) const;
   uint8_t next_in_ring(int op) const;
   PeerSet sources(int epoch, int op, int chunk) const;

@@ -263,6 +263,12 @@ group_rooted() {
     breaks kind=$kind N=3 C=1 $G mode=1 rule=a inv=U mut=48
     breaks kind=$kind N=3 C=1 $G late=1 mode=1 rule=a inv=U mut=55
   done
+  # Mode include: what a chain has collected goes on from where it is.
+  ok kind=reduce N=3 C=2 $F mode=2 rule=a inv=U
+  ok kind=reduce N=3 C=1 $G mode=2 rule=b inv=S fail=1
+  ok kind=reduce N=4 C=1 $G coord=0 mode=2 rule=a inv=U
+  breaks kind=reduce N=4 C=1 crash=1 false=0 coord=0 mode=2 rule=a inv=U mut=8
+  for kind in broadcast scatter gather; do ok kind=$kind N=3 C=1 $G mode=2 rule=a inv=U; done
   for kind in scatter gather; do breaks kind=$kind N=3 $G late=1 mode=1 rule=a inv=U mut=50; done
   breaks kind=scatter N=3 $G mode=0 rule=a inv=U mut=51
   for kind in broadcast scatter gather; do
@@ -282,6 +288,9 @@ group_layout() {
   for kind in allgather reducescatter alltoall; do
     breaks kind=$kind N=3 $G late=1 mode=1 rule=a inv=U mut=50
   done
+  for kind in allgather reducescatter alltoall; do ok kind=$kind N=3 $G coord=0 mode=2 rule=a inv=U; done
+  ok kind=reducescatter N=4 crash=1 false=0 coord=0 mode=2 rule=a inv=U
+  breaks kind=reducescatter N=4 crash=1 false=0 coord=0 mode=2 rule=a inv=U mut=8
   for kind in reducescatter alltoall; do
     breaks kind=$kind N=3 $G mode=1 rule=a inv=U inputfull=1 zerocopy=0
     breaks kind=$kind N=3 $G mode=0 rule=b inv=S
@@ -443,6 +452,8 @@ group_fast() {
     ok kind=$kind N=3 C=1 $G coord=0 late=1 mode=0 rule=a inv=U
   done
   for kind in reduce gather allgather; do ok kind=$kind N=3 C=1 $G mode=1 rule=b inv=S; done
+  ok kind=reduce N=4 C=1 crash=1 false=0 coord=0 mode=2 rule=a inv=U
+  breaks kind=reduce N=4 C=1 crash=1 false=0 coord=0 mode=2 rule=a inv=U mut=8
   ok kind=broadcast N=3 C=1 $G coord=0 odd=2 late=1 mode=1 rule=a inv=U
   ok kind=scatter N=3 crash=1 false=0 coord=0 fail=1 mode=1 rule=a inv=U
   breaks kind=broadcast N=3 C=1 $G odd=2 mode=1 rule=a inv=U mut=46
