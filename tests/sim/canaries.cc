@@ -51,11 +51,7 @@ constexpr Bird kBirds[] = {
     {Rule::kW2, "W2", "DONE is not said again after an install"},
     {Rule::kAbort1, "abort1", "a FAIL is no part of the report"},
     {Rule::kAbort3, "abort3", "an op is aborted though it is complete"},
-    {Rule::kAbort5, "abort5", "a resolution does not repeat the ABORTs of the last one"},
     {Rule::kAbort6, "abort6", "an ABORT of an op that is not begun is forgotten"},
-    {Rule::kJoin2, "join2", "ops behind an admit op begin before it is over"},
-    {Rule::kJoin3, "join3", "an admit op is decided again when members say again that they stand there"},
-    {Rule::kJoin4, "join4", "whoever is named by ADMIT enters, with the state or without"},
     {Rule::kJoin5, "join5", "an admit op ends only while a joiner is there"},
     {Rule::kFirst, "first", "joiners begin with op 0"},
 };
