@@ -74,7 +74,7 @@ GroupReport Communicator::seal(const View& next) {
     r.admit = op->spec.kind == OpKind::kAdmit;
     r.mode = op->spec.rebuild;
     r.signature = op->signature;
-    r.fail = op->fail;
+    if (!canary(Rule::kAbort1)) r.fail = op->fail;
     if (op->executor) {
       r.full = op->full;
       r.blocks = op->executor->blocks();
@@ -186,7 +186,7 @@ void Communicator::install_group(Time now, const GroupResolution& group) {
     if (op->full) note_full(*op);
   for (OpSeq seq : open)
     if (Op* op = find(seq); op && op->executor) progress(now, *op);
-  announce(now);  // W2: DONE again, in this epoch
+  if (!canary(Rule::kW2)) announce(now);  // W2: DONE again, in this epoch
   pump(now);
   free_known(now);
   busy_ = false;
@@ -201,7 +201,7 @@ void Communicator::apply(Time now, const OpDecision& decision) {
     const bool returned = op && op->executor && (op->released || op->executor->retains());  // somewhere
     if (returned && decision.reason.code() == Code::kDiverged) give_up(decision.reason);
     else if (op) end(now, *op, decision.reason);
-    else aborted_[decision.seq] = decision.reason;  // rule 6
+    else if (!canary(Rule::kAbort6)) aborted_[decision.seq] = decision.reason;  // rule 6
     return;
   }
   if (decision.outcome == Outcome::kFinal) {

@@ -4,6 +4,8 @@
 #include <map>
 #include <set>
 
+#include "runtime/base/canary.h"
+
 namespace rhz {
 namespace {
 
@@ -306,7 +308,7 @@ class GroupResolver {
     if (at == decisions_.end()) return true;  // begun by nobody
     if (at->second.outcome != Outcome::kChunks) return false;
     // Where results differ, all being there is no reason to go on.
-    return why == Code::kDiverged || !complete(seq, op->second, at->second);
+    return why == Code::kDiverged || canary(Rule::kAbort3) || !complete(seq, op->second, at->second);
   }
 
   void answer_fails() {

@@ -116,14 +116,16 @@ GroupResolution Coordinator::resolve_root() {
     input.reports.push_back(&*peers_.at(member.id).report);
     auto first = first_op_.find(member.id);
     input.first_op.push_back(first != first_op_.end() ? first->second
-                             : admit_open_            ? admit_op_.next()
+                             : admit_open_ && !canary(Rule::kFirst) ? admit_op_.next()
                                                       : OpSeq(0));
   }
   const Edges broken = broken_edges(view_);
   input.relayed = !broken.empty();
   input.ring = make_ring(view_.size(), broken);
   if (input.ring.empty()) input.ring = make_ring(view_.size(), {});
-  input.admit_ended = admit_open_ ? admit_op_ : kNoOp;
+  auto is_old = [&](const MemberInfo& member) { return first_op_.contains(member.id); };
+  const bool gone = canary(Rule::kJoin5) && std::all_of(view_.members.begin(), view_.members.end(), is_old);
+  input.admit_ended = admit_open_ && !gone ? admit_op_ : kNoOp;
   input.aborts = aborts(kRootGroup);
   input.contributors = [this](Epoch lineage, OpSeq seq) { return contributors(lineage, seq); };
   ResolveOutput output = resolve(input);

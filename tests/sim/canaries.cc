@@ -47,6 +47,13 @@ constexpr Bird kBirds[] = {
     {Rule::kO2, "O2", "digests of results are not compared"},
     {Rule::kR2, "R2", "what a joiner has pulled in bulk is taken for the logged state"},
     {Rule::kR5, "R5", "what is unanswered is not sent again after an install"},
+    {Rule::kWave, "wave", "one DONE may be missing from the wave"},
+    {Rule::kW2, "W2", "DONE is not said again after an install"},
+    {Rule::kAbort1, "abort1", "a FAIL is no part of the report"},
+    {Rule::kAbort3, "abort3", "an op is aborted though it is complete"},
+    {Rule::kAbort6, "abort6", "an ABORT of an op that is not begun is forgotten"},
+    {Rule::kJoin5, "join5", "an admit op ends only while a joiner is there"},
+    {Rule::kFirst, "first", "joiners begin with op 0"},
 };
 constexpr uint64_t kMostSeeds = 4000;  // per rule
 constexpr uint64_t kControls = 20;  // seeds in which nothing is planted, and nothing may be found
