@@ -42,6 +42,7 @@ uint64_t ChaosRun::look(Supervisor& supervisor, uint64_t now_ns) {
   now_ns_ = now_ns;
   if (!begun_ns_) begun_ns_ = now_ns;
   note_processes(supervisor);
+  tend_network();
   wake_the_stopped();
   if (!status_ && !supervisor.coordinator_address().empty())
     if (auto opened = StatusClient::open(supervisor.coordinator_address())) status_ = std::move(opened).value();
@@ -66,6 +67,7 @@ uint64_t ChaosRun::look(Supervisor& supervisor, uint64_t now_ns) {
         phase_ = Phase::kCalm;
         calm_since_ns_ = now_ns;
         for (Peer& peer : peers_) peer.resume_at_ns = std::min(peer.resume_at_ns, now_ns);
+        network_.until_ns = std::min(network_.until_ns, now_ns);
         say("the time is over: no more faults; every peer has to come back");
       } else if (now_ns - faults_begun_ns_ >= plan_.next().at_ns) {
         strike(supervisor);
@@ -101,7 +103,7 @@ void ChaosRun::note_processes(const Supervisor& supervisor) {
     if (pids[i] == peer.pid) continue;
     restarts_ += pids[i] && peer.before.has_value();
     peer.pid = pids[i];
-    peer.resume_at_ns = 0;
+    peer.resume_at_ns = peer.settled_at_ns = 0;
     peer.slow = peer.stopped = peer.killed = false;
     peer.ops = 0;
     peer.proven = false;
@@ -109,6 +111,8 @@ void ChaosRun::note_processes(const Supervisor& supervisor) {
   }
   const pid_t coordinator = supervisor.coordinator();
   if (coordinator == coordinator_) return;
+  const bool killed = std::exchange(coordinator_killed_, false);
+  if (coordinator_ && !killed && phase_ != Phase::kStopping) find("OWN FAILURE", "the coordinator ended by itself");
   returns_ += coordinator && coordinator_since_ns_ == 0 && phase_ != Phase::kFounding;
   coordinator_ = coordinator;
   coordinator_since_ns_ = coordinator ? now_ns_ : 0;
@@ -134,11 +138,14 @@ void ChaosRun::wake_the_stopped() {
 
 void ChaosRun::strike(const Supervisor& supervisor) {
   const Fault& fault = plan_.next();
+  const bool resets_by_network = fault.kind == FaultKind::kReset && options_.lan;
+  if (is_of_network(fault.kind) || resets_by_network) return strike_network(fault);
   if (fault.kind == FaultKind::kCoordinator) {
     const pid_t coordinator = supervisor.coordinator();
     if (!coordinator || !status_ || !status_->is_up()) return void(++skipped_);
     say("SIGKILL of the coordinator");
     (void)kill(coordinator, SIGKILL);
+    coordinator_killed_ = true;
     struck_at_ns_ = now_ns_;
     ++struck_[fault.kind];
     return;

@@ -1,4 +1,5 @@
 // What a run makes of the faults that strike it.
+#include <signal.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -49,7 +50,7 @@ void ChaosRun::observe_peer(size_t slot, const PeerStatus* status) {
   peer.ops = status->beat.ops;
   peer.gone_at_ns = 0;
   // Back under a new name; or never evicted, because it was let go in time.
-  const bool stayed = now_ns_ - peer.stirred_at_ns < 2 * kMs * options_.suspicion_ms && !peer.resume_at_ns;
+  const bool stayed = now_ns_ - peer.stirred_at_ns < 2 * kMs * options_.suspicion_ms && !peer.resume_at_ns && now_ns_ >= peer.settled_at_ns;
   if (peer.excused && (peer.before != peer.member || (stayed && !anew))) peer.excused = false;
 }
 
@@ -65,8 +66,7 @@ void ChaosRun::look_for_evictions() {
     if (!peer.gone_at_ns || now_ns_ - peer.gone_at_ns < kLeavingNs) continue;
     peer.gone_at_ns = 0;
     if (!peer.pid || phase_ == Phase::kStopping) continue;
-    findings_.push_back(format("slot %zu was evicted although it was neither killed nor stopped for the suspicion time (%s)", i, cause_.c_str()));
-    say("FALSE EVICTION: " + findings_.back());
+    find("FALSE EVICTION", format("slot %zu was evicted although no fault explains it (%s)", i, cause_.c_str()));
   }
 }
 
@@ -79,22 +79,42 @@ void ChaosRun::look_for_hangs(const Supervisor& supervisor) {
     const Peer& peer = peers_[i];
     if (!peer.pid || peer.resume_at_ns || now_ns_ - peer.stirred_at_ns < patience) continue;
     any = true;
-    findings_.push_back(format("slot %zu (process %d, %s) has ended no op for %.0f s", i, static_cast<int>(peer.pid),
-                               peer.member ? "a member" : "not a member", options_.stall_s));
-    say("HANG: " + findings_.back());
+    find("HANG", format("slot %zu (process %d, %s) has ended no op for %.0f s", i, static_cast<int>(peer.pid),
+                        peer.member ? "a member" : "not a member", options_.stall_s));
   }
   if (!any) return;
-  for (const pid_t pid : supervisor.peers())
+  std::vector<pid_t> all = supervisor.peers();
+  all.push_back(supervisor.coordinator());
+  for (const pid_t pid : all)
     if (pid) print_stacks(pid);
 }
 
 bool ChaosRun::peer_ended(size_t i, int wait_status) {
   Peer& peer = peers_[i];
   const bool good = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
-  if (phase_ == Phase::kStopping || good || peer.excused) return false;
-  findings_.push_back(format("slot %zu ended by itself (%s)", i, wait_text(wait_status).c_str()));
-  say("OWN FAILURE: " + findings_.back());
+  if (phase_ == Phase::kStopping || good) return false;
+  const bool by_kill = WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL;
+  if (by_kill && peer.killed) return false;
+  if (by_kill) {
+    // The kernel's, for want of memory, or somebody else's: what the others make of it says nothing.
+    doubts_.push_back(format("slot %zu was killed by somebody else", i));
+    say(doubts_.back());
+    peer.excused = true;
+    peer.before = peer.member;
+    return false;
+  }
+  if (WIFEXITED(wait_status) && peer.excused) return false;
+  find("OWN FAILURE", format("slot %zu ended by itself (%s)", i, wait_text(wait_status).c_str()));
   return true;
+}
+
+void ChaosRun::peer_said(size_t i, std::string_view line) {
+  if (const std::string wrong = ledger_.note(i, line); !wrong.empty()) find("WRONG BITS", wrong);
+}
+
+void ChaosRun::find(const char* what, const std::string& text) {
+  findings_.push_back(text);
+  say(std::string(what) + ": " + text);
 }
 
 bool ChaosRun::is_calm() const {
@@ -116,7 +136,22 @@ int ChaosRun::report(int run_status) const {
                "the coordinator came back %u times\n",
                static_cast<unsigned long long>(options_.seed), options_.peers, faults, kinds.c_str(), skipped_,
                static_cast<unsigned long long>(epoch_), restarts_, returns_);
+  if (ledger_.ops() > 0)
+    std::fprintf(stderr, "rhizome chaos: ledger: %llu ops, %llu lines compared with those of others; the slowest took %.0f ms\n",
+                 static_cast<unsigned long long>(ledger_.ops()), static_cast<unsigned long long>(ledger_.compared()),
+                 static_cast<double>(ledger_.slowest_us()) / 1e3);
+  if (options_.lan) {
+    const Lan::Counts packets = options_.lan->counts();
+    std::fprintf(stderr, "rhizome chaos: network: %llu packets carried, %llu lost, %llu answered with a reset\n",
+                 static_cast<unsigned long long>(packets.carried), static_cast<unsigned long long>(packets.lost),
+                 static_cast<unsigned long long>(packets.reset));
+  }
   for (const std::string& finding : findings_) std::fprintf(stderr, "rhizome chaos: FOUND: %s\n", finding.c_str());
+  for (const std::string& doubt : doubts_) std::fprintf(stderr, "rhizome chaos: DOUBT: %s\n", doubt.c_str());
+  if (findings_.empty() && !doubts_.empty()) {
+    std::fprintf(stderr, "rhizome chaos: INCONCLUSIVE: not all of this is the doing of the faults\n");
+    return kInconclusive;
+  }
   if (findings_.empty() && run_status == 0 && faults > 0) {
     std::fprintf(stderr, "rhizome chaos: ok: 0 hangs, 0 false evictions, nobody failed by itself, all results that were compared equal\n");
     return 0;
