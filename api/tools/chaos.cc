@@ -80,8 +80,8 @@ void add_chaos(CLI::App& app, const std::vector<std::string>& command, int& exit
   sub->footer(
       "kill: SIGKILL of a peer.  kill-several: of more at once; one stays.  pause: SIGSTOP for up to half of the suspicion time.\n"
       "freeze: SIGSTOP for one and a half to four times that.  slow: a peer gets a tenth of the time.  reset: TCP connections of a peer\n"
-      "end (without --hosts that takes root, and ss of iproute2).  coordinator: SIGKILL of it; it is started again on its log.  Peers that\n"
-      "end are started again in their slot, as by `rhizome run --restart`.\n"
+      "end (without --hosts that takes root, and ss of iproute2).  coordinator: SIGKILL of it; it is started again on its log.\n"
+      "kill-joiners: SIGKILL of peers that are not members yet.  Peers that end are started again in their slot, as by `rhizome run --restart`.\n"
       "blip: a peer is cut off for a moment.  partition: several peers are cut off.  one-way: a peer hears nothing, or is not heard.\n"
       "edge: two peers do not hear each other, or one not the other.  flip-flop: a peer is cut off and is not, in turns.  narrow: a peer's\n"
       "line has 1 Mbit/s.  rough: delays up to 300 ms, packets that overtake each other, up to 5 % lost.  cut-coordinator: nobody reaches it.\n"

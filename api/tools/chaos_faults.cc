@@ -23,6 +23,7 @@ constexpr Kind kKinds[kFaults] = {
     {"slow", 1, 4},
     {"reset", 0.02, 0.2},
     {"coordinator"},
+    {"kill-joiners"},
     {"blip", 0.02, 0.2},
     {"partition", 1.5, 4},
     {"one-way", 1.5, 4},

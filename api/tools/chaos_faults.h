@@ -17,8 +17,9 @@ enum class FaultKind : uint8_t {
   kPause,        // SIGSTOP for less than the suspicion time: nobody is to be evicted
   kFreeze,       // SIGSTOP for longer: the peer is out, and comes back
   kSlow,         // stopped for nine tenths of the time: nobody is to be evicted
-  kReset,        // TCP connections of a peer end, with a network of ours also those that begin: nobody is to be evicted
+  kReset,        // TCP connections of a peer end: nobody is to be evicted
   kCoordinator,  // SIGKILL of the coordinator, which is started again on its log
+  kKillJoiners,  // SIGKILL of peers that were started again and are not members yet
   // With a network of ours:
   kBlip,            // a peer is cut off for so short a time that nobody is to be evicted
   kPartition,       // several peers are cut off from the others and from the coordinator
@@ -30,7 +31,7 @@ enum class FaultKind : uint8_t {
   kCutCoordinator,  // nobody reaches the coordinator: nobody is to be evicted
 };
 // In this order, those of the processes first.
-inline constexpr size_t kProcessFaults = 7, kFaults = 15;
+inline constexpr size_t kProcessFaults = 8, kFaults = 16;
 constexpr bool is_of_network(FaultKind kind) { return kind >= FaultKind::kBlip; }
 std::string_view name_of(FaultKind kind);
 std::optional<FaultKind> fault_of(std::string_view name);
@@ -42,7 +43,7 @@ struct Fault {
   FaultKind kind = FaultKind::kKill;
   uint64_t at_ns = 0;           // since the beginning
   std::vector<uint32_t> order;  // of all peers: the first that may be struck are
-  uint32_t victims = 1;         // how many, of kKillSeveral and kPartition
+  uint32_t victims = 1;         // how many, of kKillSeveral, kKillJoiners and kPartition
   uint64_t lasts_ns = 0;        // of those that end
   double strength = 0;          // 0 … 1: how rough, in which direction
 };

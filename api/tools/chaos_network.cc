@@ -1,5 +1,6 @@
 // The faults of the network between the peers, where it is ours.
 #include <algorithm>
+#include <utility>
 
 #include "api/tools/chaos_run.h"
 #include "api/tools/text.h"
@@ -8,8 +9,6 @@ namespace rhz::tools {
 namespace {
 
 constexpr uint64_t kMs = 1'000'000;
-// From the end of a fault until nobody is evicted for it any more: TCP waits for up to as long as a cut was before it tries again.
-constexpr uint64_t kSettlingTimes = 5;  // suspicion times
 constexpr uint64_t kNarrowBytesPerS = 125'000;
 constexpr uint64_t kFlipNs = 150 * kMs;  // longer than it takes TCP to notice
 // The worst of what a peer's packets meet, each way.
@@ -71,7 +70,7 @@ void ChaosRun::change_weather() {
         link.loss = kRoughLoss * f.strength;
       });
       break;
-    default: change_all(weather, hosts[0], [](Link& link) { link.refuse = true; });  // kReset
+    default: change_all(weather, hosts[0], [](Link& link) { link.reset = true; });  // kReset
   }
   options_.lan->set_weather(std::move(weather));
 }
@@ -79,7 +78,7 @@ void ChaosRun::change_weather() {
 void ChaosRun::strike_network(const Fault& fault) {
   const bool evicts = may_evict(fault.kind);
   if (network_.until_ns || now_ns_ < network_quiet_at_ns_ || (evicts && !is_up_to_date())) return void(++skipped_);
-  NetworkFault next{fault.kind, {}, now_ns_ + fault.lasts_ns, fault.strength};
+  NetworkFault next{fault.kind, {}, now_ns_ + fault.lasts_ns, fault.lasts_ns, fault.strength};
   if (fault.kind != FaultKind::kCutCoordinator) {
     const bool edge = fault.kind == FaultKind::kEdge;
     const size_t wanted = edge ? 2 : fault.kind == FaultKind::kPartition ? fault.victims : 1;
@@ -117,8 +116,8 @@ void ChaosRun::tend_network() {
     if (std::exchange(network_.down, down) != down) change_weather();
     return;
   }
-  const uint64_t suspicion_ns = uint64_t{options_.suspicion_ms} * kMs;
-  network_quiet_at_ns_ = now_ns_ + kSettlingTimes * suspicion_ns;
+  // TCP waits for up to as long as a cut was before it tries again; and then silence has to be noticed.
+  network_quiet_at_ns_ = now_ns_ + network_.lasts_ns + 2 * kMs * options_.suspicion_ms;
   for (const uint32_t slot : network_.victims) {
     Peer& peer = peers_[slot];
     peer.resume_at_ns = 0;

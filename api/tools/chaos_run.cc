@@ -101,9 +101,11 @@ void ChaosRun::note_processes(const Supervisor& supervisor) {
   for (size_t i = 0; i < peers_.size() && i < pids.size(); ++i) {
     Peer& peer = peers_[i];
     if (pids[i] == peer.pid) continue;
-    restarts_ += pids[i] && peer.before.has_value();
+    restarts_ += pids[i] && peer.excused;
     peer.pid = pids[i];
-    peer.resume_at_ns = peer.settled_at_ns = 0;
+    peer.resume_at_ns = peer.settled_at_ns = peer.gone_at_ns = 0;
+    peer.member.reset();
+    peer.reborn |= pids[i] && peer.excused;
     peer.slow = peer.stopped = peer.killed = false;
     peer.ops = 0;
     peer.proven = false;
@@ -128,6 +130,7 @@ void ChaosRun::wake_the_stopped() {
       peer.resume_at_ns = 0;
       peer.slow = peer.stopped = false;
       peer.stirred_at_ns = now_ns_;
+      if (peer.excused) peer.settled_at_ns = now_ns_ + 2 * kMs * options_.suspicion_ms;  // for all to have noticed
     } else if (peer.slow) {
       const bool stop = now_ns_ % (kSlowStopNs + kSlowRunNs) < kSlowStopNs;
       if (stop != peer.stopped) signal(peer, stop ? SIGSTOP : SIGCONT);
@@ -150,6 +153,7 @@ void ChaosRun::strike(const Supervisor& supervisor) {
     ++struck_[fault.kind];
     return;
   }
+  if (fault.kind == FaultKind::kKillJoiners) return kill_joiners(fault);
   std::vector<size_t> candidates;
   for (const uint32_t i : fault.order)
     if (healthy(peers_[i])) candidates.push_back(i);
@@ -163,6 +167,21 @@ void ChaosRun::strike(const Supervisor& supervisor) {
   ++struck_[fault.kind];
   if (fault.kind == FaultKind::kReset) return;
   for (size_t v = 0; v < std::min(wanted, most); ++v) strike_one(fault, candidates[v]);
+}
+
+void ChaosRun::kill_joiners(const Fault& fault) {
+  uint32_t killed = 0;
+  for (const uint32_t i : fault.order) {
+    Peer& peer = peers_[i];
+    if (killed == fault.victims || !peer.pid || peer.member || !peer.excused || peer.killed || peer.resume_at_ns) continue;
+    peer.reborn = false;
+    peer.killed = true;
+    say(format("SIGKILL of slot %u (process %d), which is joining", i, static_cast<int>(peer.pid)));
+    signal(peer, SIGKILL);
+    ++killed;
+  }
+  if (killed == 0) return void(++skipped_);
+  ++struck_[fault.kind];
 }
 
 // Every so many of its connections, from the first one on.

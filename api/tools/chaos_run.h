@@ -53,6 +53,7 @@ class ChaosRun final : public Onlooker {
     uint64_t stirred_at_ns = 0;    // it ended an op, began, or was let go
     uint64_t resume_at_ns = 0;     // stopped until then, or slow; 0: neither
     bool slow = false, stopped = false, killed = false;
+    bool reborn = false;  // another process since the excuse
     bool excused = false;  // by a fault: until it is a member anew, or has stayed one
     uint64_t settled_at_ns = 0;        // not before: what the fault set off may go on for a while
     std::optional<PeerId> before;      // when it was excused
@@ -65,6 +66,7 @@ class ChaosRun final : public Onlooker {
   void observe_peer(size_t slot, const PeerStatus* status);
   void strike(const Supervisor& supervisor);
   void strike_one(const Fault& fault, size_t peer);
+  void kill_joiners(const Fault& fault);
   bool reset(size_t peer, uint32_t one_in);
   // chaos_network.cc
   void strike_network(const Fault& fault);
@@ -72,6 +74,7 @@ class ChaosRun final : public Onlooker {
   void change_weather();
   void look_for_hangs(const Supervisor& supervisor);
   void look_for_evictions();
+  void say_evicted(size_t slot);
   bool is_calm() const;
   void find(const char* what, const std::string& text);
   void stop(Supervisor& supervisor, int signal);
@@ -99,6 +102,7 @@ class ChaosRun final : public Onlooker {
     FaultKind kind{};
     std::vector<uint32_t> victims;  // slots
     uint64_t until_ns = 0;          // 0: none
+    uint64_t lasts_ns = 0;
     double strength = 0;
     bool down = true;               // of a flip-flop, now
   };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "api/tools/chaos_run.h"
 #include "api/tools/stacks.h"
@@ -23,8 +24,9 @@ constexpr uint64_t kNewsNs = 200 * kMs;
 void ChaosRun::observe(const StatusReply& reply) {
   seen_ns_ = now_ns_;
   if (reply.view.epoch.value < epoch_) return;  // of a coordinator that is catching up
-  epoch_ = reply.view.epoch.value;
   cause_ = reply.view.cause;
+  if (std::exchange(epoch_, reply.view.epoch.value) != reply.view.epoch.value && phase_ != Phase::kFounding)
+    say(format("epoch %llu: %s", static_cast<unsigned long long>(epoch_), cause_.c_str()));
   for (size_t slot = 0; slot < peers_.size(); ++slot) {
     const auto at = std::find_if(reply.peers.begin(), reply.peers.end(), [&](const PeerStatus& p) {
       return p.member && p.info.slot.value == slot;
@@ -42,8 +44,11 @@ void ChaosRun::observe_peer(size_t slot, const PeerStatus* status) {
     return;
   }
   const bool anew = peer.member != status->info.id;
-  // The same peer, killed a moment ago: the coordinator has not heard of it.
-  if (peer.excused && peer.before == status->info.id && (!peer.pid || peer.killed || peer.resume_at_ns)) return;
+  const bool dead = !peer.pid || peer.killed;
+  if (peer.excused && dead) peer.before = status->info.id;  // also one that it became just before
+  // The same peer: the coordinator has not heard of its end.
+  if (peer.excused && peer.before == status->info.id && (dead || peer.reborn || peer.resume_at_ns)) return;
+  if (anew && !peer.excused && (peer.gone_at_ns || peer.member)) say_evicted(slot);
   if (anew || status->beat.ops != peer.ops) peer.stirred_at_ns = now_ns_;
   peer.proven = !anew && (peer.proven || status->beat.ops > peer.ops);
   peer.member = status->info.id;
@@ -51,7 +56,7 @@ void ChaosRun::observe_peer(size_t slot, const PeerStatus* status) {
   peer.gone_at_ns = 0;
   // Back under a new name; or never evicted, because it was let go in time.
   const bool stayed = now_ns_ - peer.stirred_at_ns < 2 * kMs * options_.suspicion_ms && !peer.resume_at_ns && now_ns_ >= peer.settled_at_ns;
-  if (peer.excused && (peer.before != peer.member || (stayed && !anew))) peer.excused = false;
+  if (peer.excused && (peer.before != peer.member || (stayed && !anew))) peer.excused = peer.reborn = false;
 }
 
 // What is known of the members is not from before the last fault.
@@ -59,15 +64,19 @@ bool ChaosRun::is_up_to_date() const {
   return status_ && status_->is_up() && status_->newest() && seen_ns_ > struck_at_ns_ + kNewsNs && now_ns_ - seen_ns_ < kNewsNs;
 }
 
-// The view lost somebody to whom nothing was done.
+// The view lost somebody to whom nothing was done, and who does not come back, as most programs do at once.
 void ChaosRun::look_for_evictions() {
   for (size_t i = 0; i < peers_.size(); ++i) {
     Peer& peer = peers_[i];
     if (!peer.gone_at_ns || now_ns_ - peer.gone_at_ns < kLeavingNs) continue;
     peer.gone_at_ns = 0;
     if (!peer.pid || phase_ == Phase::kStopping) continue;
-    find("FALSE EVICTION", format("slot %zu was evicted although no fault explains it (%s)", i, cause_.c_str()));
+    say_evicted(i);
   }
+}
+
+void ChaosRun::say_evicted(size_t slot) {
+  find("FALSE EVICTION", format("slot %zu was evicted although no fault explains it (%s)", slot, cause_.c_str()));
 }
 
 void ChaosRun::look_for_hangs(const Supervisor& supervisor) {

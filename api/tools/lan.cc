@@ -71,7 +71,7 @@ void Lan::take(uint32_t from, const std::vector<uint8_t>& packet) {
   const uint32_t to = destination_of(packet) - 1;  // as address_of() has it
   if (to >= hosts()) return;                       // not ours: IPv6, multicast
   const Link& link = weather_.link(from, to);
-  if (link.refuse) return reset(from, to, packet);
+  if (link.reset && reset(from, to, packet)) return;
   uint64_t due_ns = now_ns_;
   const bool lost = link.cut || Prng(dice_ + number_++).chance(link.loss) ||
                     !wait_for_line(hosts_[from].up_free_at_ns, weather_.bytes_per_s[from], packet.size(), due_ns) ||
@@ -108,10 +108,14 @@ void Lan::put_late_ones() {
   }
 }
 
-void Lan::reset(uint32_t from, uint32_t to, const std::vector<uint8_t>& packet) {
+// False: it is none of a connection that stands.
+bool Lan::reset(uint32_t from, uint32_t to, const std::vector<uint8_t>& packet) {
+  const std::vector<uint8_t> back = reset_to_sender(packet), on = reset_to_receiver(packet);
+  if (back.empty()) return false;
+  put(from, back);
+  put(to, on);
   ++reset_;
-  if (const auto back = reset_to_sender(packet); !back.empty()) put(from, back);
-  if (const auto on = reset_to_receiver(packet); !on.empty()) put(to, on);
+  return true;
 }
 
 }  // namespace rhz::tools

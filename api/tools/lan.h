@@ -19,7 +19,7 @@ namespace rhz::tools {
 // One direction between two hosts.
 struct Link {
   bool cut = false;
-  bool refuse = false;  // whatever TCP there is is answered by a reset, to both ends
+  bool reset = false;   // TCP connections end by a reset to both ends.  They may begin: to refuse them would say that nobody is there
   double loss = 0;      // of packets, 0 … 1
   // Each packet draws its own part of the jitter: they overtake each other.
   uint64_t delay_ns = 0, jitter_ns = 0;
@@ -74,7 +74,7 @@ class Lan {
   // The wire's thread.
   void carry();
   void take(uint32_t from, const std::vector<uint8_t>& packet);
-  void reset(uint32_t from, uint32_t to, const std::vector<uint8_t>& packet);
+  bool reset(uint32_t from, uint32_t to, const std::vector<uint8_t>& packet);
   bool wait_for_line(uint64_t& free_at_ns, uint64_t bytes_per_s, size_t bytes, uint64_t& due_ns) const;
   void put(uint32_t to, const std::vector<uint8_t>& packet);
   void put_late_ones();

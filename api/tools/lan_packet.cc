@@ -7,7 +7,7 @@ namespace rhz::tools {
 namespace {
 
 constexpr size_t kIpBytes = 20, kTcpBytes = 20;
-constexpr uint8_t kTcp = 6, kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
+constexpr uint8_t kTcp = 6, kSyn = 2, kRst = 4, kAck = 16;
 constexpr uint8_t kNet[] = {10, 78, 0};
 
 uint32_t number(const uint8_t* at, size_t bytes) {
@@ -34,14 +34,9 @@ uint32_t folded(uint32_t total) {
 
 struct Tcp {
   const uint8_t *ip, *tcp;
-  size_t payload;
   uint8_t flags() const { return tcp[13]; }
   uint32_t sequence() const { return number(tcp + 4, 4); }
   uint32_t acknowledged() const { return number(tcp + 8, 4); }
-  // How far its sender has got with it.
-  uint32_t length() const {
-    return static_cast<uint32_t>(payload) + ((flags() & kSyn) != 0) + ((flags() & kFin) != 0);
-  }
 };
 
 bool is_ipv4(const std::vector<uint8_t>& packet) { return packet.size() >= kIpBytes && packet[0] >> 4 == 4; }
@@ -50,14 +45,12 @@ bool parse(const std::vector<uint8_t>& packet, Tcp& out) {
   if (!is_ipv4(packet) || packet[9] != kTcp) return false;
   const size_t header = size_t{4} * (packet[0] & 15);
   if (header < kIpBytes || packet.size() < header + kTcpBytes) return false;
-  const size_t tcp_header = size_t{4} * (packet[header + 12] >> 4);
-  if (tcp_header < kTcpBytes || packet.size() < header + tcp_header) return false;
-  out = {packet.data(), packet.data() + header, packet.size() - header - tcp_header};
-  return !(out.flags() & kRst);
+  out = {packet.data(), packet.data() + header};
+  return !(out.flags() & (kRst | kSyn)) && out.flags() & kAck;
 }
 
 // From and to the ends of `tcp`, or the other way round.
-std::vector<uint8_t> make_reset(const Tcp& t, bool back, uint32_t sequence, uint32_t acknowledged, uint8_t flags) {
+std::vector<uint8_t> make_reset(const Tcp& t, bool back, uint32_t sequence) {
   std::vector<uint8_t> out(kIpBytes + kTcpBytes);
   uint8_t *ip = out.data(), *tcp = ip + kIpBytes;
   ip[0] = 0x45;
@@ -70,9 +63,8 @@ std::vector<uint8_t> make_reset(const Tcp& t, bool back, uint32_t sequence, uint
   std::copy_n(t.tcp + (back ? 2 : 0), 2, tcp);
   std::copy_n(t.tcp + (back ? 0 : 2), 2, tcp + 2);
   store(tcp + 4, 4, sequence);
-  store(tcp + 8, 4, acknowledged);
   tcp[12] = kTcpBytes / 4 << 4;
-  tcp[13] = flags;
+  tcp[13] = kRst;
   store(tcp + 16, 2, folded(sum(ip + 12, 8) + kTcp + kTcpBytes + sum(tcp, kTcpBytes)));
   return out;
 }
@@ -87,15 +79,12 @@ uint32_t destination_of(const std::vector<uint8_t>& packet) {
 // An end accepts it that has exactly this number next (RFC 5961); another one answers, and is met again by its answer.
 std::vector<uint8_t> reset_to_sender(const std::vector<uint8_t>& packet) {
   Tcp t{};
-  if (!parse(packet, t)) return {};
-  if (t.flags() & kAck) return make_reset(t, true, t.acknowledged(), 0, kRst);
-  return make_reset(t, true, 0, t.sequence() + t.length(), kRst | kAck);
+  return parse(packet, t) ? make_reset(t, true, t.acknowledged()) : std::vector<uint8_t>();
 }
 
 std::vector<uint8_t> reset_to_receiver(const std::vector<uint8_t>& packet) {
   Tcp t{};
-  if (!parse(packet, t) || t.flags() & kSyn) return {};
-  return make_reset(t, false, t.sequence(), 0, kRst);
+  return parse(packet, t) ? make_reset(t, false, t.sequence()) : std::vector<uint8_t>();
 }
 
 }  // namespace rhz::tools

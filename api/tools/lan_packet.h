@@ -9,7 +9,8 @@ namespace rhz::tools {
 // The last byte of the address, in 10.78.0.0/24; 0: somewhere else.
 uint32_t destination_of(const std::vector<uint8_t>& packet);
 
-// What ends the connection that a TCP packet belongs to, at either end of it; empty: it is no TCP, or a reset itself.
+// What ends the connection that a TCP packet belongs to, at either end of it; empty: it is no TCP, or it begins a connection, or
+// ends one by a reset itself.
 std::vector<uint8_t> reset_to_sender(const std::vector<uint8_t>& packet);
 std::vector<uint8_t> reset_to_receiver(const std::vector<uint8_t>& packet);
 
