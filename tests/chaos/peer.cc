@@ -116,8 +116,8 @@ class Peer {
     ++state_[0];
     fill();
     status = rhz_state_commit(comm_, state_[0] + 1);
-    if (status == RHZ_OK) status = join_in(&rhz_admit);
     if (status == RHZ_OK && state_[0] % kVerifyEvery == 0) status = join_in(&rhz_state_verify);
+    if (status == RHZ_OK) status = join_in(&rhz_admit);  // last: newcomers begin behind it
     pause(options_.pace_ms);
     return status;
   }
