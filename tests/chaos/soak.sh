@@ -29,6 +29,7 @@ seed=${SEED:-1}
 here=$(cd "$(dirname "$0")" && pwd)
 rhizome=$build/api/tools/rhizome peer=$build/tests/chaos/rhz_chaos_peer
 mkdir -p "$out"
+rm -f "$out/churn-slope.txt"
 table=$out/table.txt
 printf '%-12s %10s %6s %6s %6s %6s %7s  %s\n' part trials hangs wrong evicted other seconds seeds > "$table"
 bad=0
