@@ -10,6 +10,9 @@
  *
  *   plain_ms, with_ms     a step of the block without, of the block with a checkpoint: the mean
  *   beside_ms, beside     steps while the copy was made or the file written: the mean, and how many
+ *   price                 what these took beyond the other steps of the same block, as a share of a
+ *                         block of such others.  Between two blocks the machine drifts; within one
+ *                         much less
  *   stall_us, fence_us    of rhz_checkpoint, and of the wait for its copy at the end of the step
  *   cpu_ms                of rank 0's threads that copy and write: what load disturbs least.  The
  *                         kernel's own threads, which move pages to the disk, are not in it
@@ -45,7 +48,7 @@ typedef struct trainer {
 
 /* Of one block. */
 typedef struct block {
-  double mean_ms, beside_ms;
+  double mean_ms, beside_ms, price;
   int beside;
 } block;
 
@@ -170,6 +173,9 @@ static int run_block(trainer* t, int with, block* out) {
   }
   out->mean_ms = all_ms / t->set->steps;
   out->beside_ms = out->beside ? beside_ms / out->beside : 0;
+  const int others = t->set->steps - out->beside;
+  const double other_ms = others ? (all_ms - beside_ms) / others : 0;
+  out->price = others ? all_ms / (other_ms * t->set->steps) - 1 : 0;
   if (t->writing && rhz_checkpoint_wait(t->comm, 0, NULL)) return failed("a checkpoint");
   if (with) t->cpu_ms = writers_cpu_ms() - cpu_ms;
   return look(t) || (sum(t) ? failed("an all-reduce") : 0); /* all are there */
@@ -181,7 +187,7 @@ static int compare(const void* a, const void* b) {
 }
 
 static int measure(trainer* t) {
-  static double shares[kMostPairs];
+  static double shares[kMostPairs], prices[kMostPairs];
   block warm, plain, with;
   if (run_block(t, 1, &warm)) return 1;
   for (int pair = 0; pair < t->set->pairs; ++pair) {
@@ -189,20 +195,23 @@ static int measure(trainer* t) {
     if (run_block(t, first, first ? &with : &plain)) return 1;
     if (run_block(t, !first, first ? &plain : &with)) return 1;
     shares[pair] = with.mean_ms / plain.mean_ms - 1;
+    prices[pair] = with.price;
     if (t->view.rank == 0)
       printf(
-          "plain_ms=%.3f with_ms=%.3f share=%.4f beside_ms=%.3f beside=%d stall_us=%.1f "
-          "fence_us=%.1f cpu_ms=%.1f written_ms=%.1f\n",
-          plain.mean_ms, with.mean_ms, shares[pair], with.beside_ms, with.beside, t->stall_us,
-          t->fence_us, t->cpu_ms, t->written_ms);
+          "plain_ms=%.3f with_ms=%.3f share=%.4f beside_ms=%.3f beside=%d price=%.4f "
+          "stall_us=%.1f fence_us=%.1f cpu_ms=%.1f written_ms=%.1f\n",
+          plain.mean_ms, with.mean_ms, shares[pair], with.beside_ms, with.beside, with.price,
+          t->stall_us, t->fence_us, t->cpu_ms, t->written_ms);
   }
   qsort(shares, (size_t)t->set->pairs, sizeof *shares, compare);
+  qsort(prices, (size_t)t->set->pairs, sizeof *prices, compare);
   if (t->view.rank == 0)
     printf(
         "ranks=%u state_bytes=%llu steps=%d pairs=%d share_median=%.4f share_least=%.4f "
-        "share_most=%.4f\n",
+        "share_most=%.4f price_median=%.4f price_least=%.4f price_most=%.4f\n",
         t->view.world_size, (unsigned long long)t->set->state_bytes, t->set->steps, t->set->pairs,
-        shares[t->set->pairs / 2], shares[0], shares[t->set->pairs - 1]);
+        shares[t->set->pairs / 2], shares[0], shares[t->set->pairs - 1],
+        prices[t->set->pairs / 2], prices[0], prices[t->set->pairs - 1]);
   return 0;
 }
 

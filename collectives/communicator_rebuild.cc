@@ -80,12 +80,22 @@ GroupReport Communicator::seal(const View& next) {
       r.blocks = op->executor->blocks();
       r.chunks = op->executor->layout().chunks;
       r.held = op->executor->held_runs();
+      if (r.mode == RebuildMode::kInclude) r.partials = op->executor->partial_runs(survivors(next, seq));
     }
     group.open.push_back(std::move(r));
   }
   std::sort(group.open.begin(), group.open.end(),
             [](const OpReport& a, const OpReport& b) { return a.seq < b.seq; });
   return group;
+}
+
+// Slots, rising, of the op's participants that are in the next view as well.
+std::vector<Slot> Communicator::survivors(const View& next, OpSeq seq) const {
+  std::vector<Slot> slots;
+  for (uint32_t r = 0; r < view_.size(); ++r)
+    if (first_op_[r] <= seq && next.contains(view_.members[r].id)) slots.push_back(view_.members[r].slot);
+  std::sort(slots.begin(), slots.end());
+  return slots;
 }
 
 void Communicator::forget_epoch() {

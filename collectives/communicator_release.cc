@@ -78,6 +78,14 @@ void Communicator::announce(Time) {
     announce_one(seq, upto, std::nullopt);
     told = true;
   }
+  // Where ops go without a wave, nothing is announced when the one that holds the watermark back ends: what is over beyond it is said now.
+  if (!config_.protection) {
+    for (OpSeq seq : ended_beyond_) {
+      if (seq < full_upto_) continue;
+      announce_one(seq, upto, std::nullopt);
+      told = true;
+    }
+  }
   if (!told && full_upto_ != OpSeq(0)) announce_one(OpSeq(full_upto_.value - 1), upto, std::nullopt);
 }
 
@@ -254,6 +262,7 @@ Contributors Communicator::contributors(const Op& op) {
       for (size_t i = 0; i < at->second.slots.size() && !op.executor->empty(held.first); ++i)
         if (at->second.first_op[i] <= op.seq && sources.has(at->second.slots[i]))
           run.slots.push_back(at->second.slots[i]);
+      run.slots.insert(run.slots.end(), held.departed.begin(), held.departed.end());
       std::sort(run.slots.begin(), run.slots.end());  // ranks of a group may have another order
     }
     runs.push_back(std::move(run));

@@ -8,7 +8,6 @@
 #include "recovery/disk/file_writer.h"
 #include "recovery/state/even_part.h"
 #include "runtime/memory/copy.h"
-#include "runtime/memory/pages.h"
 
 namespace rhz {
 namespace {
@@ -166,12 +165,31 @@ Status CheckpointKeeper::begin(const Choice& choice) {
   return copier_.start([this, work](Background::Pace& pace) { return copy(work, pace); });
 }
 
+// Those of the last checkpoint, if they are enough: fresh ones cost the fence up to twenty times the
+// copy itself, where a virtual machine has to ask its host for each.
+Pages CheckpointKeeper::pages_for(uint64_t bytes) {
+  Pages pages;
+  {
+    std::lock_guard lock(mutex_);
+    pages = std::move(idle_pages_);
+  }
+  if (pages.valid() && pages.bytes() >= bytes) return pages;
+  pages.reset();  // first: not both at once
+  return Pages(bytes);
+}
+
+void CheckpointKeeper::give_back(Pages pages) {
+  pages.idle();
+  std::lock_guard lock(mutex_);
+  idle_pages_ = std::move(pages);
+}
+
 // On the copying thread.
 Status CheckpointKeeper::copy(const std::shared_ptr<Work>& work, Background::Pace& pace) {
   const StateHeader& header = around_.state.header();
   const auto held = [&] { return std::pair(header.phase.load(), header.revision.load()); };
   const auto before = held();
-  work->copy = Pages(work->bytes);
+  work->copy = pages_for(work->bytes);
   if (!work->copy.valid())
     return {Code::kMemory,
             "no memory of " + std::to_string(work->bytes) + " bytes for the copy of a checkpoint"};
@@ -201,7 +219,7 @@ Status CheckpointKeeper::copy(const std::shared_ptr<Work>& work, Background::Pac
 // On the writing thread.
 Status CheckpointKeeper::write(Work& work, Background::Pace& pace) {
   Status status = write_file(work, pace);
-  work.copy.reset();
+  give_back(std::move(work.copy));
   if (status) {
     progressed([](Progression& now) { now.written = true; });
     own_part_written_.store(true, std::memory_order_release);

@@ -16,6 +16,7 @@
 #include "collectives/reduce/dtype.h"
 #include "recovery/disk/checkpoint.h"
 #include "recovery/state/state.h"
+#include "runtime/memory/pages.h"
 #include "runtime/observe/recorder.h"
 
 namespace rhz {
@@ -86,6 +87,8 @@ class CheckpointKeeper {
   struct Work;
   Status may_begin(const Choice& choice);
   Status make_room();
+  Pages pages_for(uint64_t bytes);
+  void give_back(Pages pages);
   Status copy(const std::shared_ptr<Work>& work, Background::Pace& pace);
   Status write(Work& work, Background::Pace& pace);
   Status write_file(Work& work, Background::Pace& pace);
@@ -100,6 +103,7 @@ class CheckpointKeeper {
   std::mutex beginning_;  // one begin() at a time
   std::mutex mutex_;
   Progression now_;                            // under mutex_
+  Pages idle_pages_;                           // under mutex_
   std::atomic<bool> own_part_written_{false};  // it only waits for the others
   Background writer_, copier_;  // the last, in this order: the copier starts the writer
 };

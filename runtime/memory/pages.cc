@@ -13,6 +13,10 @@ Pages::Pages(uint64_t bytes) : bytes_(std::max<uint64_t>(bytes, 1)) {
   data_ = static_cast<std::byte*>(at);
 }
 
+void Pages::idle() {
+  if (valid()) (void)madvise(data_, bytes_, MADV_FREE);  // a wish, too
+}
+
 void Pages::reset() {
   if (valid()) munmap(data_, bytes_);
   data_ = nullptr;

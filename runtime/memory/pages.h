@@ -24,6 +24,10 @@ class Pages {
 
   bool valid() const { return data_ != nullptr; }
   std::byte* data() const { return data_; }
+  uint64_t bytes() const { return bytes_; }
+  // What is in them is not wanted any more: the system takes them back when it needs memory, and
+  // until then they can be written again for nothing.
+  void idle();
   void reset();
 
  private:

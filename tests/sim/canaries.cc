@@ -35,6 +35,7 @@ constexpr Bird kBirds[] = {
     {Rule::kD, "D", "install keeps what the resolution did not keep"},
     {Rule::kE, "E", "the epoch goes on after the report"},
     {Rule::kF, "F", "the resolution waits for the first report only"},
+    {Rule::kG, "G", "a partial goes on also to those whose input it has"},
     {Rule::kH, "H", "the runtime keeps no originals, strict and in place"},
     {Rule::kI, "I", "what is freed is not reported, nor announced again"},
     {Rule::kJ, "J", "transports are not quiesced before SEALED and before an end"},
@@ -54,6 +55,7 @@ constexpr uint64_t kControls = 20;  // seeds in which nothing is planted, and no
 bool is_of_use(Rule rule, uint64_t seed) {
   if (rule == Rule::kO2)
     return rhz::sim::make_config(seed).per_second[static_cast<size_t>(rhz::sim::Fault::kFlip)] > 0;
+  if (rule == Rule::kG) return rhz::sim::make_config(seed).include > 0;
   if (rule == Rule::kR2) return rhz::sim::make_config(seed).bulk_sync;
   if (rule != Rule::kR1 && rule != Rule::kR3 && rule != Rule::kR5) return true;
   const rhz::sim::Config config = rhz::sim::make_config(seed);

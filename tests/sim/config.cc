@@ -112,6 +112,7 @@ Config make_config(uint64_t seed) {
     c.astray = sync.chance(0.5) ? 0.05 : 0;
     c.page_time = pick(sync, {Duration{}, Duration(milliseconds(20)), Duration(milliseconds(500))});
   }
+  if (Prng partials(mix64(seed) ^ 0x16c1); partials.chance(0.5)) c.include = 0.6;
   set_verify(c, Prng(mix64(seed) ^ 0x0ee7));  // a number that leaves tests/scenarios as they were
   return c;
 }

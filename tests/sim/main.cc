@@ -1,12 +1,4 @@
-// rhizome-sim: runs seeds.  Exit status 0: no violation.
-//
-//   rhizome-sim --seed N [--steps] [--only crash,join]      one seed, with a timeline
-//   rhizome-sim --seed N --shrink                           less and less of it, while it fails
-//   rhizome-sim --scenarios FILE                            seeds that found a bug once, one a line
-//   rhizome-sim --seeds A..B [--churn-target N] [--jobs J] [--twice-every N] [--ledger FILE]
-//
-// A seed runs twice, and both runs have to be the same event for event; with --twice-every N every
-// N-th does (0: none).
+// rhizome-sim: runs seeds.  --help says how.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,29 +8,52 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
-#include <sstream>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "runtime/base/assert.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/shrink.h"
 
 namespace {
 
 using namespace rhz::sim;
+using rhz::Result;
+using rhz::Status;
+
+constexpr const char* kUsage =
+    R"(A whole run in one thread and in virtual time, seed by seed: docs/testing.md, "Simulator".
+
+  rhizome-sim --seed N [--steps] [--only crash,join]    one seed; --steps: a line per transition; --only: these faults
+  rhizome-sim --config FILE [--steps]                   what the file says, instead of what a seed says
+  rhizome-sim --seed N --write FILE                     such a file of a seed; nothing is run
+  rhizome-sim --seed N --shrink [--write FILE]          less and less of it while it fails; also with --config
+  rhizome-sim --scenarios FOLDER                        all files (*.json) of it
+  rhizome-sim --seeds A..B [--churn-target N] [--jobs J] [--ledger FILE] [--keep-going]
+
+Every run is made twice, and both have to be the same event for event; --twice-every N: every Nth seed (0: none).
+Exit status: 0, no violation; 1, there was one; 2, a flag or a file that is wrong.
+
+Examples:
+  rhizome-sim --seeds 1..1000 --jobs 2
+  rhizome-sim --seed 4711 --shrink --write tests/scenarios/what-it-shows.json
+  rhizome-sim --config tests/scenarios/what-it-shows.json --steps
+)";
 
 struct Options {
   uint64_t first = 1, last = 1, churn_target = 0;
   uint32_t jobs = 1;
   uint64_t twice_every = 1;
   bool steps = false, keep_going = false, shrink = false;
-  std::string only, scenarios, ledger;
+  std::string only, config, write, scenarios, ledger;
 };
 
 struct Totals {
-  uint64_t seeds = 0, events = 0, churn = 0, released = 0, rebuilt = 0, aborted = 0, messages = 0, views = 0;
+  uint64_t seeds = 0, events = 0, churn = 0, released = 0, rebuilt = 0, included = 0, aborted = 0, messages = 0, views = 0;
   uint64_t members = 0, deserted = 0;
   uint64_t entered = 0, pulled = 0, followed = 0, removed = 0, rerouted = 0, restarts = 0, measured = 0;
   uint64_t violations = 0;
@@ -69,6 +84,7 @@ void add(Totals& totals, const Outcome& outcome) {
   totals.restarts += outcome.restarts;
   totals.released += outcome.released;
   totals.rebuilt += outcome.rebuilt;
+  totals.included += outcome.included;
   totals.aborted += outcome.aborted;
   totals.messages += outcome.messages;
   totals.views += outcome.views;
@@ -76,12 +92,11 @@ void add(Totals& totals, const Outcome& outcome) {
   for (size_t k = 0; k < kFaults; ++k) totals.faults[k] += outcome.faults[k];
 }
 
-bool run_seed(const Options& options, uint64_t seed, Totals& totals) {
-  const Config config = config_of(options, seed);
-  running = "seed " + std::to_string(seed) + ": " + config.text();
+bool run_config(const Options& options, const Config& config, bool twice, Totals& totals) {
+  running = "seed " + std::to_string(config.seed) + ": " + config.text();
   const Outcome outcome = Cluster(config, options.steps).run();
   std::string violation = outcome.violation;
-  if (violation.empty() && options.twice_every > 0 && seed % options.twice_every == 0) {
+  if (violation.empty() && twice) {
     const Outcome again = Cluster(config).run();
     if (again.hash != outcome.hash || again.events != outcome.events)
       violation = "not deterministic: the second run of this seed went another way";
@@ -93,6 +108,12 @@ bool run_seed(const Options& options, uint64_t seed, Totals& totals) {
   std::fflush(stdout);
   return false;
 }
+
+bool run_seed(const Options& options, uint64_t seed, Totals& totals) {
+  const bool twice = options.twice_every > 0 && seed % options.twice_every == 0;
+  return run_config(options, config_of(options, seed), twice, totals);
+}
+
 Totals run_share(const Options& options, uint32_t job) {
   Totals totals;
   for (uint64_t seed = options.first + job; seed <= options.last; seed += options.jobs) {
@@ -135,18 +156,29 @@ Totals run_all(const Options& options) {
   return sum;
 }
 
-// A line is a seed, the faults to keep ("all", or as --only), and what was found.
+Scenario scenario_of(const std::string& path) {
+  Result<Scenario> read = read_scenario(path);
+  if (read) return std::move(read).value();
+  std::fprintf(stderr, "rhizome-sim: %s\n", read.status().text().c_str());
+  std::exit(2);
+}
+
+// Each file has its line; a folder without any is an error.
 bool run_scenarios(const Options& options, Totals& totals) {
-  std::ifstream file(options.scenarios);
-  bool good = file.is_open();
-  for (std::string line; std::getline(file, line);) {
-    if (line.empty() || line[0] == '#') continue;
-    std::istringstream fields(line);
-    uint64_t seed = 0;
-    Options one = options;
-    if (!(fields >> seed >> one.only)) std::exit(2);
-    if (one.only == "all") one.only.clear();
-    good &= run_seed(one, seed, totals);
+  std::set<std::filesystem::path> files;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(options.scenarios, none))
+    if (entry.path().extension() == ".json") files.insert(entry.path());
+  if (files.empty()) {
+    std::fprintf(stderr, "rhizome-sim: %s: no scenario (*.json) there\n", options.scenarios.c_str());
+    std::exit(2);
+  }
+  bool good = true;
+  for (const auto& file : files) {
+    const Scenario scenario = scenario_of(file.string());
+    const bool passed = run_config(options, scenario.config, true, totals);
+    std::printf("%s %s: %s\n", passed ? "ok" : "FAILED", file.stem().c_str(), scenario.found.c_str());
+    good &= passed;
   }
   return good;
 }
@@ -170,6 +202,10 @@ Options parse(int argc, char** argv) {
       options.only = value, ++i;
     else if (flag == "--twice-every")
       options.twice_every = std::strtoull(value, nullptr, 10), ++i;
+    else if (flag == "--config")
+      options.config = value, ++i;
+    else if (flag == "--write")
+      options.write = value, ++i;
     else if (flag == "--scenarios")
       options.scenarios = value, ++i;
     else if (flag == "--jobs")
@@ -181,8 +217,11 @@ Options parse(int argc, char** argv) {
       options.first = std::strtoull(value, nullptr, 10);
       options.last = dots ? std::strtoull(dots + 2, nullptr, 10) : options.first;
       ++i;
+    } else if (flag == "--help" || flag == "-h") {
+      std::fputs(kUsage, stdout);
+      std::exit(0);
     } else {
-      std::fprintf(stderr, "unknown flag %s\n", argv[i]);
+      std::fprintf(stderr, "rhizome-sim: unknown flag %s; rhizome-sim --help has them all\n", argv[i]);
       std::exit(2);
     }
   }
@@ -223,6 +262,7 @@ void print(const Totals& t, double seconds) {
               static_cast<double>(t.members) / static_cast<double>(std::max<uint64_t>(t.views, 1)));
   show("ops_ended", t.released);
   show("ops_rebuilt", t.rebuilt);
+  show("with_departed", t.included);
   show("ops_aborted", t.aborted);
   show("messages", t.messages);
   show("measured", t.measured);
@@ -234,6 +274,13 @@ void print(const Totals& t, double seconds) {
   std::printf("\n");
 }
 
+// The exit status.
+int write(const std::string& path, const Scenario& scenario) {
+  const Status written = write_scenario(path, scenario);
+  if (!written) std::fprintf(stderr, "rhizome-sim: %s\n", written.text().c_str());
+  return written ? 0 : 2;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -241,12 +288,24 @@ int main(int argc, char** argv) {
   rhz::set_assert_hook(
       [](void*) { std::printf("ASSERTION in %s\n", running.c_str()), std::fflush(stdout); },
       nullptr);
-  if (options.shrink) return shrink(config_of(options, options.first)) ? 1 : 0;
+  const bool file = !options.config.empty();
+  Scenario one = file ? scenario_of(options.config) : Scenario{"", config_of(options, options.first)};
+  if (file && !options.only.empty()) only_faults(one.config, options.only);
+  if (options.shrink) {
+    const std::optional<Config> less = shrink(one.config);
+    if (!less) return 0;
+    one.config = *less;
+    const int wrote = options.write.empty() ? 0 : write(options.write, one);
+    return wrote == 0 ? 1 : wrote;
+  }
+  if (!options.write.empty()) return write(options.write, one);
   const auto begin = std::chrono::steady_clock::now();
   Totals totals;
   if (!options.scenarios.empty()) {
     if (!run_scenarios(options, totals))
       totals.violations = std::max<uint64_t>(totals.violations, 1);
+  } else if (file) {
+    run_config(options, one.config, true, totals);
   } else if (options.first == options.last) {
     run_seed(options, options.first, totals);
   } else {

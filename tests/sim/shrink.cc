@@ -69,6 +69,7 @@ class Shrinker {
       if (piece == 1) break;
     }
   }
+  const Config& best() const { return best_; }
   void report() {
     const Outcome outcome = kind_.starts_with("rhizome:") ? Outcome{} : Cluster(best_).run();
     std::printf("SHRUNK after %u runs: %s\n  %s\n", runs_, outcome.violation.c_str(),
@@ -101,16 +102,16 @@ class Shrinker {
 
 }  // namespace
 
-bool shrink(Config config) {
+std::optional<Config> shrink(Config config) {
   const Verdict verdict = trial([&] { return Cluster(config).run().violation; });
-  if (verdict.text.empty()) return false;
+  if (verdict.text.empty()) return std::nullopt;
   Shrinker shrinker(std::move(config), kind_of(verdict));
   shrinker.kinds();
   shrinker.sizes();
   shrinker.blows();
   shrinker.kinds();
   shrinker.report();
-  return true;
+  return shrinker.best();
 }
 
 }  // namespace rhz::sim

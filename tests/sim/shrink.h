@@ -2,11 +2,13 @@
 // faults, fewer processes and ops.
 #pragma once
 
+#include <optional>
+
 #include "tests/sim/config.h"
 
 namespace rhz::sim {
 
-// Prints what is left.  False: the configuration does not fail.
-bool shrink(Config config);
+// Prints what is left, and returns it.  None: the configuration does not fail.
+std::optional<Config> shrink(Config config);
 
 }  // namespace rhz::sim
