@@ -7,7 +7,7 @@
 namespace rhz {
 namespace {
 
-constexpr uint8_t kOfSilence = 6;  // evidence: docs/protocol.md, "Changing the view"
+constexpr uint8_t kOfSilence = 6;  // evidence: docs/protocol.md, "A peer dies, or is suspected"
 
 }  // namespace
 
