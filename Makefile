@@ -2,7 +2,7 @@
 BUILD ?= build/release
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup configure build demo test check-deep fuzz asan tsan bench-peers bench-net install clean
+.PHONY: all setup configure build demo test check-deep soak fuzz asan tsan bench-peers bench-net install clean
 
 all: build
 
@@ -28,6 +28,10 @@ check-deep: build
 	@ctest --test-dir $(BUILD) -L deep --output-on-failure --no-tests=error
 	@$(MAKE) asan
 	@$(MAKE) tsan
+
+# Hours: kills, churn, faults of the network, simulator, fuzzing; a table at the end.  SOAK="kills=100 churn=1": parts of it.
+soak: build
+	@sh tests/chaos/soak.sh $(BUILD) $(BUILD)/soak $(SOAK)
 
 # Every fuzz target for SECONDS, with libFuzzer: needs clang.
 SECONDS ?= 20

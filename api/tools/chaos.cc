@@ -1,8 +1,10 @@
 // `rhizome chaos`: a user's own trainers under faults.
 #include <cstdlib>
+#include <memory>
 
 #include "api/tools/chaos_run.h"
 #include "api/tools/commands.h"
+#include "api/tools/lan.h"
 #include "api/tools/temp_folder.h"
 #include "api/tools/text.h"
 
@@ -11,19 +13,23 @@ namespace {
 
 constexpr uint32_t kMostPeers = 64;  // of one host
 constexpr uint32_t kLongestPauseMs = 500;
+constexpr int kNotPermitted = 77;  // as CTest has it
 
 struct CommandLine {
   ChaosOptions chaos;
   RunOptions run;
   std::string kinds;
+  bool hosts = false;
 };
 
 int run_chaos(CommandLine& line, const std::vector<std::string>& unexpected) {
   if (!unexpected.empty() || line.run.command.empty())
     return complain("chaos", "say what to run after --, as in `rhizome chaos -n 4 --seed 7 -- ./trainer`", kUsage);
-  for (const std::string& name : split(line.kinds, ',')) {
+  if (line.kinds.empty()) line.chaos.kinds = all_faults(line.hosts);
+  for (const std::string& name : line.kinds.empty() ? std::vector<std::string>() : split(line.kinds, ',')) {
     const auto kind = fault_of(name);
-    if (!kind) return complain("chaos", "there is no fault \"" + name + "\"; there are " + fault_names(), kUsage);
+    if (!kind) return complain("chaos", "there is no fault \"" + name + "\"; there are " + fault_names(true), kUsage);
+    if (is_of_network(*kind) && !line.hosts) return complain("chaos", "\"" + name + "\" takes --hosts", kUsage);
     line.chaos.kinds.push_back(*kind);
   }
   const TempFolder folder;
@@ -37,6 +43,15 @@ int run_chaos(CommandLine& line, const std::vector<std::string>& unexpected) {
   run.longest_pause_ms = kLongestPauseMs;
   run.log = folder.file("chaos.log");
   (void)::setenv("RHZ_VERIFY", "all", 0);  // wrong bits are to be noticed
+  std::unique_ptr<Lan> lan;
+  if (line.hosts) {
+    auto made = Lan::make(run.peers + 1, line.chaos.seed);
+    if (!made) return complain("chaos", "network namespaces with TUN devices are not permitted here: " + made.status().text(), kNotPermitted);
+    lan = std::move(made).value();
+    for (uint32_t i = 0; i < run.peers; ++i) run.networks.push_back(lan->network_of(i + 1));
+    run.listen = Lan::address_of(0) + ":0";
+    line.chaos.lan = lan.get();
+  }
   ChaosRun chaos(line.chaos);
   const int status = Supervisor(run, &chaos).run();
   return chaos.report(status);
@@ -53,8 +68,8 @@ void add_chaos(CLI::App& app, const std::vector<std::string>& command, int& exit
   sub->add_option("--seed", line->chaos.seed, "of the faults: which, when, whom, for how long (default: a random one, which is printed)");
   sub->add_option("--minutes", line->chaos.minutes, "of faults")->capture_default_str()->check(CLI::Range(0.01, 100'000.0));
   sub->add_option("--every-s", line->chaos.every_s, "seconds between two faults, on average")->capture_default_str()->check(CLI::Range(0.05, 3600.0));
-  sub->add_option("--faults", line->kinds, "with commas: " + fault_names())->default_str("all")->default_val(
-      [] { std::string all = fault_names(); std::erase(all, ' '); return all; }());
+  sub->add_flag("--hosts", line->hosts, "each peer on a host of its own, a network namespace, and faults of the network between them");
+  sub->add_option("--faults", line->kinds, "with commas: " + fault_names(true) + " (default: all, those from blip on with --hosts)");
   sub->add_option("--stall-s", line->chaos.stall_s, "a peer that ends no op for so long hangs; longer than your longest step")
       ->capture_default_str()
       ->check(CLI::Range(1.0, 3600.0));
@@ -65,11 +80,17 @@ void add_chaos(CLI::App& app, const std::vector<std::string>& command, int& exit
   sub->footer(
       "kill: SIGKILL of a peer.  kill-several: of more at once; one stays.  pause: SIGSTOP for up to half of the suspicion time.\n"
       "freeze: SIGSTOP for one and a half to four times that.  slow: a peer gets a tenth of the time.  reset: TCP connections of a peer\n"
-      "end (takes root, and ss of iproute2).  coordinator: SIGKILL of it; it is started again on its log.  Peers that end are started again in their slot, as by `rhizome run --restart`.\n"
+      "end (without --hosts that takes root, and ss of iproute2).  coordinator: SIGKILL of it; it is started again on its log.\n"
+      "kill-joiners: SIGKILL of peers that are not members yet.  Peers that end are started again in their slot, as by `rhizome run --restart`.\n"
+      "blip: a peer is cut off for a moment.  partition: several peers are cut off.  one-way: a peer hears nothing, or is not heard.\n"
+      "edge: two peers do not hear each other, or one not the other.  flip-flop: a peer is cut off and is not, in turns.  narrow: a peer's\n"
+      "line has 1 Mbit/s.  rough: delays up to 300 ms, packets that overtake each other, up to 5 % lost.  cut-coordinator: nobody reaches it.\n"
       "All results are compared bit by bit between the peers (RHZ_VERIFY=all, unless you set it).  At the end every peer has to be back.\n"
-      "Exit status: 0 when no peer hung, none was evicted falsely and none failed by itself; 1 otherwise, with the stacks of a hang.\n"
+      "Exit status: 0 when no peer hung, none was evicted falsely and none failed by itself; 1 otherwise, with the stacks of a hang;\n"
+      "3 when somebody else killed a peer; 77 when --hosts is not permitted here (root, or user namespaces; /dev/net/tun).\n"
       "The same seed strikes at the same times; what it meets there depends on how the processes run.\n"
       "example: rhizome chaos --seed 7 --minutes 5 -n 4 -- ./trainer --data text\n"
+      "over a network that fails: rhizome chaos --hosts --seed 7 --minutes 5 -n 4 -- ./trainer\n"
       "only deaths, four a second: rhizome chaos --faults kill,kill-several --every-s 0.25 -n 4 -- ./trainer");
   sub->allow_extras();
   sub->callback([line, sub, &command, &exit_status] {

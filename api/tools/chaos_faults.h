@@ -19,19 +19,33 @@ enum class FaultKind : uint8_t {
   kSlow,         // stopped for nine tenths of the time: nobody is to be evicted
   kReset,        // TCP connections of a peer end: nobody is to be evicted
   kCoordinator,  // SIGKILL of the coordinator, which is started again on its log
+  kKillJoiners,  // SIGKILL of peers that were started again and are not members yet
+  // With a network of ours:
+  kBlip,            // a peer is cut off for so short a time that nobody is to be evicted
+  kPartition,       // several peers are cut off from the others and from the coordinator
+  kOneWay,          // a peer hears nothing, or is not heard
+  kEdge,            // two peers do not hear each other, or one of them not the other
+  kFlipFlop,        // a peer is cut off, and is not, and is …
+  kNarrow,          // a peer's line carries 1 Mbit/s: nobody is to be evicted
+  kRough,           // what a peer sends and gets is late, overtakes each other, and is lost in part
+  kCutCoordinator,  // nobody reaches the coordinator: nobody is to be evicted
 };
-inline constexpr FaultKind kAllFaults[] = {FaultKind::kKill, FaultKind::kKillSeveral, FaultKind::kPause,
-                                           FaultKind::kFreeze, FaultKind::kSlow, FaultKind::kReset, FaultKind::kCoordinator};
+// In this order, those of the processes first.
+inline constexpr size_t kProcessFaults = 8, kFaults = 16;
+constexpr bool is_of_network(FaultKind kind) { return kind >= FaultKind::kBlip; }
 std::string_view name_of(FaultKind kind);
 std::optional<FaultKind> fault_of(std::string_view name);
-std::string fault_names();  // "kill, …"
+// The first so many.
+std::vector<FaultKind> all_faults(bool with_network);
+std::string fault_names(bool with_network);  // "kill, …"
 
 struct Fault {
   FaultKind kind = FaultKind::kKill;
   uint64_t at_ns = 0;           // since the beginning
   std::vector<uint32_t> order;  // of all peers: the first that may be struck are
-  uint32_t victims = 1;         // how many, of kKillSeveral
+  uint32_t victims = 1;         // how many, of kKillSeveral, kKillJoiners and kPartition
   uint64_t lasts_ns = 0;        // of those that end
+  double strength = 0;          // 0 … 1: how rough, in which direction
 };
 
 class FaultPlan {
@@ -42,7 +56,7 @@ class FaultPlan {
   void advance();
 
  private:
-  Prng when_, what_, whom_, how_long_;  // so that taking a kind away moves none of the others' choices more than it must
+  Prng when_, what_, whom_, how_long_, how_much_;  // so that taking a kind away moves none of the others' choices more than it must
   const uint32_t peers_;
   const uint64_t mean_ns_, suspicion_ns_;
   const std::vector<FaultKind> kinds_;

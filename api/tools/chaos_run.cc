@@ -42,6 +42,7 @@ uint64_t ChaosRun::look(Supervisor& supervisor, uint64_t now_ns) {
   now_ns_ = now_ns;
   if (!begun_ns_) begun_ns_ = now_ns;
   note_processes(supervisor);
+  tend_network();
   wake_the_stopped();
   if (!status_ && !supervisor.coordinator_address().empty())
     if (auto opened = StatusClient::open(supervisor.coordinator_address())) status_ = std::move(opened).value();
@@ -66,6 +67,7 @@ uint64_t ChaosRun::look(Supervisor& supervisor, uint64_t now_ns) {
         phase_ = Phase::kCalm;
         calm_since_ns_ = now_ns;
         for (Peer& peer : peers_) peer.resume_at_ns = std::min(peer.resume_at_ns, now_ns);
+        network_.until_ns = std::min(network_.until_ns, now_ns);
         say("the time is over: no more faults; every peer has to come back");
       } else if (now_ns - faults_begun_ns_ >= plan_.next().at_ns) {
         strike(supervisor);
@@ -99,9 +101,11 @@ void ChaosRun::note_processes(const Supervisor& supervisor) {
   for (size_t i = 0; i < peers_.size() && i < pids.size(); ++i) {
     Peer& peer = peers_[i];
     if (pids[i] == peer.pid) continue;
-    restarts_ += pids[i] && peer.before.has_value();
+    restarts_ += pids[i] && peer.excused;
     peer.pid = pids[i];
-    peer.resume_at_ns = 0;
+    peer.resume_at_ns = peer.settled_at_ns = peer.gone_at_ns = 0;
+    peer.member.reset();
+    peer.reborn |= pids[i] && peer.excused;
     peer.slow = peer.stopped = peer.killed = false;
     peer.ops = 0;
     peer.proven = false;
@@ -109,6 +113,8 @@ void ChaosRun::note_processes(const Supervisor& supervisor) {
   }
   const pid_t coordinator = supervisor.coordinator();
   if (coordinator == coordinator_) return;
+  const bool killed = std::exchange(coordinator_killed_, false);
+  if (coordinator_ && !killed && phase_ != Phase::kStopping) find("OWN FAILURE", "the coordinator ended by itself");
   returns_ += coordinator && coordinator_since_ns_ == 0 && phase_ != Phase::kFounding;
   coordinator_ = coordinator;
   coordinator_since_ns_ = coordinator ? now_ns_ : 0;
@@ -124,6 +130,7 @@ void ChaosRun::wake_the_stopped() {
       peer.resume_at_ns = 0;
       peer.slow = peer.stopped = false;
       peer.stirred_at_ns = now_ns_;
+      if (peer.excused) peer.settled_at_ns = now_ns_ + 2 * kMs * options_.suspicion_ms;  // for all to have noticed
     } else if (peer.slow) {
       const bool stop = now_ns_ % (kSlowStopNs + kSlowRunNs) < kSlowStopNs;
       if (stop != peer.stopped) signal(peer, stop ? SIGSTOP : SIGCONT);
@@ -134,15 +141,19 @@ void ChaosRun::wake_the_stopped() {
 
 void ChaosRun::strike(const Supervisor& supervisor) {
   const Fault& fault = plan_.next();
+  const bool resets_by_network = fault.kind == FaultKind::kReset && options_.lan;
+  if (is_of_network(fault.kind) || resets_by_network) return strike_network(fault);
   if (fault.kind == FaultKind::kCoordinator) {
     const pid_t coordinator = supervisor.coordinator();
     if (!coordinator || !status_ || !status_->is_up()) return void(++skipped_);
     say("SIGKILL of the coordinator");
     (void)kill(coordinator, SIGKILL);
+    coordinator_killed_ = true;
     struck_at_ns_ = now_ns_;
     ++struck_[fault.kind];
     return;
   }
+  if (fault.kind == FaultKind::kKillJoiners) return kill_joiners(fault);
   std::vector<size_t> candidates;
   for (const uint32_t i : fault.order)
     if (healthy(peers_[i])) candidates.push_back(i);
@@ -156,6 +167,21 @@ void ChaosRun::strike(const Supervisor& supervisor) {
   ++struck_[fault.kind];
   if (fault.kind == FaultKind::kReset) return;
   for (size_t v = 0; v < std::min(wanted, most); ++v) strike_one(fault, candidates[v]);
+}
+
+void ChaosRun::kill_joiners(const Fault& fault) {
+  uint32_t killed = 0;
+  for (const uint32_t i : fault.order) {
+    Peer& peer = peers_[i];
+    if (killed == fault.victims || !peer.pid || peer.member || !peer.excused || peer.killed || peer.resume_at_ns) continue;
+    peer.reborn = false;
+    peer.killed = true;
+    say(format("SIGKILL of slot %u (process %d), which is joining", i, static_cast<int>(peer.pid)));
+    signal(peer, SIGKILL);
+    ++killed;
+  }
+  if (killed == 0) return void(++skipped_);
+  ++struck_[fault.kind];
 }
 
 // Every so many of its connections, from the first one on.

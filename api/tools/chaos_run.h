@@ -1,7 +1,9 @@
 // A run under faults: strikes by plan, and looks whether the run does what is promised meanwhile.
 //   hang            a peer that runs, and is not stopped by us, ends no op for too long
 //   false eviction  the view loses a peer that was neither killed nor stopped for longer than the suspicion time
-//   own failure     a peer ends with a failure that no fault explains (wrong bits are one: the results of all are compared)
+//   own failure     a peer ends with a failure that no fault explains (wrong bits are one: the results of all are compared), or by a
+//                   signal that nobody here sent
+//   wrong bits      peers that print a ledger (chaos_ledger.h) do not print the same
 #pragma once
 
 #include <map>
@@ -11,6 +13,8 @@
 #include <vector>
 
 #include "api/tools/chaos_faults.h"
+#include "api/tools/chaos_ledger.h"
+#include "api/tools/lan.h"
 #include "api/tools/status_client.h"
 #include "api/tools/supervisor.h"
 
@@ -24,6 +28,7 @@ struct ChaosOptions {
   double stall_s = 30;
   uint32_t suspicion_ms = 1000;
   std::vector<FaultKind> kinds;
+  Lan* lan = nullptr;  // the peers' network, where it is ours: slot i on host i + 1, the coordinator on host 0
 };
 
 class ChaosRun final : public Onlooker {
@@ -32,7 +37,9 @@ class ChaosRun final : public Onlooker {
 
   uint64_t look(Supervisor& supervisor, uint64_t now_ns) override;
   bool peer_ended(size_t peer, int wait_status) override;
+  void peer_said(size_t peer, std::string_view line) override;
 
+  static constexpr int kInconclusive = 3;
   // Prints what came of it; the exit status.  `run_status`: of the supervisor.
   int report(int run_status) const;
 
@@ -46,7 +53,9 @@ class ChaosRun final : public Onlooker {
     uint64_t stirred_at_ns = 0;    // it ended an op, began, or was let go
     uint64_t resume_at_ns = 0;     // stopped until then, or slow; 0: neither
     bool slow = false, stopped = false, killed = false;
+    bool reborn = false;  // another process since the excuse
     bool excused = false;  // by a fault: until it is a member anew, or has stayed one
+    uint64_t settled_at_ns = 0;        // not before: what the fault set off may go on for a while
     std::optional<PeerId> before;      // when it was excused
     uint64_t gone_at_ns = 0;           // the view has lost it without an excuse; 0: no
   };
@@ -57,10 +66,17 @@ class ChaosRun final : public Onlooker {
   void observe_peer(size_t slot, const PeerStatus* status);
   void strike(const Supervisor& supervisor);
   void strike_one(const Fault& fault, size_t peer);
+  void kill_joiners(const Fault& fault);
   bool reset(size_t peer, uint32_t one_in);
+  // chaos_network.cc
+  void strike_network(const Fault& fault);
+  void tend_network();
+  void change_weather();
   void look_for_hangs(const Supervisor& supervisor);
   void look_for_evictions();
+  void say_evicted(size_t slot);
   bool is_calm() const;
+  void find(const char* what, const std::string& text);
   void stop(Supervisor& supervisor, int signal);
   bool healthy(const Peer& peer) const { return peer.pid && peer.proven && !peer.resume_at_ns && !peer.excused; }
   bool is_up_to_date() const;
@@ -76,14 +92,28 @@ class ChaosRun final : public Onlooker {
   Time seen_at_{};
   uint64_t seen_ns_ = 0, struck_at_ns_ = 0;  // the newest word of the coordinator; the last fault that takes somebody out
   pid_t coordinator_ = 0;
+  bool coordinator_killed_ = false;
   uint64_t coordinator_since_ns_ = 0;  // it runs; 0: it does not
   uint64_t epoch_ = 0;                 // the newest seen
   std::string cause_;
 
+  // The network's fault: one at a time, so that what comes of it can be told.
+  struct NetworkFault {
+    FaultKind kind{};
+    std::vector<uint32_t> victims;  // slots
+    uint64_t until_ns = 0;          // 0: none
+    uint64_t lasts_ns = 0;
+    double strength = 0;
+    bool down = true;               // of a flip-flop, now
+  };
+  NetworkFault network_;
+  uint64_t network_quiet_at_ns_ = 0;  // and then the next one
+
+  Ledger ledger_;
   bool may_reset_ = true;
   std::map<FaultKind, uint32_t> struck_;
   uint32_t skipped_ = 0, restarts_ = 0, returns_ = 0;
-  std::vector<std::string> findings_;
+  std::vector<std::string> findings_, doubts_;
 };
 
 }  // namespace rhz::tools

@@ -1,8 +1,10 @@
 // What a run makes of the faults that strike it.
+#include <signal.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "api/tools/chaos_run.h"
 #include "api/tools/stacks.h"
@@ -22,8 +24,9 @@ constexpr uint64_t kNewsNs = 200 * kMs;
 void ChaosRun::observe(const StatusReply& reply) {
   seen_ns_ = now_ns_;
   if (reply.view.epoch.value < epoch_) return;  // of a coordinator that is catching up
-  epoch_ = reply.view.epoch.value;
   cause_ = reply.view.cause;
+  if (std::exchange(epoch_, reply.view.epoch.value) != reply.view.epoch.value && phase_ != Phase::kFounding)
+    say(format("epoch %llu: %s", static_cast<unsigned long long>(epoch_), cause_.c_str()));
   for (size_t slot = 0; slot < peers_.size(); ++slot) {
     const auto at = std::find_if(reply.peers.begin(), reply.peers.end(), [&](const PeerStatus& p) {
       return p.member && p.info.slot.value == slot;
@@ -41,16 +44,19 @@ void ChaosRun::observe_peer(size_t slot, const PeerStatus* status) {
     return;
   }
   const bool anew = peer.member != status->info.id;
-  // The same peer, killed a moment ago: the coordinator has not heard of it.
-  if (peer.excused && peer.before == status->info.id && (!peer.pid || peer.killed || peer.resume_at_ns)) return;
+  const bool dead = !peer.pid || peer.killed;
+  if (peer.excused && dead) peer.before = status->info.id;  // also one that it became just before
+  // The same peer: the coordinator has not heard of its end.
+  if (peer.excused && peer.before == status->info.id && (dead || peer.reborn || peer.resume_at_ns)) return;
+  if (anew && !peer.excused && (peer.gone_at_ns || peer.member)) say_evicted(slot);
   if (anew || status->beat.ops != peer.ops) peer.stirred_at_ns = now_ns_;
   peer.proven = !anew && (peer.proven || status->beat.ops > peer.ops);
   peer.member = status->info.id;
   peer.ops = status->beat.ops;
   peer.gone_at_ns = 0;
   // Back under a new name; or never evicted, because it was let go in time.
-  const bool stayed = now_ns_ - peer.stirred_at_ns < 2 * kMs * options_.suspicion_ms && !peer.resume_at_ns;
-  if (peer.excused && (peer.before != peer.member || (stayed && !anew))) peer.excused = false;
+  const bool stayed = now_ns_ - peer.stirred_at_ns < 2 * kMs * options_.suspicion_ms && !peer.resume_at_ns && now_ns_ >= peer.settled_at_ns;
+  if (peer.excused && (peer.before != peer.member || (stayed && !anew))) peer.excused = peer.reborn = false;
 }
 
 // What is known of the members is not from before the last fault.
@@ -58,16 +64,19 @@ bool ChaosRun::is_up_to_date() const {
   return status_ && status_->is_up() && status_->newest() && seen_ns_ > struck_at_ns_ + kNewsNs && now_ns_ - seen_ns_ < kNewsNs;
 }
 
-// The view lost somebody to whom nothing was done.
+// The view lost somebody to whom nothing was done, and who does not come back, as most programs do at once.
 void ChaosRun::look_for_evictions() {
   for (size_t i = 0; i < peers_.size(); ++i) {
     Peer& peer = peers_[i];
     if (!peer.gone_at_ns || now_ns_ - peer.gone_at_ns < kLeavingNs) continue;
     peer.gone_at_ns = 0;
     if (!peer.pid || phase_ == Phase::kStopping) continue;
-    findings_.push_back(format("slot %zu was evicted although it was neither killed nor stopped for the suspicion time (%s)", i, cause_.c_str()));
-    say("FALSE EVICTION: " + findings_.back());
+    say_evicted(i);
   }
+}
+
+void ChaosRun::say_evicted(size_t slot) {
+  find("FALSE EVICTION", format("slot %zu was evicted although no fault explains it (%s)", slot, cause_.c_str()));
 }
 
 void ChaosRun::look_for_hangs(const Supervisor& supervisor) {
@@ -79,22 +88,42 @@ void ChaosRun::look_for_hangs(const Supervisor& supervisor) {
     const Peer& peer = peers_[i];
     if (!peer.pid || peer.resume_at_ns || now_ns_ - peer.stirred_at_ns < patience) continue;
     any = true;
-    findings_.push_back(format("slot %zu (process %d, %s) has ended no op for %.0f s", i, static_cast<int>(peer.pid),
-                               peer.member ? "a member" : "not a member", options_.stall_s));
-    say("HANG: " + findings_.back());
+    find("HANG", format("slot %zu (process %d, %s) has ended no op for %.0f s", i, static_cast<int>(peer.pid),
+                        peer.member ? "a member" : "not a member", options_.stall_s));
   }
   if (!any) return;
-  for (const pid_t pid : supervisor.peers())
+  std::vector<pid_t> all = supervisor.peers();
+  all.push_back(supervisor.coordinator());
+  for (const pid_t pid : all)
     if (pid) print_stacks(pid);
 }
 
 bool ChaosRun::peer_ended(size_t i, int wait_status) {
   Peer& peer = peers_[i];
   const bool good = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
-  if (phase_ == Phase::kStopping || good || peer.excused) return false;
-  findings_.push_back(format("slot %zu ended by itself (%s)", i, wait_text(wait_status).c_str()));
-  say("OWN FAILURE: " + findings_.back());
+  if (phase_ == Phase::kStopping || good) return false;
+  const bool by_kill = WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL;
+  if (by_kill && peer.killed) return false;
+  if (by_kill) {
+    // The kernel's, for want of memory, or somebody else's: what the others make of it says nothing.
+    doubts_.push_back(format("slot %zu was killed by somebody else", i));
+    say(doubts_.back());
+    peer.excused = true;
+    peer.before = peer.member;
+    return false;
+  }
+  if (WIFEXITED(wait_status) && peer.excused) return false;
+  find("OWN FAILURE", format("slot %zu ended by itself (%s)", i, wait_text(wait_status).c_str()));
   return true;
+}
+
+void ChaosRun::peer_said(size_t i, std::string_view line) {
+  if (const std::string wrong = ledger_.note(i, line); !wrong.empty()) find("WRONG BITS", wrong);
+}
+
+void ChaosRun::find(const char* what, const std::string& text) {
+  findings_.push_back(text);
+  say(std::string(what) + ": " + text);
 }
 
 bool ChaosRun::is_calm() const {
@@ -116,7 +145,22 @@ int ChaosRun::report(int run_status) const {
                "the coordinator came back %u times\n",
                static_cast<unsigned long long>(options_.seed), options_.peers, faults, kinds.c_str(), skipped_,
                static_cast<unsigned long long>(epoch_), restarts_, returns_);
+  if (ledger_.ops() > 0)
+    std::fprintf(stderr, "rhizome chaos: ledger: %llu ops, %llu lines compared with those of others; the slowest took %.0f ms\n",
+                 static_cast<unsigned long long>(ledger_.ops()), static_cast<unsigned long long>(ledger_.compared()),
+                 static_cast<double>(ledger_.slowest_us()) / 1e3);
+  if (options_.lan) {
+    const Lan::Counts packets = options_.lan->counts();
+    std::fprintf(stderr, "rhizome chaos: network: %llu packets carried, %llu lost, %llu answered with a reset\n",
+                 static_cast<unsigned long long>(packets.carried), static_cast<unsigned long long>(packets.lost),
+                 static_cast<unsigned long long>(packets.reset));
+  }
   for (const std::string& finding : findings_) std::fprintf(stderr, "rhizome chaos: FOUND: %s\n", finding.c_str());
+  for (const std::string& doubt : doubts_) std::fprintf(stderr, "rhizome chaos: DOUBT: %s\n", doubt.c_str());
+  if (findings_.empty() && !doubts_.empty()) {
+    std::fprintf(stderr, "rhizome chaos: INCONCLUSIVE: not all of this is the doing of the faults\n");
+    return kInconclusive;
+  }
   if (findings_.empty() && run_status == 0 && faults > 0) {
     std::fprintf(stderr, "rhizome chaos: ok: 0 hangs, 0 false evictions, nobody failed by itself, all results that were compared equal\n");
     return 0;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -55,7 +56,7 @@ std::vector<std::string> environment_with(
 
 // The child's side: nothing here may allocate, since the parent may have threads.
 [[noreturn]] void become(char** arguments, char** environment, int out, int err, int trouble,
-                         pid_t parent) {
+                         pid_t parent, int network) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(127);  // it died before the line above
   setpgid(0, 0);
@@ -68,7 +69,7 @@ std::vector<std::string> environment_with(
   if (null >= 0) dup2(null, STDIN_FILENO);
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
-  execvpe(arguments[0], arguments, environment);
+  if (network < 0 || setns(network, CLONE_NEWNET) == 0) execvpe(arguments[0], arguments, environment);
   const int error = errno;
   [[maybe_unused]] const ssize_t written = write(trouble, &error, sizeof error);
   _exit(127);
@@ -117,7 +118,7 @@ Result<Child> spawn(const Command& command) {
   if (pid < 0) return failed("cannot start a process");
   if (pid == 0) {
     become(const_cast<char**>(argv.data()), const_cast<char**>(envp.data()), out_fd, err_fd,
-           trouble.value().write.get(), parent);
+           trouble.value().write.get(), parent, command.network);
   }
   trouble.value().write.reset();
   int error = 0;

@@ -55,6 +55,7 @@ struct Command {
   std::vector<std::string> arguments;  // [0]: the program, looked up in PATH
   std::vector<std::pair<std::string, std::string>> environment;  // added to ours, or instead
   bool merge_output = true;  // standard error goes where standard output goes
+  int network = -1;          // a network namespace to start it in; -1: ours
 };
 
 struct Child {

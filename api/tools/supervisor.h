@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/tools/child.h"
@@ -25,6 +26,7 @@ struct RunOptions {
   int64_t first_slot = -1;  // of those that join; -1: any vacant ones
   uint32_t world = 0, max_world = 0, min_world = 0, suspicion_ms = 0;  // 0: default
   std::vector<std::string> command;
+  std::vector<int> networks;  // one for each peer: the network namespace it lives in; empty: all in ours
 };
 
 // As the peers will find it.
@@ -42,6 +44,8 @@ class Onlooker {
   virtual uint64_t look(Supervisor& supervisor, uint64_t now_ns) = 0;
   // A peer has ended.  False: that does not make the run a failure.
   virtual bool peer_ended(size_t peer, int wait_status) = 0;
+  // A line on its standard output.
+  virtual void peer_said(size_t peer, std::string_view line) = 0;
 };
 
 class Supervisor {
@@ -81,6 +85,7 @@ class Supervisor {
   void read(Job& job);
   void coordinator_said(std::string_view line);
   void ended(Job& job, int wait_status);
+  size_t peer_index(const Job& job) const;
   void end_the_lost(const Job& job);
   bool may_restart(const Job& job) const;
   uint64_t pause_of(const Job& job) const;

@@ -85,6 +85,7 @@ void Supervisor::add_peers(const std::string& coordinator) {
         first_slot >= 0 ? format("slot %lld", static_cast<long long>(slot)) : format("peer %u", i);
     job.command.arguments = o.command;
     job.command.merge_output = false;
+    if (!o.networks.empty()) job.command.network = o.networks[i];
     auto& environment = job.command.environment;
     environment = {{"RHZ_COORDINATOR", coordinator}, {"RHZ_LOCAL_RANK", std::to_string(i)}};
     // Asked for again at a restart; taken by somebody else, any vacant one is given
@@ -122,7 +123,10 @@ void Supervisor::read(Job& job) {
     std::fprintf(to, "[%s] %.*s\n", label.c_str(), static_cast<int>(line.size()), line.data());
     if (from_coordinator && line.starts_with(kListening)) address_line = line;
   };
-  job.child.out.drain([&](std::string_view line) { print(line, stdout); });
+  job.child.out.drain([&](std::string_view line) {
+    print(line, stdout);
+    if (onlooker_ && job.is_peer()) onlooker_->peer_said(peer_index(job), line);
+  });
   std::fflush(stdout);
   job.child.err.drain([&](std::string_view line) { print(line, stderr); });
   if (!address_line.empty()) coordinator_said(address_line);  // the job's place may move
@@ -154,6 +158,10 @@ uint64_t Supervisor::pause_of(const Job& job) const {
   return std::min(lived ? kFirstPauseNs : kFirstPauseNs << std::min(job.restarts, 20u), longest);
 }
 
+size_t Supervisor::peer_index(const Job& job) const {
+  return static_cast<size_t>(std::count_if(jobs_.data(), &job, [](const Job& other) { return other.is_peer(); }));
+}
+
 void Supervisor::end_the_lost(const Job& job) {
   if (!std::exchange(lost_, true)) {
     stop_at_ns_ = monotonic_ns() + kLostPatienceNs;
@@ -169,11 +177,7 @@ void Supervisor::ended(Job& job, int wait_status) {
   job.state = State::kDone;
   job.wait_status = wait_status;
   if (job.stopping) return;
-  if (onlooker_ && job.is_peer()) {
-    size_t peer = 0;
-    for (const Job* other = jobs_.data(); other != &job; ++other) peer += other->is_peer();
-    job.excused = !onlooker_->peer_ended(peer, wait_status);
-  }
+  if (onlooker_ && job.is_peer()) job.excused = !onlooker_->peer_ended(peer_index(job), wait_status);
   const bool good = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
   if (good && job.is_peer()) return;
   if (job.is_peer() && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == kLost)

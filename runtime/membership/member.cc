@@ -5,6 +5,11 @@
 #include "runtime/base/assert.h"
 
 namespace rhz {
+namespace {
+
+constexpr uint8_t kOfSilence = 6;  // evidence: docs/protocol.md, "A peer dies, or is suspected"
+
+}  // namespace
 
 Member::Member(std::string run_id, MemberInfo self, MemberTiming timing)
     : run_id_(std::move(run_id)), timing_(timing), self_(std::move(self)) {}
@@ -178,6 +183,11 @@ void Member::see_generation(const GenerationRecord& generation) {
 }
 
 void Member::suspect(Time now, PeerId target, uint8_t evidence, bool self_doubt) {
+  if (evidence == 0) {
+    // Said again to a coordinator that has just been started, which hears the accused too, a silence that is over would be a broken edge.
+    if (const auto at = suspects_.find(target); at != suspects_.end() && at->second.evidence == kOfSilence) suspects_.erase(at);
+    return;
+  }
   if (ended_ || !view_.contains(target)) return;
   SuspectMessage& message = suspects_[target];
   const bool surer = message.self_doubt && !self_doubt;

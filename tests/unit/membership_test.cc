@@ -341,6 +341,24 @@ TEST(Member, ReportsAgainToARestartedCoordinator) {
   EXPECT_TRUE(reported);
 }
 
+TEST(Member, TakesASilenceBackWhenItHearsThePeerAgain) {
+  for (const uint8_t evidence : {6, 3}) {
+    Seat seat;
+    seat.give<SealAction>({Seat::entry(2, ViewRecord{view_of(1, {{9, 1}, {9, 2}})})});
+    seat.give<InstallAction>({Seat::entry(3, ResolveRecord{resolution_of(1)})});
+    seat.core.disconnected(seat.now);
+    seat.core.suspect(seat.now, {9, 2}, evidence, false);
+    seat.core.suspect(seat.now, {9, 2}, 0, false);
+    seat.core.take_actions();
+    seat.core.connected(seat.now);
+    seat.core.receive(seat.now, WelcomeMessage{Term(2), {}});
+    bool accused = false;
+    for (auto& action : seat.core.take_actions())
+      if (auto* send = std::get_if<MemberSend>(&action)) accused |= std::holds_alternative<SuspectMessage>(send->message);
+    EXPECT_EQ(accused, evidence != 6) << "what the connections say is no silence";
+  }
+}
+
 TEST(Member, ResignsWhenItNeedsTheCoordinatorAndCannotReachIt) {
   Seat seat;
   const View view = view_of(1, {{9, 1}, {9, 2}});

@@ -1,0 +1,17 @@
+// What the wire has to know of IPv4 and TCP (RFC 791, RFC 9293): whom a packet is for, and how a reset looks.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace rhz::tools {
+
+// The last byte of the address, in 10.78.0.0/24; 0: somewhere else.
+uint32_t destination_of(const std::vector<uint8_t>& packet);
+
+// What ends the connection that a TCP packet belongs to, at either end of it; empty: it is no TCP, or it begins a connection, or
+// ends one by a reset itself.
+std::vector<uint8_t> reset_to_sender(const std::vector<uint8_t>& packet);
+std::vector<uint8_t> reset_to_receiver(const std::vector<uint8_t>& packet);
+
+}  // namespace rhz::tools

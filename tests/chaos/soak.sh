@@ -1,0 +1,159 @@
+#!/bin/sh
+# Long runs, by hand: `make soak`.  Each part prints its own lines into OUT, and a table at the end says what came of all of them.
+set -u
+
+usage() {
+  cat << 'END'
+usage: sh tests/chaos/soak.sh BUILD_DIR OUT_DIR [PART=AMOUNT]...
+
+  kills=N        SIGKILL in the middle of a 16 MiB all-reduce, every result compared (2000; in hundreds)
+  coordinator=N  SIGKILL of the coordinator, one a second, beside kills of peers (200)
+  slow=N         peers that stand still for up to half the suspicion time, or get a tenth of their time (200)
+  churn=MIN      8 peers, of which one is evicted and comes back every second: memory and open files of all (60)
+  joins=MIN      12 peers, up to 10 of which die and come back at once, some killed again while they join (10)
+  network=MIN    5 hosts under all faults, of the network too, a new seed every minute (10)
+  peers=N        as many peers as that in one run on this host, with kills, for a minute (32)
+  sim=N          churn events of the simulator (1000000)
+  fuzz=N         executions of each fuzz target (10000000)
+
+Without parts: all, with the amounts in brackets.  SEED=n moves the seeds (1).  Exit status: 0 when nothing was found.
+A part that this host does not permit (namespaces) is skipped, and said to be.
+END
+}
+
+[ $# -ge 2 ] || { usage >&2; exit 2; }
+build=$1 out=$2
+shift 2
+[ $# -gt 0 ] || set -- kills=2000 coordinator=200 slow=200 churn=60 joins=10 network=10 peers=32 sim=1000000 fuzz=10000000
+seed=${SEED:-1}
+here=$(cd "$(dirname "$0")" && pwd)
+rhizome=$build/api/tools/rhizome peer=$build/tests/chaos/rhz_chaos_peer
+mkdir -p "$out"
+rm -f "$out/churn-slope.txt"
+table=$out/table.txt
+printf '%-12s %10s %6s %6s %6s %6s %7s  %s\n' part trials hangs wrong evicted other seconds seeds > "$table"
+bad=0
+
+row() { # PART TRIALS HANGS WRONG EVICTED OTHER SINCE SEEDS
+  printf '%-12s %10s %6s %6s %6s %6s %7s  %s\n' "$1" "$2" "$3" "$4" "$5" "$6" $(($(date +%s) - $7)) "$8" | tee -a "$table"
+  [ "$3$4$5$6" = 0000 ] || bad=1
+}
+
+count() { # PATTERN FILE...: lines
+  pattern=$1
+  shift
+  cat "$@" | grep -c "$pattern"
+}
+
+# The sum of all N in "N KIND" of the reports of `rhizome chaos`, for any of the kinds.
+struck() { # KINDS FILE...
+  kinds=$1
+  shift
+  sed -n 's/^rhizome chaos: seed .* faults (\(.*\)), [0-9]* could not.*/\1/p' "$@" | tr ',' '\n' |
+    awk -v kinds="$kinds" '{ n = split(kinds, k, ","); for (i = 1; i <= n; i++) if ($2 == k[i]) total += $1 } END { print total + 0 }'
+}
+
+chaos_row() { # PART KINDS SINCE SEEDS FILE...
+  part=$1 kinds=$2 since=$3 seeds=$4
+  shift 4
+  other=$(($(count 's  OWN FAILURE:' "$@") + $(count 'chaos: INCONCLUSIVE' "$@")))
+  # A run that failed without a finding.
+  [ "$(count 'chaos: FAILED' "$@")" = 0 ] || [ "$(count 'chaos: FOUND' "$@")" != 0 ] || other=$((other + 1))
+  row "$part" "$(struck "$kinds" "$@")" "$(count 's  HANG:' "$@")" "$(count 's  WRONG BITS:' "$@")" \
+    "$(count 's  FALSE EVICTION:' "$@")" "$other" "$since" "$seeds"
+}
+
+# The lines of the peers are many, and compared already; the findings go to the other file.
+chaos() { # NAME ARGUMENTS... -- PEER'S
+  name=$1
+  shift
+  "$rhizome" chaos --run-id "soak-$name" "$@" > /dev/null 2> "$out/$name.txt"
+}
+
+kills() {
+  since=$(date +%s) repeats=$((($1 + 99) / 100))
+  "$build/tests/integration/kill_test" --gtest_filter='Modes*' --gtest_repeat=$repeats > "$out/kills.txt" 2>&1
+  trials=$(sed -n 's/^kills=\([0-9]*\) .*/\1/p' "$out/kills.txt" | awk '{ n += $1 } END { print n + 0 }')
+  hangs=$(grep -c 'hangs=1' "$out/kills.txt")
+  row kills "$trials" "$hangs" "$(grep -c '^\[  FAILED  \].* (' "$out/kills.txt")" 0 0 "$since" "any"
+}
+
+minutes_for() { # SECONDS
+  awk -v s="$1" 'BEGIN { print s / 60 < 0.02 ? 0.02 : s / 60 }'
+}
+
+coordinator() {
+  since=$(date +%s)
+  # One that has not come back yet cannot be killed: about one in three of the faults drawn.
+  chaos coordinator --seed "$seed" -n 4 --faults coordinator,coordinator,kill --every-s 0.5 --minutes "$(minutes_for $(($1 * 3 / 2)))" -- "$peer"
+  chaos_row coordinator coordinator "$since" "$seed" "$out/coordinator.txt"
+}
+
+slow() {
+  since=$(date +%s)
+  chaos slow --seed "$seed" -n 4 --faults slow,pause --every-s 1 --minutes "$(minutes_for $(($1 * 5 / 4)))" -- "$peer"
+  chaos_row slow slow,pause "$since" "$seed" "$out/slow.txt"
+}
+
+churn() {
+  since=$(date +%s)
+  "$rhizome" chaos --run-id soak-churn --seed "$seed" -n 8 --suspicion-ms 500 --faults freeze --every-s 1 --minutes "$1" \
+    -- "$peer" --pace-ms 20 > /dev/null 2> "$out/churn.txt" &
+  run=$!
+  sh "$here/sample.sh" $run 2 > "$out/churn-samples.txt"
+  wait $run
+  chaos_row churn freeze "$since" "$seed" "$out/churn.txt"
+  sh "$here/slope.sh" "$out/churn-samples.txt" | tee "$out/churn-slope.txt"
+}
+
+joins() {
+  since=$(date +%s)
+  chaos joins --seed "$seed" -n 12 --faults kill-several,kill-joiners --every-s 0.4 --minutes "$1" -- "$peer" --state-bytes $((32 << 20)) --pace-ms 20
+  chaos_row joins kill-several,kill-joiners "$since" "$seed" "$out/joins.txt"
+}
+
+network() {
+  since=$(date +%s) files="" last=$seed
+  for last in $(seq "$seed" $((seed + $1 - 1))); do
+    chaos "network-$last" --hosts --seed "$last" -n 5 --every-s 1 --minutes 1 -- "$peer"
+    [ $? -ne 77 ] || { echo "network: skipped: $(tail -1 "$out/network-$last.txt")" | tee -a "$table"; return; }
+    files="$files $out/network-$last.txt"
+  done
+  # shellcheck disable=SC2086
+  chaos_row network kill,kill-several,kill-joiners,pause,freeze,slow,reset,coordinator,blip,partition,one-way,edge,flip-flop,narrow,rough,cut-coordinator \
+    "$since" "$seed..$last" $files
+}
+
+peers() {
+  since=$(date +%s)
+  chaos peers --seed "$seed" -n "$1" --suspicion-ms 5000 --stall-s 60 --faults kill,kill-several,kill-joiners --every-s 5 --minutes 1 -- "$peer" --pace-ms 50
+  chaos_row "peers=$1" kill,kill-several,kill-joiners "$since" "$seed" "$out/peers.txt"
+}
+
+sim() {
+  since=$(date +%s)
+  "$build/tests/sim/rhizome-sim" --seeds "$seed..100000000" --churn-target "$1" --jobs "$(nproc)" --twice-every 0 > "$out/sim.txt" 2>&1
+  row sim "$(sed -n 's/.* churn=\([0-9]*\) .*/\1/p' "$out/sim.txt" | tail -1)" 0 "$(count 'VIOLATION\|ASSERTION' "$out/sim.txt")" 0 0 "$since" \
+    "$seed.. ($(sed -n 's/.*seeds=\([0-9]*\) .*/\1/p' "$out/sim.txt" | tail -1))"
+}
+
+fuzz() {
+  for target in frame control log coordinator member checkpoint schedule texts; do
+    since=$(date +%s) failed=0
+    "$build/tests/fuzz/fuzz_$target" --runs "$1" --seed "$seed" --keep "$out/fuzz-$target.input" > "$out/fuzz-$target.txt" 2>&1 || failed=1
+    row "fuzz_$target" "$(sed -n 's/.*, \([0-9]*\) changed inputs.*/\1/p' "$out/fuzz-$target.txt")" 0 $failed 0 0 "$since" "$seed"
+  done
+}
+
+for part in "$@"; do
+  amount=${part#*=}
+  case ${part%%=*}=$amount in
+    *=*[!0-9.]* | *=) usage >&2; exit 2 ;;
+    kills=* | coordinator=* | slow=* | churn=* | joins=* | network=* | peers=* | sim=* | fuzz=*) "${part%%=*}" "$amount" ;;
+    *) usage >&2; exit 2 ;;
+  esac
+done
+echo
+cat "$table"
+[ ! -f "$out/churn-slope.txt" ] || cat "$out/churn-slope.txt"
+exit $bad
