@@ -27,7 +27,10 @@ bool CoordinatorRig::feed(const Event& event, Outs& outs) {
     case Kind::kStart: {
       std::vector<LogEntry> entries;
       for (uint32_t id : log_) entries.push_back(records_[id]);
-      core_ = std::make_unique<Coordinator>(run_config(options_), std::move(entries), event.now);
+      // It judges at once: that evidence may come together is one order of events among others.
+      CoordinatorTiming timing;
+      timing.hard_window = timing.soft_window = Duration::zero();
+      core_ = std::make_unique<Coordinator>(run_config(options_), std::move(entries), event.now, timing);
       break;
     }
     case Kind::kWord: {

@@ -5,10 +5,6 @@
 #include "runtime/base/assert.h"
 
 namespace rhz::explore {
-namespace {
-constexpr Time kBegin = std::chrono::seconds(1);  // so that no clock is at zero
-}
-
 Run::Run(const Options& options)
     : options_(options),
       coordinators_(
@@ -144,7 +140,6 @@ State Run::after(const State& before, const Move& move) {
   switch (move.kind) {
     case Move::Kind::kWait:
       state.now = next_timer(state);
-      ++state.waits;
       break;
     case Move::Kind::kCrash:
       ++state.crashes;

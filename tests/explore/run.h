@@ -19,13 +19,13 @@ struct State {  // without padding: hashed as bytes
   std::array<std::array<std::array<QueueId, 2>, kMaxPeers>, kMaxPeers> data{};  // from, to, lane
   std::array<QueueId, kMaxPeers> up{}, down{};  // control connections
   int64_t now = 0;
-  uint64_t waits = 0;
 
   bool is_crashed(uint32_t peer_number) const { return crashed >> peer_number & 1; }
   uint32_t faults() const { return uint32_t{crashes} + suspicions + restarts; }
 };
 static_assert(std::has_unique_object_representations_v<State>);
 
+inline constexpr Time kBegin = std::chrono::seconds(1);  // so that no clock is at zero
 inline constexpr uint8_t kTheCoordinator = kMaxPeers;
 
 struct Move {

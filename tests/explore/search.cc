@@ -10,7 +10,7 @@
 namespace rhz::explore {
 namespace {
 
-constexpr uint64_t kMostWaits = 64;  // on one way: then nothing will ever happen
+constexpr Duration kPatience = std::chrono::seconds(7);  // of a run's own time: then nothing will ever happen
 
 // Hashes of the states that were met: 64 bits each, so that two of n states are taken for one with
 // a chance of n² / 2⁶⁵, one in a hundred thousand for 20 million.
@@ -102,7 +102,7 @@ class Search {
     const bool quiet = run_.is_quiet(state);
     if (place.moves.empty()) {
       if (quiet) return end(state);
-      if (!run_.can_wait(state) || state.waits >= kMostWaits)
+      if (!run_.can_wait(state) || Time(state.now) >= kBegin + kPatience)
         return violate(state, "O5: an op never ends");
       place.moves.push_back({Move::Kind::kWait, 0, 0, {}});
     }
