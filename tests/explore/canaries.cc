@@ -34,7 +34,9 @@ void suspicion(Options& o) { o.suspicions = 1; }
 void crash_keep(Options& o) { o.crashes = 1, o.mode = rhz::RebuildMode::kKeep; }
 void in_place(Options& o) { o.crashes = 1, o.in_place = true; }
 void restart(Options& o) { o.crashes = o.restarts = 1; }
-void late_read(Options& o) { o.suspicions = 1, o.bulk = o.late_read = true, o.mode = rhz::RebuildMode::kKeep; }
+void halves(Options& o) { o.crashes = o.halves = 1; }
+void retain(Options& o) { o.crashes = 1, o.retain = true; }
+void two_ops(Options& o) { o.crashes = 1, o.retain = true, o.ops = 2; }
 
 // What has to happen for the rule to matter.
 constexpr Bird kBirds[] = {
@@ -44,10 +46,10 @@ constexpr Bird kBirds[] = {
     {Rule::kC, "C", "decisions are told before they are logged", restart},
     {Rule::kD, "D", "install keeps what the resolution did not keep", crash},
     {Rule::kE, "E", "the epoch goes on after the report", crash_keep},
-    {Rule::kF, "F", "the resolution waits for the first report only", crash},
+    {Rule::kF, "F", "the resolution waits for the first report only", retain},
     {Rule::kH, "H", "the runtime keeps no originals, strict and in place", in_place},
-    {Rule::kI, "I", "what is freed is not reported, nor announced again", crash},
-    {Rule::kJ, "J", "transports are not quiesced before SEALED and before an end", late_read},
+    {Rule::kI, "I", "what is freed is not reported, nor announced again", two_ops},
+    {Rule::kJ, "J", "transports are not quiesced before SEALED and before an end", halves},
 };
 
 bool is_as_it_should_be(const Bird& bird, bool tell) {

@@ -28,6 +28,7 @@ void take_options(CLI::App& app, Options& options) {
   app.add_option("--suspicions", options.suspicions, "peers that live and are taken for dead, at most");
   app.add_option("--restarts", options.restarts, "of the coordinator, between any two of its actions, at most");
   app.add_option("--faults", options.faults, "of all kinds, at most");
+  app.add_option("--halves", options.halves, "frames that land in two halves, with anything between them, at most");
   app.add_option("--most-states", options.most_states, "then the search is cut");
   app.add_option("--most-steps", options.most_steps, "longer ways are cut");
   app.add_flag("!--no-merge", options.merge, "histories that differ in order alone are not taken for one");

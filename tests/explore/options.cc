@@ -16,7 +16,7 @@ std::string Options::text() const {
   return "peers=" + std::to_string(peers) + number("chunks", chunks) + number("ops", ops) + " mode=" + name_of(mode) +
          " rule=" + (retain ? "b" : "a") + (bulk ? " bulk" : "") + (in_place ? " in-place" : "") +
          (late_read ? " late-read" : "") + (together ? " together" : "") + number("crashes", crashes) +
-         number("suspicions", suspicions) + number("restarts", restarts) + number("faults", faults) + (merge ? "" : " no-merge");
+         number("suspicions", suspicions) + number("restarts", restarts) + number("faults", faults) + number("halves", halves) + (merge ? "" : " no-merge");
 }
 
 }  // namespace rhz::explore

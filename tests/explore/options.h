@@ -31,6 +31,7 @@ struct Options {
   uint32_t suspicions = 0;  // a peer that lives is taken for dead by another one
   uint32_t restarts = 0;    // the coordinator dies, between any two of its actions, and begins anew
   uint32_t faults = 2;      // all together
+  uint32_t halves = 0;      // frames that land in two halves, between which anything may happen
 
   uint64_t most_states = 20'000'000;
   uint32_t most_steps = 400;  // of one way

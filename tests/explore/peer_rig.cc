@@ -90,8 +90,10 @@ bool PeerRig::feed(const Event& event, Outs& outs) {
       if (!node_->ended()) node_->control_up(now_);
       break;
     case Kind::kFrame:
+    case Kind::kHalf:
       if (!take_frame(event)) return false;
       break;
+    case Kind::kRest: take_rest(event); break;
     case Kind::kEdgeDown:
       facts_.told |= static_cast<uint8_t>(1u << event.peer);
       events_->on_edge_down(id_of(event.peer), Evidence::kDied);
@@ -109,9 +111,23 @@ bool PeerRig::take_frame(const Event& event) {
   Landing place = events_->on_header(id_of(event.peer), frame.header);
   if (place.verdict == Landing::Verdict::kHold) return false;
   if (place.verdict == Landing::Verdict::kDrop) return true;
-  if (!frame.payload.empty()) std::memcpy(place.into, frame.payload.data(), frame.payload.size());
-  events_->on_frame(id_of(event.peer), frame.header, std::move(place));
+  const size_t bytes = event.kind == Kind::kHalf ? frame.payload.size() / 2 : frame.payload.size();
+  if (bytes > 0) std::memcpy(place.into, frame.payload.data(), bytes);
+  if (event.kind == Kind::kHalf) {
+    facts_.landing |= 1u << lane_of(event.peer, event.lane);
+    landing_[lane_of(event.peer, event.lane)] = std::move(place);
+  } else {
+    events_->on_frame(id_of(event.peer), frame.header, std::move(place));
+  }
   return true;
+}
+
+void PeerRig::take_rest(const Event& event) {
+  const Message& frame = messages_[event.message];
+  Landing place = std::exchange(landing_[lane_of(event.peer, event.lane)], {});
+  facts_.landing &= ~(1u << lane_of(event.peer, event.lane));
+  std::memcpy(place.into, frame.payload.data(), frame.payload.size());
+  events_->on_frame(id_of(event.peer), frame.header, std::move(place));
 }
 
 // What the driver does after each event: time, the program, control messages.
@@ -235,6 +251,9 @@ bool PeerRig::quiesce() {
   for (const Unread& frame : unread_)
     outs_->push_back({Out::Kind::kTaken, frame.to, frame.lane, kEnd, frame.number});
   unread_.clear();
+  // What is landing is read to its end and forgotten.
+  facts_.landing = 0;
+  landing_ = {};
   return true;
 }
 

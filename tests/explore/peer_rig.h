@@ -13,7 +13,10 @@
 
 namespace rhz::explore {
 
-// What others may see of it.  Without padding that is not zero: compared as bytes.
+inline constexpr size_t kMaxLanes = 2 * kMaxPeers;  // that come in
+constexpr uint32_t lane_of(uint32_t peer, uint32_t lane) { return 2 * peer + lane; }
+
+// What others may see of it.  Without padding: compared as bytes.
 struct OpFacts {
   uint16_t returned = 0;  // 1 + the code
   uint8_t begun = 0, final = 0;
@@ -26,7 +29,7 @@ struct PeerFacts {
   uint8_t named = 0, told = 0;  // peers that the transport knows, and those that it said are dead
   uint16_t complaint = 0;       // see complaint_text()
   uint32_t epoch = 0;
-  uint32_t reserved = 0;
+  uint32_t landing = 0;  // a bit per lane: half of a frame is there
   int64_t deadline = 0;
   std::array<OpFacts, kMaxOps> op{};
 };
@@ -63,6 +66,7 @@ class PeerRig final : public Transport {
   TransportCounters counters() const override { return {}; }
 
   bool take_frame(const Event& event);
+  void take_rest(const Event& event);
   void settle();
   void submit_next();
   void returned(Op& op, const OpOutcome& outcome);
@@ -77,6 +81,7 @@ class PeerRig final : public Transport {
   Outs* outs_ = nullptr;
   TransportEvents* events_ = nullptr;
   std::vector<Unread> unread_;
+  std::array<Landing, kMaxLanes> landing_;  // of frames of which half is there
   uint32_t frames_ = 0;
   BufferPool pool_;
   recovery::State state_;

@@ -77,30 +77,42 @@ void Run::moves(const State& state, std::vector<Move>& out) {
 }
 
 void Run::deliveries(const State& state, std::vector<Move>& out) {
-  const Time now(state.now);
-  for (uint8_t to = 0; to < options_.peers; ++to) {
-    for (uint8_t from = 0; from < options_.peers; ++from) {
-      for (uint8_t lane = 0; lane < 2; ++lane) {
-        const auto& letters = queues_[state.data[from][to][lane]];
-        if (letters.empty() || !may_arrive(state, from, to, letters.front().message)) continue;
-        const Event event{Kind::kFrame, from, lane, letters.front().message, now};
-        if (peers_[to].step(state.peer[to], event).to == kHeld) continue;
-        out.push_back({Move::Kind::kEvent, to, 0, event});
-      }
-    }
+  for (uint8_t p = 0; p < options_.peers; ++p) {
+    if (is_running(state, p)) frames(state, p, out);
     for (const bool up : {true, false}) {
-      const auto& letters = queues_[up ? state.up[to] : state.down[to]];
+      const auto& letters = queues_[up ? state.up[p] : state.down[p]];
       if (letters.empty()) continue;
       const MessageId message = letters.front().message;
       const Kind kind = message == kEnd ? Kind::kEnd : Kind::kWord;
-      out.push_back({Move::Kind::kEvent, up ? kTheCoordinator : to, 0, {kind, up ? to : uint8_t{0}, 0, message, now}});
+      const uint8_t from = up ? p : uint8_t{0};
+      out.push_back({Move::Kind::kEvent, up ? kTheCoordinator : p, 0, {kind, from, 0, message, Time(state.now)}});
     }
   }
 }
 
-// A transport shows nothing of peers that were not named to it; what they sent waits.
-bool Run::may_arrive(const State& state, uint32_t from, uint32_t to, MessageId) const {
-  return is_running(state, to) && facts(state, to).named >> from & 1;
+void Run::frames(const State& state, uint8_t to, std::vector<Move>& out) {
+  const PeerFacts& receiver = facts(state, to);
+  for (uint8_t from = 0; from < options_.peers; ++from) {
+    // A transport shows nothing of peers that were not named to it; what they sent waits.
+    if (!(receiver.named >> from & 1)) continue;
+    for (uint8_t lane = 0; lane < 2; ++lane) {
+      Event event{Kind::kFrame, from, lane, kEnd, Time(state.now)};
+      const auto& letters = queues_[state.data[from][to][lane]];
+      if (receiver.landing >> lane_of(from, lane) & 1) {
+        event.kind = Kind::kRest;
+        event.message = state.landing[to][lane_of(from, lane)];
+      } else if (letters.empty()) {
+        continue;
+      } else {
+        event.message = letters.front().message;
+        if (peers_[to].step(state.peer[to], event).to == kHeld) continue;
+      }
+      out.push_back({Move::Kind::kEvent, to, 0, event});
+      if (event.kind == Kind::kRest || state.halves >= options_.halves || messages_[event.message].payload.empty()) continue;
+      event.kind = Kind::kHalf;
+      out.push_back({Move::Kind::kEvent, to, 0, event});
+    }
+  }
 }
 
 void Run::faults(const State& state, std::vector<Move>& out) {
@@ -152,7 +164,12 @@ State Run::after(const State& before, const Move& move) {
     case Move::Kind::kSuspect: ++state.suspicions; [[fallthrough]];
     case Move::Kind::kEvent: {
       QueueId* from = nullptr;
-      if (event.kind == Kind::kFrame) from = &state.data[event.peer][move.who][event.lane];
+      if (event.kind == Kind::kFrame || event.kind == Kind::kHalf)
+        from = &state.data[event.peer][move.who][event.lane];
+      if (event.kind == Kind::kHalf) {
+        ++state.halves;
+        state.landing[move.who][lane_of(event.peer, event.lane)] = event.message;
+      }
       if (event.kind == Kind::kWord || event.kind == Kind::kEnd)
         from = move.who == kTheCoordinator ? &state.up[event.peer] : &state.down[move.who];
       if (from) *from = queues_.pop(*from);
@@ -241,6 +258,8 @@ void Run::drop_what_is_stale(State& state) {
   for (uint32_t to = 0; to < options_.peers; ++to) {
     const bool gone = !is_running(state, to);
     if (gone) state.down[to] = 0;
+    for (uint32_t lane = 0; lane < kMaxLanes; ++lane)
+      if (gone || !(facts(state, to).landing >> lane & 1)) state.landing[to][lane] = kEnd;
     for (uint32_t from = 0; from < options_.peers; ++from) {
       for (QueueId& queue : state.data[from][to]) {
         if (gone) queue = 0;
@@ -285,7 +304,12 @@ std::string Run::text(const State& state, const Move& move) const {
     case Move::Kind::kEvent: break;
   }
   switch (move.event.kind) {
-    case Kind::kFrame: return who + " gets of " + peer + ": " + messages_.text(move.event.message);
+    case Kind::kFrame:
+    case Kind::kHalf:
+    case Kind::kRest: {
+      const char* how = move.event.kind == Kind::kFrame ? " gets" : move.event.kind == Kind::kHalf ? " gets half" : " gets the rest";
+      return who + how + " of " + peer + ": " + messages_.text(move.event.message);
+    }
     case Kind::kWord:
     case Kind::kEnd:
       return who + " gets of " + (move.who == kTheCoordinator ? peer : "coordinator") + ": " +

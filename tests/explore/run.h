@@ -16,7 +16,10 @@ struct State {  // without padding: hashed as bytes
   std::array<HistoryId, kMaxPeers> peer{};
   HistoryId coordinator = 0;
   uint8_t crashed = 0, crashes = 0, suspicions = 0, restarts = 0;
+  uint32_t halves = 0;
   std::array<std::array<std::array<QueueId, 2>, kMaxPeers>, kMaxPeers> data{};  // from, to, lane
+  std::array<std::array<MessageId, kMaxLanes>, kMaxPeers> landing{};  // at whom, on which lane: the other half
+  uint32_t unused = 0;
   std::array<QueueId, kMaxPeers> up{}, down{};  // control connections
   int64_t now = 0;
 
@@ -78,7 +81,7 @@ class Run {
 
   void deliveries(const State& state, std::vector<Move>& out);
   void restarts(const State& state, std::vector<Move>& out);
-  bool may_arrive(const State& state, uint32_t from, uint32_t to, MessageId message) const;
+  void frames(const State& state, uint8_t to, std::vector<Move>& out);
   bool has_effect(const State& state, uint32_t to, MessageId message) const;
   bool is_connected(const State& state, uint32_t peer) const;
   void live(State& state, uint8_t who, const Event& event);
