@@ -96,7 +96,7 @@ std::string outcome_of(const Options& options, const Run& run, const State& stat
   for (uint32_t k = 0; k < options.ops; ++k) {
     for (uint32_t p = 0; p < options.peers; ++p) {
       const OpFacts& op = run.facts(state, p).op[k];
-      const bool known = !options.retain || run.is_member(state, p);
+      const bool known = !options.retain || (run.is_member(state, p) && !state.is_crashed(p));
       text += p > 0 ? " " : k > 0 ? " / " : "";
       if (!known || op.returned == 0 || op.returned == kOut) text += "-";
       else if (op.returned != kWell) text += "abort";

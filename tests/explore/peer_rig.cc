@@ -199,7 +199,9 @@ void PeerRig::check_value(const Op& op, const OpOutcome&) {
 
 void PeerRig::look() {
   const Groups& groups = node_->groups();
-  facts_.joined = node_->joined();
+  facts_.seen = 0;
+  for (const MemberInfo& member : node_->member().view().members)
+    facts_.seen |= static_cast<uint8_t>(1u << (member.id.low - 1));
   facts_.ended = node_->ended();
   facts_.sealed = groups.sealed();
   facts_.idle = node_->idle();

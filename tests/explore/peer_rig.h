@@ -25,7 +25,8 @@ struct OpFacts {
   std::array<uint8_t, kMaxChunks> held{};  // lineage, while it is open
 };
 struct PeerFacts {
-  uint8_t joined = 0, ended = 0, sealed = 0, idle = 0;
+  uint8_t ended = 0, sealed = 0, idle = 0;
+  uint8_t seen = 0;             // members of the newest view that it has seen
   uint8_t named = 0, told = 0;  // peers that the transport knows, and those that it said are dead
   uint16_t complaint = 0;       // see complaint_text()
   uint32_t epoch = 0;

@@ -67,8 +67,10 @@ void Run::moves(const State& state, std::vector<Move>& out) {
   for (uint32_t p = 0; p < options_.peers; ++p) {
     if (!is_running(state, p)) continue;
     const PeerFacts& peer = facts(state, p);
+    // Of one who is out of the view already there is nothing to say.
+    const auto to_tell = static_cast<uint8_t>(state.crashed & peer.named & peer.seen & ~peer.told);
     for (uint32_t dead = 0; dead < options_.peers; ++dead)
-      if (state.is_crashed(dead) && peer.named >> dead & 1 && !(peer.told >> dead & 1))
+      if (to_tell >> dead & 1)
         event(p, Kind::kEdgeDown, dead);
     if (!peer.op[0].begun && !options_.together) event(p, Kind::kBegin, 0);
     if (peer.deadline <= state.now) event(p, Kind::kTick, 0);
@@ -123,7 +125,7 @@ void Run::faults(const State& state, std::vector<Move>& out) {
     if (state.crashes < options_.crashes) out.push_back({Move::Kind::kCrash, p, 0, {}});
     for (uint8_t other = 0; other < options_.peers && state.suspicions < options_.suspicions; ++other) {
       const PeerFacts& accuser = facts(state, p);
-      const bool may = other != p && is_running(state, other) && accuser.named >> other & 1;
+      const bool may = other != p && is_running(state, other) && (accuser.named & accuser.seen) >> other & 1;
       if (may && !(accuser.told >> other & 1))
         out.push_back({Move::Kind::kSuspect, p, 0, {Kind::kEdgeDown, other, 0, kEnd, now}});
     }
@@ -254,7 +256,17 @@ bool Run::has_effect(const State& state, uint32_t to, MessageId message) const {
          (epoch == receiver.epoch && !receiver.sealed);
 }
 
+// Likewise evidence of an older epoch, and the end of a connection of somebody who was removed.
+bool Run::is_stale_word(const State& state, uint32_t from, MessageId message) const {
+  if (message == kEnd) return !is_member(state, from);
+  const auto* suspect = std::get_if<SuspectMessage>(&messages_[message].word);
+  return suspect && suspect->epoch.value < coordinator(state).epoch;
+}
+
 void Run::drop_what_is_stale(State& state) {
+  for (uint32_t p = 0; p < options_.peers; ++p)
+    while (state.up[p] != 0 && is_stale_word(state, p, queues_[state.up[p]].front().message))
+      state.up[p] = queues_.pop(state.up[p]);
   for (uint32_t to = 0; to < options_.peers; ++to) {
     const bool gone = !is_running(state, to);
     if (gone) state.down[to] = 0;

@@ -83,6 +83,7 @@ class Run {
   void restarts(const State& state, std::vector<Move>& out);
   void frames(const State& state, uint8_t to, std::vector<Move>& out);
   bool has_effect(const State& state, uint32_t to, MessageId message) const;
+  bool is_stale_word(const State& state, uint32_t from, MessageId message) const;
   bool is_connected(const State& state, uint32_t peer) const;
   void live(State& state, uint8_t who, const Event& event);
   void send(State& state, uint8_t from, const Out& out);
