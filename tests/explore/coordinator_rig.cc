@@ -8,6 +8,17 @@
 
 namespace rhz::explore {
 
+namespace {
+
+// Of a run without heartbeats (run_config), newcomers and vaults.
+bool says_nothing(const ControlMessage& message) {
+  return std::holds_alternative<CoordinatorBeatMessage>(message) ||
+         std::holds_alternative<PendingMessage>(message) || std::holds_alternative<VaultsMessage>(message) ||
+         std::holds_alternative<GenerationsMessage>(message);
+}
+
+}  // namespace
+
 uint32_t Records::id_of(const LogEntry& entry) {
   const std::vector<std::byte> bytes = wire::encode(entry);
   std::string key(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -74,7 +85,7 @@ void CoordinatorRig::carry_out(CoordinatorAction&& action, Outs& outs) {
     note(append->entry);
     outs.push_back({Out::Kind::kAppend, 0, 0, id, 0});
   } else if (const auto* send = std::get_if<CoordinatorSend>(&action)) {
-    if (std::holds_alternative<CoordinatorBeatMessage>(send->message)) return;  // see run_config()
+    if (says_nothing(send->message)) return;
     if (const auto* entries = std::get_if<EntriesMessage>(&send->message))
       for (const LogEntry& entry : entries->entries)
         if (std::find(log_.begin(), log_.end(), records_.id_of(entry)) == log_.end()) facts_.complaint = 1;

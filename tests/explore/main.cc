@@ -4,7 +4,9 @@
 #include <cstdio>
 
 #include "runtime/base/assert.h"
+#include "tests/explore/compare.h"
 #include "tests/explore/search.h"
+#include "tests/explore/suite.h"
 
 namespace {
 
@@ -35,18 +37,49 @@ void take_options(CLI::App& app, Options& options) {
   app.add_flag("--trace", options.trace, "the way to a violation");
 }
 
+// 0: all is well.
 int tell(const Options& options, const Found& found, double seconds) {
-  std::printf("%s: states=%llu steps=%llu ends=%llu outcomes=%zu deepest=%llu %s seconds=%.1f\n", options.text().c_str(),
+  const char* how = !found.violation.empty() ? "VIOLATION" : found.complete ? "ok, searched to the end" : "ok so far, CUT";
+  std::printf("%s: states=%llu steps=%llu ends=%llu outcomes=%zu deepest=%llu %s; %s, seconds=%.1f\n", options.text().c_str(),
               static_cast<unsigned long long>(found.states), static_cast<unsigned long long>(found.steps),
               static_cast<unsigned long long>(found.ends), found.outcomes.size(),
-              static_cast<unsigned long long>(found.deepest),
-              !found.violation.empty() ? "VIOLATION" : found.complete ? "ok, searched to the end" : "ok so far, CUT", seconds);
-  std::printf("  %s\n", found.numbers.c_str());
+              static_cast<unsigned long long>(found.deepest), how, found.numbers.c_str(), seconds);
   if (found.violation.empty()) return 0;
   std::printf("VIOLATION: %s\n%s\n", found.violation.c_str(), found.there.c_str());
-  if (options.trace)
-    for (const std::string& step : found.way) std::printf("  %s\n", step.c_str());
+  for (const std::string& step : found.way)
+    if (options.trace) std::printf("  %s\n", step.c_str());
   return 1;
+}
+
+// What the cores reach has to be what the model reaches; that it reaches more is told.
+int compare(const Options& options, const Found& found, const std::string& model) {
+  const auto reached = rhz::explore::outcomes_of_model(model, options);
+  if (!reached.is_ok()) {
+    std::printf("  model: %s\n", reached.status().text().c_str());
+    return 1;
+  }
+  const std::set<std::string>& theirs = reached.value();
+  size_t strange = 0, common = 0;
+  for (const std::string& outcome : found.outcomes) {
+    common += theirs.contains(outcome);
+    if (theirs.contains(outcome)) continue;
+    ++strange;
+    std::printf("  NOT IN THE MODEL: %s\n", outcome.c_str());
+  }
+  std::printf("  model: outcomes=%zu of which reached here=%zu, reached here alone=%zu\n", theirs.size(), common, strange);
+  return strange > 0;
+}
+
+int explore(const Options& options, const std::string& model, bool outcomes) {
+  const auto begin = std::chrono::steady_clock::now();
+  const Found found = rhz::explore::search(options);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  for (const std::string& outcome : found.outcomes)
+    if (outcomes) std::printf("outcome: %s\n", outcome.c_str());
+  int status = tell(options, found, took.count());
+  if (status == 0 && !model.empty() && rhz::explore::model_knows(options)) status = compare(options, found, model);
+  std::fflush(stdout);
+  return status;
 }
 
 void failed(void*) {
@@ -61,14 +94,19 @@ int main(int argc, char** argv) {
   CLI::App app("Everything that can happen to consecutive all-reduces of a few peers and a coordinator: docs/testing.md, \"Exploration\".");
   Options options;
   bool outcomes = false;
+  std::string model, suite;
   take_options(app, options);
   app.add_flag("--outcomes", outcomes, "prints who returned what, each way in which it may end once");
+  app.add_option("--model", model, "path of rebuild_model: the outcomes must be among its own");
+  app.add_option("--suite", suite, "several configurations instead: none or one fault (fast), two (deep)")->check(CLI::IsMember({"fast", "deep"}));
   CLI11_PARSE(app, argc, argv);
   rhz::set_assert_hook(failed, nullptr);
-  const auto begin = std::chrono::steady_clock::now();
-  const Found found = rhz::explore::search(options);
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  for (const std::string& outcome : found.outcomes)
-    if (outcomes) std::printf("outcome: %s\n", outcome.c_str());
-  return tell(options, found, took.count());
+  if (suite.empty()) return explore(options, model, outcomes);
+  int status = 0;
+  for (Options each : suite == "fast" ? rhz::explore::fast_suite() : rhz::explore::deep_suite()) {
+    each.trace = options.trace;
+    each.most_states = options.most_states;
+    status |= explore(each, model, outcomes);
+  }
+  return status;
 }

@@ -82,9 +82,9 @@ class PeerRig final : public Transport {
   Outs* outs_ = nullptr;
   TransportEvents* events_ = nullptr;
   std::vector<Unread> unread_;
-  std::array<Landing, kMaxLanes> landing_;  // of frames of which half is there
   uint32_t frames_ = 0;
   BufferPool pool_;
+  std::array<Landing, kMaxLanes> landing_;  // of frames of which half is there
   recovery::State state_;
   std::vector<std::unique_ptr<Op>> ops_;
   std::unique_ptr<Node> node_;

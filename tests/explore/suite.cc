@@ -1,0 +1,40 @@
+#include "tests/explore/suite.h"
+
+namespace rhz::explore {
+namespace {
+
+Options with(uint32_t crashes, uint32_t suspicions, uint32_t restarts) {
+  Options o;
+  o.crashes = crashes;
+  o.suspicions = suspicions;
+  o.restarts = restarts;
+  return o;
+}
+Options keep(Options o) { return o.mode = RebuildMode::kKeep, o; }
+Options fail(Options o) { return o.mode = RebuildMode::kFail, o; }
+Options retain(Options o) { return o.retain = true, o; }
+Options bulk(Options o) { return o.bulk = true, o; }
+Options in_place(Options o) { return o.in_place = true, o; }
+Options two_ops(Options o) { return o.ops = 2, o; }
+Options together(Options o) { return o.together = true, o; }
+Options halves(Options o) { return o.halves = 1, o; }
+Options late_read(Options o) { return o.bulk = o.late_read = true, o; }
+
+}  // namespace
+
+std::vector<Options> fast_suite() {
+  const Options calm = with(0, 0, 0), crash = with(1, 0, 0), suspicion = with(0, 1, 0), restart = with(0, 0, 1);
+  return {
+      bulk(calm), retain(two_ops(calm)),
+      crash, retain(crash), keep(crash), fail(crash), bulk(together(crash)), in_place(crash), keep(retain(two_ops(together(crash)))),
+      suspicion, keep(suspicion), keep(retain(suspicion)), fail(suspicion), late_read(together(suspicion)),
+      two_ops(together(suspicion)), halves(together(suspicion)),
+      restart,
+  };
+}
+
+std::vector<Options> deep_suite() {
+  return {};
+}
+
+}  // namespace rhz::explore
