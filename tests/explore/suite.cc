@@ -25,11 +25,21 @@ Options late_read(Options o) { return o.bulk = o.late_read = true, o; }
 std::vector<Options> fast_suite() {
   const Options calm = with(0, 0, 0), crash = with(1, 0, 0), suspicion = with(0, 1, 0), restart = with(0, 0, 1);
   return {
-      bulk(calm), retain(two_ops(calm)),
-      crash, retain(crash), keep(crash), fail(crash), bulk(together(crash)), in_place(crash), keep(retain(two_ops(together(crash)))),
-      suspicion, keep(suspicion), keep(retain(suspicion)), fail(suspicion), late_read(together(suspicion)),
-      two_ops(together(suspicion)), halves(together(suspicion)),
-      restart,
+      bulk(calm),
+      retain(two_ops(calm)),
+      crash,
+      keep(crash),
+      fail(together(crash)),
+      bulk(together(crash)),
+      in_place(together(crash)),
+      keep(retain(two_ops(together(crash)))),
+      suspicion,
+      keep(retain(suspicion)),
+      fail(together(suspicion)),
+      late_read(together(suspicion)),
+      two_ops(together(suspicion)),
+      halves(together(suspicion)),
+      together(restart),
   };
 }
 
