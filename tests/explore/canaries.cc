@@ -1,12 +1,11 @@
 // An exploration that finds nothing proves nothing: rules of docs/protocol.md are switched off one
 // by one (runtime/base/canary.h), and each has to be seen by an oracle.  The cores' own assertions
 // pass here.  With the name of a rule: that one alone, and the way to what was found.
-#include "runtime/base/canary.h"
-
 #include <cstdio>
 #include <cstring>
 #include <vector>
 
+#include "runtime/base/canary.h"
 #include "tests/explore/search.h"
 
 namespace rhz {
@@ -61,9 +60,10 @@ bool is_as_it_should_be(const Bird& bird, bool tell) {
   const rhz::explore::Found found = rhz::explore::search(options);
   rhz::planted = Rule::kNone;
   const bool caught = !found.violation.empty();
-  std::printf("rule=%s found=%s%s states=%llu way=%zu without=\"%s\" by=\"%s\" in=\"%s\"\n", bird.name, caught ? "yes" : "NO", found.complete || caught ? "" : " (CUT)",
-              static_cast<unsigned long long>(found.states), found.way.size(), bird.without, found.violation.c_str(),
-              options.text().c_str());
+  std::printf("rule=%s found=%s%s states=%llu way=%zu without=\"%s\" by=\"%s\" in=\"%s\"\n",
+              bird.name, caught ? "yes" : "NO", found.complete || caught ? "" : " (CUT)",
+              static_cast<unsigned long long>(found.states), found.way.size(), bird.without,
+              found.violation.c_str(), options.text().c_str());
   std::fflush(stdout);
   for (const std::string& step : found.way)
     if (tell) std::printf("  %s\n", step.c_str());

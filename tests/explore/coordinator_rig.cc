@@ -13,7 +13,8 @@ namespace {
 // Of a run without heartbeats (run_config), newcomers and vaults.
 bool says_nothing(const ControlMessage& message) {
   return std::holds_alternative<CoordinatorBeatMessage>(message) ||
-         std::holds_alternative<PendingMessage>(message) || std::holds_alternative<VaultsMessage>(message) ||
+         std::holds_alternative<PendingMessage>(message) ||
+         std::holds_alternative<VaultsMessage>(message) ||
          std::holds_alternative<GenerationsMessage>(message);
 }
 
@@ -27,7 +28,8 @@ uint32_t Records::id_of(const LogEntry& entry) {
   return at->second;
 }
 
-CoordinatorRig::CoordinatorRig(const Options& options, Messages& messages, Records& records, Log log)
+CoordinatorRig::CoordinatorRig(const Options& options, Messages& messages, Records& records,
+                               Log log)
     : options_(options), messages_(messages), records_(records), log_(std::move(log)) {
   for (uint32_t id : log_) note(records_[id]);
 }
@@ -41,12 +43,14 @@ bool CoordinatorRig::feed(const Event& event, Outs& outs) {
       // It judges at once: that evidence may come together is one order of events among others.
       CoordinatorTiming timing;
       timing.hard_window = timing.soft_window = Duration::zero();
-      core_ = std::make_unique<Coordinator>(run_config(options_), std::move(entries), event.now, timing);
+      core_ = std::make_unique<Coordinator>(run_config(options_), std::move(entries), event.now,
+                                            timing);
       break;
     }
     case Kind::kWord: {
       const ControlMessage& word = messages_[event.message].word;
-      if (std::holds_alternative<HelloMessage>(word)) session = ++sessions_ * kMaxPeers + event.peer;
+      if (std::holds_alternative<HelloMessage>(word))
+        session = ++sessions_ * kMaxPeers + event.peer;
       if (session != 0) core_->receive(event.now, session, word);
       break;
     }
@@ -88,7 +92,8 @@ void CoordinatorRig::carry_out(CoordinatorAction&& action, Outs& outs) {
     if (says_nothing(send->message)) return;
     if (const auto* entries = std::get_if<EntriesMessage>(&send->message))
       for (const LogEntry& entry : entries->entries)
-        if (std::find(log_.begin(), log_.end(), records_.id_of(entry)) == log_.end()) facts_.complaint = 1;
+        if (std::find(log_.begin(), log_.end(), records_.id_of(entry)) == log_.end())
+          facts_.complaint = 1;
     const auto peer = static_cast<uint8_t>(send->session % kMaxPeers);
     if (session_[peer] != send->session) return;
     outs.push_back({Out::Kind::kWord, peer, 0, messages_.word(send->message), 0});

@@ -11,15 +11,15 @@
 namespace rhz::explore {
 
 enum class Kind : uint8_t {
-  kStart,      // the process begins; a peer's dials the coordinator
-  kFrame,      // of a peer, on a lane
-  kHalf,       // of such a frame; nothing else comes on that lane before
-  kRest,       // of it
-  kWord,       // of the coordinator; at the coordinator: of a peer
-  kEnd,        // the control connection ended; a peer dials again at once
-  kEdgeDown,   // the transport says that a peer died
-  kBegin,      // the program submits its first op
-  kTick,       // a timer
+  kStart,     // the process begins; a peer's dials the coordinator
+  kFrame,     // of a peer, on a lane
+  kHalf,      // of such a frame; nothing else comes on that lane before
+  kRest,      // of it
+  kWord,      // of the coordinator; at the coordinator: of a peer
+  kEnd,       // the control connection ended; a peer dials again at once
+  kEdgeDown,  // the transport says that a peer died
+  kBegin,     // the program submits its first op
+  kTick,      // a timer
 };
 
 struct Event {

@@ -104,7 +104,8 @@ auto Histories<Rig, Facts>::live(HistoryId at) -> Live& {
   ++replays_;
   std::vector<const Event*> way;
   HistoryId root = at;
-  for (; all_[root].parent != kNoHistory; root = all_[root].parent) way.push_back(&all_[root].event);
+  for (; all_[root].parent != kNoHistory; root = all_[root].parent)
+    way.push_back(&all_[root].event);
   Live& one = live_[oldest_++ % kRigs];
   one.rig = make_(root);
   Outs outs;
@@ -114,13 +115,18 @@ auto Histories<Rig, Facts>::live(HistoryId at) -> Live& {
 }
 
 template <class Rig, class Facts>
-HistoryId Histories<Rig, Facts>::add(HistoryId from, const Event& event, const Facts& facts, const Outs& outs) {
+HistoryId Histories<Rig, Facts>::add(HistoryId from, const Event& event, const Facts& facts,
+                                     const Outs& outs) {
   const History& before = all_[from];
   History next{from, event, facts, before.events + hash_of(event), before.begin, before.sent};
   for (const Out& out : outs) {
-    const bool data = out.kind != Out::Kind::kWord && out.kind != Out::Kind::kEnd && out.kind != Out::Kind::kAppend;
+    const bool data = out.kind != Out::Kind::kWord && out.kind != Out::Kind::kEnd &&
+                      out.kind != Out::Kind::kAppend;
     uint64_t& sent = next.sent[data ? 2u * out.peer + out.lane : 8u];
-    sent = mix64(sent ^ mix64(uint64_t{out.message} << 32 | uint64_t{out.number} << 8 | static_cast<uint8_t>(out.kind)) ^ (out.peer + 1u));
+    sent = mix64(sent ^
+                 mix64(uint64_t{out.message} << 32 | uint64_t{out.number} << 8 |
+                       static_cast<uint8_t>(out.kind)) ^
+                 (out.peer + 1u));
   }
   uint64_t key = mix64(next.events ^ mix64(next.begin));
   for (uint64_t sent : next.sent) key = mix64(key ^ sent);

@@ -56,8 +56,9 @@ std::string Messages::text(MessageId id) const {
   if (id == kEnd) return "end of the connection";
   const Message& m = all_[id];
   if (!m.is_word())
-    return std::string(frame_name(m.header.kind)) + " epoch " + std::to_string(m.header.epoch.value) + " op " +
-           std::to_string(m.header.op_seq.value) + " chunk " + std::to_string(m.header.chunk.value);
+    return std::string(frame_name(m.header.kind)) + " epoch " +
+           std::to_string(m.header.epoch.value) + " op " + std::to_string(m.header.op_seq.value) +
+           " chunk " + std::to_string(m.header.chunk.value);
   if (const auto* entries = std::get_if<EntriesMessage>(&m.word)) {
     std::string text;
     for (const LogEntry& entry : entries->entries) text += entry_text(entry);
@@ -71,7 +72,8 @@ std::string Messages::text(MessageId id) const {
   if (const auto* sealed = std::get_if<SealedMessage>(&m.word))
     return "SEALED(" + std::to_string(sealed->report.epoch.value) + ")";
   if (const auto* suspect = std::get_if<SuspectMessage>(&m.word))
-    return "SUSPECT(epoch " + std::to_string(suspect->epoch.value) + ", p" + std::to_string(suspect->target.low - 1) + ")";
+    return "SUSPECT(epoch " + std::to_string(suspect->epoch.value) + ", p" +
+           std::to_string(suspect->target.low - 1) + ")";
   return "word " + std::to_string(m.word.index());
 }
 

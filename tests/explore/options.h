@@ -20,11 +20,11 @@ struct Options {
   uint32_t chunks = 2;
   uint32_t ops = 1;  // consecutive all-reduces
   RebuildMode mode = RebuildMode::kStrict;
-  bool retain = false;    // release rule b, else a
-  bool bulk = false;      // more than 16 KiB: bulk lane, GRANTs, frames that read the caller's memory
-  bool in_place = false;  // the result replaces the input
+  bool retain = false;  // release rule b, else a
+  bool bulk = false;    // more than 16 KiB: bulk lane, GRANTs, frames that read the caller's memory
+  bool in_place = false;   // the result replaces the input
   bool late_read = false;  // such frames are read when they arrive, else when they are sent
-  bool together = false;  // all peers have begun, else each begins at any moment
+  bool together = false;   // all peers have begun, else each begins at any moment
 
   // How many of each fault may strike, at any moment.
   uint32_t crashes = 0;     // of peers

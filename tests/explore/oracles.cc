@@ -45,7 +45,8 @@ class Look {
     if (own.returned != kWell) return "";
     for (uint32_t c = 0; c < options_.chunks; ++c) {
       if (own.from[c] != coordinator_.view[own.made[c]])
-        return "O3: " + name(p) + " names other contributors of a chunk than the members of its epoch";
+        return "O3: " + name(p) +
+               " names other contributors of a chunk than the members of its epoch";
       if (options_.mode == RebuildMode::kStrict && own.from[c] != own.from[0])
         return "O3: strict, and chunks differ in their contributors, at " + name(p);
     }
@@ -74,7 +75,8 @@ class Look {
       if (!run_.is_member(state_, who) || !run_.is_running(state_, who)) return "";
     for (uint32_t c = 0; c < options_.chunks; ++c) {
       const uint8_t a = op(p, k).held[c], b = op(q, k).held[c];
-      if (a && b && a != b) return "L1: " + name(q) + " and " + name(p) + " hold two lineages of a chunk";
+      if (a && b && a != b)
+        return "L1: " + name(q) + " and " + name(p) + " hold two lineages of a chunk";
     }
     return "";
   }
@@ -98,10 +100,13 @@ std::string outcome_of(const Options& options, const Run& run, const State& stat
       const OpFacts& op = run.facts(state, p).op[k];
       const bool known = !options.retain || (run.is_member(state, p) && !state.is_crashed(p));
       text += p > 0 ? " " : k > 0 ? " / " : "";
-      if (!known || op.returned == 0 || op.returned == kOut) text += "-";
-      else if (op.returned != kWell) text += "abort";
+      if (!known || op.returned == 0 || op.returned == kOut)
+        text += "-";
+      else if (op.returned != kWell)
+        text += "abort";
       else
-        for (uint32_t c = 0; c < options.chunks; ++c) text += (c > 0 ? "|" : "") + set_text(op.from[c]);
+        for (uint32_t c = 0; c < options.chunks; ++c)
+          text += (c > 0 ? "|" : "") + set_text(op.from[c]);
     }
   }
   return text;

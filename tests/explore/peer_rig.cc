@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "runtime/base/prng.h"
 #include "collectives/schedule/layout.h"
+#include "runtime/base/prng.h"
 
 namespace rhz::explore {
 namespace {
@@ -73,7 +73,8 @@ PeerRig::PeerRig(const Options& options, Messages& messages, uint32_t self)
   node.limits.done_delay = Duration::zero();
   // Longer than anything but a repetition takes: see kPatience.
   node.limits.quiet = node.timing.repeat = std::chrono::seconds(2);
-  node_ = std::make_unique<Node>(std::move(node), [this] { return now_; }, *this, pool_, state_);
+  node_ = std::make_unique<Node>(
+      std::move(node), [this] { return now_; }, *this, pool_, state_);
   for (uint32_t k = 0; k < options.ops; ++k) ops_.push_back(std::make_unique<Op>(*this, k));
 }
 
@@ -229,7 +230,8 @@ void PeerRig::look() {
 
 void PeerRig::set_peers(std::span<const PeerAddress> peers, std::span<const PeerId>) {
   facts_.named = facts_.told = 0;
-  for (const PeerAddress& peer : peers) facts_.named |= static_cast<uint8_t>(1u << (peer.id.low - 1));
+  for (const PeerAddress& peer : peers)
+    facts_.named |= static_cast<uint8_t>(1u << (peer.id.low - 1));
   std::erase_if(unread_, [&](const Unread& frame) { return !(facts_.named >> frame.to & 1); });
 }
 
@@ -240,7 +242,8 @@ void PeerRig::send(PeerId to, LaneClass lane, OutFrame frame) {
   if (!(facts_.named >> peer & 1) || aside) return;
   frame.header.run = wire::run_hash("explore");
   frame.header.length = static_cast<uint32_t>(frame.payload.size());
-  const MessageId message = messages_.frame(frame.header, frame.payload.data(), frame.payload.size());
+  const MessageId message =
+      messages_.frame(frame.header, frame.payload.data(), frame.payload.size());
   Out out{Out::Kind::kFrame, peer, static_cast<uint8_t>(lane), message, 0};
   if (options_.late_read && lane == LaneClass::kBulk && !frame.keep && !frame.payload.empty()) {
     out.number = ++frames_;
@@ -268,7 +271,8 @@ void PeerRig::release_op(GroupId, OpSeq op) {
 }
 
 bool PeerRig::reads(GroupId, OpSeq op) {
-  return std::any_of(unread_.begin(), unread_.end(), [&](const Unread& f) { return f.header.op_seq == op; });
+  return std::any_of(unread_.begin(), unread_.end(),
+                     [&](const Unread& f) { return f.header.op_seq == op; });
 }
 
 }  // namespace rhz::explore

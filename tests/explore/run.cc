@@ -14,7 +14,8 @@ Run::Run(const Options& options)
           options.merge) {
   for (uint32_t p = 0; p < options.peers; ++p)
     peers_.emplace_back(
-        [this, p](HistoryId) { return std::make_unique<PeerRig>(options_, messages_, p); }, options.merge);
+        [this, p](HistoryId) { return std::make_unique<PeerRig>(options_, messages_, p); },
+        options.merge);
 }
 
 HistoryId Run::begin_coordinator(Log log, Time now) {
@@ -38,7 +39,8 @@ Log Run::log_of(HistoryId at) {
 State Run::initial() {
   State state;
   state.now = kBegin.count();
-  for (Peers& peers : peers_) state.peer[static_cast<size_t>(&peers - peers_.data())] = peers.root({});
+  for (Peers& peers : peers_)
+    state.peer[static_cast<size_t>(&peers - peers_.data())] = peers.root({});
   state.coordinator = begin_coordinator({}, kBegin);
   for (uint8_t p = 0; p < options_.peers; ++p) live(state, p, {Kind::kStart, 0, 0, kEnd, kBegin});
   std::vector<Move> next;
@@ -53,7 +55,8 @@ State Run::initial() {
 
 bool Run::is_connected(const State& state, uint32_t peer) const {
   const auto& down = queues_[state.down[peer]];
-  return std::none_of(down.begin(), down.end(), [](const Letter& letter) { return letter.message == kEnd; });
+  return std::none_of(down.begin(), down.end(),
+                      [](const Letter& letter) { return letter.message == kEnd; });
 }
 
 // ---- what may happen
@@ -62,7 +65,10 @@ void Run::moves(const State& state, std::vector<Move>& out) {
   deliveries(state, out);
   const Time now(state.now);
   auto event = [&](uint32_t who, Kind kind, uint32_t peer) {
-    out.push_back({Move::Kind::kEvent, static_cast<uint8_t>(who), 0, {kind, static_cast<uint8_t>(peer), 0, kEnd, now}});
+    out.push_back({Move::Kind::kEvent,
+                   static_cast<uint8_t>(who),
+                   0,
+                   {kind, static_cast<uint8_t>(peer), 0, kEnd, now}});
   };
   for (uint32_t p = 0; p < options_.peers; ++p) {
     if (!is_running(state, p)) continue;
@@ -70,8 +76,7 @@ void Run::moves(const State& state, std::vector<Move>& out) {
     // Of one who is out of the view already there is nothing to say.
     const auto to_tell = static_cast<uint8_t>(state.crashed & peer.named & peer.seen & ~peer.told);
     for (uint32_t dead = 0; dead < options_.peers; ++dead)
-      if (to_tell >> dead & 1)
-        event(p, Kind::kEdgeDown, dead);
+      if (to_tell >> dead & 1) event(p, Kind::kEdgeDown, dead);
     if (!peer.op[0].begun && !options_.together) event(p, Kind::kBegin, 0);
     if (peer.deadline <= state.now) event(p, Kind::kTick, 0);
   }
@@ -87,7 +92,10 @@ void Run::deliveries(const State& state, std::vector<Move>& out) {
       const MessageId message = letters.front().message;
       const Kind kind = message == kEnd ? Kind::kEnd : Kind::kWord;
       const uint8_t from = up ? p : uint8_t{0};
-      out.push_back({Move::Kind::kEvent, up ? kTheCoordinator : p, 0, {kind, from, 0, message, Time(state.now)}});
+      out.push_back({Move::Kind::kEvent,
+                     up ? kTheCoordinator : p,
+                     0,
+                     {kind, from, 0, message, Time(state.now)}});
     }
   }
 }
@@ -110,7 +118,9 @@ void Run::frames(const State& state, uint8_t to, std::vector<Move>& out) {
         if (peers_[to].step(state.peer[to], event).to == kHeld) continue;
       }
       out.push_back({Move::Kind::kEvent, to, 0, event});
-      if (event.kind == Kind::kRest || state.halves >= options_.halves || messages_[event.message].payload.empty()) continue;
+      if (event.kind == Kind::kRest || state.halves >= options_.halves ||
+          messages_[event.message].payload.empty())
+        continue;
       event.kind = Kind::kHalf;
       out.push_back({Move::Kind::kEvent, to, 0, event});
     }
@@ -123,9 +133,11 @@ void Run::faults(const State& state, std::vector<Move>& out) {
   for (uint8_t p = 0; p < options_.peers; ++p) {
     if (!is_running(state, p)) continue;
     if (state.crashes < options_.crashes) out.push_back({Move::Kind::kCrash, p, 0, {}});
-    for (uint8_t other = 0; other < options_.peers && state.suspicions < options_.suspicions; ++other) {
+    for (uint8_t other = 0; other < options_.peers && state.suspicions < options_.suspicions;
+         ++other) {
       const PeerFacts& accuser = facts(state, p);
-      const bool may = other != p && is_running(state, other) && (accuser.named & accuser.seen) >> other & 1;
+      const bool may =
+          other != p && is_running(state, other) && (accuser.named & accuser.seen) >> other & 1;
       if (may && !(accuser.told >> other & 1))
         out.push_back({Move::Kind::kSuspect, p, 0, {Kind::kEdgeDown, other, 0, kEnd, now}});
     }
@@ -135,7 +147,8 @@ void Run::faults(const State& state, std::vector<Move>& out) {
 
 // Between two events, and between any two actions upon one.
 void Run::restarts(const State& state, std::vector<Move>& out) {
-  out.push_back({Move::Kind::kRestart, kTheCoordinator, 0, {Kind::kStart, 0, 0, kEnd, Time(state.now)}});
+  out.push_back(
+      {Move::Kind::kRestart, kTheCoordinator, 0, {Kind::kStart, 0, 0, kEnd, Time(state.now)}});
   std::vector<Move> events;
   deliveries(state, events);
   for (const Move& move : events) {
@@ -152,9 +165,7 @@ State Run::after(const State& before, const Move& move) {
   State state = before;
   const Event& event = move.event;
   switch (move.kind) {
-    case Move::Kind::kWait:
-      state.now = next_timer(state);
-      break;
+    case Move::Kind::kWait: state.now = next_timer(state); break;
     case Move::Kind::kCrash:
       ++state.crashes;
       crash(state, move.who);
@@ -213,7 +224,8 @@ void Run::send(State& state, uint8_t from, const Out& out) {
     case Out::Kind::kWord:
     case Out::Kind::kEnd:
       if (from != kTheCoordinator) {
-        if (is_connected(state, from)) state.up[from] = queues_.push(state.up[from], {out.message, 0});
+        if (is_connected(state, from))
+          state.up[from] = queues_.push(state.up[from], {out.message, 0});
       } else if (is_running(state, out.peer)) {
         state.down[out.peer] = queues_.push(state.down[out.peer], {out.message, 0});
       }
@@ -275,7 +287,8 @@ void Run::drop_what_is_stale(State& state) {
     for (uint32_t from = 0; from < options_.peers; ++from) {
       for (QueueId& queue : state.data[from][to]) {
         if (gone) queue = 0;
-        while (queue != 0 && !has_effect(state, to, queues_[queue].front().message)) queue = queues_.pop(queue);
+        while (queue != 0 && !has_effect(state, to, queues_[queue].front().message))
+          queue = queues_.pop(queue);
       }
     }
   }
@@ -302,7 +315,8 @@ bool Run::is_quiet(const State& state) const {
 // ---- in words
 
 std::string Run::text(const State& state, const Move& move) const {
-  const std::string who = move.who == kTheCoordinator ? "coordinator" : "p" + std::to_string(move.who);
+  const std::string who =
+      move.who == kTheCoordinator ? "coordinator" : "p" + std::to_string(move.who);
   const std::string peer = "p" + std::to_string(move.event.peer);
   (void)state;
   switch (move.kind) {
@@ -319,7 +333,9 @@ std::string Run::text(const State& state, const Move& move) const {
     case Kind::kFrame:
     case Kind::kHalf:
     case Kind::kRest: {
-      const char* how = move.event.kind == Kind::kFrame ? " gets" : move.event.kind == Kind::kHalf ? " gets half" : " gets the rest";
+      const char* how = move.event.kind == Kind::kFrame  ? " gets"
+                        : move.event.kind == Kind::kHalf ? " gets half"
+                                                         : " gets the rest";
       return who + how + " of " + peer + ": " + messages_.text(move.event.message);
     }
     case Kind::kWord:
@@ -340,15 +356,20 @@ std::string Run::text(const State& state) const {
   text += coordinator(state).resolved ? ", resolved" : ", not resolved";
   for (uint32_t p = 0; p < options_.peers; ++p) {
     const PeerFacts& peer = facts(state, p);
-    text += "\n  p" + std::to_string(p) + (state.is_crashed(p) ? " crashed" : peer.ended ? " ended" : "") +
+    text += "\n  p" + std::to_string(p) +
+            (state.is_crashed(p) ? " crashed"
+             : peer.ended        ? " ended"
+                                 : "") +
             " epoch " + std::to_string(peer.epoch) + (peer.sealed ? " sealed" : "");
     for (uint32_t k = 0; k < options_.ops; ++k) {
       const OpFacts& op = peer.op[k];
       text += "; op " + std::to_string(k) + (op.begun ? "" : " not begun");
-      if (op.returned) text += std::string(" returned ") + code_text(static_cast<Code>(op.returned - 1));
+      if (op.returned)
+        text += std::string(" returned ") + code_text(static_cast<Code>(op.returned - 1));
       if (op.final) text += " final";
       for (uint32_t c = 0; c < options_.chunks; ++c)
-        if (op.held[c]) text += " holds " + std::to_string(c) + " of epoch " + std::to_string(op.held[c]);
+        if (op.held[c])
+          text += " holds " + std::to_string(c) + " of epoch " + std::to_string(op.held[c]);
     }
   }
   return text;
@@ -357,8 +378,10 @@ std::string Run::text(const State& state) const {
 std::string Run::numbers() const {
   size_t lives = 0, replays = 0;
   for (const Peers& peers : peers_) lives += peers.size(), replays += peers.replays();
-  return "histories: peers " + std::to_string(lives) + ", coordinator " + std::to_string(coordinators_.size()) +
-         "; replays " + std::to_string(replays + coordinators_.replays()) + "; messages " + std::to_string(messages_.size());
+  return "histories: peers " + std::to_string(lives) + ", coordinator " +
+         std::to_string(coordinators_.size()) + "; replays " +
+         std::to_string(replays + coordinators_.replays()) + "; messages " +
+         std::to_string(messages_.size());
 }
 
 }  // namespace rhz::explore

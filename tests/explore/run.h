@@ -18,7 +18,8 @@ struct State {  // without padding: hashed as bytes
   uint8_t crashed = 0, crashes = 0, suspicions = 0, restarts = 0;
   uint32_t halves = 0;
   std::array<std::array<std::array<QueueId, 2>, kMaxPeers>, kMaxPeers> data{};  // from, to, lane
-  std::array<std::array<MessageId, kMaxLanes>, kMaxPeers> landing{};  // at whom, on which lane: the other half
+  std::array<std::array<MessageId, kMaxLanes>, kMaxPeers>
+      landing{};  // at whom, on which lane: the other half
   uint32_t unused = 0;
   std::array<QueueId, kMaxPeers> up{}, down{};  // control connections
   int64_t now = 0;
@@ -61,7 +62,9 @@ class Run {
   // Every peer that takes part has all its ops behind it.
   bool is_quiet(const State& state) const;
 
-  bool is_member(const State& state, uint32_t peer) const { return coordinator(state).members >> peer & 1; }
+  bool is_member(const State& state, uint32_t peer) const {
+    return coordinator(state).members >> peer & 1;
+  }
   bool is_running(const State& state, uint32_t peer) const {
     return !state.is_crashed(peer) && !facts(state, peer).ended;
   }

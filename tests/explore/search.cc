@@ -10,7 +10,8 @@
 namespace rhz::explore {
 namespace {
 
-constexpr Duration kPatience = std::chrono::seconds(7);  // of a run's own time: then nothing will ever happen
+constexpr Duration kPatience =
+    std::chrono::seconds(7);  // of a run's own time: then nothing will ever happen
 
 // Hashes of the states that were met: 64 bits each, so that two of n states are taken for one with
 // a chance of n² / 2⁶⁵, one in a hundred thousand for 20 million.
@@ -92,7 +93,8 @@ class Search {
     if (!met_.add(hash_of(state))) return;
     ++found_.states;
     found_.deepest = std::max<uint64_t>(found_.deepest, way_.size());
-    if (const std::string what = violation_in(options_, run_, state); !what.empty()) return violate(state, what);
+    if (const std::string what = violation_in(options_, run_, state); !what.empty())
+      return violate(state, what);
     if (found_.states >= options_.most_states || way_.size() >= options_.most_steps) {
       found_.complete = false;
       return;

@@ -11,8 +11,8 @@ namespace rhz::explore {
 
 struct Found {
   uint64_t states = 0, steps = 0, ends = 0, deepest = 0;
-  bool complete = true;   // neither the states nor the length of a way were cut
-  std::string violation;  // empty: none
+  bool complete = true;          // neither the states nor the length of a way were cut
+  std::string violation;         // empty: none
   std::vector<std::string> way;  // to it
   std::string there;             // how it looks there
   std::set<std::string> outcomes;

@@ -23,7 +23,8 @@ Options late_read(Options o) { return o.bulk = o.late_read = true, o; }
 }  // namespace
 
 std::vector<Options> fast_suite() {
-  const Options calm = with(0, 0, 0), crash = with(1, 0, 0), suspicion = with(0, 1, 0), restart = with(0, 0, 1);
+  const Options calm = with(0, 0, 0), crash = with(1, 0, 0), suspicion = with(0, 1, 0),
+                restart = with(0, 0, 1);
   return {
       bulk(calm),
       retain(two_ops(calm)),
@@ -44,7 +45,24 @@ std::vector<Options> fast_suite() {
 }
 
 std::vector<Options> deep_suite() {
-  return {};
+  const Options crashes = together(with(2, 0, 0)), suspicions = together(with(0, 2, 0)),
+                restarts = together(with(0, 0, 2));
+  const Options both = together(with(1, 1, 0));
+  return {
+      keep(crashes),
+      keep(retain(suspicions)),
+      keep(retain(both)),
+      fail(both),
+      keep(bulk(suspicions)),
+      keep(retain(two_ops(suspicions))),
+      crashes,
+      suspicions,
+      both,
+      together(with(0, 1, 1)),
+      restarts,
+      together(with(1, 0, 1)),
+      two_ops(crashes),
+  };
 }
 
 }  // namespace rhz::explore
