@@ -252,11 +252,15 @@ void Communicator::start(Time now, Op& op, const OpDecision* decision) {
   Executor::Stage stage{epoch_, &view_, rank_, ring_of(op.seq), !relayed_, nullptr};
   if (is_uniform(op.spec.kind)) {
     // Only the ring is known to avoid broken edges; what is redone goes round it in any case.
-    const Algorithm algorithm = rebuilt || relayed_
+    // Whose input is in a partial is known of the ring alone.
+    const bool includes = op.spec.rebuild == RebuildMode::kInclude && op.spec.algorithm == Algorithm::kAuto &&
+                          op.outcome.bytes > wire::kEagerBytes;
+    const Algorithm algorithm = rebuilt || relayed_ || includes
                                     ? Algorithm::kRing
                                     : chooser_.choose(op.spec.algorithm, op.outcome.bytes, view_, stage.ring, op.seq);
     if (!rebuilt) op.outcome.algorithm = algorithm;
     stage.schedule = schedule(algorithm, stage.ring);
+    stage.by_ring = algorithm == Algorithm::kRing;
   }
   busy_from_ = std::min(busy_from_, op.seq);
   op.executor->start(stage, rebuilt ? decision : nullptr);

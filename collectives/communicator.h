@@ -271,6 +271,7 @@ class Communicator final : private Outbox {
   static bool ignores_min_world(OpKind kind);
   void install_group(Time now, const GroupResolution& group);
   void apply(Time now, const OpDecision& decision);
+  std::vector<Slot> survivors(const View& next, OpSeq seq) const;
   void forget_epoch();
 
   const PeerId self_;

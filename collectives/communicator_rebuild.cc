@@ -74,18 +74,28 @@ GroupReport Communicator::seal(const View& next) {
     r.admit = op->spec.kind == OpKind::kAdmit;
     r.mode = op->spec.rebuild;
     r.signature = op->signature;
-    r.fail = op->fail;
+    if (!canary(Rule::kAbort1)) r.fail = op->fail;
     if (op->executor) {
       r.full = op->full;
       r.blocks = op->executor->blocks();
       r.chunks = op->executor->layout().chunks;
       r.held = op->executor->held_runs();
+      if (r.mode == RebuildMode::kInclude) r.partials = op->executor->partial_runs(survivors(next, seq));
     }
     group.open.push_back(std::move(r));
   }
   std::sort(group.open.begin(), group.open.end(),
             [](const OpReport& a, const OpReport& b) { return a.seq < b.seq; });
   return group;
+}
+
+// Slots, rising, of the op's participants that are in the next view as well.
+std::vector<Slot> Communicator::survivors(const View& next, OpSeq seq) const {
+  std::vector<Slot> slots;
+  for (uint32_t r = 0; r < view_.size(); ++r)
+    if (first_op_[r] <= seq && next.contains(view_.members[r].id)) slots.push_back(view_.members[r].slot);
+  std::sort(slots.begin(), slots.end());
+  return slots;
 }
 
 void Communicator::forget_epoch() {
@@ -176,7 +186,7 @@ void Communicator::install_group(Time now, const GroupResolution& group) {
     if (op->full) note_full(*op);
   for (OpSeq seq : open)
     if (Op* op = find(seq); op && op->executor) progress(now, *op);
-  announce(now);  // W2: DONE again, in this epoch
+  if (!canary(Rule::kW2)) announce(now);  // W2: DONE again, in this epoch
   pump(now);
   free_known(now);
   busy_ = false;
@@ -191,7 +201,7 @@ void Communicator::apply(Time now, const OpDecision& decision) {
     const bool returned = op && op->executor && (op->released || op->executor->retains());  // somewhere
     if (returned && decision.reason.code() == Code::kDiverged) give_up(decision.reason);
     else if (op) end(now, *op, decision.reason);
-    else aborted_[decision.seq] = decision.reason;  // rule 6
+    else if (!canary(Rule::kAbort6)) aborted_[decision.seq] = decision.reason;  // rule 6
     return;
   }
   if (decision.outcome == Outcome::kFinal) {

@@ -141,7 +141,10 @@ void Executor::start(const Stage& stage, const OpDecision* decision) {
   epoch_ = stage.epoch;
   running_ = true;
   participants_ = static_cast<uint32_t>(stage.ring.size());
+  std::vector<std::pair<uint32_t, Buffer>> resumed = partials_to_resume(stage, decision);
   chunks_.forget_progress();
+  for (auto& [chunk, partial] : resumed) chunks_[chunk].resumed = std::move(partial);
+  note_ring(stage);
   progress_.assign(size_t{layout_.chunks} * layout_.most_segments(), {});
   early_.clear();
   blocked_.clear();

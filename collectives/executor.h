@@ -51,6 +51,7 @@ class Executor {
     const std::vector<Rank>& ring;  // the participants that are in the view
     bool direct = true;             // every two of them reach each other
     std::shared_ptr<const Schedule> schedule;  // of kinds to whose every chunk everybody adds, and which everybody needs
+    bool by_ring = false;  // which is the ring's
   };
   void start(const Stage& stage, const OpDecision* decision);
   // Stops until the next start: the epoch is sealed.
@@ -93,6 +94,8 @@ class Executor {
   const ChunkTable& chunks() const { return chunks_; }
   // What is held, in runs that stay within a block.
   std::vector<HeldRun> held_runs() const { return chunks_.report(layout_.chunks_of_block()); }
+  // What a seal finds half made, of which somebody's input is that is not `alive` (slots, rising): kInclude only.
+  std::vector<PartialRun> partial_runs(const std::vector<Slot>& alive) const;
   const Layout& layout() const { return layout_; }
   const Blocks& blocks() const { return blocks_; }
   uint64_t result_bytes() const;
@@ -141,6 +144,25 @@ class Executor {
   void plan_chunk(const Stage& stage, uint32_t chunk, const ChunkRun& run, uint32_t program);
   Program program_for(const Stage& stage, uint32_t chunk, const ChunkRun& run) const;
   std::vector<Rank> ranks_of(const Stage& stage, const Whom& whom) const;
+  // executor_include.cc: partials that outlive an epoch.
+  bool includes() const {
+    return spec_.rebuild == RebuildMode::kInclude && is_uniform(blocks_.kind) && redo_;
+  }
+  void note_ring(const Stage& stage);
+  Buffer partial_of(uint32_t chunk) const;
+  std::vector<Slot> inputs_of_partial(uint32_t chunk) const;
+  std::vector<std::pair<uint32_t, Buffer>> partials_to_resume(const Stage& stage,
+                                                              const OpDecision* decision) const;
+  std::vector<Rank> way_of(const Stage& stage, const ChunkRun& run) const;
+  std::shared_ptr<const Resumed> resumption_of(const Stage& stage, const ChunkRun& run) const;
+  // Whose inputs the value is made of that is due.
+  uint32_t divisor(uint32_t chunk) const {
+    return participants_ + static_cast<uint32_t>(chunks_.departed(chunk).size());
+  }
+  const std::byte* own_operand(const Place& at) const {
+    const Chunk& chunk = chunks_[at.chunk];
+    return chunk.resumed ? chunk.resumed.data() : input(at);
+  }
   void hold(uint32_t chunk, Epoch lineage);
   void discard(uint32_t chunk);
   void keep_own_block(uint32_t chunk);
@@ -197,6 +219,7 @@ class Executor {
   Epoch epoch_;
   bool running_ = false;
   uint32_t participants_ = 1;
+  std::vector<Slot> ring_;  // participants, in the order of the ring; only where they say who is in a partial
   bool eager_ = false;
   ChunkTable chunks_;
   uint32_t needed_ = 0, needed_held_ = 0;  // chunks

@@ -33,6 +33,7 @@ Program Executor::program_for(const Stage& stage, uint32_t chunk, const ChunkRun
   const uint32_t block = layout_.block_of(chunk);
   const std::vector<Rank> needers = ranks_of(stage, blocks_.needers(block));
   if (needers.empty() || run.fate == Fate::kDrop || run.fate == Fate::kEmpty) return {};
+  if (run.fate == Fate::kResume) return make_resume(stage.ring, stage.self, way_of(stage, run));
   if (run.fate == Fate::kKeep)
     return make_carry(stage.ring, stage.self, run.holders, needers, stage.direct);
   if (is_uniform(blocks_.kind)) return stage.schedule->of(chunk);
@@ -57,6 +58,7 @@ void Executor::plan(const Stage& stage, const OpDecision* decision) {
   for (const ChunkRun& run : runs) {
     const auto period = static_cast<uint32_t>(
         cycles && run.fate == Fate::kRedo ? stage.schedule->programs.size() : 1);
+    const std::shared_ptr<const Resumed> resumption = resumption_of(stage, run);
     std::vector<uint32_t> programs;
     uint32_t block = layout_.blocks;
     for (uint32_t c = run.first; c < run.first + run.count && c < layout_.chunks; ++c) {
@@ -66,6 +68,7 @@ void Executor::plan(const Stage& stage, const OpDecision* decision) {
         programs.push_back(index_of(program_for(stage, c, run), schedule->programs));
       }
       plan_chunk(stage, c, run, programs[(c - run.first) % programs.size()]);
+      if (resumption && !chunks_.held(c)) chunks_[c].resumption = resumption;
     }
   }
 }
@@ -82,6 +85,7 @@ void Executor::plan_chunk(const Stage& stage, uint32_t c, const ChunkRun& run, u
     RHZ_ASSERT("H", !chunks_.held(c) || !overwrites_input(c) || keeps_originals(c) ||
                         run.fate != Fate::kRedo);
     if (!canary(Rule::kD)) discard(c);
+    if (!chunks_.held(c)) chunk.resumption.reset();
   }
   if (run.fate == Fate::kRedo && restarted_) redone_bytes_ += layout_.chunk_bytes(c);
   chunk.due = keep ? run.lineage : epoch_;

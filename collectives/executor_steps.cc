@@ -36,7 +36,7 @@ void Executor::advance(const Place& at) {
     Landing landing;
     switch (step.move) {
       case Move::kShare: share(at, step.peer, copy); break;
-      case Move::kOwn: fold(at, input(at), {}); break;
+      case Move::kOwn: fold(at, own_operand(at), {}); break;
       case Move::kFold:
         if (!take_early(step.peer, at, landing)) return;
         fold(at, landing.into, std::move(landing.keep));
@@ -61,7 +61,7 @@ void Executor::partial_arrived(Rank from, const Place& at, Landing&& landing) {
   const Progress before = segment;
   fold(at, landing.into, std::move(landing.keep));
   for (++segment.step; steps[segment.step].move == Move::kOwn; ++segment.step)
-    fold(at, input(at), {});
+    fold(at, own_operand(at), {});
   // The bytes may have lain in the sender's memory: what was made of them counts only if it had not
   // taken them back.
   if (landing.still_there())
@@ -95,7 +95,7 @@ void Executor::fold(const Place& at, const std::byte* operand, Buffer keep) {
     if (!out && !segment.keep.shared()) out = std::move(segment.keep);
     if (!out) out = pool_.take(at.bytes);
     if (!out) return outbox_.out_of_memory(seq_);
-    kernels_.combine(out.data(), segment.value, operand, at.count, participants_);
+    kernels_.combine(out.data(), segment.value, operand, at.count, divisor(at.chunk));
     segment.value = out.data();
     segment.keep = std::move(out);
   }
@@ -116,9 +116,9 @@ void Executor::make_final(const Place& at, const std::byte* operand, Buffer keep
   if (!stages(at.chunk)) save_original(at.chunk, {});
   std::byte* out = stages(at.chunk) ? staged(at) : at.recv;
   if (segment.has_value)
-    kernels_.finish(out, segment.value, operand, at.count, participants_);
+    kernels_.finish(out, segment.value, operand, at.count, divisor(at.chunk));
   else
-    kernels_.scale(out, operand, nullptr, at.count, participants_);
+    kernels_.scale(out, operand, nullptr, at.count, divisor(at.chunk));
   segment.keep.reset();
 }
 
@@ -132,7 +132,7 @@ void Executor::finish_and_save(const Place& at, const std::byte* operand, std::b
   for (uint64_t first = 0; first < at.count; first += most) {
     const uint64_t count = std::min(most, at.count - first);
     const uint64_t offset = first * layout_.element_bytes, bytes = count * layout_.element_bytes;
-    kernels_.finish(piece, value + offset, operand + offset, count, participants_);
+    kernels_.finish(piece, value + offset, operand + offset, count, divisor(at.chunk));
     std::memcpy(room + offset, at.send + offset, bytes);
     std::memcpy(at.recv + offset, piece, bytes);
   }
@@ -193,12 +193,13 @@ void Executor::send_partial(const Place& at, Rank to) {
   Progress& segment = progress(at);
   Chunk& chunk = chunks_[at.chunk];
   const bool own = !segment.keep;
-  emit(to, Kind::kPartial, at, segment.value, own ? chunk.original : segment.keep);
+  const Buffer& memory = !own ? segment.keep : chunk.resumed ? chunk.resumed : chunk.original;
+  emit(to, Kind::kPartial, at, segment.value, memory);
   const Program& steps = program(at.chunk);
   const bool ends = segment.step + 1 == steps.size();  // its final value is somebody else's
   const bool comes_back = !ends && steps[segment.step + 1].move == Move::kReceive;
-  // The final value then has this room (final_landing).
-  if (keeps_originals(at.chunk) && !own && comes_back && layout_.segments(at.chunk) == 1)
+  // The final value then has this room (final_landing); or the partial may have to go on from here.
+  if ((keeps_originals(at.chunk) || includes()) && !own && comes_back && layout_.segments(at.chunk) == 1)
     chunk.sent = std::move(segment.keep);
   if (ends || comes_back) segment.keep.reset();
 }

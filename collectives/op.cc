@@ -24,7 +24,7 @@ uint64_t signature_of(const OpSpec& spec, const Blocks& blocks) {
   return uint64_t{static_cast<uint8_t>(spec.kind)} << 60 |
          uint64_t{static_cast<uint8_t>(spec.dtype)} << 56 |
          uint64_t{static_cast<uint8_t>(spec.redop)} << 52 |
-         uint64_t{static_cast<uint8_t>(spec.rebuild)} << 50 |
+         uint64_t{static_cast<uint8_t>(spec.rebuild) & 3u} << 50 |
          uint64_t{static_cast<uint8_t>(spec.algorithm)} << kCountBits | (what & kCountMask);
 }
 
@@ -34,7 +34,7 @@ std::string describe_signature(uint64_t signature) {
   static constexpr const char* kKinds[] = {"?",         "all-reduce", "barrier",        "admit",  "admit",
                                            "verify",    "broadcast",  "reduce",         "all-gather",
                                            "reduce-scatter", "gather", "scatter",       "all-to-all", "split", "close", "measure"};
-  static constexpr const char* kModes[] = {"?", "strict", "keep", "fail"};
+  static constexpr const char* kModes[] = {"include", "strict", "keep", "fail"};
   const auto number = signature >> 60;
   if (number >= std::size(kKinds)) return "unknown op";
   std::string text = kKinds[number];

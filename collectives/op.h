@@ -38,7 +38,7 @@ struct OpSpec {
 
 inline constexpr uint64_t kMaxCount = uint64_t{1} << 40;
 
-// Everything that must be equal on all ranks: kind 4 bits, dtype 4, redop 4, rebuild mode 2, algorithm that was asked for 4, count 46;
+// Everything that must be equal on all ranks: kind 4 bits, dtype 4, redop 4, rebuild mode 2 (include is 0), algorithm that was asked for 4, count 46;
 // of kinds with a root or a layout, a hash of these and the count in its place; of fused all-reduces a hash of their counts, under a bit
 // that no count has.
 uint64_t signature_of(const OpSpec& spec, const Blocks& blocks);

@@ -4,7 +4,8 @@
  * peer applies the same update.  Peers may die, stall and come back at any moment:
  *
  *   a peer dies        the all-reduce in flight ends with the average over those who are left
- *   a peer comes       rhz_admit lets it in between two steps, with the members' state
+ *   a peer comes       rhz_admit lets it in between two steps, with the members' state; where that is
+ *                      large, the members train while it pulls, and it makes their steps since
  *   this one is out    (it stalled for too long, say) it joins again as a new peer */
 #include <inttypes.h>
 #include <rhizome/rhizome.h>
@@ -175,6 +176,16 @@ static void report_step(trainer *t, const rhz_op_info *info) {
                  t->progress[STEP], t->view.epoch, t->view.world_size, loss, op_ms, info->rebuilds);
 }
 
+/* What the members recorded behind an all-reduce, for a joiner that has their state from before. */
+static int follow_update(uint64_t revision, const void *gradient, uint64_t bytes, void *context) {
+  trainer *t = context;
+  if (revision != t->progress[STEP] + 2 || bytes != (t->parameter_count + 1) * sizeof(lm_real))
+    return 1;
+  memcpy(t->gradient, gradient, (size_t)bytes);
+  apply_update(t);
+  return 0;
+}
+
 /* Where joiners come in.  The registered state does not change while this is open. */
 static rhz_status pass_boundary(trainer *t) {
   rhz_op *op = NULL;
@@ -206,6 +217,9 @@ static rhz_status train_step(trainer *t) {
   rhz_status status =
       finish_op(t, submitted, op, is_last ? RHZ_WAIT_FINAL : RHZ_WAIT_DEFAULT, &info);
   if (status != RHZ_OK) return status;
+  status = rhz_sync_record(t->comm, t->progress[STEP] + 2, t->gradient,
+                           (t->parameter_count + 1) * sizeof(lm_real));
+  if (status != RHZ_OK) return kit_note_error(status, t->error);
   apply_update(t);
   status = commit(t);
   if (status != RHZ_OK) return status;
@@ -243,9 +257,12 @@ static rhz_status enter_run(trainer *t) {
     return kit_note_error(status, t->error);
   }
   t->view = (rhz_view){.struct_size = sizeof(t->view)};
+  rhz_sync_info sync = {.struct_size = sizeof(sync)};
   status = register_state(t);
+  if (status == RHZ_OK) status = rhz_sync_follow(t->comm, follow_update, t);
   if (status == RHZ_OK) status = rhz_comm_join(t->comm, 0);
   if (status == RHZ_OK) status = rhz_comm_view(t->comm, &t->view);
+  if (status == RHZ_OK) status = rhz_sync_info_get(t->comm, &sync);
   if (status != RHZ_OK) {
     kit_note_error(status, t->error);
     rhz_comm_close(t->comm);
@@ -256,9 +273,9 @@ static rhz_status enter_run(trainer *t) {
   t->at_boundary = t->view.joined != 0;
   t->reported_epoch = t->view.epoch;
   kit_print_line("joined slot=%" PRIu32 " epoch=%" PRIu64 " world=%" PRIu32 " step=%" PRIu64
-                 " synced=%" PRIu32 " parameters=%zu",
+                 " synced=%" PRIu32 " updates=%" PRIu64 " rest_bytes=%" PRIu64 " parameters=%zu",
                  t->view.slot, t->view.epoch, t->view.world_size, t->progress[STEP], t->view.joined,
-                 t->parameter_count);
+                 sync.updates, sync.rest_bytes, t->parameter_count);
   return t->view.joined ? RHZ_OK : commit(t);
 }
 

@@ -152,7 +152,7 @@ typedef struct facts {
   uint64_t live[MAX_SLOTS];         /* the run's */
   uint64_t attached[MAX_SLOTS];     /* memory that outlived its process */
   uint64_t snapshots[2][MAX_SLOTS]; /* in its vault */
-  uint64_t shards[MAX_STAGES];      /* of each stage, with parity, in vaults of other hosts */
+  uint64_t shards[2][MAX_STAGES];   /* of each stage, with parity, in vaults of other hosts */
   uint64_t shadows[MAX_SLOTS];      /* of the stage before, as owner_of() says */
   uint64_t checkpoints[MAX_SLOTS];  /* that it knows to be complete, for all to load */
   uint64_t unreadable[MAX_SLOTS];   /* that it could not load */
@@ -272,8 +272,9 @@ int restore_attached(pipeline *p);
 void begin_protection(pipeline *p);
 /* Before the vote. */
 void end_protection(pipeline *p);
-/* Of a stage, by what this peer knows; 0: none that could be restored. */
-uint64_t protected_revision(pipeline *p, uint32_t stage);
+/* Of a stage, by what this peer knows: the newest one and the one before; 0: none that could be
+ * restored. */
+void list_shards(pipeline *p, uint32_t stage, uint64_t revisions[2][MAX_STAGES]);
 int restore_shards(pipeline *p, uint64_t revision);
 
 /* pipeline_disk.c: the same on disk */

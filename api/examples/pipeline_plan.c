@@ -37,10 +37,14 @@ static uint32_t shadow_keeper(const pipeline *p, const facts *f, uint32_t stage,
   return p->slots;
 }
 
+static int has_shards(const facts *f, uint32_t stage, uint64_t revision) {
+  return revision != 0 && (f->shards[0][stage] == revision || f->shards[1][stage] == revision);
+}
+
 /* Whether all peers of that stage that are here can have it exactly. */
 static int is_exact(const pipeline *p, const facts *f, uint32_t stage, uint64_t revision) {
   uint32_t with = 0, without = 0;
-  if (f->shards[stage] != 0 && f->shards[stage] == revision) return 1;
+  if (has_shards(f, stage, revision)) return 1;
   if (shadow_keeper(p, f, stage, revision) < p->slots) return 1;
   for (uint32_t slot = stage * p->replicas; slot < (stage + 1) * p->replicas; slot++) {
     if (!is_here(p, slot)) continue;
@@ -90,7 +94,7 @@ static source source_for(const pipeline *p, const facts *f, uint32_t slot, plan 
   }
   if (may_use(p, SOURCE_ATTACH) && f->attached[slot] == revision) return SOURCE_ATTACH;
   if (has(p, f, slot, revision)) return SOURCE_VAULT;
-  if (f->shards[slot / p->replicas] == revision) return SOURCE_SHARDS;
+  if (has_shards(f, slot / p->replicas, revision)) return SOURCE_SHARDS;
   made->keeper[slot] = shadow_keeper(p, f, slot / p->replicas, revision);
   if (made->keeper[slot] < p->slots) return SOURCE_SHADOW;
   for (uint32_t other = first; other < first + p->replicas; other++)
@@ -104,7 +108,7 @@ static source source_for(const pipeline *p, const facts *f, uint32_t slot, plan 
 
 /* What the planner is told of a stage; the arrays live as long as that. */
 typedef struct told {
-  uint64_t snapshots[3 * MAX_REPLICAS + 1], checkpoints[2 * MAX_SLOTS];
+  uint64_t snapshots[3 * MAX_REPLICAS + 2], checkpoints[2 * MAX_SLOTS];
 } told;
 
 /* One that somebody could not load is of use to nobody: all go back to the same revision. */
@@ -147,7 +151,8 @@ static void tell_stage(const pipeline *p, const facts *f, uint32_t stage, uint64
     out->lost += out->live;
     out->live = 0;
   }
-  add_revision(p, f, stage, f->shards[stage], t, out);
+  add_revision(p, f, stage, f->shards[0][stage], t, out);
+  add_revision(p, f, stage, f->shards[1][stage], t, out);
   if (shadow_keeper(p, f, stage, newest) < p->slots) out->shadow_revision = newest;
   for (uint32_t slot = 0; slot < p->slots; slot++) {
     if (f->checkpoints[slot] == 0) continue;
@@ -177,7 +182,7 @@ static uint64_t newest_of(const pipeline *p, const facts *f) {
     live = larger(live, f->live[slot]);
     other = larger(other, f->attached[slot]);
     other = larger(other, larger(f->snapshots[0][slot], f->snapshots[1][slot]));
-    other = larger(other, larger(f->shards[slot / p->replicas], f->checkpoints[slot]));
+    other = larger(other, larger(f->shards[0][slot / p->replicas], f->checkpoints[slot]));
   }
   return live ? live : other;
 }

@@ -158,7 +158,7 @@ rhz_status transfer_state(pipeline *p) {
   f.snapshots[0][p->view.slot] = snapshots[0];
   f.snapshots[1][p->view.slot] = snapshots[1];
   for (uint32_t stage = 0; stage < p->stages && is_first_ready(p); stage++)
-    f.shards[stage] = protected_revision(p, stage);
+    list_shards(p, stage, f.shards);
   f.shadows[p->view.slot] = shadow_revision(p);
   f.checkpoints[p->view.slot] = may_use(p, SOURCE_DISK) ? complete_checkpoint(p) : 0;
   f.unreadable[p->view.slot] = p->unreadable;

@@ -36,14 +36,20 @@ void begin_protection(pipeline *p) {
   note_protection(p, rhz_protect(p->comm, &params));
 }
 
-uint64_t protected_revision(pipeline *p, uint32_t stage) {
-  rhz_generation_info info = {.struct_size = sizeof(info)};
-  if (!may_use(p, SOURCE_SHARDS) || p->options->protect_every == 0) return 0;
-  if (rhz_generation(p->comm, stage, &info) != RHZ_OK) return 0;
-  if (p->options->policy == POLICY_CONTINUE && info.revision > p->left_from &&
-      info.revision <= p->left_to)
+/* 0: it is of a past that the run has left, or too much of it is lost. */
+static uint64_t of_use(const pipeline *p, const rhz_generation_info *info, uint64_t revision,
+                       uint32_t lost) {
+  if (p->options->policy == POLICY_CONTINUE && revision > p->left_from && revision <= p->left_to)
     return 0;
-  return info.lost <= info.parity_shards ? info.revision : 0;
+  return lost <= info->parity_shards ? revision : 0;
+}
+
+void list_shards(pipeline *p, uint32_t stage, uint64_t revisions[2][MAX_STAGES]) {
+  rhz_generation_info info = {.struct_size = sizeof(info)};
+  if (!may_use(p, SOURCE_SHARDS) || p->options->protect_every == 0) return;
+  if (rhz_generation(p->comm, stage, &info) != RHZ_OK) return;
+  revisions[0][stage] = of_use(p, &info, info.revision, info.lost);
+  revisions[1][stage] = of_use(p, &info, info.revision_before, info.lost_before);
 }
 
 int restore_shards(pipeline *p, uint64_t revision) {

@@ -26,7 +26,7 @@ template <class Params>
     return Status(Code::kArgument, std::string("the bitwise reduction ") +
                                        reduce::name(spec.redop) + " is not defined for " +
                                        reduce::name(spec.dtype));
-  if (p.rebuild > RHZ_REBUILD_FAIL)
+  if (p.rebuild > RHZ_REBUILD_INCLUDE)
     return Status(Code::kArgument,
                   "rebuild " + std::to_string(p.rebuild) + " is none of RHZ_REBUILD_*");
   spec.rebuild = p.rebuild != RHZ_REBUILD_DEFAULT   ? static_cast<RebuildMode>(p.rebuild)

@@ -78,8 +78,8 @@ class Node final : public TransportEvents {
   // A generation that is to be sealed, by whoever keeps its stage in the view `epoch`.
   void propose(Time now, Epoch epoch, GenerationRecord generation);
   void leave(Time now);
-  // What made a revision, for newcomers who follow; only where records(), for it costs a copy.
-  bool records() const { return copy_.records(); }
+  // What made a revision, for newcomers who follow: memory for it, or none where there are none.
+  std::optional<recovery::Update> update_memory(uint64_t bytes) { return copy_.update_memory(bytes); }
   void record(recovery::Update update) { copy_.record(std::move(update)); }
   // As a joiner: an update for the program to apply; until applied() the tensors are the program's.
   bool has_update() const { return !ended_ && follower_.has_update(); }
@@ -136,7 +136,9 @@ class Node final : public TransportEvents {
   void note_state();
   void stand_at_admit(Time now);
   void admit(Time now, const AdmitRecord& record);
-  bool can_copy() const;
+  uint64_t spare_share() const;
+  bool can_copy() const { return state_.shared_bytes() <= spare_share(); }
+  uint64_t most_recorded() const;
   bool begin_copy();
   Time prepare_copy(Time now);
   bool digest_some();

@@ -11,6 +11,8 @@ constexpr uint64_t kDigestStepBytes = 16u << 20;  // about 2 ms of the progress 
 constexpr uint64_t kAlongBytes = kDigestBlockBytes;  // digested and copied while they are in the cache
 constexpr Duration kMostRoom = std::chrono::seconds(60);  // newcomers wait so long for the room for a copy to be made
 constexpr Duration kLookAtRoom = milliseconds(2);
+// Of updates for who follows, in states: whoever has to read more than that while members train falls behind them anyway.
+constexpr uint64_t kMostRecordedStates = 2;
 }  // namespace
 
 using wire::FrameHeader;
@@ -84,17 +86,19 @@ bool Node::begin_copy() {
 }
 
 // A copy must not get a trainer killed: all members of this host take theirs together, out of half of what is left.
-bool Node::can_copy() const {
-  if (!spare_memory_) return true;
+uint64_t Node::spare_share() const {
+  if (!spare_memory_) return UINT64_MAX;
   uint64_t here = 0;
   for (const MemberInfo& member : installed_.members) here += member.host == member_.self().host;
-  return state_.shared_bytes() <= spare_memory_() / 2 / std::max<uint64_t>(here, 1);
+  return spare_memory_() / 2 / std::max<uint64_t>(here, 1);
 }
+
+uint64_t Node::most_recorded() const { return std::min(kMostRecordedStates * state_.shared_bytes(), spare_share()); }
 
 // The op is over as soon as the copy is complete: the program may change its tensors then.
 void Node::advance_copy(Time now) {
   if (!copy_.copy(copy_step_bytes_) || groups_.sealed()) return;
-  copy_.open(donor_, now);
+  copy_.open(donor_, now, most_recorded());
   ++numbers_.copies;
   groups_.root().admit_nobody(now, std::exchange(copied_op_, kNoOp));
 }

@@ -19,19 +19,20 @@ Status PeerDriver::follow(ApplyUpdate apply) {
 // The copy is made here, on the caller's thread, so that the loop goes on.
 Status PeerDriver::record_update(uint64_t revision, ConstBytes update) {
   Status status;
-  bool wanted = false;
+  std::optional<recovery::Update> memory;
   progress_.with([&] {
     if (closed_)
       status = Status(Code::kClosed, "the communicator was closed");
     else if (node_->ended())
       status = node_->end_status();
     else
-      wanted = node_->records();
+      memory = node_->update_memory(update.size());
   });
-  if (!wanted) return status;
-  recovery::Update copy = recovery::make_update(revision, update);
+  if (!memory) return status;
+  if (!memory->fill(revision, update))
+    *memory = {};  // none is left: what is not recorded ends the recording
   progress_.with([&] {
-    if (!closed_) node_->record(std::move(copy));
+    if (!closed_) node_->record(std::move(*memory));
   });
   return status;
 }

@@ -45,7 +45,10 @@ void ShardDriver::news(ShardNews news) {
         living_.push_back(vault.holder.vault);
     inbox_.vaults = std::move(*vaults);
   } else if (auto* record = std::get_if<GenerationRecord>(&news)) {
-    generations_[record->stage] = *record;
+    GenerationRecord& newest = generations_[record->stage];
+    if (newest.revision != 0 && newest.revision < record->revision)
+      before_[record->stage] = std::move(newest);
+    newest = *record;
     inbox_.generations[record->stage] = std::move(*record);
     start_thread();
   } else if (auto* refusal = std::get_if<ProposalRefusedMessage>(&news)) {
@@ -89,13 +92,22 @@ std::optional<ShardDriver::Known> ShardDriver::known(uint32_t stage) {
   std::lock_guard lock(mutex_);
   const auto at = generations_.find(stage);
   if (at == generations_.end()) return {};
-  return Known{at->second, recovery::standing(at->second, living_)};
+  Known known{at->second, recovery::standing(at->second, living_), 0, {}};
+  if (const auto before = before_.find(stage); before != before_.end()) {
+    known.before = before->second.revision;
+    known.standing_before = recovery::standing(before->second, living_);
+  }
+  return known;
 }
 
 std::pair<std::vector<GenerationRecord>, std::vector<PeerId>> ShardDriver::seen() {
   std::lock_guard lock(mutex_);
   std::vector<GenerationRecord> all;
-  for (const auto& [stage, record] : generations_) all.push_back(record);
+  for (const auto& [stage, record] : generations_) {
+    if (const auto before = before_.find(stage); before != before_.end())
+      all.push_back(before->second);
+    all.push_back(record);
+  }
   return {std::move(all), living_};
 }
 

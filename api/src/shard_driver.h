@@ -48,13 +48,16 @@ class ShardDriver {
   // Waits until none is under way; the outcome of the newest one.  kPending: the time was over.
   Status wait(Duration timeout);
 
-  // What is known of a stage's newest generation; nothing: there is none.
+  // What is known of a stage's newest generation, and of the revision before; nothing: there is
+  // none.
   struct Known {
     GenerationRecord record;
     recovery::Standing standing;
+    uint64_t before = 0;  // 0: none
+    recovery::Standing standing_before;
   };
   std::optional<Known> known(uint32_t stage);
-  // Of all stages, and the vaults that live.
+  // Of all stages, the newest behind the one before it; and the vaults that live.
   std::pair<std::vector<GenerationRecord>, std::vector<PeerId>> seen();
 
   void stop();
@@ -90,7 +93,8 @@ class ShardDriver {
   bool working_ = false;                              // under mutex_: a revision is under way
   Status outcome_;                                    // under mutex_
   bool in_run_ = false;                               // under mutex_: a view is known
-  std::map<uint32_t, GenerationRecord> generations_;  // under mutex_
+  std::map<uint32_t, GenerationRecord> generations_;  // under mutex_: the newest ones …
+  std::map<uint32_t, GenerationRecord> before_;       // … and of the revisions before
   std::vector<PeerId> living_;                        // under mutex_
   std::atomic<int> waiting_{0};
   std::atomic<bool> stop_{false};

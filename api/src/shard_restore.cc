@@ -71,13 +71,16 @@ Result<GenerationRecord> choose(const Sealed& sealed, const ShardRestoreOptions&
   const auto lost = [&](const std::string& why) {
     return Status(Code::kStateLost, whose + why + "; next source: " + options.next_source);
   };
+  const GenerationRecord* newest = nullptr;
   for (const GenerationRecord& record : sealed.generations) {
     if (options.slot ? !record.slots.has(*options.slot) : record.stage != options.stage) continue;
-    if (options.revision == 0 || options.revision == record.revision) return record;
-    return lost(": revision " + std::to_string(record.revision) + " is sealed, not " +
-                std::to_string(options.revision));
+    if (options.revision == record.revision) return record;
+    newest = &record;
   }
-  return lost(" has no sealed generation of shards");
+  if (!newest) return lost(" has no sealed generation of shards");
+  if (options.revision == 0) return *newest;
+  return lost(": revision " + std::to_string(newest->revision) + " is sealed, not " +
+              std::to_string(options.revision));
 }
 
 // All of it, into `into`.

@@ -59,6 +59,8 @@ RHZ_API rhz_status rhz_generation(rhz_comm* comm, uint32_t stage, rhz_generation
     info.parity_shards = record.parity_shards;
     info.lost = known->standing.lost;
     info.stands = known->standing.recoverable ? known->standing.hosts : 0;
+    info.revision_before = known->before;
+    info.lost_before = known->standing_before.lost;
     return rhz::api::write_struct(info, "rhz_generation_info", out_info);
   });
 }

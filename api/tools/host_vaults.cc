@@ -84,7 +84,7 @@ bool HostVaults::stand(uint32_t stages) {
   if (!reply) return false;
   std::vector<PeerId> living;
   for (const VaultInfo& vault : reply.value().vaults) living.push_back(vault.holder.vault);
-  const auto& all = status_->generations();
+  const auto all = newest_of(status_->generations());
   return all.size() >= stages && std::all_of(all.begin(), all.end(), [&](const auto& record) {
            const recovery::Standing now = recovery::standing(record, living);
            return now.recoverable && now.hosts > 0;

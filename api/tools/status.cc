@@ -56,7 +56,7 @@ Status check_run(const StatusReply& reply, const std::string& run_id) {
 
 void print(const StatusClient& client, const StatusReply& reply, const Rates& rates,
            const Options& o, bool redraw) {
-  const Generations& generations = client.generations();
+  const Generations generations = newest_of(client.generations());
   const auto show = o.json              ? status_json
                     : redraw || !o.watch ? status_table
                                          : status_line;

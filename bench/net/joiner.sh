@@ -72,7 +72,7 @@ cat "$log"/peer*.out | awk -v line="$line" -v state="$state" -v members="$member
     if (value("world") > members) { if (boundary > pause) pause = boundary }
     # The step in front of the copy was undisturbed; "copies" is what it is behind the boundary.
     if (value("copies") == 0 || !copied[value("slot")]) before[++nb] = us
-    else during[++nd] = us
+    else { during[++nd] = us; record[nd] = value("record_us") }
     if (value("copies") > 0 && !copied[value("slot")]) {
       copied[value("slot")] = 1
       if (boundary > copy_pause) copy_pause = boundary
@@ -84,5 +84,5 @@ cat "$log"/peer*.out | awk -v line="$line" -v state="$state" -v members="$member
     printf "joiner catch-up: state_MB=%.0f line_MBps=%.1f bulk_MB=%.0f bulk_s=%.2f bulk_MBps=%.1f bulk_of_link=%.1f%%\n", state / 1e6, line, bulk_bytes / 1e6, bulk_us / 1e6, rate, 100 * rate / line
     printf "donors: step_ms_before=%.1f (%d) step_ms_during=%.1f (%d) slower_by=%.1f%%\n", b / 1e3, nb, d / 1e3, nd, b ? 100 * (d / b - 1) : 0
     printf "pauses: for_the_copy_ms=%.1f final_ms=%.1f final_MB=%.0f steps=%.2f joined_after_s=%.2f\n", copy_pause / 1e3, pause / 1e3, rest_bytes / 1e6, b ? pause / b : 0, joined_us / 1e6
-    printf "followed: updates=%d MB=%.0f\n", updates, update_bytes / 1e6
+    printf "followed: updates=%d MB=%.0f record_ms=%.1f\n", updates, update_bytes / 1e6, median(record, nd) / 1e3
   }'

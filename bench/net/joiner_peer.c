@@ -20,6 +20,7 @@ struct trainer {
   float *state, *gradient;
   uint64_t state_count, gradient_count, revision;
   unsigned compute_ms, share, follows;
+  double record_us; /* of the newest step */
 };
 
 static double now_us(void) {
@@ -51,7 +52,9 @@ static rhz_status train(struct trainer *t) {
                                  .count_elems = t->gradient_count, .dtype = RHZ_DTYPE_F32, .redop = RHZ_REDOP_SUM};
   rhz_status status = finish(rhz_allreduce(t->comm, &reduce, &op), &op);
   const uint64_t next = t->revision + 1, bytes = t->gradient_count * sizeof(float);
+  const double reduced = now_us();
   if (!status && t->follows) status = rhz_sync_record(t->comm, next, t->gradient, bytes);
+  t->record_us = now_us() - reduced;
   if (status) return status;
   (void)update(next, t->gradient, bytes, t);
   t->revision = next;
@@ -71,8 +74,9 @@ static rhz_status step(struct trainer *t, uint32_t *world) {
   if (!status) status = rhz_comm_view(t->comm, &view);
   if (!status) status = rhz_sync_info_get(t->comm, &info);
   if (status) return status;
-  printf("step slot=%u begin_us=%.0f us=%.0f boundary_us=%.0f world_before=%u world=%u copies=%u served=%llu\n", view.slot, begin,
-         trained - begin, admitted - trained, *world, view.world_size, info.copies, (unsigned long long)info.served_bytes);
+  printf("step slot=%u begin_us=%.0f us=%.0f boundary_us=%.0f record_us=%.0f world_before=%u world=%u copies=%u served=%llu\n", view.slot,
+         begin, trained - begin, admitted - trained, t->record_us, *world, view.world_size, info.copies,
+         (unsigned long long)info.served_bytes);
   *world = view.world_size;
   return RHZ_OK;
 }

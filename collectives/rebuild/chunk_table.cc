@@ -7,12 +7,14 @@ namespace rhz {
 void ChunkTable::hold(uint32_t chunk, Epoch lineage) {
   RHZ_ASSERT("L1", !held(chunk));
   chunks_[chunk].lineage = lineage;
+  chunks_[chunk].resumed.reset();
   ++held_;
 }
 
 void ChunkTable::discard(uint32_t chunk) {
   if (!held(chunk)) return;
   chunks_[chunk].lineage = Epoch(0);
+  chunks_[chunk].resumption.reset();
   --held_;
 }
 
@@ -22,6 +24,7 @@ void ChunkTable::forget_progress() {
     chunk.begun = false;
     chunk.staged.reset();
     chunk.sent.reset();
+    chunk.resumed.reset();
   }
 }
 
@@ -31,10 +34,10 @@ std::vector<HeldRun> ChunkTable::report(uint32_t block) const {
     if (!held(c)) continue;
     if (!runs.empty() && runs.back().first + runs.back().count == c &&
         runs.back().lineage == chunks_[c].lineage && c % block != 0 &&
-        chunks_[c].empty == chunks_[c - 1].empty)
+        chunks_[c].empty == chunks_[c - 1].empty && runs.back().departed == departed(c))
       ++runs.back().count;
     else
-      runs.push_back({c, 1, chunks_[c].lineage});
+      runs.push_back({c, 1, chunks_[c].lineage, departed(c)});
   }
   return runs;
 }

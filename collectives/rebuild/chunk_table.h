@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <memory_resource>
 #include <vector>
 
@@ -11,6 +12,13 @@
 #include "runtime/memory/buffer.h"
 
 namespace rhz {
+
+// A partial that went on in another epoch than it was begun in.
+struct Resumed {
+  std::vector<Slot> inputs;    // of the partial, rising
+  std::vector<Slot> departed;  // those of them that are no participants any more: they count nevertheless
+  std::vector<Slot> way;       // its holder, and those who add to it, in that order
+};
 
 struct Chunk {
   Epoch lineage;             // of the final value held here; 0: none
@@ -22,7 +30,11 @@ struct Chunk {
   bool begun = false;        // its program runs in this epoch
   Buffer staged;             // final value until the chunk is complete, where it may not land in place
   Buffer original;           // own input, where the result overwrites it and the mode may need it again
-  Buffer sent;               // the partial that went on in this epoch: room for the original once the final value comes back
+  Buffer sent;               // the partial that went on in this epoch: room for the original once the final value comes back,
+                             // and what another epoch may go on from (kInclude)
+  Buffer resumed;            // the partial that goes on from here in this epoch; it has the own input
+  uint32_t origin = 0;       // where on the ring its way begins; of programs of the ring
+  std::shared_ptr<const Resumed> resumption;  // of the value held here or due; null: of the participants alone
 };
 
 class ChunkTable {
@@ -37,6 +49,13 @@ class ChunkTable {
   bool held(uint32_t chunk) const { return chunks_[chunk].lineage != Epoch(0); }
   uint32_t held_count() const { return held_; }
   bool full() const { return held_ == size(); }
+
+  // Of the value that is held or due.
+  const std::vector<Slot>& departed(uint32_t chunk) const {
+    static const std::vector<Slot> nobody;
+    const auto& resumption = chunks_[chunk].resumption;
+    return resumption ? resumption->departed : nobody;
+  }
 
   void hold(uint32_t chunk, Epoch lineage);
   void discard(uint32_t chunk);

@@ -1,6 +1,7 @@
 #include "collectives/schedule/moving.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "collectives/schedule/ring.h"
 
@@ -36,6 +37,20 @@ Program make_carry(const std::vector<Rank>& ring, Rank self, const std::vector<R
   Program program;
   if (passes(at)) program.push_back({Move::kReceive, ring[(at + n - 1) % n]});
   if (passes(at + 1)) program.push_back({Move::kSend, ring[(at + 1) % n]});
+  return program;
+}
+
+Program make_resume(const std::vector<Rank>& ring, Rank self, const std::vector<Rank>& way) {
+  Program program;
+  const auto at = std::find(way.begin(), way.end(), self);
+  if (at != way.end()) {
+    if (at != way.begin()) program.push_back({Move::kFold, *std::prev(at)});
+    program.push_back({Move::kOwn});
+    const auto next = std::next(at);
+    program.push_back(next == way.end() ? Step{Move::kFinal} : Step{Move::kPartial, *next});
+  }
+  const Program round = make_carry(ring, self, {way.back()}, ring, false);
+  program.insert(program.end(), round.begin(), round.end());
   return program;
 }
 

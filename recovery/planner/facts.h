@@ -16,7 +16,7 @@ struct AttachFacts {
   bool updating = false;  // the phase word: it died between begin_update and end_update
 };
 
-// The newest sealed generation of shards with parity.
+// A sealed generation of shards with parity.
 struct GenerationFacts {
   uint64_t revision = 0;
   uint32_t data_shards = 0;  // it takes so many of a stripe
@@ -33,7 +33,8 @@ struct StageFacts {
 
   std::optional<AttachFacts> attach;
   std::vector<uint64_t> vault;  // revisions that the local snapshots of all its members have
-  std::optional<GenerationFacts> shards;
+  std::optional<GenerationFacts> shards;         // the newest one …
+  std::optional<GenerationFacts> shards_before;  // … and the one before, while it is there
   std::optional<uint64_t> shadow;  // its revision
   std::vector<uint64_t> disk;      // revisions of complete checkpoints that hold the stage
 };

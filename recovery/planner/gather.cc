@@ -49,14 +49,16 @@ std::vector<uint64_t> snapshots_of(const Sight& sight, std::span<const Slot> slo
   return {common.begin(), common.end()};
 }
 
-// The one that all these slots have, as it was when it was sealed.
-const GenerationRecord* generation_of(const Sight& sight, std::span<const Slot> slots) {
-  const auto at =
-      std::find_if(sight.generations.begin(), sight.generations.end(), [&](const auto& g) {
-        return std::all_of(slots.begin(), slots.end(),
-                           [&](Slot slot) { return g.slots.has(slot); });
-      });
-  return at == sight.generations.end() ? nullptr : &*at;
+// Those that all these slots have, as they were when they were sealed: the newest one, and the one
+// before.
+void take_generations(const Sight& sight, std::span<const Slot> slots, StageFacts& facts) {
+  for (const GenerationRecord& sealed : sight.generations) {
+    if (!std::all_of(slots.begin(), slots.end(), [&](Slot slot) { return sealed.slots.has(slot); }))
+      continue;
+    facts.shards_before = std::move(facts.shards);
+    facts.shards = {sealed.revision, sealed.data_shards, shards_left(sealed, sight.vaults)};
+    if (facts.state_bytes == 0) facts.state_bytes = facts.parameter_bytes = sealed.state_bytes;
+  }
 }
 
 uint64_t bytes_of_member(const Sight& sight, std::span<const Slot> slots) {
@@ -81,10 +83,7 @@ StageFacts gather(const Sight& sight, uint32_t stage) {
   facts.state_bytes = facts.parameter_bytes = bytes_of_member(sight, slots);
   facts.attach = attach_of(sight, lost);
   facts.vault = snapshots_of(sight, slots);
-  if (const GenerationRecord* const sealed = generation_of(sight, slots)) {
-    facts.shards = {sealed->revision, sealed->data_shards, shards_left(*sealed, sight.vaults)};
-    if (facts.state_bytes == 0) facts.state_bytes = facts.parameter_bytes = sealed->state_bytes;
-  }
+  take_generations(sight, slots, facts);
   facts.disk = sight.disk;
   return facts;
 }
@@ -98,7 +97,10 @@ void complete(StageFacts& facts, const StageFacts& seen) {
   if (facts.parameter_bytes == 0) facts.parameter_bytes = facts.state_bytes;
   if (!facts.attach) facts.attach = seen.attach;
   if (facts.vault.empty()) facts.vault = seen.vault;
-  if (!facts.shards) facts.shards = seen.shards;
+  if (!facts.shards) {
+    facts.shards = seen.shards;
+    facts.shards_before = seen.shards_before;
+  }
   if (facts.disk.empty()) facts.disk = seen.disk;
 }
 

@@ -19,7 +19,7 @@ struct Sight {
   uint32_t replicas = 1;                      // of each stage; slot = stage · replicas + replica
   std::set<Slot> here;                        // slots of members that hold the run's revision
   std::vector<Holding> holdings;              // of the own host's vault
-  std::vector<GenerationRecord> generations;  // the newest sealed one of each stage
+  std::vector<GenerationRecord> generations;  // sealed; of a stage the newest one comes last
   std::vector<PeerId> vaults;                 // that live
   std::vector<uint64_t> disk;                 // revisions of complete checkpoints
   uint64_t state_bytes = 0;                   // of a member about whom the vault does not say

@@ -62,16 +62,19 @@ class Collector {
   }
   void shards() {
     if (!stage_.shards) return refuse(Source::shards, "no generation is sealed");
-    const auto& left = stage_.shards->shards_left;
-    const auto lost = std::find_if(left.begin(), left.end(), [&](uint32_t shards) {
-      return shards < stage_.shards->data_shards;
-    });
+    if (stage_.shards_before) generation(*stage_.shards_before);
+    generation(*stage_.shards);
+  }
+  void generation(const GenerationFacts& sealed) {
+    const auto& left = sealed.shards_left;
+    const auto lost = std::find_if(left.begin(), left.end(),
+                                   [&](uint32_t shards) { return shards < sealed.data_shards; });
     if (lost != left.end())
       return refuse(Source::shards, "stripe " + std::to_string(lost - left.begin()) + " has " +
                                         std::to_string(*lost) + " shards left of the " +
-                                        std::to_string(stage_.shards->data_shards) + " it takes");
+                                        std::to_string(sealed.data_shards) + " it takes");
     const uint64_t bytes = stage_.state_bytes;
-    offer(Source::shards, stage_.shards->revision, bytes,
+    offer(Source::shards, sealed.revision, bytes,
           std::max(seconds(bytes, run_.rates.link), seconds(bytes, run_.rates.coding)));
   }
   void shadow() {

@@ -127,6 +127,7 @@ ShardActions Protector::handle(PeerId vault, const VaultReply& reply) {
     // Somebody of a newer view protects this stage, or has done so.
     if (event.status.code() == Code::kState) return cancel(event.status);
     useless_.push_back(vault);
+    refusal_ = event.status;
     sender_.drop(vault);
     out.emplace_back(VaultSend{vault, header(VaultVerb::discard)});
     for (ShardAction& action : place_again()) out.emplace_back(std::move(action));
@@ -147,7 +148,7 @@ ShardActions Protector::vault_lost(PeerId vault) {
 ShardActions Protector::place_again() {
   const std::vector<Host> hosts = vaults_.hosts(useless_);
   auto again = recovery::place_again(hosts, code_, placement_);
-  if (!again) return cancel(again.status());
+  if (!again) return cancel(no_place(again.status(), refusal_, useless_.size()));
   const Placement before = std::exchange(placement_, std::move(again).value());
   for (uint32_t number = 0; number < layout_.stripes; ++number) {
     const auto open = std::find_if(stripes_.begin(), stripes_.end(),

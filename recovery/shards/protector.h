@@ -5,9 +5,10 @@
 //                time, within the budget of step()
 //   vault_lost() only what that vault held, or was to hold, is sent elsewhere
 //   proposed     once every shard is held and verified
-//   logged()     the log has it: holders are told, and drop the older generation (R3)
+//   logged()     the log has it: holders are told (R3)
 //
-// Until then the older generation stays as it is.  Whoever gives up says so to the vaults; if the
+// The sealed generation stays as it is, and also behind that, until the next one begins to be
+// written; the one before it goes as this one begins.  Whoever gives up says so to the vaults; if the
 // owner dies, the next one does (ShardStore::begin).  One owner of a stage at a time: which one,
 // follows from the view, and what it does carries the view's epoch.
 //
@@ -93,6 +94,7 @@ class Protector {
 
   Job job_;
   VaultSet vaults_;
+  Status refusal_;                // of the newest of …
   std::vector<PeerId> useless_;  // full, or of no use otherwise
   ErasureCode code_;
   StripeLayout layout_;

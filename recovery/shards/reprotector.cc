@@ -104,7 +104,7 @@ void Reprotector::place(ShardActions& out) {
     }
   }
   auto again = recovery::place_again(hosts, shape_.code, wanted);
-  if (!again) return fail(again.status(), out);
+  if (!again) return fail(no_place(again.status(), refusal_, useless_.size()), out);
   for (uint32_t s = 0; s < shape_.layout.stripes; ++s)
     for (uint32_t j = 0; j < shape_.code.shards(); ++j)
       if (wanted.holders[s][j] != again.value().holders[s][j]) to_move_.insert(shape_.at(s, j));
@@ -213,6 +213,7 @@ ShardActions Reprotector::handle(PeerId vault, const VaultReply& reply) {
   } else if (event.kind == ShardSender::Event::Kind::refused) {
     if (event.status.code() == Code::kState) return cancel(event.status);
     useless_.push_back(vault);
+    refusal_ = event.status;
     begin_stripe_again(vault, out);
   }
   return out;

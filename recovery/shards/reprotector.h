@@ -62,6 +62,7 @@ class Reprotector {
   const GenerationRecord record_;
   const GenerationShape shape_;
   VaultSet vaults_;
+  Status refusal_;                // of the newest of …
   std::vector<PeerId> useless_;
   Epoch epoch_;
   const LossContext context_;

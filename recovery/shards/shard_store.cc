@@ -1,6 +1,7 @@
 #include "recovery/shards/shard_store.h"
 
 #include <algorithm>
+#include <new>
 
 #include "runtime/agreement/generation.h"
 #include "runtime/base/canary.h"
@@ -11,6 +12,15 @@ namespace {
 Status state(const VaultRequest& r, const std::string& why) {
   return {Code::kState, "stage " + std::to_string(r.stage) + ", revision " +
                             std::to_string(r.revision) + ": " + why};
+}
+
+// The newest sealed one below; 0: none.
+template <class Generations>
+uint64_t sealed_before(const Generations& generations, uint64_t revision) {
+  uint64_t found = 0;
+  for (const auto& [number, generation] : generations)
+    if (generation.sealed && number < revision) found = number;
+  return found;
 }
 
 }  // namespace
@@ -29,7 +39,9 @@ VaultReply ShardStore::handle(const VaultRequest& request) {
   Stage& stage = stages_[request.stage];
   // The log's word is the log's word, whoever brings it and however late.
   if (request.verb == VaultVerb::seal) {
-    seal(stage, request.revision);
+    const bool told = request.tag < request.revision;
+    seal(stage, request.revision,
+         told ? request.tag : sealed_before(stage.generations, request.revision));
     return reply;
   }
   if (request.epoch < stage.epoch) {
@@ -45,11 +57,14 @@ VaultReply ShardStore::handle(const VaultRequest& request) {
   return reply;
 }
 
-// Two generations at most: what is sealed, and this one.
+// Two generations at most: what is sealed, and this one; or the one before, where lost shards of
+// what is sealed come.
 Status ShardStore::begin(Stage& stage, const VaultRequest& request) {
   if (request.tag > request.revision) return state(request, "a newer one is sealed");
-  if (request.tag > 0) seal(stage, request.tag);
-  if (canary(Rule::kOldFirst)) seal(stage, request.revision);
+  const bool again = request.tag == request.revision;
+  if (request.tag > 0)
+    seal(stage, request.tag, again ? sealed_before(stage.generations, request.tag) : 0);
+  if (canary(Rule::kOldFirst)) seal(stage, request.revision, 0);
   for (auto at = stage.generations.begin(); at != stage.generations.end();) {
     auto& [revision, generation] = *at;
     if (generation.sealed && revision > request.revision)
@@ -65,7 +80,7 @@ Status ShardStore::begin(Stage& stage, const VaultRequest& request) {
   }
   Generation& generation = stage.generations[request.revision];
   generation.begun = request.epoch;
-  generation.sealed |= request.tag == request.revision;  // lost shards of it come here
+  generation.sealed |= again;
   return Status::ok();
 }
 
@@ -77,10 +92,10 @@ Status ShardStore::put(Stage& stage, const VaultRequest& request, ConstBytes& re
   if (!opened) return opened.status();
   Shard& shard = *opened.value();
   std::copy(request.bytes.begin(), request.bytes.end(),
-            shard.bytes.begin() + static_cast<std::ptrdiff_t>(request.offset));
+            shard.bytes().begin() + static_cast<std::ptrdiff_t>(request.offset));
   const uint64_t first = request.offset / kDigestBlockBytes;
   for (uint64_t b = first; b < first + digest_blocks(request.length); ++b) {
-    shard.digests[b] = digest128(digest_block(shard.bytes, b));
+    shard.digests[b] = digest128(digest_block(shard.bytes(), b));
     if (!shard.here[b]) --shard.blocks_due;
     shard.here[b] = true;
   }
@@ -100,8 +115,8 @@ Result<ShardStore::Shard*> ShardStore::open_shard(Generation& generation,
     return Status(Code::kArgument, "a range that is not of this shard");
   const Place place{request.stripe, request.shard};
   auto at = generation.shards.find(place);
-  if (at != generation.shards.end() && at->second.bytes.size() != request.shard_bytes) {
-    bytes_ -= at->second.bytes.size();
+  if (at != generation.shards.end() && at->second.size != request.shard_bytes) {
+    bytes_ -= at->second.size;
     generation.shards.erase(at);
     at = generation.shards.end();
   }
@@ -109,13 +124,20 @@ Result<ShardStore::Shard*> ShardStore::open_shard(Generation& generation,
     if (request.shard_bytes > limit_bytes_ - bytes_)
       return Status(Code::kMemory, "the vault holds " + std::to_string(bytes_) + " of at most " +
                                        std::to_string(limit_bytes_) + " bytes; a shard of " +
-                                       std::to_string(request.shard_bytes) + " does not fit");
+                                       std::to_string(request.shard_bytes) +
+                                       " does not fit: give it more (--shard-memory)");
     if (generation.shards.size() >= kMaxGenerationShards)
       return Status(Code::kMemory, "too many shards of one generation");
+    std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[request.shard_bytes]);
+    if (!memory)
+      return Status(Code::kMemory, "the vault's host has no memory for a shard of " +
+                                       std::to_string(request.shard_bytes) + " bytes; it holds " +
+                                       std::to_string(bytes_));
     bytes_ += request.shard_bytes;
     at = generation.shards.emplace(place, Shard{}).first;
     Shard& shard = at->second;
-    shard.bytes.resize(request.shard_bytes);
+    shard.memory = std::move(memory);
+    shard.size = request.shard_bytes;
     shard.blocks_due = digest_blocks(request.shard_bytes);
     shard.digests.resize(shard.blocks_due);
     shard.here.resize(shard.blocks_due, false);
@@ -123,13 +145,16 @@ Result<ShardStore::Shard*> ShardStore::open_shard(Generation& generation,
   return &at->second;
 }
 
-void ShardStore::seal(Stage& stage, uint64_t revision) {
-  while (!stage.generations.empty() && stage.generations.begin()->first < revision) {
-    drop(stage.generations.begin()->second);
-    stage.generations.erase(stage.generations.begin());
-  }
-  if (auto at = stage.generations.find(revision); at != stage.generations.end())
-    at->second.sealed = true;
+// What is older goes, but for the generation that was sealed `before`.
+void ShardStore::seal(Stage& stage, uint64_t revision, uint64_t before) {
+  std::erase_if(stage.generations, [&](const auto& entry) {
+    const bool goes = entry.first < revision && entry.first != before;
+    if (goes) drop(entry.second);
+    return goes;
+  });
+  for (const uint64_t logged : {before, revision})
+    if (auto at = stage.generations.find(logged); at != stage.generations.end())
+      at->second.sealed = true;
 }
 
 Status ShardStore::discard(Stage& stage, uint64_t revision) {
@@ -141,8 +166,8 @@ Status ShardStore::discard(Stage& stage, uint64_t revision) {
   return Status::ok();
 }
 
-void ShardStore::drop(Generation& generation) {
-  for (const auto& [place, shard] : generation.shards) bytes_ -= shard.bytes.size();
+void ShardStore::drop(const Generation& generation) {
+  for (const auto& [place, shard] : generation.shards) bytes_ -= shard.size;
 }
 
 ShardStore::Shard* ShardStore::find(const VaultRequest& request) {
@@ -157,16 +182,16 @@ ShardStore::Shard* ShardStore::find(const VaultRequest& request) {
 
 Status ShardStore::read(const VaultRequest& request, ConstBytes& reply) {
   const Shard* shard = find(request);
-  if (!shard || shard->bytes.size() != request.shard_bytes)
+  if (!shard || shard->size != request.shard_bytes)
     return {Code::kCorrupt, "shard " + std::to_string(request.shard) + " of stripe " +
                                 std::to_string(request.stripe) + " is not held"};
   if (request.verb == VaultVerb::digests) {
     reply = bytes_of(shard->digests.data(), shard->digests.size() * sizeof(Digest));
     return Status::ok();
   }
-  if (request.offset > shard->bytes.size() || request.length > shard->bytes.size() - request.offset)
+  if (request.offset > shard->size || request.length > shard->size - request.offset)
     return {Code::kArgument, "a range that is not of this shard"};
-  reply = ConstBytes(shard->bytes).subspan(request.offset, request.length);
+  reply = ConstBytes(shard->bytes()).subspan(request.offset, request.length);
   return Status::ok();
 }
 
@@ -186,7 +211,7 @@ bool ShardStore::scrub(uint64_t budget_bytes) {
         bool good = true;
         for (; good && scrub_block_ < shard.digests.size(); ++scrub_block_) {
           if (spent >= budget_bytes) return false;
-          const ConstBytes block = digest_block(shard.bytes, scrub_block_);
+          const ConstBytes block = digest_block(shard.bytes(), scrub_block_);
           good = digest128(block) == shard.digests[scrub_block_];
           spent += block.size();
         }
@@ -195,7 +220,7 @@ bool ShardStore::scrub(uint64_t budget_bytes) {
           continue;
         }
         ++dropped_corrupt_;
-        bytes_ -= shard.bytes.size();
+        bytes_ -= shard.size;
         at = generation.shards.erase(at);
       }
     }
@@ -221,7 +246,7 @@ MutableBytes ShardStore::memory(uint32_t stage, uint64_t revision, uint32_t stri
   request.stripe = stripe;
   request.shard = shard;
   Shard* found = find(request);
-  return found ? MutableBytes(found->bytes) : MutableBytes();
+  return found ? found->bytes() : MutableBytes();
 }
 
 }  // namespace rhz::recovery

@@ -1,13 +1,16 @@
 // What a vault holds of others: shards by (stage, generation, stripe, index), each with its block
-// digests.  Of a stage there are two generations at most: the sealed one, and the one that is being
-// written.  A generation is sealed on the log's word only, and the older one goes then, never
-// before (R3).  What a vault holds dies with it.
+// digests.  Of a stage there are two generations at most: the newest sealed one, and the one before
+// or the one that is being written.  A generation is sealed on the log's word only, and the one
+// before the newest sealed one goes when a newer one begins to be written, never before (R3): so
+// that a run may go back to it, while some other stage has no newer one.  What a vault holds dies
+// with it.
 //
 // A step function: requests in, replies out (vault_messages.h).  Owned by the vault; one thread.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -23,7 +26,7 @@ class ShardStore {
   explicit ShardStore(uint64_t limit_bytes) : limit_bytes_(limit_bytes) {}
 
   // kState: stale, not begun, or older than what is sealed.  kMemory: over the limit, with both
-  // numbers.  kCorrupt: a shard that is not held, or not any more.
+  // numbers, or the system has none left.  kCorrupt: a shard that is not held, or not any more.
   VaultReply handle(const VaultRequest& request);
 
   // Digests about `budget_bytes` more of what is held, and drops shards that do not match any more.
@@ -47,7 +50,9 @@ class ShardStore {
  private:
   using Place = std::pair<uint32_t, uint32_t>;  // stripe, shard
   struct Shard {
-    std::vector<std::byte> bytes;
+    std::unique_ptr<std::byte[]> memory;  // nobody clears it: it is read when it is complete
+    uint64_t size = 0;
+    MutableBytes bytes() const { return {memory.get(), size}; }
     BlockDigests digests;     // of blocks that are here
     std::vector<bool> here;   // by block
     uint64_t blocks_due = 0;  // 0: complete
@@ -64,12 +69,12 @@ class ShardStore {
 
   Status begin(Stage& stage, const VaultRequest& request);
   Status put(Stage& stage, const VaultRequest& request, ConstBytes& reply);
-  void seal(Stage& stage, uint64_t revision);
+  void seal(Stage& stage, uint64_t revision, uint64_t before);
   Status discard(Stage& stage, uint64_t revision);
   Status read(const VaultRequest& request, ConstBytes& reply);
   Result<Shard*> open_shard(Generation& generation, const VaultRequest& request);
   Shard* find(const VaultRequest& request);
-  void drop(Generation& generation);
+  void drop(const Generation& generation);
 
   uint64_t limit_bytes_;
   uint64_t bytes_ = 0;

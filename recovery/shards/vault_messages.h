@@ -7,7 +7,7 @@
 //            will seal
 //   put      `length` bytes of shard (stripe, shard), which has shard_bytes of them, from `offset`
 //            on.  Answered with the shard's tensor digest once it is complete, else without bytes
-//   seal     the log has this revision: older ones are dropped
+//   seal     the log has this revision: older ones are dropped, but for the one sealed before
 //   discard  this revision will not be sealed
 //   digests  of a complete shard: its block digests
 //   get      `length` bytes of a complete shard, from `offset` on
@@ -20,7 +20,8 @@
 //   8       epoch u64         newest view of the sender; an older one than the vault has seen is
 //                             stale
 //   16      revision u64      from 1
-//   24      tag u64           begin: the newest sealed revision, or 0; put: echoed
+//   24      tag u64           begin: the newest sealed revision, or 0; seal: the one before this
+//                             one, or 0, or this one: whichever is there; put: echoed
 //   32      shard_bytes u64
 //   40      offset u64        begin: 0
 //   48      stage u32
@@ -61,7 +62,8 @@ struct VaultRequest {
   Epoch epoch;
   uint32_t stage = 0;
   uint64_t revision = 0;
-  uint64_t tag = 0;  // begin: the newest sealed revision; put: echoed
+  // begin: the newest sealed revision; seal: the one that was sealed before; put: echoed
+  uint64_t tag = 0;
   uint32_t stripe = 0, shard = 0;
   uint64_t shard_bytes = 0;
   uint64_t offset = 0;

@@ -53,6 +53,12 @@ uint32_t VaultSet::index_of_or_lost(const Holder& holder) {
   return index_of(holder.vault);
 }
 
+Status no_place(const Status& placement, const Status& refusal, size_t refused) {
+  if (refused == 0) return placement;
+  return {refusal.code(), refusal.text() + "; without the " + std::to_string(refused) +
+                              " vaults that refused: " + placement.text()};
+}
+
 void write_placement(const VaultSet& vaults, const Placement& placement, GenerationRecord& record) {
   record.holders.clear();
   record.held_by.clear();

@@ -6,6 +6,7 @@
 
 #include "recovery/parity/placement.h"
 #include "runtime/agreement/generation.h"
+#include "runtime/base/status.h"
 
 namespace rhz::recovery {
 
@@ -33,6 +34,10 @@ class VaultSet {
   std::vector<Holder> holders_;
   std::vector<bool> lives_;
 };
+
+// Why shards have no place: what placement.h says of the vaults that are left; and, where `refused`
+// ones were left out, what the newest of these said, which may be why.
+Status no_place(const Status& placement, const Status& refusal, size_t refused);
 
 // Puts the holders of a placement into a record: those that hold something, by their order here.
 void write_placement(const VaultSet& vaults, const Placement& placement, GenerationRecord& record);

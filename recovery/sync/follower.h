@@ -50,7 +50,7 @@ class Follower {
   struct Taken {
     uint64_t revision = 0;
     ConstBytes bytes;  // into …
-    Update memory;
+    std::vector<std::byte> memory;
   };
   Taken begin_applying();
   bool applying() const { return applying_; }
@@ -75,7 +75,7 @@ class Follower {
   OpSeq sync_;
   uint64_t revision_ = 0, limit_ = 0;
   uint64_t begin_ = 0;            // of the update that is being read, in the log
-  Update update_;                 // kept from one to the next: new memory is dear
+  std::vector<std::byte> update_;  // kept from one to the next: new memory is dear
   uint64_t update_bytes_ = 0;     // of it, as far as is known: its header first
   std::deque<uint64_t> missing_;  // pieces of it to be asked for, by where they begin …
   std::vector<uint64_t> asked_;   // … and those that were

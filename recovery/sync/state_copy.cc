@@ -31,7 +31,7 @@ Status StateCopy::make_room(const State& state) {
 
 Status StateCopy::begin(const State& state) {
   if (has_room()) {
-    if (pages_) pages_->end();
+    end_pages();
   } else if (Status mapped = map(state.shared_bytes()); !mapped) {
     return mapped;
   }
@@ -63,17 +63,19 @@ bool StateCopy::copy(uint64_t budget_bytes) {
   return !copying();
 }
 
-void StateCopy::open(Donor& live, Time now) {
+void StateCopy::open(Donor& live, Time now, uint64_t most_recorded) {
   RHZ_ASSERT("R2", !copying());
   asked_ = now;
   donor_.take_over(live, copy_);
-  updates_.open(donor_.revision(), bytes_);
+  updates_.open(donor_.revision(), most_recorded);
+  make_spare();
 }
 
 void StateCopy::close() {
   donor_.close();
   updates_.close();
-  if (has_room() && pages_) pages_->end();
+  if (has_room() || making_spare_) end_pages();
+  spare_ = {};
   if (memory_) ::munmap(memory_, bytes_);
   memory_ = nullptr;
   from_ = nullptr;
@@ -81,6 +83,33 @@ void StateCopy::close() {
   bytes_ = copied_ = offset_ = 0;
   tensor_ = 0;
   held_.clear();
+}
+
+std::optional<Update> StateCopy::update_memory(uint64_t bytes) {
+  usual_ = kUpdateHeaderBytes + bytes;
+  if (!updates_.is_open()) return {};
+  if (making_spare_) end_pages();
+  Update memory = std::exchange(spare_, {});
+  return memory.capacity() >= usual_ ? std::move(memory) : Update(usual_);
+}
+
+void StateCopy::record(Update update) {
+  updates_.append(std::move(update));
+  make_spare();
+}
+
+// While the program computes what it will record next.
+void StateCopy::make_spare() {
+  if (usual_ == 0 || !updates_.has_room_for(usual_)) return;
+  if (making_spare_) end_pages();
+  spare_ = Update(usual_);
+  making_spare_ = pages_ && spare_.data();
+  if (making_spare_) pages_->begin(spare_.data(), spare_.capacity());
+}
+
+void StateCopy::end_pages() {
+  making_spare_ = false;
+  if (pages_) pages_->end();
 }
 
 void StateCopy::handle(PeerId from, ConstBytes payload, Time now) {

@@ -46,8 +46,8 @@ class StateCopy {
   // About so many bytes more; true when all of it is here.
   bool copy(uint64_t budget_bytes);
   bool copying() const { return from_ && copied_ < bytes_; }
-  // Goes on where `live` stops, which served the state that was copied.
-  void open(Donor& live, Time now);
+  // Goes on where `live` stops, which served the state that was copied.  `most_recorded`: bytes of updates that are kept.
+  void open(Donor& live, Time now, uint64_t most_recorded);
   void close();
   bool is_open() const { return donor_.is_open(); }
   OpSeq sync() const { return donor_.sync(); }
@@ -58,10 +58,10 @@ class StateCopy {
   // the answers, which still has the same bytes.
   [[nodiscard]] std::optional<SendData> answer(Time now, bool busy, Donor* live = nullptr);
   // What made the revision that is committed next out of the one before: of the revision behind the copied one first, and without a
-  // gap.  Newcomers get it for as long as the copy is here.
-  void record(Update update) { updates_.append(std::move(update)); }
-  // It would be given to somebody.
-  bool records() const { return updates_.is_open(); }
+  // gap.  Newcomers get it for as long as the copy is here.  The first call says how long it is, and gives memory for it, whose pages
+  // are there already where the one before was no shorter; none where nobody would be given the update.
+  [[nodiscard]] std::optional<Update> update_memory(uint64_t bytes);
+  void record(Update update);
 
   // Closes when it is time; when to call this, or answer(), next.
   Time tick(Time now);
@@ -75,12 +75,17 @@ class StateCopy {
   };
 
   Status map(uint64_t bytes);
+  void make_spare();
+  void end_pages();
   std::optional<SendData> give(const Held& held, Donor* live);
 
   Donor donor_;
   PageMaker* const pages_;
   State copy_;
   UpdateLog updates_;  // since it was taken
+  Update spare_;       // for the next one: a trainer waits for that copy, and should not for pages as well
+  uint64_t usual_ = 0;         // bytes of the newest one
+  bool making_spare_ = false;  // its pages
   const State* from_ = nullptr;  // null: there is no copy, but perhaps the room for one
   std::byte* memory_ = nullptr;
   uint64_t bytes_ = 0, copied_ = 0;  // of the mapping, and of the tensors one behind the other

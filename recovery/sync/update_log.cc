@@ -2,16 +2,22 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <utility>
 
 namespace rhz::recovery {
 
-Update make_update(uint64_t revision, ConstBytes bytes) {
-  Update update(kUpdateHeaderBytes + bytes.size());
-  store(update.data(), revision);
-  store(update.data() + sizeof revision, static_cast<uint64_t>(bytes.size()));
-  if (!bytes.empty()) std::memcpy(update.data() + kUpdateHeaderBytes, bytes.data(), bytes.size());
-  return update;
+Update::Update(uint64_t capacity) : memory_(new (std::nothrow) std::byte[capacity]) {
+  if (memory_) capacity_ = capacity;
+}
+
+bool Update::fill(uint64_t revision, ConstBytes bytes) {
+  if (capacity_ < kUpdateHeaderBytes || bytes.size() > capacity_ - kUpdateHeaderBytes) return false;
+  store(data(), revision);
+  store(data() + sizeof revision, static_cast<uint64_t>(bytes.size()));
+  if (!bytes.empty()) std::memcpy(data() + kUpdateHeaderBytes, bytes.data(), bytes.size());
+  size_ = kUpdateHeaderBytes + bytes.size();
+  return true;
 }
 
 void UpdateLog::open(uint64_t revision, uint64_t limit_bytes) {
@@ -24,13 +30,14 @@ void UpdateLog::open(uint64_t revision, uint64_t limit_bytes) {
 void UpdateLog::close() {
   open_ = false;
   bytes_ = 0;
-  entries_ = {};
+  entries_.clear();
 }
 
 void UpdateLog::append(Update update) {
   if (!open_) return;
-  const bool next = load<uint64_t>(update.data()) == revision_ + 1;
-  if (!next || update.size() > limit_ - bytes_ || entries_.size() == kMostUpdates) return close();
+  const bool next =
+      update.size() >= kUpdateHeaderBytes && load<uint64_t>(update.data()) == revision_ + 1;
+  if (!next || !has_room_for(update.size()) || entries_.size() == kMostUpdates) return close();
   ++revision_;
   const uint64_t begin = std::exchange(bytes_, bytes_ + update.size());
   entries_.push_back({begin, std::move(update)});
@@ -47,7 +54,7 @@ DataStatus UpdateLog::find(const Pull& pull, ConstBytes& bytes) const {
   const uint64_t at = pull.offset - entry.begin;
   const uint64_t end = at < kUpdateHeaderBytes ? kUpdateHeaderBytes : entry.update.size();
   if (pull.length > end - at) return DataStatus::kRefused;
-  bytes = ConstBytes(entry.update).subspan(at, pull.length);
+  bytes = entry.update.view().subspan(at, pull.length);
   return DataStatus::kOk;
 }
 

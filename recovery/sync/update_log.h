@@ -4,8 +4,8 @@
 //
 //   log = (revision u64, bytes u64, bytes)*, little-endian, by rising revision
 //
-// Never longer than the state itself: who has to read more pulls what differs instead.  One thread
-// at a time.
+// Of a bounded length: who would have to read more pulls what differs instead.  One thread at a
+// time.
 #pragma once
 
 #include <cstddef>
@@ -18,13 +18,28 @@
 
 namespace rhz::recovery {
 
-// An entry of the log; made by whoever has the time to copy it.
-using Update = std::vector<std::byte>;
-
 // An update's place in the log, before its bytes.
 inline constexpr uint32_t kUpdateHeaderBytes = 16;
 
-Update make_update(uint64_t revision, ConstBytes bytes);
+// An entry of the log, or the memory for one.  Nobody clears it: the system makes its pages when
+// they are first written, unless somebody had them made before (page_maker.h).
+class Update {
+ public:
+  Update() = default;
+  // Room for so many bytes, header included; none where there is no memory.
+  explicit Update(uint64_t capacity);
+  uint64_t capacity() const { return capacity_; }
+  std::byte* data() const { return memory_.get(); }
+
+  // False: there is no room.
+  [[nodiscard]] bool fill(uint64_t revision, ConstBytes bytes);
+  uint64_t size() const { return size_; }
+  ConstBytes view() const { return {memory_.get(), size_}; }
+
+ private:
+  std::unique_ptr<std::byte[]> memory_;
+  uint64_t capacity_ = 0, size_ = 0;
+};
 
 class UpdateLog {
  public:
@@ -34,9 +49,9 @@ class UpdateLog {
   void open(uint64_t revision, uint64_t limit_bytes);
   void close();
   bool is_open() const { return open_; }
-  // Takes an entry of make_update(), if it is that of the next revision; what comes behind a gap,
-  // or is too much, ends the log.
+  // Takes the entry of the next revision; what comes behind a gap, or is too much, ends the log.
   void append(Update update);
+  bool has_room_for(uint64_t entry_bytes) const { return open_ && entry_bytes <= limit_ - bytes_; }
 
   // kBusy: it is not here yet.  kRefused: it crosses the end of an entry's header, or of its bytes.
   // kClosed: there is no log.

@@ -86,4 +86,13 @@ Result<bool> judge_generation(const GenerationRecord* logged, const GenerationRe
   return true;
 }
 
+std::vector<GenerationRecord> newest_of(std::vector<GenerationRecord> known) {
+  for (size_t i = 1; i < known.size();)
+    if (known[i - 1].stage == known[i].stage)
+      known.erase(known.begin() + static_cast<std::ptrdiff_t>(i - 1));
+    else
+      ++i;
+  return known;
+}
+
 }  // namespace rhz

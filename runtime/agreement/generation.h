@@ -12,12 +12,15 @@
 
 namespace rhz {
 
-// Of one record, and of the newest records of all stages together: 2^18 digests are 4 MiB, so that
+// Of one record, and of the records of all stages that the log knows together: 2^18 digests are 4 MiB, so that
 // a snapshot of the log holds them all.  With shards of 16 MiB these are 256 GiB and 4 TiB.
 inline constexpr size_t kMaxGenerationShards = size_t{1} << 14;
 inline constexpr size_t kMaxLoggedShards = size_t{1} << 18;
 inline constexpr size_t kMaxHolders = size_t{1} << 12;  // vaults of one record
 inline constexpr size_t kMaxStages = size_t{1} << 12;
+// Of each stage the newest one, and the revision before it, whose shards are there until a newer
+// one begins to be written.
+inline constexpr size_t kMaxKnownGenerations = 2 * kMaxStages;
 
 // A vault that holds shards.
 struct Holder {
@@ -66,5 +69,8 @@ struct GenerationRecord {
 //   kDiverged  the revision is logged with another root, or with other shards (R1)
 [[nodiscard]] Result<bool> judge_generation(const GenerationRecord* logged,
                                             const GenerationRecord& proposed);
+
+// Of records as the coordinator tells them, by rising stage and revision: the newest of each stage.
+std::vector<GenerationRecord> newest_of(std::vector<GenerationRecord> known);
 
 }  // namespace rhz

@@ -45,7 +45,7 @@ struct SnapshotRecord {
     friend bool operator==(const History&, const History&) = default;
   };
   std::vector<History> history;  // views that a lineage may still name
-  std::vector<GenerationRecord> generations;  // the newest one of each stage, by rising stage
+  std::vector<GenerationRecord> generations;  // by rising stage: the revision before the newest, and it
   friend bool operator==(const SnapshotRecord&, const SnapshotRecord&) = default;
 };
 using Record = std::variant<ConfigRecord, ViewRecord, ResolveRecord, AdmitRecord, SnapshotRecord,

@@ -10,13 +10,21 @@
 namespace rhz {
 
 // What becomes of an op when a participant dies.  Values as RHZ_REBUILD_*.
-enum class RebuildMode : uint8_t { kStrict = 1, kKeep = 2, kFail = 3 };
+enum class RebuildMode : uint8_t { kStrict = 1, kKeep = 2, kFail = 3, kInclude = 4 };
 
 // Chunks [first, first + count) are held with this lineage.
 struct HeldRun {
   uint32_t first = 0, count = 0;
   Epoch lineage;
+  std::vector<Slot> departed = {};  // rising: whose input is in them though they were gone when that epoch began (kInclude)
   friend bool operator==(const HeldRun&, const HeldRun&) = default;
+};
+
+// Chunks [first, first + count) are here half made: the sums over these slots, some of which are not in the next view.
+struct PartialRun {
+  uint32_t first = 0, count = 0;
+  std::vector<Slot> inputs;  // rising
+  friend bool operator==(const PartialRun&, const PartialRun&) = default;
 };
 
 struct OpReport {
@@ -30,6 +38,7 @@ struct OpReport {
   uint32_t chunks = 0;     // of the whole op; 0 while not begun
   uint64_t signature = 0;  // 0 while not begun
   std::vector<HeldRun> held;  // rising, disjoint
+  std::vector<PartialRun> partials;  // the same; kInclude only
   Status fail;                // FAIL raised here and not yet answered
   friend bool operator==(const OpReport&, const OpReport&) = default;
 };

@@ -16,11 +16,14 @@ struct ChunkRun {
     kKeep = 1,   // holders serve those who need it and lack it
     kDrop = 2,   // nobody alive needs it
     kEmpty = 3,  // its source is gone: zeros, without contributors
+    kResume = 4, // a partial goes on from its holder to those whose input it lacks (rule G)
   };
   uint32_t first = 0, count = 0;
   Epoch lineage;              // kKeep
-  std::vector<Rank> holders;  // of the new view, rising; kKeep only, never empty then
+  std::vector<Rank> holders;  // of the new view, rising; kKeep: never empty; kResume: one
   Fate fate = Fate::kRedo;
+  // Slots, rising.  kKeep: HeldRun::departed.  kResume: whose input the partial has.
+  std::vector<Slot> inputs = {};
   friend bool operator==(const ChunkRun&, const ChunkRun&) = default;
 };
 

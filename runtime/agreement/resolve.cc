@@ -4,6 +4,8 @@
 #include <map>
 #include <set>
 
+#include "runtime/base/canary.h"
+
 namespace rhz {
 namespace {
 
@@ -20,7 +22,8 @@ struct OpView {
   uint64_t signature = 0;
   Status reason;
   std::vector<Rank> begun;
-  std::vector<std::pair<Rank, const OpReport*>> holders;
+  std::vector<std::pair<Rank, const OpReport*>> holders;   // of final values
+  std::vector<std::pair<Rank, const OpReport*>> resumable;  // of partials
 };
 
 using Fate = ChunkRun::Fate;
@@ -103,6 +106,7 @@ class GroupResolver {
       }
       op.signatures_differ |= op.signature != report.signature;
       if (!report.held.empty()) op.holders.emplace_back(rank, &report);
+      if (!report.partials.empty()) op.resumable.emplace_back(rank, &report);
     }
     if (!report.fail.is_ok()) {
       if (!op.asked) op.reason = report.fail;
@@ -177,6 +181,12 @@ class GroupResolver {
         cuts.insert(std::min(run.first + run.count, op.chunks));
       }
     }
+    for (const auto& [rank, report] : op.resumable) {
+      for (const PartialRun& run : report->partials) {
+        cuts.insert(std::min(run.first, op.chunks));
+        cuts.insert(std::min(run.first + run.count, op.chunks));
+      }
+    }
     const uint32_t blocks = op.blocks.count();
     for (uint32_t b = 1; b < blocks; ++b) cuts.insert(b * (op.chunks / blocks));
     std::vector<ChunkRun>& runs = decision.runs;
@@ -187,7 +197,7 @@ class GroupResolver {
       const bool same_block = !runs.empty() && op.blocks.block_of(runs.back().first, op.chunks) ==
                                                    op.blocks.block_of(run.first, op.chunks);
       if (same_block && runs.back().fate == run.fate && runs.back().lineage == run.lineage &&
-          runs.back().holders == run.holders)
+          runs.back().holders == run.holders && runs.back().inputs == run.inputs)
         runs.back().count += run.count;
       else
         runs.push_back(std::move(run));
@@ -206,6 +216,7 @@ class GroupResolver {
     const bool held = run.lineage != Epoch(0);
     if (is_uniform(op.blocks.kind)) {
       run.fate = held ? Fate::kKeep : Fate::kRedo;
+      if (!held && op.mode == RebuildMode::kInclude && !in_.relayed) resume(op, run);
       return true;
     }
     const uint32_t block = op.blocks.block_of(run.first, op.chunks);
@@ -227,12 +238,24 @@ class GroupResolver {
     return true;
   }
 
+  // The partial with most inputs; where rings go round broken edges, none: it would leave the ring.
+  static void resume(const OpView& op, ChunkRun& run) {
+    for (const auto& [rank, report] : op.resumable) {
+      for (const PartialRun& partial : report->partials) {
+        if (run.first < partial.first || run.first >= partial.first + partial.count) continue;
+        if (run.fate == Fate::kResume && partial.inputs.size() <= run.inputs.size()) continue;
+        run = {run.first, run.count, {}, {rank}, Fate::kResume, partial.inputs};
+      }
+    }
+  }
+
   void add_holder(ChunkRun& run, Rank rank, const OpReport& report) {
     for (const HeldRun& held : report.held) {
       if (run.first < held.first || run.first >= held.first + held.count) continue;
       if (run.lineage != Epoch(0) && run.lineage != held.lineage) out_.lineages_disagree = true;
       if (held.lineage > run.lineage) {
         run.lineage = held.lineage;
+        run.inputs = held.departed;
         run.holders.clear();
       }
       if (held.lineage == run.lineage) run.holders.push_back(rank);
@@ -285,7 +308,7 @@ class GroupResolver {
     if (at == decisions_.end()) return true;  // begun by nobody
     if (at->second.outcome != Outcome::kChunks) return false;
     // Where results differ, all being there is no reason to go on.
-    return why == Code::kDiverged || !complete(seq, op->second, at->second);
+    return why == Code::kDiverged || canary(Rule::kAbort3) || !complete(seq, op->second, at->second);
   }
 
   void answer_fails() {

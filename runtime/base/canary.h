@@ -5,8 +5,11 @@
 namespace rhz {
 
 enum class Rule {
-  kNone, kA, kB, kC, kD, kE, kF, kH, kI, kJ, kG2, kG6, kR1, kR3, kR5, kO2, kM,  // G comes with mode `include`
+  kNone, kA, kB, kC, kD, kE, kF, kG, kH, kI, kJ, kG2, kG6, kR1, kR3, kR5, kO2, kM,
   kR2,  // of states
+  kWave, kW2,  // of release
+  kAbort1, kAbort3, kAbort6,  // "Errors are uniform too"
+  kJoin5, kFirst,  // of joins
   kTwice, kOldFirst, kDomains,  // of generations of shards: R1, R3, R4
 };
 

@@ -96,6 +96,7 @@ void Coordinator::apply(const LogEntry& entry) {
     for (uint32_t r = 0; r < view_.size(); ++r) first_op_[view_.members[r].id] = root.first_op[r];
     admit_over_ = root.admit_ended;
     generations_.clear();
+    generations_before_.clear();
     for (const GenerationRecord& generation : snapshot->generations) apply(generation);
   } else if (const auto* generation = std::get_if<GenerationRecord>(&entry.record)) {
     apply(*generation);
@@ -145,7 +146,7 @@ Coordinator::Peer* Coordinator::peer_of(SessionId session) {
 void Coordinator::receive(Time now, SessionId session, const ControlMessage& message) {
   if (const auto* m = std::get_if<HelloMessage>(&message)) return hello(now, session, *m);
   if (const auto* m = std::get_if<StatusRequest>(&message)) {
-    if (m->generations) send(session, GenerationsMessage{term_, newest_generations()});
+    if (m->generations) send(session, GenerationsMessage{term_, known_generations()});
     return send(session, status(now));
   }
   if (const auto* m = std::get_if<VaultHereMessage>(&message)) return vault_here(now, session, *m);
@@ -328,7 +329,7 @@ Time Coordinator::tick(Time now) {
 void Coordinator::maybe_cut() {
   if (!cut_wanted_ || !resolved() || admission_ || admit_open_) return;
   cut_wanted_ = false;
-  SnapshotRecord snapshot{config_, view_, view_index_, resolution_, {}, {}, newest_generations()};
+  SnapshotRecord snapshot{config_, view_, view_index_, resolution_, {}, {}, known_generations()};
   // Stands for the ADMIT records too: whoever missed them learns from here that the op is over.
   snapshot.resolution.groups.front().admit_ended = admit_over_;
   snapshot.retired.assign(retired_.begin(), retired_.end());

@@ -128,6 +128,7 @@ class Coordinator {
   Time watch_members(Time now);
   Time watch_all_gone(Time now);
   Time watch_seal(Time now);
+  void try_edges_again(const View& left, std::string& cause);
   std::vector<std::pair<Rank, Rank>> broken_edges(const View& view) const;
   void tell_pending();
 
@@ -153,7 +154,7 @@ class Coordinator {
   void propose(const Peer& peer, const ProposeMessage& message);
   void tell_generations(const Peer& peer);
   void apply(const GenerationRecord& record);
-  std::vector<GenerationRecord> newest_generations() const;
+  std::vector<GenerationRecord> known_generations() const;
   void forget_old_entries();
 
   // coordinator_vaults.cc: who holds them
@@ -207,7 +208,8 @@ class Coordinator {
   std::optional<Admission> admission_;
   OpSeq admit_op_ = kNoOp;      // admit op by which the newest joiners entered
   bool admit_open_ = false;     // … not yet ended by a RESOLVE
-  std::map<uint32_t, GenerationRecord> generations_;  // the newest one of each stage
+  std::map<uint32_t, GenerationRecord> generations_;         // the newest one of each stage
+  std::map<uint32_t, GenerationRecord> generations_before_;  // of the revision before that
   OpSeq admit_over_ = kNoOp;    // newest admit op that is decided: who still says to stand there is late
 
   // Volatile.
@@ -215,7 +217,9 @@ class Coordinator {
   std::map<SessionId, PeerId> sessions_;
   std::map<std::pair<PeerId, PeerId>, Accusation> accusations_;  // (accuser, target), of the newest view
   Time judge_at_ = kNever;
-  std::set<std::pair<PeerId, PeerId>> broken_;  // edges to route around
+  using Edge = std::pair<PeerId, PeerId>;  // the lower id first
+  std::map<Edge, Epoch> broken_;  // to route around, and in which view they were found so
+  std::set<Edge> tried_again_;    // were broken before
   Time view_logged_{};
   Time evidence_at_ = kNever;  // first evidence of the fault being healed
   std::pair<uint32_t, uint32_t> told_pending_{};  // who wait, and of them those who want the state in bulk

@@ -57,9 +57,27 @@ bool Coordinator::node_fault(PeerId id, Time now) const {
 
 std::vector<std::pair<Rank, Rank>> Coordinator::broken_edges(const View& view) const {
   std::vector<std::pair<Rank, Rank>> edges;
-  for (const auto& [a, b] : broken_)
-    if (view.contains(a) && view.contains(b)) edges.emplace_back(view.rank_of(a), view.rank_of(b));
+  for (const auto& [edge, since] : broken_)
+    if (view.contains(edge.first) && view.contains(edge.second))
+      edges.emplace_back(view.rank_of(edge.first), view.rank_of(edge.second));
   return edges;
+}
+
+// Before a member goes for want of a ring.  Since an edge was found broken nobody has used it, and it may have been no more than a
+// moment in which one of its ends had no processor.  Once for each: one that is broken for good is found so again, and then it counts.
+void Coordinator::try_edges_again(const View& left, std::string& cause) {
+  if (unroutable(left).empty()) return;
+  const std::map<Edge, Epoch> before = broken_;
+  std::erase_if(broken_, [&](const auto& edge) {
+    return edge.second < view_.epoch && !tried_again_.contains(edge.first);
+  });
+  if (!unroutable(left).empty()) {
+    broken_ = before;
+    return;
+  }
+  for (const auto& [edge, since] : before)
+    if (!broken_.contains(edge)) tried_again_.insert(edge);
+  cause += (cause.empty() ? "" : "; ") + std::string("broken edges are tried again");
 }
 
 // No ring avoids the broken edges: the member with most of them goes; of equals the one in the higher slot.
@@ -96,9 +114,7 @@ void Coordinator::judge(Time now) {
       continue;
     }
     // The coordinator hears both ends: the edge is at fault, not a node.
-    if (broken_.contains(edge) || broken_.contains({edge.second, edge.first})) continue;
-    broken_.insert(edge);
-    rerouted = true;
+    rerouted |= broken_.emplace(std::minmax(edge.first, edge.second), view_.epoch).second;
   }
   if (!dead.empty()) {
     std::string cause;

@@ -17,7 +17,8 @@ void Coordinator::propose(const Peer& peer, const ProposeMessage& message) {
   const GenerationRecord* logged = at == generations_.end() ? nullptr : &at->second;
   Result<bool> verdict = judge_generation(logged, proposed);
   size_t shards = proposed.shards.size();
-  for (const auto& [stage, generation] : generations_)
+  for (const auto& [stage, generation] : generations_) shards += generation.shards.size();
+  for (const auto& [stage, generation] : generations_before_)
     if (stage != proposed.stage) shards += generation.shards.size();
   if (verdict && shards > kMaxLoggedShards)
     verdict = Status(Code::kArgument, "the generations of all stages together have more than " +
@@ -37,7 +38,7 @@ void Coordinator::propose(const Peer& peer, const ProposeMessage& message) {
 }
 
 void Coordinator::tell_generations(const Peer& peer) {
-  if (!generations_.empty()) send(peer.session, GenerationsMessage{term_, newest_generations()});
+  if (!generations_.empty()) send(peer.session, GenerationsMessage{term_, known_generations()});
 }
 
 void Coordinator::apply(const GenerationRecord& record) {
@@ -45,12 +46,18 @@ void Coordinator::apply(const GenerationRecord& record) {
   RHZ_ASSERT("R1", record.revision > newest.revision || newest.shards.empty() ||
                        (record.revision == newest.revision && record.root == newest.root &&
                         record.placement > newest.placement));
+  if (newest.revision != 0 && record.revision > newest.revision)
+    generations_before_[record.stage] = std::move(newest);
   newest = record;
 }
 
-std::vector<GenerationRecord> Coordinator::newest_generations() const {
+std::vector<GenerationRecord> Coordinator::known_generations() const {
   std::vector<GenerationRecord> all;
-  for (const auto& [stage, generation] : generations_) all.push_back(generation);
+  for (const auto& [stage, generation] : generations_) {
+    const auto before = generations_before_.find(stage);
+    if (before != generations_before_.end()) all.push_back(before->second);
+    all.push_back(generation);
+  }
   return all;
 }
 

@@ -41,12 +41,14 @@ void Coordinator::new_view(Time now, std::vector<MemberInfo> members, std::strin
   accusations_.clear();
   judge_at_ = kNever;
   view_logged_ = now;
-  std::erase_if(broken_, [&](const auto& edge) {
+  auto has_left = [&](const Edge& edge) {
     auto in = [&](PeerId id) {
       return std::any_of(members.begin(), members.end(), [&](auto& m) { return m.id == id; });
     };
     return !in(edge.first) || !in(edge.second);
-  });
+  };
+  std::erase_if(broken_, [&](const auto& edge) { return has_left(edge.first); });
+  std::erase_if(tried_again_, has_left);
   append(ViewRecord{View{view_.epoch.next(), std::move(members), std::move(cause)}});
   while (history_.size() > kMaxHistory) history_.erase(history_.begin());
 }
@@ -58,6 +60,7 @@ void Coordinator::remove(Time now, std::vector<PeerId> ids, std::string cause) {
     std::erase_if(left.members, [&](const MemberInfo& member) { return member.id == id; });
   };
   for (PeerId id : ids) drop(id);
+  try_edges_again(left, cause);
   for (PeerId id : unroutable(left)) {
     drop(id);
     ids.push_back(id);
@@ -113,14 +116,16 @@ GroupResolution Coordinator::resolve_root() {
     input.reports.push_back(&*peers_.at(member.id).report);
     auto first = first_op_.find(member.id);
     input.first_op.push_back(first != first_op_.end() ? first->second
-                             : admit_open_            ? admit_op_.next()
+                             : admit_open_ && !canary(Rule::kFirst) ? admit_op_.next()
                                                       : OpSeq(0));
   }
   const Edges broken = broken_edges(view_);
   input.relayed = !broken.empty();
   input.ring = make_ring(view_.size(), broken);
   if (input.ring.empty()) input.ring = make_ring(view_.size(), {});
-  input.admit_ended = admit_open_ ? admit_op_ : kNoOp;
+  auto is_old = [&](const MemberInfo& member) { return first_op_.contains(member.id); };
+  const bool gone = canary(Rule::kJoin5) && std::all_of(view_.members.begin(), view_.members.end(), is_old);
+  input.admit_ended = admit_open_ && !gone ? admit_op_ : kNoOp;
   input.aborts = aborts(kRootGroup);
   input.contributors = [this](Epoch lineage, OpSeq seq) { return contributors(lineage, seq); };
   ResolveOutput output = resolve(input);

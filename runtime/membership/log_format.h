@@ -40,7 +40,7 @@
 
 namespace rhz {
 
-inline constexpr uint32_t kLogVersion = 2;
+inline constexpr uint32_t kLogVersion = 3;
 inline constexpr size_t kLogHeaderBytes = 32;
 
 std::vector<std::byte> make_log_header(std::string_view run_id);

@@ -177,13 +177,13 @@ SyncStartMessage read_sync_start(Reading& in, schema::SyncStart::Reader from) {
 void write_generations(Writing& out, schema::Generations::Builder to,
                        const GenerationsMessage& from) {
   to.setTerm(from.term.value);
-  write_list(out, to.initGenerations(out.count(from.generations.size(), kMaxStages)),
+  write_list(out, to.initGenerations(out.count(from.generations.size(), kMaxKnownGenerations)),
              from.generations, write_generation);
 }
 
 GenerationsMessage read_generations(Reading& in, schema::Generations::Reader from) {
   return {Term(from.getTerm()),
-          read_list(in, from.getGenerations(), kMaxStages, "generations", read_generation)};
+          read_list(in, from.getGenerations(), kMaxKnownGenerations, "generations", read_generation)};
 }
 
 void write_proposal_refused(Writing& out, schema::ProposalRefused::Builder to,

@@ -26,7 +26,7 @@ void write_snapshot(Writing& out, schema::SnapshotRecord::Builder to, const Snap
              write_peer_id);
   write_list(out, to.initHistory(out.count(from.history.size(), kMaxHistory)), from.history,
              write_history);
-  write_list(out, to.initGenerations(out.count(from.generations.size(), kMaxStages)),
+  write_list(out, to.initGenerations(out.count(from.generations.size(), kMaxKnownGenerations)),
              from.generations, write_generation);
 }
 
@@ -39,7 +39,7 @@ SnapshotRecord read_snapshot(Reading& in, schema::SnapshotRecord::Reader from) {
   to.retired = read_list(in, from.getRetired(), kMaxRetired, "retired peers", read_peer_id);
   to.history = read_list(in, from.getHistory(), kMaxHistory, "old views", read_history);
   to.generations =
-      read_list(in, from.getGenerations(), kMaxStages, "generations", read_generation);
+      read_list(in, from.getGenerations(), kMaxKnownGenerations, "generations", read_generation);
   return to;
 }
 

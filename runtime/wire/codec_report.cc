@@ -9,6 +9,7 @@ schema::RebuildMode to_schema(RebuildMode mode) {
     case RebuildMode::kStrict: return schema::RebuildMode::STRICT;
     case RebuildMode::kKeep: return schema::RebuildMode::KEEP;
     case RebuildMode::kFail: return schema::RebuildMode::FAIL;
+    case RebuildMode::kInclude: return schema::RebuildMode::INCLUDE;
   }
   return schema::RebuildMode::NONE;
 }
@@ -18,20 +19,36 @@ RebuildMode read_mode(Reading& in, schema::RebuildMode mode) {
     case schema::RebuildMode::STRICT: return RebuildMode::kStrict;
     case schema::RebuildMode::KEEP: return RebuildMode::kKeep;
     case schema::RebuildMode::FAIL: return RebuildMode::kFail;
+    case schema::RebuildMode::INCLUDE: return RebuildMode::kInclude;
     case schema::RebuildMode::NONE: break;
   }
   in.fail("unknown rebuild mode " + std::to_string(static_cast<unsigned>(mode)));
   return RebuildMode::kStrict;
 }
 
-void write_held(Writing&, schema::HeldRun::Builder to, const HeldRun& from) {
+void write_held(Writing& out, schema::HeldRun::Builder to, const HeldRun& from) {
   to.setFirst(from.first);
   to.setCount(from.count);
   to.setLineage(from.lineage.value);
+  write_numbers(to.initDeparted(out.count(from.departed.size(), kMaxPeers)), from.departed);
 }
 
-HeldRun read_held(Reading&, schema::HeldRun::Reader from) {
-  return {from.getFirst(), from.getCount(), Epoch(from.getLineage())};
+HeldRun read_held(Reading& in, schema::HeldRun::Reader from) {
+  return {from.getFirst(), from.getCount(), Epoch(from.getLineage()),
+          read_numbers<Slot>(in, from.getDeparted(), kMaxPeers, "departed contributors")};
+}
+
+void write_partial(Writing& out, schema::PartialRun::Builder to, const PartialRun& from) {
+  to.setFirst(from.first);
+  to.setCount(from.count);
+  write_numbers(to.initInputs(out.count(from.inputs.size(), kMaxPeers)), from.inputs);
+}
+
+PartialRun read_partial(Reading& in, schema::PartialRun::Reader from) {
+  PartialRun to{from.getFirst(), from.getCount(),
+                read_numbers<Slot>(in, from.getInputs(), kMaxPeers, "inputs of a partial")};
+  if (to.inputs.empty()) in.fail("a partial without inputs");
+  return to;
 }
 
 void write_op(Writing& out, schema::OpReport::Builder to, const OpReport& from) {
@@ -43,6 +60,8 @@ void write_op(Writing& out, schema::OpReport::Builder to, const OpReport& from) 
   to.setChunks(from.chunks);
   to.setSignature(from.signature);
   write_list(out, to.initHeld(out.count(from.held.size(), kMaxRuns)), from.held, write_held);
+  write_list(out, to.initPartials(out.count(from.partials.size(), kMaxRuns)), from.partials,
+             write_partial);
   write_status(out, to.initFail(), from.fail);
   to.setFull(from.full);
   to.setKind(static_cast<uint8_t>(from.blocks.kind));
@@ -75,6 +94,7 @@ OpReport read_op(Reading& in, schema::OpReport::Reader from) {
   to.chunks = from.getChunks();
   to.signature = from.getSignature();
   to.held = read_list(in, from.getHeld(), kMaxRuns, "held runs", read_held);
+  to.partials = read_list(in, from.getPartials(), kMaxRuns, "partials", read_partial);
   to.fail = read_status(in, from.getFail());
   to.full = from.getFull();
   to.blocks = read_blocks(in, from);

@@ -32,6 +32,7 @@ void write_run(Writing& out, schema::ChunkRun::Builder to, const ChunkRun& from)
   to.setLineage(from.lineage.value);
   write_numbers(to.initHolders(out.count(from.holders.size(), kMaxPeers)), from.holders);
   to.setFate(static_cast<uint8_t>(from.fate));
+  write_numbers(to.initInputs(out.count(from.inputs.size(), kMaxPeers)), from.inputs);
 }
 
 ChunkRun read_run(Reading& in, schema::ChunkRun::Reader from) {
@@ -40,8 +41,11 @@ ChunkRun read_run(Reading& in, schema::ChunkRun::Reader from) {
   to.count = from.getCount();
   to.lineage = Epoch(from.getLineage());
   to.holders = read_numbers<Rank>(in, from.getHolders(), kMaxPeers, "holders");
-  if (from.getFate() > static_cast<uint8_t>(ChunkRun::Fate::kEmpty)) in.fail("unknown fate of a chunk");
+  if (from.getFate() > static_cast<uint8_t>(ChunkRun::Fate::kResume)) in.fail("unknown fate of a chunk");
   else to.fate = static_cast<ChunkRun::Fate>(from.getFate());
+  to.inputs = read_numbers<Slot>(in, from.getInputs(), kMaxPeers, "inputs of a chunk");
+  if (to.fate == ChunkRun::Fate::kResume && (to.holders.size() != 1 || to.inputs.empty()))
+    in.fail("a partial that goes on from one holder with its inputs");
   return to;
 }
 

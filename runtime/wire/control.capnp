@@ -63,8 +63,9 @@ struct ChunkRun {  # chunks [first, first + count)
   first @0 :UInt32;
   count @1 :UInt32;
   lineage @2 :UInt64;         # keep: epoch of the attempt
-  holders @3 :List(UInt32);   # keep: ranks of the new view, rising, never empty
+  holders @3 :List(UInt32);   # keep: ranks of the new view, rising, never empty; resume: the one who goes on
   fate @4 :UInt8;             # rhz::ChunkRun::Fate (runtime/agreement/resolution.h)
+  inputs @5 :List(UInt32);    # slots, rising; keep: that are in the value and were gone in that epoch; resume: in the partial
 }
 
 struct OpDecision {
@@ -112,6 +113,13 @@ struct HeldRun {  # chunks [first, first + count) are held with this lineage
   first @0 :UInt32;
   count @1 :UInt32;
   lineage @2 :UInt64;
+  departed @3 :List(UInt32);  # slots, rising, that are in the value and were gone in that epoch
+}
+
+struct PartialRun {  # chunks [first, first + count) are here half made: sums over these slots
+  first @0 :UInt32;
+  count @1 :UInt32;
+  inputs @2 :List(UInt32);  # rising, never empty
 }
 
 enum RebuildMode {  # numbers as RHZ_REBUILD_*
@@ -119,6 +127,7 @@ enum RebuildMode {  # numbers as RHZ_REBUILD_*
   strict @1;
   keep @2;
   fail @3;
+  include @4;
 }
 
 struct OpReport {
@@ -135,6 +144,7 @@ struct OpReport {
   kind @10 :UInt8;          # rhz::OpKind (runtime/agreement/blocks.h)
   root @11 :UInt32;         # slot
   layout @12 :List(UInt32); # slots, by rank
+  partials @13 :List(PartialRun);  # rising, disjoint; mode include
 }
 
 struct GroupReport {
@@ -202,7 +212,7 @@ struct SnapshotRecord {  # stands for all records before it
   resolution @3 :Resolution;     # the newest; its epoch may be older than the view's
   retired @4 :List(PeerId);      # were members, never may be again (V2)
   history @5 :List(History);     # views that a lineage may still name
-  generations @6 :List(GenerationRecord);  # the newest one of each stage
+  generations @6 :List(GenerationRecord);  # of each stage: the revision before the newest, and it
 }
 
 struct LogEntry {

@@ -14,7 +14,7 @@
 namespace rhz::wire {
 
 inline constexpr uint32_t kMagic = 0x315a4852;  // "RHZ1" in memory order
-inline constexpr uint8_t kProtocolVersion = 2;
+inline constexpr uint8_t kProtocolVersion = 3;
 inline constexpr size_t kHeaderBytes = 96;
 // Larger payloads are refused before a byte of them is read.
 inline constexpr uint32_t kMaxDataBytes = 16u << 20;

@@ -16,7 +16,7 @@ OpReport op_of(Tape& tape, uint64_t seq, Epoch epoch) {
   op.seq = OpSeq(seq);
   const uint8_t bits = tape.byte();
   op.begun = bits & 1, op.freed = (bits & 2) && (bits & 1), op.admit = bits & 4, op.full = (bits & 8) && (bits & 1);
-  op.mode = static_cast<RebuildMode>(1 + tape.below(3));
+  op.mode = static_cast<RebuildMode>(1 + tape.below(4));
   op.blocks.kind = static_cast<OpKind>(1 + tape.below(static_cast<uint64_t>(kLastOpKind)));
   op.blocks.root = Slot(static_cast<uint32_t>(tape.below(kPeers)));
   for (uint64_t i = tape.below(kPeers + 1); i > 0; --i) op.blocks.layout.push_back(Slot(static_cast<uint32_t>(tape.below(kPeers))));
@@ -30,6 +30,12 @@ OpReport op_of(Tape& tape, uint64_t seq, Epoch epoch) {
     run.lineage = near(tape, epoch);
     at = run.first + run.count;
     if (at <= op.chunks) op.held.push_back(run);
+  }
+  if (op.mode == RebuildMode::kInclude && tape.flip()) {
+    PartialRun run{static_cast<uint32_t>(tape.below(8)), static_cast<uint32_t>(1 + tape.below(4)), {}};
+    for (uint32_t slot = 0; slot < kPeers; ++slot)
+      if (run.inputs.empty() || tape.flip()) run.inputs.push_back(Slot(slot));
+    op.partials.push_back(std::move(run));
   }
   if (tape.below(8) == 0) op.fail = Status(Code::kCancelled, "fuzz");
   return op;

@@ -67,6 +67,18 @@ TEST(Run, RestartsAKilledTrainerInItsSlotAndTheRunGoesOn) {
   expect_has(run.errors(), {"slot 2 ended (signal 9 (Killed)); restart 1 of 10 in 0.1 s"});
 }
 
+TEST(Run, LetsAJoinerMakeTheStepsThatItsMembersMadeWhileItPulled) {
+  Cli run(words("run -n 3 --restart --") + trainer(200, 50), {"RHZ_SYNC_BULK_BYTES=0"});
+  run.await("step=5 ");
+  kill(run.peer(2), SIGKILL);
+  const Line back = run.await("synced=1");
+  EXPECT_GT(back.number("updates"), 0u) << back.raw;
+  EXPECT_EQ(back.number("rest_bytes"), 0u) << "they had the members' bits: " << back.raw;
+  const std::string digest = final_digest(run);
+  for (int peer = 1; peer < 3; ++peer) EXPECT_EQ(final_digest(run), digest);
+  EXPECT_EQ(run.end(), 0) << run.errors();
+}
+
 class PassedOn : public testing::TestWithParam<std::pair<const char*, int>> {};
 
 TEST_P(PassedOn, ReachesEveryPeer) {

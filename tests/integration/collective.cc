@@ -86,6 +86,7 @@ uint32_t rebuild_mode(const std::string& name) {
   if (name == "strict") return RHZ_REBUILD_STRICT;
   if (name == "keep") return RHZ_REBUILD_KEEP;
   if (name == "fail") return RHZ_REBUILD_FAIL;
+  if (name == "include") return RHZ_REBUILD_INCLUDE;
   return RHZ_REBUILD_DEFAULT;
 }
 

@@ -9,6 +9,13 @@ constexpr bool kSanitized = true;
 constexpr bool kSanitized = false;
 #endif
 
+// A program that writes to a buffer that it has lent is a data race, and reported as one.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kFindsRaces = true;
+#else
+constexpr bool kFindsRaces = false;
+#endif
+
 // What multiplies all patience, the suspicion time of a run among it: tests/CMakeLists.txt.
 constexpr int kSlowness = RHZ_TEST_SLOWNESS;
 // For whatever must happen: passed, it is a hang.

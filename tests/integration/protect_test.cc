@@ -33,8 +33,9 @@ class Shards : public testing::Test {
     hosts_.reset();
     rhz_coordinator_stop(coordinator_);
   }
-  void start(uint32_t hosts, uint32_t racks = 0, size_t words = kWords) {
-    hosts_ = std::make_unique<VaultHosts>(run_, address_, hosts, racks);
+  void start(uint32_t hosts, uint32_t racks = 0, size_t words = kWords,
+             const std::string& memory = "256MiB") {
+    hosts_ = std::make_unique<VaultHosts>(run_, address_, hosts, racks, memory);
     hosts_->start_all();
     trainer_ = std::make_unique<StageTrainer>(run_, address_, 0, words);
     trainer_->join();
@@ -94,7 +95,8 @@ TEST_F(Shards, WhatVaultsLostIsProtectedAgainAtOnce) {
   for (int round = 0; round < 4; ++round) {
     std::vector<uint32_t> hosts{0, 1, 2, 3, 4, 5, 6, 7};
     std::shuffle(hosts.begin(), hosts.end(), random);
-    hosts.resize(2);
+    // One, where not all vaults were known yet when shards were placed anew: then a host has two.
+    hosts.resize(std::min(trainer_->generation().stands, 2u));
     hosts_->kill(hosts);
     for (const uint32_t host : hosts) hosts_->start(host);
     // Whoever held nothing leaves nothing to be done.
@@ -119,8 +121,22 @@ TEST_F(Shards, TooFewHostsAreRefusedWithTheNumberThatItTakes) {
     text = rhz_last_error();
     return status == RHZ_ERR_ARGUMENT && text.find("2") != std::string::npos;
   }));
-  expect_has(text, {"3"});
+  expect_has(text, {"4 + 2 shards, at most 2 of a stripe in one failure domain, need 3 domains",
+                    "there are 2 (2 hosts)"});
   expect_refused(trainer_->restore(), RHZ_ERR_STATE_LOST, {"stage 0", "next source"});
+}
+
+TEST_F(Shards, FullVaultsAreSaidAndTheRevisionThatTheyHoldStays) {
+  start(6, 0, kWords, "500KB");  // a shard of the newest revision and none of another
+  ASSERT_TRUE(trainer_->protect_until_it_stands(2)) << rhz_last_error();
+  const uint64_t held = trainer_->revision();
+  trainer_->step();
+  expect_refused(
+      trainer_->protect(), RHZ_ERR_MEMORY,
+      {"of at most 500000 bytes", "does not fit", "--shard-memory", "vaults that refused"});
+  expect_restored(held);
+  StageTrainer next(run_, address_, 1, kWords);
+  expect_refused(next.restore(held + 1), RHZ_ERR_STATE_LOST, {"is sealed, not", "next source"});
 }
 
 TEST_F(Shards, ASnapshotThatIsStillBeingCopiedIsWaitedFor) {
@@ -166,6 +182,23 @@ TEST_F(Shards, OtherTensorsAndOtherRevisionsAreRefused) {
   StageTrainer next(run_, address_, 1, kWords);
   expect_refused(next.restore(trainer_->revision() + 5), RHZ_ERR_STATE_LOST,
                  {"stage 0", "is sealed, not", "next source"});
+}
+
+TEST_F(Shards, TheRevisionBeforeTheNewestIsThereTooForARunThatGoesBack) {
+  start(6);
+  ASSERT_TRUE(trainer_->protect_until_it_stands(2)) << rhz_last_error();
+  const uint64_t before = trainer_->revision();
+  ASSERT_TRUE(trainer_->protect_until_it_stands(2)) << rhz_last_error();
+  const rhz_generation_info info = trainer_->generation();
+  EXPECT_EQ(info.revision, trainer_->revision());
+  EXPECT_EQ(info.revision_before, before);
+  hosts_->kill({1, 4});
+  StageTrainer next(run_, address_, 1, kWords);
+  for (const uint64_t revision : {before, info.revision}) {
+    ASSERT_EQ(next.restore(revision), RHZ_OK) << rhz_last_error();
+    EXPECT_TRUE(next.holds(revision));
+  }
+  ASSERT_TRUE(until([&] { return trainer_->generation().lost_before == 2; }));
 }
 
 TEST_F(Shards, ARestoreGoesOnToThemWhereTheOwnHostHasNothing) {

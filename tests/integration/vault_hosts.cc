@@ -20,16 +20,18 @@ bool until(const std::function<bool()>& so) {
 
 // ---- vaults
 
-VaultHosts::VaultHosts(std::string run, std::string coordinator, uint32_t hosts, uint32_t racks)
+VaultHosts::VaultHosts(std::string run, std::string coordinator, uint32_t hosts, uint32_t racks,
+                       std::string memory)
     : run_(std::move(run)),
       coordinator_(std::move(coordinator)),
       racks_(racks),
+      memory_(std::move(memory)),
       vaults_(hosts),
       addresses_(hosts) {}
 
 void VaultHosts::start(uint32_t host) {
   std::string options = "vault --run-id " + run_ + " --coordinator " + coordinator_ + " --host h" +
-                        std::to_string(host) + " --shard-memory 256MiB";
+                        std::to_string(host) + " --shard-memory " + memory_;
   if (racks_ > 0) options += " --rack r" + std::to_string(host % racks_);
   vaults_[host] = std::make_unique<Cli>(words(options));
   const std::string line = vaults_[host]->await("vault: shards at ").raw;

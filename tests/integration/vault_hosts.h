@@ -20,8 +20,9 @@ bool until(const std::function<bool()>& so);
 
 class VaultHosts {
  public:
-  // `racks`: hosts i and i + racks are in one rack; 0: no racks.
-  VaultHosts(std::string run, std::string coordinator, uint32_t hosts, uint32_t racks = 0);
+  // `racks`: hosts i and i + racks are in one rack; 0: no racks.  `memory`: of each, for shards.
+  VaultHosts(std::string run, std::string coordinator, uint32_t hosts, uint32_t racks = 0,
+             std::string memory = "256MiB");
   // Started, or again after kill(): another vault, and empty.
   void start(uint32_t host);
   void start_all();
@@ -35,6 +36,7 @@ class VaultHosts {
  private:
   const std::string run_, coordinator_;
   const uint32_t racks_;
+  const std::string memory_;
   std::vector<std::unique_ptr<Cli>> vaults_;
   std::vector<std::string> addresses_;
 };

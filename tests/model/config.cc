@@ -46,8 +46,11 @@ constexpr Option kOptions[] = {
     {"odd", set<&Config::odd>, 0, 2},
     {"minworld", set<&Config::min_world>, 0, kMaxPeers},
     {"abortif", set<&Config::abort_unless>, 0, 4},
-    {"join", set<&Config::join>, 0, 2},
+    {"join", set<&Config::join>, 0, 3},
+    {"joiners", set<&Config::joiners>, 1, kMaxPeers - 1},
     {"admit", set<&Config::admit_op>, -1, kMaxOps - 1},
+    {"admit2", set<&Config::second_admit_op>, -1, kMaxOps - 1},
+    {"both", set<&Config::both>, 0, 1},
     {"admitall", set<&Config::admit_waits_for_all>, 0, 1},
     {"wm", set<&Config::watermark>, 0, 1},
     {"raw", set<&Config::raw>, 0, 1},
@@ -94,11 +97,23 @@ bool set_number(Config& config, std::string_view name, const char* text) {
   return false;
 }
 
+bool joins_in_range(const Config& c) {
+  if (c.join == Join::kNobody) return true;
+  if (c.founders() < 1) return false;
+  const bool in_first_group =
+      c.admit_op % c.groups == 0 && (c.second_admit_op < 0 || c.second_admit_op % c.groups == 0);
+  if (c.by_admit_op() && !in_first_group) return false;
+  if (c.second_admit_op >= 0 && (c.join != Join::kByLog || c.second_admit_op <= c.admit_op))
+    return false;
+  return !c.by_admit_op() || (c.admit_op >= 0 && std::max(c.admit_op, c.second_admit_op) < c.ops);
+}
+
 bool in_range(const Config& c) {
-  const int joins = c.join == Join::kNobody ? 0 : 1;
+  const int joins = c.join == Join::kNobody    ? 0
+                    : c.join == Join::kAnyTime ? c.joiners
+                                               : 1 + (c.second_admit_op >= 0);
   const int rounds = c.max_crashes + c.max_suspicions + c.max_fails + 2 * (c.odd != 0) + joins;
-  const bool one_group_only = c.join != Join::kNobody || c.watermark || c.implicit_wave;
-  if (c.groups > 1 && (c.ops < c.groups || one_group_only)) return false;
+  if (c.groups > 1 && (c.ops < c.groups || c.implicit_wave)) return false;
   if (c.chunks > kMaxChunks) return false;
   const int roots_lost = has_root(c.kind) ? c.ops : 0;
   if (1 + rounds + roots_lost >= kMaxEpochs) return false;
@@ -106,10 +121,10 @@ bool in_range(const Config& c) {
     if (c.chunks > kMaxChunksOfBasis || c.all_are_roots()) return false;
   } else if (c.all_are_roots() && !begins_at_root(c.kind)) {
     return false;
-  } else if (c.join != Join::kNobody || c.mode == Mode::kInclude || c.root >= c.peers) {
+  } else if (c.join != Join::kNobody || c.root >= c.peers) {
     return false;
   }
-  return c.join != Join::kByAdmitOp || (c.admit_op >= 0 && c.admit_op < c.ops);
+  return joins_in_range(c);
 }
 
 const char* text(Mode mode) {
@@ -185,7 +200,11 @@ std::string describe(const Config& c) {
   if (c.odd != 0) line += number(" odd=", c.odd);
   if (c.min_world > 0) line += number(" minworld=", c.min_world);
   if (c.join != Join::kNobody) {
-    line += number(" join=", c.join) + number(" admit=", c.admit_op);
+    line += number(" join=", c.join);
+    if (c.joiners > 1) line += number(" joiners=", c.joiners);
+    if (c.by_admit_op()) line += number(" admit=", c.admit_op);
+    if (c.second_admit_op >= 0) line += number(",", c.second_admit_op);
+    if (c.both) line += " both";
     if (c.admit_waits_for_all) line += " admitall";
   }
   if (c.watermark) line += " wm";

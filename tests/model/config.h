@@ -12,8 +12,9 @@ inline constexpr int kMaxPeers = 4;
 inline constexpr int kMaxChunks = 6;
 // Of an all-reduce: lineages of the previous op's chunks fit a byte.
 inline constexpr int kMaxChunksOfBasis = 2;
-inline constexpr int kMaxOps = 3;
-inline constexpr int kMaxLog = 16;
+inline constexpr int kMaxOps = 4;
+inline constexpr int kMaxGroups = 2;
+inline constexpr int kMaxLog = 18;
 inline constexpr int kMaxMessages = 24;
 // Epochs are 1-7: a set of epochs fits a byte, a lineage four bits.
 inline constexpr int kMaxEpochs = 8;
@@ -57,10 +58,15 @@ enum class AbortUnless {
 
 enum class Join {
   kNobody,
-  kByAdmitOp,  // join=1: the last peer enters by op number `admit`, an ordered op without data
-  // join=2: it enters a group at any moment; its first op is 1 + the last op that a report shows as
-  // begun
+  // join=1: the last peers enter by op number `admit`, an ordered op without data, which may begin
+  // over older ops
+  kByAdmitOp,
+  // join=2: each enters a group at any moment; its first op is 1 + the last op that a report shows
+  // as begun
   kAnyTime,
+  // join=3: by an admit op, as the runtime does it: when all members stand there, ADMIT says which
+  // joiners may enter with which state; they sync; VIEW takes in those who have it
+  kByLog,
 };
 
 // One rule of the protocol switched off, or two.  Each must be caught, except 6 (argued equivalent)
@@ -132,7 +138,22 @@ enum Mutant {
   kOneWave = 58,           // a DONE of one group counts in the other
   kWaitForOutsiders = 59,  // the wave waits for members of the view that are not in the group
   kSealAffected = 60,      // a group that loses nobody goes on while the view is sealed
-  kMutantCount = 61,
+  // ADMISSION (join=3)
+  kEnterUnsynced = 61,    // who is named by ADMIT enters, whether it has the state or not
+  kTrustCompany = 62,     // what a fellow joiner has is taken for the logged state
+  kOldSynced = 63,        // SYNCED of an older admit op counts
+  kAdmitTwice = 64,       // an admit op that is over is decided again
+  kLateSynced = 65,       // SYNCED counts after ADMIT(nobody)
+  kWaitForDead = 66,      // the members wait for a joiner that is gone
+  kEnterAgain = 67,       // who was a member is admitted again under its old id
+  kFirstOpVolatile = 68,  // where joiners begin is forgotten in a fail-over
+  kFirstOpOfOne = 69,     // of joiners who enter together, the last one alone is given a first op
+  // JOIN and WATERMARK, with several groups
+  kJoinerInGroups = 70,  // who enters the run is waited for in every group
+  kAdmitStopsAll = 71,   // no group begins an op while an admit op is open
+  kFirstOpOfRoot = 72,   // both=1: where joiners begin in the first group is taken for the second
+  kOneWatermark = 73,    // a watermark of one group counts in the other
+  kMutantCount = 74,
 };
 
 struct Config {
@@ -169,7 +190,10 @@ struct Config {
   int min_world = 0;  // smaller views abort all they can
   AbortUnless abort_unless = AbortUnless::kAllKept;
   Join join = Join::kNobody;
+  int joiners = 1;  // how many: the last peers
   int admit_op = -1;
+  int second_admit_op = -1;
+  bool both = false;  // joiners enter the second group, too
   // The admit round waits until all members (else: one) have begun the admit op.
   bool admit_waits_for_all = false;
   bool watermark = false;
@@ -184,9 +208,12 @@ struct Config {
   bool first_group_is_stuck(int op) const { return absent >= 0 && op % groups == 0; }
   bool odd_signature() const { return odd == 1; }
   bool all_are_roots() const { return odd == 2; }
-  // The peer that joins, or -1.
-  int joiner() const { return join == Join::kNobody ? -1 : peers - 1; }
-  bool is_admit(int op) const { return join == Join::kByAdmitOp && op == admit_op; }
+  int founders() const { return join == Join::kNobody ? peers : peers - joiners; }
+  bool joins(int peer) const { return peer >= founders(); }
+  bool by_admit_op() const { return join == Join::kByAdmitOp || join == Join::kByLog; }
+  bool is_admit(int op) const {
+    return by_admit_op() && op >= 0 && (op == admit_op || op == second_admit_op);
+  }
 };
 
 // Reads `name=value` arguments.  If one is unknown or out of range: nothing, and a line on stderr.

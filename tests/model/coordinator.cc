@@ -26,7 +26,7 @@ void Coordinator::resolve() {
   record.type = RecordType::kResolve;
   record.epoch = to_byte(newest_epoch());
   record.view = newest_view();
-  set_first_op(record);
+  set_first_ops(record);
   if (!mutated(kAbortOnce)) {
     for (int i = 0; i < state_.log_size; i++) record.aborts |= state_.log[i].aborts;
   }
@@ -41,44 +41,17 @@ void Coordinator::resolve() {
   state_.told = {};
 }
 
-// When does the joiner begin?  join=1: behind the admit op.  join=2: behind all that anybody has
-// begun.
-void Coordinator::set_first_op(LogRecord& record) {
-  if (config().join == Join::kNobody) return;
-  const int entered = joiner_epoch();
-  const bool in_view = record.view.has(joiner());
-  record.first_op = to_byte(config().ops);
-  if (config().join == Join::kByAdmitOp) {
-    if (entered == 0) return;
-    record.first_op = to_byte(config().admit_op + 1);
-    record.admit_over = in_view || !mutated(kAdmitLost) ? 1 : 0;
-    return;
-  }
-  if (!in_view) return;
-  for (int epoch = entered; epoch < record.epoch; epoch++) {
-    if (const LogRecord* earlier = resolution(epoch)) {
-      record.first_op = earlier->first_op;
-      return;
-    }
-  }
-  const PeerSet others = (state_.reported & record.view).without(joiner());
-  if (others.empty()) return;  // a joiner alone knows nothing of older ops: it gets none
-  int first = 0;
-  for (int p = 0; p < joiner(); p++) {
-    if (!others.has(p)) continue;
-    for (int o = 0; o < config().ops; o++) {
-      const Report& report = state_.report[p][o];
-      if (report.begun || report.aborted) first = std::max(first, o + 1);
-    }
-    if (mutated(kFirstOfOne)) break;
-  }
-  record.first_op = to_byte(first);
-}
-
 // Who has reported and takes part in an op.
 PeerSet Coordinator::reporters(const LogRecord& record, int o) const {
-  const PeerSet all = state_.reported & record.view & group_of(o);
-  return joiner() >= 0 && o < record.first_op ? all.without(joiner()) : all;
+  return state_.reported & members_of(record, o);
+}
+
+PeerSet Coordinator::members_of(const LogRecord& record, int o) const {
+  PeerSet members = record.view & group_of(o);
+  for (int p = config().founders(); p < config().peers; p++) {
+    if (o < record.first_op[group_number(o)][p]) members.remove(p);
+  }
+  return members;
 }
 
 // Ops for which this resolution answers a FAIL, and whose.
@@ -94,8 +67,7 @@ OpSet Coordinator::take_fails(LogRecord& record) {
     }
     if (state_.told.has(o)) {
       asked.add(o);
-      const bool without_joiner = joiner() >= 0 && o < record.first_op;
-      record.answered[o] = without_joiner ? record.view.without(joiner()) : record.view;
+      record.answered[o] = members_of(record, o);
     }
   }
   return asked;
@@ -106,30 +78,9 @@ void Coordinator::new_view(PeerSet members) {
   record.type = RecordType::kView;
   record.epoch = to_byte(newest_epoch() + 1);
   record.view = members;
+  check_membership(members);
   append(record);
   forget_reports();
-}
-
-// The joiner is sealed from its birth.
-void Coordinator::admit(int donor) {
-  Peer& peer = state_.peer[joiner()];
-  const int before = newest_epoch();
-  new_view(newest_view().with(joiner()));
-  peer.alive = 1;
-  peer.epoch = to_byte(before);
-  peer.sealed = to_byte(before + 1);
-  peer.log_cursor = state_.log_size;
-  if (donor >= 0 && config().admit_op > 0) {
-    Op& synced = peer.op[config().admit_op - 1];
-    const Op& source = state_.peer[donor].op[config().admit_op - 1];
-    std::memcpy(synced.output, source.output, sizeof synced.output);
-  }
-}
-
-void Coordinator::log_nobody_joined() {
-  LogRecord record{};
-  record.type = RecordType::kNobodyJoined;
-  append(record);
 }
 
 void Coordinator::log_bare_abort(int o) {
@@ -143,6 +94,8 @@ void Coordinator::fail_over() {
   state_.failovers++;
   forget_reports();
   state_.told = {};
+  state_.synced = {};
+  state_.given_up = {};
 }
 
 void Coordinator::lose_tail() {

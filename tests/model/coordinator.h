@@ -15,17 +15,34 @@ class Coordinator : public Facts {
   void take_report(int peer);  // SEALED of a member
   void resolve();
   void new_view(PeerSet members);
-  // The joiner's view.  It builds on the state of `donor` (-1: it needs none).
-  void admit(int donor);
-  void log_nobody_joined();
+
+  // admission.cc
+  // The view with these joiners.  They build on the state of `donor` (-1: they need none).
+  void admit(PeerSet joiners, int donor);
+  void log_admit(int admit_op, PeerSet joiners);
+  void sync(int joiner);     // it has the logged state, and says so
+  void give_up(int joiner);  // it is gone, late, or could not get the state
+  void decide_admission();   // every joiner has synced, or is given up
+  void log_nobody_joined(int admit_op);
   void log_bare_abort(int op);  // kAbortNoSeal
   void fail_over();
   void lose_tail();  // kLostTail
 
  private:
+  PeerSet members_of(const LogRecord& record, int op) const;  // who takes part
   PeerSet reporters(const LogRecord& record, int op) const;
-  void set_first_op(LogRecord& record);
   OpSet take_fails(LogRecord& record);
+
+  // admission.cc
+  void set_first_ops(LogRecord& record);
+  void set_admit_over(LogRecord& record);
+  uint8_t first_op_of(const LogRecord& record, int joiner, int group) const;
+  uint8_t behind_all_begun(const LogRecord& record, int joiner, int group) const;
+  bool was_resolved(int joiner, int epoch) const;
+  void take_in(int joiner);
+  void copy_state(int from, int to, int admit_op);
+  void check_membership(PeerSet members);
+  void check_joiner_state(int joiner, const LogRecord& admit);
 
   // decisions.cc
   void decide(LogRecord& record, int op);
@@ -40,6 +57,7 @@ class Coordinator : public Facts {
   bool held_by_all_needers(PeerSet reporters, int op) const;
   bool complete(const LogRecord& record, int op) const;
   bool may_abort(const LogRecord& record, int op) const;
+  bool refuses_as_admit(const LogRecord& record, int op) const;
   void place_aborts(LogRecord& record, OpSet asked);
 
   void append(const LogRecord& record);

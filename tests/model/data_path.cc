@@ -18,16 +18,28 @@ Member::Path Member::path(int epoch, int o, int c) const {
   for (int p = 0; p < config().peers; p++) {
     if (members.has(p)) ring.hop[ring.length++] = to_byte(p);
   }
-  if (config().kind != Kind::kAllReduce) return ending_at(ring, o, c);
   const Decision& decision = resolution(epoch)->decision[o][c];
   const bool resumes = decision.kind == Decide::kResume;
   const int start = resumes ? ring.position_of(decision.holder) : c;
+  const bool ends_at_needer = config().kind != Kind::kAllReduce;
+  const Path whole = ends_at_needer ? ending_at(ring, o, c) : ring.rotated(start);
+  return resumes ? resumed(whole, decision) : whole;
+}
+
+Member::Path Member::Path::rotated(int start) const {
   Path path;
-  if (resumes) path.hop[path.length++] = decision.holder;
-  for (int i = resumes ? 1 : 0; i < ring.length; i++) {
-    const uint8_t next = ring.hop[(start + i) % ring.length];
-    const bool contributed = resumes && decision.contributors.has(next);
-    if (!contributed || mutated(kRevisit)) path.hop[path.length++] = next;
+  for (int i = 0; i < length; i++) path.hop[path.length++] = hop[(start + i) % length];
+  return path;
+}
+
+// From the holder of the partial to those whose input it lacks, in the order of the whole path.
+Member::Path Member::resumed(const Path& whole, const Decision& decision) const {
+  Path path;
+  path.hop[path.length++] = decision.holder;
+  for (int i = 0; i < whole.length; i++) {
+    const uint8_t next = whole.hop[i];
+    const bool contributed = decision.contributors.has(next) && !mutated(kRevisit);
+    if (next != decision.holder && !contributed) path.hop[path.length++] = next;
   }
   return path;
 }
@@ -40,12 +52,7 @@ PeerSet Member::sources(int epoch, int o, int c) const {
 Member::Path Member::ending_at(const Path& ring, int o, int c) const {
   if (has_one_source(config().kind)) return ring;
   const int last = ring.position_of(std::countr_zero(shape(self_, o, c).needers.bits));
-  Path path;
-  if (last == ring.length) return path;
-  for (int i = 1; i <= ring.length; i++) {
-    path.hop[path.length++] = ring.hop[(last + i) % ring.length];
-  }
-  return path;
+  return last == ring.length ? Path{} : ring.rotated(last + 1);
 }
 
 uint8_t Member::next_in_ring(int o) const {
@@ -104,7 +111,7 @@ void Member::start_chunk(int o, int c, const Decision& decision) {
 
 void Member::start_keep(int o, int c) {
   Value& held = mine(o).chunk[c].held;
-  if (mutated(kWatermarkKeep)) held.watermark = std::min(to_byte(o), full_upto(self_));
+  if (mutated(kWatermarkKeep)) held.watermark = std::min(to_byte(o), watermark_for(o));
   if (!held.present()) findings_.violate("R keep: the holder lost the value");
   if (held.present()) start_gather(o, c);
 }
@@ -115,7 +122,7 @@ void Member::start_redo(int o, int c) {
     if (!mutated(kSumIntoInput)) set_partial(o, c, {});
     return;
   }
-  Value value{0, own_input(o, c), basis(self_, o), full_upto(self_)};
+  Value value{0, own_input(o, c), basis(self_, o), watermark_for(o)};
   if (hops.length == 1) {
     value.lineage = me().epoch;
     set_held(o, c, value);
@@ -131,7 +138,7 @@ void Member::start_resume(int o, int c) {
   const Chunk& chunk = mine(o).chunk[c];
   const Path hops = path(me().epoch, o, c);
   Value value{0, chunk.partial, chunk.partial_basis, chunk.partial_watermark};
-  if (mutated(kWatermarkResume)) value.watermark = full_upto(self_);
+  if (mutated(kWatermarkResume)) value.watermark = watermark_for(o);
   if (hops.length == 1) {
     value.lineage = me().epoch;
     set_held(o, c, value);
@@ -187,8 +194,8 @@ void Member::receive_partial(const Message& message) {
   Value value = message.value;
   value.contributors |= own_input(o, c);
   value.watermark =
-      mutated(kWatermarkOwn) ? full_upto(self_) : std::min(value.watermark, full_upto(self_));
-  if (mutated(kWatermarkPartial)) me().watermark = std::max(me().watermark, value.watermark);
+      mutated(kWatermarkOwn) ? watermark_for(o) : std::min(value.watermark, watermark_for(o));
+  if (mutated(kWatermarkPartial)) prove(o, value.watermark);
   set_partial(o, c, value);
   on_contributed(o);
   if (position < hops.length - 1) {
@@ -246,10 +253,20 @@ void Member::set_partial(int o, int c, const Value& value) {
   chunk.partial_watermark = value.watermark;
 }
 
+// What a contribution to this op says of the older ones of its group.
+uint8_t Member::watermark_for(int o) const { return full_upto(self_, group_number(o)); }
+
+void Member::prove(int o, uint8_t watermark) {
+  for (int g = 0; g < config().groups; g++) {
+    if (g != group_number(o) && !mutated(kOneWatermark)) continue;
+    me().watermark[g] = std::max(me().watermark[g], watermark);
+  }
+}
+
 void Member::set_held(int o, int c, const Value& value) {
   mine(o).chunk[c].held = value;
   const bool proves = !has_one_source(config().kind) || mutated(kOneSourceProves);
-  if (proves) me().watermark = std::max(me().watermark, value.watermark);
+  if (proves) prove(o, value.watermark);
   if (config().in_place) mine(o).inputs.remove(c);
 }
 

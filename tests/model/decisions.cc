@@ -188,6 +188,15 @@ bool Coordinator::complete(const LogRecord& record, int o) const {
   return !begun_by(from, o).empty() && held_by_all_needers(from, o);
 }
 
+// An admit op that nobody has begun may be aborted like any other: nobody stands there, and so
+// nobody enters by it.
+bool Coordinator::refuses_as_admit(const LogRecord& record, int o) const {
+  if (!is_admit(o)) return false;
+  if (config().min_world > record.view.size()) return true;  // by which the run may grow again
+  const bool entered_already = config().join == Join::kByAdmitOp && somebody_entered();
+  return entered_already || decided(o) || !begun_by(reporters(record, o), o).empty();
+}
+
 // A FAIL that is refused goes to the first later op of its group, begun or not, that may be
 // aborted.
 void Coordinator::place_aborts(LogRecord& record, OpSet asked) {
@@ -195,12 +204,13 @@ void Coordinator::place_aborts(LogRecord& record, OpSet asked) {
     if (!asked.has(o)) continue;
     int at = o;
     while (at < config().ops &&
-           (is_admit(at) || (!record.aborts.has(at) && !may_abort(record, at)))) {
+           (refuses_as_admit(record, at) || (!record.aborts.has(at) && !may_abort(record, at)))) {
       findings_.mark(Mark::kAbortRefused);
       at += config().groups;
     }
     if (at >= config().ops) continue;
     findings_.mark(Mark::kLaterOpAborted, at > o);
+    findings_.mark(Mark::kAdmitAborted, is_admit(at));
     record.aborts.add(at);
     record.final.remove(at);
   }

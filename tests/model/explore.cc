@@ -13,8 +13,7 @@ namespace {
 // Epoch 1 is installed everywhere, and the first ops have begun.  The joiner is not there yet.
 State initial_state(const Config& config, Findings& findings) {
   State state{};
-  const int members_at_start = config.join == Join::kNobody ? config.peers : config.joiner();
-  const PeerSet members = PeerSet::all_below(members_at_start);
+  const PeerSet members = PeerSet::all_below(config.founders());
   LogRecord& view = state.log[0];
   view.type = RecordType::kView;
   view.epoch = 1;
@@ -23,11 +22,13 @@ State initial_state(const Config& config, Findings& findings) {
   resolve.type = RecordType::kResolve;
   resolve.epoch = 1;
   resolve.view = members;
-  resolve.first_op = to_byte(config.join == Join::kNobody ? 0 : config.ops);
+  for (int p = config.founders(); p < config.peers; p++) {
+    for (int g = 0; g < config.groups; g++) resolve.first_op[g][p] = to_byte(config.ops);
+  }
   state.log_size = 2;
   int begun = config.late ? 0 : 1;
   if (config.order == Order::kAllAtOnce) {
-    begun = config.join == Join::kByAdmitOp ? config.admit_op : config.ops;
+    begun = config.by_admit_op() ? config.admit_op : config.ops;
   }
   for (int p = 0; p < config.peers; p++) {
     if (!members.has(p)) continue;
@@ -58,9 +59,9 @@ void check_terminal(const Config& config, Findings& findings, const State& state
   for (int p = 0; p < config.peers; p++) {
     const Peer& peer = state.peer[p];
     if (!members.has(p) || !peer.live()) continue;
-    for (int o = facts.first_op(p, epoch); o < config.ops; o++) {
+    for (int o = 0; o < config.ops; o++) {
       const Op& op = peer.op[o];
-      if (!facts.group_of(o).has(p) || config.first_group_is_stuck(o)) continue;
+      if (!facts.takes_part(p, epoch, o) || config.first_group_is_stuck(o)) continue;
       if (op.aborted && op.begun) continue;
       if (!op.released) findings.violate("T stuck: a live member never finishes an op");
       if (!op.freed) findings.violate("M leak: a copy is never freed");

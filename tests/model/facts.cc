@@ -34,35 +34,44 @@ const LogRecord* Facts::resolution(int epoch) const {
   return nullptr;
 }
 
-int Facts::joiner_epoch() const {
-  if (joiner() < 0) return 0;
-  for (int i = 0; i < state_.log_size; i++) {
-    const LogRecord& record = state_.log[i];
-    if (record.type == RecordType::kView && record.view.has(joiner())) return record.epoch;
-  }
-  return 0;
+int Facts::first_op(int peer, int epoch, int group) const {
+  if (!joins(peer)) return 0;
+  const LogRecord* resolve = resolution(epoch);
+  return resolve != nullptr ? resolve->first_op[group][peer] : config_.ops;
 }
 
-int Facts::first_op(int peer, int epoch) const {
-  if (peer != joiner()) return 0;
-  const LogRecord* resolve = resolution(epoch);
-  return resolve != nullptr ? resolve->first_op : config_.ops;
+bool Facts::takes_part(int peer, int epoch, int op) const {
+  return group_of(op).has(peer) && op >= first_op(peer, epoch, group_number(op));
+}
+
+bool Facts::ever_took_part(int peer, int epoch, int op) const {
+  if (!joins(peer)) return true;
+  for (int e = 1; e <= epoch; e++) {
+    if (view(e).has(peer) && takes_part(peer, e, op)) return true;
+  }
+  return false;
 }
 
 PeerSet Facts::group_of(int op) const {
   const PeerSet all = PeerSet::all_below(config_.peers);
-  return op % config_.groups == 0 ? all : all.without(0);
+  if (op % config_.groups == 0) return all;
+  const PeerSet founders = PeerSet::all_below(config_.founders());
+  return (config_.both ? all : founders).without(0);
 }
 
 int Facts::previous(int op) const { return op - config_.groups; }
 
 PeerSet Facts::participants(int epoch, int op, int asking) const {
-  const PeerSet members = view(epoch) & group_of(op);
-  if (joiner() < 0 || !members.has(joiner()) || mutated(kJoinerInOld)) return members;
-  const bool joiner_takes_part = mutated(kLocalParticipants)
-                                     ? state_.peer[asking].op[op].begun_with_joiner != 0
-                                     : op >= first_op(joiner(), epoch);
-  return joiner_takes_part ? members : members.without(joiner());
+  PeerSet members = view(epoch) & group_of(op);
+  if (mutated(kJoinerInGroups) && group_number(op) > 0) return members | (view(epoch) & joiners());
+  if ((members & joiners()).empty() || mutated(kJoinerInOld)) return members;
+  PeerSet taking_part = members;
+  for (int p = config_.founders(); p < config_.peers; p++) {
+    const bool here = mutated(kLocalParticipants) ? state_.peer[asking].op[op].begun_with.has(p)
+                                                  : takes_part(p, epoch, op);
+    if (!here) taking_part.remove(p);
+  }
+  return taking_part;
 }
 
 bool Facts::needs_none(int peer, int op) const {
@@ -83,16 +92,19 @@ bool Facts::full(int peer, int o) const {
   return true;
 }
 
-uint8_t Facts::full_upto(int peer) const {
+uint8_t Facts::full_upto(int peer, int group) const {
   if (!config_.watermark) return 0;
-  if (mutated(kWatermarkJoiner) && peer == joiner()) return to_byte(config_.ops);
+  if (mutated(kWatermarkJoiner) && joins(peer)) return to_byte(config_.ops);
   int leading = 0;
-  const int from = first_op(peer, state_.peer[peer].epoch);
-  for (int o = 0; o < config_.ops; o++) {
+  int next = group;  // the op that the prefix lacks
+  const int from = first_op(peer, state_.peer[peer].epoch, group);
+  for (int o = group; o < config_.ops; o += config_.groups) {
     const Op& op = state_.peer[peer].op[o];
     const bool complete = is_admit(o) ? op.released != 0 : full(peer, o);
     if (!op.aborted && o >= from && !complete) continue;
-    if (leading == o || mutated(kWatermarkHighest)) leading = o + 1;
+    if (next != o && !mutated(kWatermarkHighest)) continue;
+    leading = o + 1;
+    next = o + config_.groups;
   }
   return to_byte(leading);
 }
@@ -100,13 +112,7 @@ uint8_t Facts::full_upto(int peer) const {
 uint8_t Facts::basis(int peer, int op) const {
   if (has_layout(config_.kind)) return state_.peer[peer].op[op].layout.bits;
   if (config_.kind != Kind::kAllReduce) return 0;
-  const int before = is_admit(op - 1) ? op - 2 : previous(op);
-  if (config_.order != Order::kSequential || before < 0) return 0;
-  int lineages = 0;
-  for (int c = 0; c < config_.chunks; c++) {
-    lineages |= state_.peer[peer].op[before].output[c].lineage << 4 * c;
-  }
-  return to_byte(lineages);
+  return state_before(peer, op);
 }
 
 bool Facts::quiet() const {
@@ -115,13 +121,13 @@ bool Facts::quiet() const {
   for (int p = 0; p < config_.peers; p++) {
     const Peer& peer = state_.peer[p];
     if (!members.has(p) || !peer.live()) continue;
-    for (int o = first_op(p, epoch); o < config_.ops; o++) {
+    for (int o = 0; o < config_.ops; o++) {
       const Op& op = peer.op[o];
-      if (!group_of(o).has(p) || config_.first_group_is_stuck(o)) continue;
+      if (!takes_part(p, epoch, o) || config_.first_group_is_stuck(o)) continue;
       if (!op.begun || (!op.freed && !op.aborted)) return false;
     }
   }
-  const bool joiner_waits = joiner_epoch() != 0 && resolution(epoch) == nullptr;
+  const bool joiner_waits = resolution(epoch) == nullptr && somebody_entered();
   return !joiner_waits;
 }
 

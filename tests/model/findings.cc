@@ -31,6 +31,10 @@ constexpr const char* kMarkNames[] = {
     "admit-over-open-ops",
     "joiner-lost-in-round",
     "nobody-joined",
+    "several-entered",
+    "some-entered",
+    "given-up",
+    "admit-aborted",
     "wave-by-watermark",
     "watermark-in-later-epoch",
 };

@@ -42,15 +42,16 @@ bool frozen(const Facts& facts, int p, int o) {
 bool may_begin(const Facts& facts, int p, int o) {
   const Config& config = facts.config();
   const Peer& peer = facts.state().peer[p];
-  const int first = facts.first_op(p, peer.epoch);
+  const int first = facts.first_op(p, peer.epoch, facts.group_number(o));
   if (peer.op[o].begun || peer.frozen()) return false;
   if (!facts.group_of(o).has(p)) return false;
   if (config.absent == p && config.first_group_is_stuck(o)) return false;
-  if (p == config.joiner() && config.mutated(kJoinerInOld)) return true;
+  if (config.joins(p) && peer.epoch > 0 && config.mutated(kJoinerInOld)) return true;
   if (o < first) return false;
-  const bool behind_admit = config.join == Join::kByAdmitOp && o > config.admit_op && o > first;
-  if (behind_admit && !peer.op[config.admit_op].released && !config.mutated(kPastAdmit)) {
-    return false;
+  for (int older = first; older < o && !config.mutated(kPastAdmit); older++) {
+    const bool same_group =
+        facts.group_number(older) == facts.group_number(o) || facts.mutated(kAdmitStopsAll);
+    if (same_group && facts.is_admit(older) && !peer.op[older].ended()) return false;
   }
   const int before = config.mutated(kOneOrder) ? o - 1 : facts.previous(o);
   if (before < first) return true;
@@ -80,7 +81,7 @@ Proof wave_proof(const Facts& facts, int p, int o) {
   if (config.implicit_wave && o + 1 < config.ops) {
     return facts.full(p, o + 1) ? Proof::kNextOp : Proof::kNone;
   }
-  if (config.watermark && peer.watermark > o) return Proof::kWatermark;
+  if (config.watermark && peer.watermark[facts.group_number(o)] > o) return Proof::kWatermark;
   const bool whole_view = config.mutated(kWaitJoiner) || config.mutated(kWaitForOutsiders);
   const PeerSet waited_for =
       whole_view ? facts.view(peer.epoch) : facts.participants(peer.epoch, o, p);

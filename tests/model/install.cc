@@ -21,7 +21,7 @@ void Member::begin(int o) {
   const bool rootless = rooted && !view(me().epoch).has(root_of(self_));
   if (rootless && !resolve.open.has(o) && !mutated(kDeadRootIgnored)) op.failing = 1;
   if (mutated(kLocalParticipants)) {
-    op.begun_with_joiner = joiner() >= 0 && view(me().epoch).has(joiner()) ? 1 : 0;
+    op.begun_with = view(me().epoch) & joiners();
   }
   if (mutated(kFreeAtNext) && o > 0 && !mine(o - 1).freed) forget(o - 1);
   start(o);
@@ -29,8 +29,9 @@ void Member::begin(int o) {
 
 void Member::observe() {
   const LogRecord record = state_.log[me().log_cursor++];
+  if (record.type == RecordType::kAdmit) return;
   if (record.type == RecordType::kNobodyJoined) {
-    end_admit();
+    end_admit(record.admit - 1);
   } else if (record.type == RecordType::kView) {
     observe_view(record);
   } else if (record.epoch == me().epoch) {  // kAbortNoSeal: a bare record for an installed epoch
@@ -58,21 +59,26 @@ void Member::observe_view(const LogRecord& record) {
 }
 
 void Member::install(const LogRecord& record) {
-  const bool joiner_enters = joiner() >= 0 && joiner() != self_ && record.view.has(joiner()) &&
-                             !view(me().epoch).has(joiner());
-  if (joiner_enters) {
-    for (int o = record.first_op; o < config().ops; o++) {
-      if (mine(o).begun && !mine(o).aborted) {
-        findings_.violate("O3 the joiner enters an op that has begun");
-      }
-    }
-  }
+  check_newcomers(record);
   me().epoch = record.epoch;
   me().sealed = std::max(me().sealed, record.epoch);
-  if (record.admit_over) end_admit();
-  const int first = mutated(kJoinerInOld) ? 0 : first_op(self_, record.epoch);
-  for (int o = first; o < config().ops; o++) {
-    if (!is_admit(o) && group_of(o).has(self_)) install_op(record, o);
+  for (int o = 0; o < config().ops; o++) {
+    const bool older = group_of(o).has(self_) && mutated(kJoinerInOld);
+    if (takes_part(self_, record.epoch, o) || older) install_op(record, o);
+  }
+  if (record.admit != 0) end_admit(record.admit - 1);
+}
+
+void Member::check_newcomers(const LogRecord& record) {
+  const PeerSet before = view(me().epoch);
+  for (int p = config().founders(); p < config().peers; p++) {
+    if (p == self_ || !record.view.has(p) || before.has(p)) continue;
+    for (int o = 0; o < config().ops; o++) {
+      const bool enters = takes_part(p, record.epoch, o);
+      if (enters && mine(o).begun && !mine(o).aborted) {
+        findings_.violate("O3 a joiner enters an op that has begun");
+      }
+    }
   }
 }
 
@@ -83,7 +89,7 @@ void Member::install_op(const LogRecord& record, int o) {
     end_by_abort(o);
     return;
   }
-  if (op.aborted) return;
+  if (op.aborted || is_admit(o)) return;
   if (record.final.has(o)) {
     findings_.mark(Mark::kFinal, !op.freed);
     if (op.begun && needs_none(self_, o)) op.known = 1;

@@ -11,22 +11,28 @@
 //   I  inputs                      K  causality between ops       F  finality of freed ops
 //   R  decisions can be carried out                               U, S  uniform outcome
 //   Z  no frame reads or lands in a reused buffer                 T  no stuck terminal state
+//   R2 a joiner enters with the logged state                      V2 no peer enters twice
 //   A  no op is released by one and aborted by another            M  no leaked copy
 //
 // Optional parts (all off by default):
 //   KIND       kind=broadcast|scatter|reduce|gather|allgather|reducescatter|alltoall: shape.h says
 //              who contributes to a chunk and who needs it.  root=n; late=1: op 0 begins at any
 //              moment; odd=2: everybody believes to be the root.
-//   GROUPS     groups=2: odd ops are of a second group, which peer 0 is not in.  absent=n: peer n
-//              never begins an op of the first group.
+//   GROUPS     groups=2: odd ops are of a second group, which peer 0 is not in, nor a joiner unless
+//              both=1.  absent=n: peer n never begins an op of the first group.
 //   ABORT      fail=n: n times a peer reports FAIL(op) before it released the op; the coordinator
 //              seals with unchanged members and RESOLVE aborts the op, or refuses (abortif=) and
 //              aborts the first later op that it can.
 //              odd=1: peer 0 begins op 0 with another signature.
 //              minworld=n: smaller views abort all they can.
-//   JOIN       join=1: peer N-1 enters by op number `admit`, an ordered op without data.
-//              join=2: it enters a group at any moment; its first op is 1 + the last op that a
-//              report shows as begun.
+//   JOIN       The last peers (joiners=n) enter.  join=1: by op number `admit`, an ordered op
+//              without data, all in one view, over older ops.
+//              join=2: a group at any moment; the first op is 1 + the last op that a report shows
+//              as begun.
+//              join=3: as the runtime does it.  When every member stands at the admit op, its older
+//              ops over, ADMIT names those who may enter and the state; each of them syncs, from a
+//              member or a fellow joiner, or is given up; VIEW takes in those who have it, or ADMIT
+//              says that nobody joined.  admit2=n: a second admit op.
 //   WATERMARK  wm=1: contributions carry the number of leading ops that are full at their sender,
 //              hops take the minimum, and a result with watermark > k is a proof of the wave of
 //              op k.

@@ -25,7 +25,7 @@ class Member : public Facts {
   void release_at_send(int op);  // kReleaseAtSend
   void forget(int op);           // the wave is known: release if not done yet, free everything
   void end_by_abort(int op);
-  void end_admit();
+  void end_admit(int op);
   void on_progress(int op);  // a chunk became full
   void learn(int op);        // all who need a chunk hold it: told to a peer that needs none
 
@@ -35,13 +35,16 @@ class Member : public Facts {
     uint8_t hop[kMaxPeers];
     int length = 0;
     int position_of(int peer) const;
+    Path rotated(int start) const;
   };
 
   void observe_view(const LogRecord& record);
   void install(const LogRecord& record);
+  void check_newcomers(const LogRecord& record);
   void install_op(const LogRecord& record, int op);
 
   Path path(int epoch, int op, int chunk) const;
+  Path resumed(const Path& whole, const Decision& decision) const;
   Path ending_at(const Path& ring, int op, int chunk) const;
   uint8_t next_in_ring(int op) const;
   PeerSet sources(int epoch, int op, int chunk) const;
@@ -54,6 +57,8 @@ class Member : public Facts {
   PeerSet own_input(int op, int chunk);
   void on_contributed(int op);
   void set_partial(int op, int chunk, const Value& value);
+  uint8_t watermark_for(int op) const;
+  void prove(int op, uint8_t watermark);
   void set_held(int op, int chunk, const Value& value);
   void send(const Message& message);
   void send_partial(int op, int chunk, uint8_t to, const Value& value);

@@ -55,7 +55,8 @@ EpochSet useful_epochs(const Config& config, const State& state) {
   EpochSet useful{};
   for (int p = 0; p < config.peers; p++) {
     const Peer& peer = state.peer[p];
-    if (peer.live()) useful |= EpochSet::from(peer.frozen() ? peer.epoch + 1 : peer.epoch);
+    if (peer.live() && peer.epoch > 0)
+      useful |= EpochSet::from(peer.frozen() ? peer.epoch + 1 : peer.epoch);
   }
   return useful;
 }
@@ -75,6 +76,17 @@ Op remains(const Op& op, bool alive, bool compared) {
   return rest;
 }
 
+// A joiner that no admit op is left for.
+bool is_turned_away(const Facts& facts, int p) {
+  const LogRecord* admission = facts.admission();
+  if (facts.entered(p) != 0 || !facts.was_named(p)) return false;
+  if (admission != nullptr && admission->view.has(p)) return false;
+  for (int o = 0; o < facts.config().ops; o++) {
+    if (facts.is_admit(o) && !facts.decided(o)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 void normalise(const Config& config, State& state) {
@@ -91,11 +103,19 @@ void normalise(const Config& config, State& state) {
     const bool report_pending =
         members.has(p) && !peer.evicted && peer.sealed == epoch && !resolved;
     const bool gone = !peer.live() && !report_pending;
-    if (gone) peer.epoch = peer.sealed = peer.log_cursor = peer.watermark = 0;
+    if (gone) {
+      peer.epoch = peer.sealed = peer.log_cursor = peer.synced = 0;
+      std::memset(peer.watermark, 0, sizeof peer.watermark);
+    }
+    if (is_turned_away(facts, p)) peer = {};
     for (int o = 0; o < config.ops; o++) {
       Op& op = peer.op[o];
       if (!config.mutated(kDoneOnce)) op.done &= useful;
-      if (gone) op = remains(op, peer.alive != 0, config.uniform || members.has(p));
+      if (!gone) continue;
+      const bool stood =
+          config.join == Join::kByLog && members.has(p) && config.is_admit(o) && facts.stands(p, o);
+      op = remains(op, peer.alive != 0, config.uniform || members.has(p));
+      op.begun = stood ? 1 : 0;
     }
   }
 }

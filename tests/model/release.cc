@@ -93,22 +93,24 @@ void Member::end_by_abort(int o) {
   check_aborted(o);
 }
 
-void Member::end_admit() {
-  Op& op = mine(config().admit_op);
+void Member::end_admit(int o) {
+  Op& op = mine(o);
   op.released = op.freed = 1;
+  check_aborted(o);
 }
 
 // O3 and K: what one result is made of.
 void Member::check_release(int o) {
   const Op& op = mine(o);
-  const bool before_joiner = config().join == Join::kByAdmitOp && o < config().admit_op;
   for (int c = 0; c < config().chunks; c++) {
     if (!needs(self_, o, c)) continue;
     const Value& result = op.output[c];
     if (!result.present()) findings_.violate("released without a value");
     check_contributors(o, c);
-    if (before_joiner && result.contributors.has(joiner())) {
-      findings_.violate("O3 the joiner is in an older op");
+    for (int p = config().founders(); p < config().peers; p++) {
+      if (result.contributors.has(p) && !ever_took_part(p, me().epoch, o)) {
+        findings_.violate("O3 a joiner is in an older op");
+      }
     }
     if (result.basis != basis(self_, o)) {
       findings_.violate("K result builds on another lineage of the previous op, or layout");

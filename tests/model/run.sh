@@ -7,12 +7,14 @@
 # base       the release rules without faults beyond crashes, suspicions and fail-overs
 # large      the same at the largest sizes that are still exhaustive
 # abort      FAIL and ABORT: the weakest conditions, and one step beyond each
-# join       one joiner, by an admit op or at any moment
+# join       joiners, by an admit op or at any moment
+# admission  joins as the runtime does them: ADMIT, sync, VIEW; with their mutants
 # watermark  the wave from watermarks
 # rooted     broadcast, scatter, reduce, gather, with their mutants
 # layout     all-gather, reduce-scatter, all-to-all, with their mutants
 # p2p        send and receive (p2p_model, beside rebuild_model), with their mutants
 # groups     two groups at once, with their mutants
+# joingroups joins and watermarks with two groups, with their mutants
 # mutants    mutants 1-25; 6 and 7 must survive (config.h), all others must be killed
 # mutants2   the mutants of ABORT, JOIN and WATERMARK; all must be killed
 # raw2       state reduction switched off: same verdicts expected
@@ -171,7 +173,36 @@ group_join() {
   for r in $RULES; do
     ok N=3 C=2 ops=2 join=1 admit=1 seq=2 $G coord=0 mode=1 $(rule $r)
     ok N=4 C=1 ops=2 join=1 admit=1 seq=2 crash=1 false=0 coord=0 mode=1 $(rule $r)
+    ok N=4 joiners=2 C=1 ops=3 join=1 admit=1 $G mode=1 $(rule $r)
+    ok N=4 joiners=2 C=1 ops=2 join=2 seq=2 crash=1 false=0 coord=0 mode=1 $(rule $r)
+    ok N=3 joiners=2 C=1 ops=2 join=2 seq=2 $G coord=0 mode=1 $(rule $r)
   done
+}
+
+group_admission() {
+  one="N=3 C=1 ops=3 join=3"
+  two="N=4 C=1 ops=3 join=3 joiners=2"
+  for r in $RULES; do
+    for m in 0 1 2; do
+      ok $one admit=1 $G mode=$m $(rule $r)
+      ok $one admit=1 seq=2 $G mode=$m $(rule $r)
+      ok $one admit=1 admit2=2 $G mode=$m $(rule $r)     # who fails at the first may enter at the second
+      ok $two admit=1 $G coord=0 mode=$m $(rule $r)
+    done
+    ok $two admit=1 crash=2 false=0 coord=1 mode=1 $(rule $r)
+    ok $two admit=0 admit2=2 crash=1 false=0 coord=1 mode=0 $(rule $r)
+    ok $one admit=1 joiners=2 $G mode=1 $(rule $r)       # a single member, and more joiners than members
+    ok $one admit=1 seq=2 crash=1 false=0 coord=1 fail=1 mode=1 $(rule $r) # also: the admit op is aborted
+    ok $one admit=1 crash=0 false=1 coord=1 fail=1 mode=0 $(rule $r)
+    ok $one admit=1 $G minworld=2 mode=1 $(rule $r)
+    for mut in 36 37 61 64 65 66 68; do breaks $one admit=1 $G mode=1 $(rule $r) mut=$mut; done
+    for mut in 33 35; do breaks $one admit=1 seq=2 $G mode=1 $(rule $r) mut=$mut; done
+    for mut in 62 69; do breaks $two admit=1 $G coord=0 mode=1 $(rule $r) mut=$mut; done
+    for mut in 63 67; do breaks $one admit=1 admit2=2 $G mode=1 $(rule $r) mut=$mut; done
+  done
+  ok $two admit=1 crash=2 false=1 coord=1 mode=1 rule=a inv=U
+  ok $two admit=1 crash=1 false=2 coord=0 mode=0 rule=b inv=S
+  ok $one admit=1 crash=1 false=0 coord=1 mode=1 rule=a inv=U raw=1
 }
 
 group_watermark() {
@@ -232,6 +263,12 @@ group_rooted() {
     breaks kind=$kind N=3 C=1 $G mode=1 rule=a inv=U mut=48
     breaks kind=$kind N=3 C=1 $G late=1 mode=1 rule=a inv=U mut=55
   done
+  # Mode include: what a chain has collected goes on from where it is.
+  ok kind=reduce N=3 C=2 $F mode=2 rule=a inv=U
+  ok kind=reduce N=3 C=1 $G mode=2 rule=b inv=S fail=1
+  ok kind=reduce N=4 C=1 $G coord=0 mode=2 rule=a inv=U
+  breaks kind=reduce N=4 C=1 crash=1 false=0 coord=0 mode=2 rule=a inv=U mut=8
+  for kind in broadcast scatter gather; do ok kind=$kind N=3 C=1 $G mode=2 rule=a inv=U; done
   for kind in scatter gather; do breaks kind=$kind N=3 $G late=1 mode=1 rule=a inv=U mut=50; done
   breaks kind=scatter N=3 $G mode=0 rule=a inv=U mut=51
   for kind in broadcast scatter gather; do
@@ -251,6 +288,9 @@ group_layout() {
   for kind in allgather reducescatter alltoall; do
     breaks kind=$kind N=3 $G late=1 mode=1 rule=a inv=U mut=50
   done
+  for kind in allgather reducescatter alltoall; do ok kind=$kind N=3 $G coord=0 mode=2 rule=a inv=U; done
+  ok kind=reducescatter N=4 crash=1 false=0 coord=0 mode=2 rule=a inv=U
+  breaks kind=reducescatter N=4 crash=1 false=0 coord=0 mode=2 rule=a inv=U mut=8
   for kind in reducescatter alltoall; do
     breaks kind=$kind N=3 $G mode=1 rule=a inv=U inputfull=1 zerocopy=0
     breaks kind=$kind N=3 $G mode=0 rule=b inv=S
@@ -297,6 +337,34 @@ group_groups() {
   ok $two crash=1 false=0 coord=0 kind=allgather mode=1 rule=a inv=U
   ok $two crash=1 false=0 coord=0 kind=reducescatter mode=0 rule=a inv=U
   ok $two crash=1 false=0 coord=0 kind=broadcast root=1 mode=0 rule=a inv=U
+}
+
+# Joins and watermarks with several groups: the second one has all founders but one; both=1: and the
+# joiners.
+group_joingroups() {
+  four="groups=2 ops=3 N=4 C=1 join=3"
+  wm="groups=2 ops=4 N=3 C=1 seq=2 wm=1"
+  for r in $RULES; do
+    for m in 0 1 2; do
+      ok $four admit=0 crash=1 false=0 coord=0 mode=$m $(rule $r)
+      ok $four admit=2 crash=1 false=0 coord=1 mode=$m $(rule $r)
+      ok $four admit=0 both=1 crash=1 false=0 coord=0 mode=$m $(rule $r)
+    done
+    ok $four admit=0 crash=0 false=1 coord=0 mode=1 $(rule $r)
+    ok $four admit=0 crash=0 false=0 coord=0 fail=1 mode=1 $(rule $r)
+    ok $four admit=0 $G mode=1 $(rule $r) absent=2 late=1 # nobody enters, the second group goes on
+    ok $four joiners=2 admit=0 $G coord=0 mode=1 $(rule $r)
+    ok groups=2 ops=2 N=4 C=1 join=1 admit=0 $G mode=1 $(rule $r)
+    ok groups=2 ops=2 N=4 C=1 join=2 both=1 seq=2 crash=1 false=0 coord=0 mode=1 $(rule $r)
+    ok $wm crash=0 false=0 coord=0 mode=1 $(rule $r)
+    ok groups=2 ops=3 N=3 C=1 seq=2 wm=1 $G coord=0 mode=1 $(rule $r)
+    ok groups=2 ops=3 N=4 C=1 join=3 admit=0 seq=2 wm=1 crash=1 false=0 coord=0 mode=1 $(rule $r)
+    breaks $four admit=0 crash=0 false=1 coord=0 mode=1 $(rule $r) mut=60
+    breaks $four admit=0 crash=1 false=0 coord=0 mode=1 $(rule $r) mut=70
+    breaks $four admit=0 crash=0 false=0 coord=0 mode=1 $(rule $r) absent=2 late=1 mut=71
+    for mut in 39 72; do breaks $four admit=0 both=1 crash=1 false=0 coord=0 mode=1 $(rule $r) mut=$mut; done
+    breaks $wm crash=1 false=0 coord=0 mode=1 $(rule $r) mut=73
+  done
 }
 
 group_mutants() {
@@ -367,6 +435,16 @@ group_fast() {
   done
   breaks N=3 C=1 $G fail=1 mode=1 rule=a inv=U abortif=3
   breaks N=3 C=1 $G fail=1 mode=1 rule=b inv=S abortif=2
+  # Admission: two joiners, one op after the other, and a mutant for each rule.
+  one="N=3 C=1 ops=3 join=3 admit=1 $G mode=1 rule=b inv=S"
+  two="N=4 joiners=2 C=1 ops=3 join=3 admit=1 crash=1 false=0 coord=1 mode=0 rule=a inv=U"
+  ok $one
+  ok $one admit2=2
+  ok $one crash=0 fail=1
+  ok $two
+  for mut in 61 62 69; do breaks $two mut=$mut; done
+  for mut in 64 65 66 68; do breaks $one mut=$mut; done
+  for mut in 63 67; do breaks $one admit2=2 mut=$mut; done
   ok N=3 C=1 crash=1 false=1 coord=0 mode=2 rule=a inv=U raw=1
   # Other collectives, and a mutant for each of their rules.
   for kind in broadcast scatter reduce gather allgather reducescatter alltoall; do
@@ -374,6 +452,8 @@ group_fast() {
     ok kind=$kind N=3 C=1 $G coord=0 late=1 mode=0 rule=a inv=U
   done
   for kind in reduce gather allgather; do ok kind=$kind N=3 C=1 $G mode=1 rule=b inv=S; done
+  ok kind=reduce N=4 C=1 crash=1 false=0 coord=0 mode=2 rule=a inv=U
+  breaks kind=reduce N=4 C=1 crash=1 false=0 coord=0 mode=2 rule=a inv=U mut=8
   ok kind=broadcast N=3 C=1 $G coord=0 odd=2 late=1 mode=1 rule=a inv=U
   ok kind=scatter N=3 crash=1 false=0 coord=0 fail=1 mode=1 rule=a inv=U
   breaks kind=broadcast N=3 C=1 $G odd=2 mode=1 rule=a inv=U mut=46
@@ -398,6 +478,12 @@ group_fast() {
   breaks $two mut=58 zerocopy=0
   breaks $two mut=59
   breaks $two mut=60
+  four="groups=2 ops=3 N=4 C=1 join=3 admit=0 crash=1 false=0 coord=0 mode=1 rule=a inv=U"
+  ok $four
+  breaks $four mut=70
+  breaks $four absent=2 late=1 mut=71
+  breaks $four both=1 mut=72
+  breaks groups=2 ops=4 N=3 C=1 seq=2 wm=1 crash=1 false=0 coord=0 mode=1 rule=a inv=U mut=73
   group_p2p
   # One mutant or more for each letter of "Rules, and what breaks without each" in docs/protocol.md.
   # zerocopy=0 where a reused buffer would be noticed before the rule itself is broken.
@@ -422,7 +508,7 @@ group_fast() {
 }
 
 case "$2" in
-fast | base | large | abort | join | watermark | rooted | layout | p2p | groups | mutants | mutants2 | raw2) "group_$2" ;;
+fast | base | large | abort | join | admission | watermark | rooted | layout | p2p | groups | joingroups | mutants | mutants2 | raw2) "group_$2" ;;
 *)
   echo "run.sh: no group named $2" >&2
   exit 2

@@ -66,15 +66,15 @@ struct Chunk {
 struct Op {
   uint8_t begun;
   uint8_t released;
-  uint8_t freed;              // the wave is known; result and input are gone
-  ChunkSet inputs;            // chunks whose input is still present
-  EpochSet done;              // epochs for which DONE was sent
-  PeerSet lost_done;          // kDropEarlyDone only: whose DONE was dropped
-  uint8_t aborted;            // ended by ABORT
-  uint8_t failing;            // FAIL raised and not yet answered; kFailVolatile: 2 once it was told
-  uint8_t begun_with_joiner;  // kLocalParticipants only
-  uint8_t known;              // needs no chunk, and knows that all who need one hold it
-  PeerSet layout;             // the members when it began here: whose ranks its blocks are for
+  uint8_t freed;       // the wave is known; result and input are gone
+  ChunkSet inputs;     // chunks whose input is still present
+  EpochSet done;       // epochs for which DONE was sent
+  PeerSet lost_done;   // kDropEarlyDone only: whose DONE was dropped
+  uint8_t aborted;     // ended by ABORT
+  uint8_t failing;     // FAIL raised and not yet answered; kFailVolatile: 2 once it was told
+  PeerSet begun_with;  // kLocalParticipants only: the joiners in the view
+  uint8_t known;       // needs no chunk, and knows that all who need one hold it
+  PeerSet layout;      // the members when it began here: whose ranks its blocks are for
   Chunk chunk[kMaxChunks];
   Value output[kMaxChunks];  // ghost: what was released
 
@@ -84,10 +84,11 @@ struct Op {
 struct Peer {
   uint8_t alive;
   uint8_t evicted;
-  uint8_t epoch;       // installed
-  uint8_t sealed;      // sealed for; equal to `epoch` when not frozen
-  uint8_t log_cursor;  // how much of the log it has observed
-  uint8_t watermark;   // largest one proven to it
+  uint8_t epoch;                  // installed
+  uint8_t sealed;                 // sealed for; equal to `epoch` when not frozen
+  uint8_t log_cursor;             // how much of the log it has observed
+  uint8_t watermark[kMaxGroups];  // largest one proven to it, of each group
+  uint8_t synced;                 // of a joiner: 1 + the admit op whose logged state it has
   Op op[kMaxOps];
 
   constexpr bool live() const { return alive != 0 && evicted == 0; }
@@ -113,6 +114,7 @@ enum class RecordType : uint8_t {
   kEmpty,
   kView,
   kResolve,
+  kAdmit,         // view: who may enter at that op, with which state
   kNobodyJoined,  // ends the admit op
 };
 
@@ -122,9 +124,10 @@ struct LogRecord {
   PeerSet view;
   OpSet final;
   OpSet aborts;
-  OpSet open;                 // with a root, and somebody had begun them
-  uint8_t first_op;           // first_op_seq of the joiner
-  uint8_t admit_over;         // the admit op has ended
+  OpSet open;                               // with a root, and somebody had begun them
+  uint8_t first_op[kMaxGroups][kMaxPeers];  // first_op_seq
+  uint8_t admit;              // 1 + the admit op that this record is about, or ends; 0: none
+  uint8_t state;              // ADMIT: what the op before was made of, as in Value::basis
   PeerSet answered[kMaxOps];  // members whose FAIL this RESOLVE answers
   Decision decision[kMaxOps][kMaxChunks];
 };
@@ -165,7 +168,9 @@ struct State {
   // Volatile state of the coordinator.
   Report report[kMaxPeers][kMaxOps];
   PeerSet reported;
-  OpSet told;  // kFailVolatile only: ops whose FAIL the coordinator remembers
+  OpSet told;        // kFailVolatile only: ops whose FAIL the coordinator remembers
+  PeerSet synced;    // joiners that have said that they have the logged state
+  PeerSet given_up;  // joiners that are gone, late, or could not get it
 
   Message message[kMaxMessages];
   uint8_t message_count;

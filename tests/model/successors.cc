@@ -2,89 +2,21 @@
 
 #include <algorithm>
 
-#include "tests/model/coordinator.h"
+#include "tests/model/explorer.h"
 #include "tests/model/guards.h"
-#include "tests/model/member.h"
 
 namespace rhz::model {
-namespace {
 
-class Explorer {
- public:
-  Explorer(const Config& config, Findings& findings, const State& state,
-           std::vector<Successor>& out)
-      : config_(config),
-        findings_(findings),
-        state_(state),
-        facts_(config, state),
-        epoch_(facts_.newest_epoch()),
-        members_(facts_.view(epoch_)),
-        resolved_(facts_.resolution(epoch_) != nullptr),
-        room_(epoch_ < kMaxEpochs - 1),
-        out_(out) {}
-
-  void run() {
-    deliveries();
-    peer_moves();
-    if (facts_.quiet()) return;
-    if (!resolved_) resolution();
-    deaths();
-    fails();
-    if (config_.join == Join::kByAdmitOp && facts_.joiner_epoch() == 0) admit_round();
-    if (config_.join == Join::kAnyTime && facts_.joiner_epoch() == 0 && room_) admit_any_time();
-    if (state_.failovers < config_.max_failovers) fail_over();
-  }
-
- private:
-  enum Kind { kProgress, kFault };
-
-  // Applies a move to a copy of the state, unless a violation was found before.
-  template <class Move>
-  void attempt(const Step& step, Kind kind, Move move) {
-    if (findings_.violation != nullptr) return;
-    out_.push_back({step, kind == kFault, state_});
-    move(out_.back().state);
-  }
-  template <class Move>
-  void attempt_member(const Step& step, Kind kind, Move move) {
-    attempt(step, kind, [&](State& next) {
-      const int self = step.action == Action::kDeliver ? step.to : step.peer;
-      Member member(config_, findings_, next, self);
-      move(member);
-    });
-  }
-  template <class Move>
-  void attempt_coordinator(const Step& step, Kind kind, Move move) {
-    attempt(step, kind, [&](State& next) {
-      Coordinator coordinator(config_, findings_, next);
-      move(coordinator);
-    });
-  }
-
-  void deliveries();
-  void peer_moves();
-  void op_moves(int peer, int op);
-  void resolution();
-  void deaths();
-  void fails();
-  void fail(int peer, int op);
-  void admit_round();
-  void admit_with_donors(PeerSet begun);
-  void nobody_joined(PeerSet begun);
-  void admit_any_time();
-  void fail_over();
-  bool logged(RecordType type) const;
-
-  const Config& config_;
-  Findings& findings_;
-  const State& state_;
-  const Facts facts_;
-  const int epoch_;
-  const PeerSet members_;
-  const bool resolved_;
-  const bool room_;  // another epoch fits
-  std::vector<Successor>& out_;
-};
+void Explorer::run() {
+  deliveries();
+  peer_moves();
+  if (facts_.quiet()) return;
+  if (!resolved_) resolution();
+  deaths();
+  fails();
+  joins();
+  if (state_.failovers < config_.max_failovers) fail_over();
+}
 
 void Explorer::deliveries() {
   for (int i = 0; i < state_.message_count; i++) {
@@ -107,7 +39,7 @@ void Explorer::deliveries() {
 void Explorer::peer_moves() {
   for (int p = 0; p < config_.peers; p++) {
     const Peer& peer = state_.peer[p];
-    if (!peer.live()) continue;
+    if (!peer.live() || peer.epoch == 0) continue;  // 0: a joiner that is no member yet
     if (peer.log_cursor < state_.log_size) {
       const Step step{.action = Action::kObserve, .peer = to_byte(p), .index = peer.log_cursor};
       attempt_member(step, kProgress, [](Member& member) { member.observe(); });
@@ -163,7 +95,7 @@ void Explorer::resolution() {
 void Explorer::deaths() {
   for (int p = 0; p < config_.peers; p++) {
     if (!members_.has(p) || state_.peer[p].alive || !room_) continue;
-    findings_.mark(Mark::kJoinerLostInRound, p == facts_.joiner() && !resolved_);
+    findings_.mark(Mark::kJoinerLostInRound, facts_.joins(p) && !resolved_);
     attempt_coordinator(
         {.action = Action::kDetect, .peer = to_byte(p)}, kProgress,
         [&](Coordinator& coordinator) { coordinator.new_view(members_.without(p)); });
@@ -227,60 +159,6 @@ void Explorer::fail(int p, int o) {
   }
 }
 
-// The admit round, or the record that nobody joined, once one member (admitall=1: every member) has
-// begun the admit op.
-void Explorer::admit_round() {
-  PeerSet begun{};
-  for (int p = 0; p < config_.peers; p++) {
-    if (members_.has(p) && state_.peer[p].op[config_.admit_op].begun) begun.add(p);
-  }
-  if (begun.empty() || logged(RecordType::kNobodyJoined)) return;
-  if (config_.admit_waits_for_all && begun != members_) return;
-  if (room_) admit_with_donors(begun);
-  nobody_joined(begun);
-}
-
-// The joiner's state comes from a member that has begun the admit op.  Where that state is a result
-// (sequential ops), every such member is tried; and under rule b its wave must be known, unless
-// everybody has begun the admit op.
-void Explorer::admit_with_donors(PeerSet begun) {
-  const int admit_op = config_.admit_op;
-  const bool state_matters = config_.order == Order::kSequential && admit_op > 0;
-  const bool wave_needed = state_matters && config_.rule == Rule::kRetain &&
-                           !config_.admit_waits_for_all && !facts_.mutated(kSyncUnstable);
-  for (int donor = 0; donor < config_.peers; donor++) {
-    if (!begun.has(donor)) continue;
-    const Op* op = state_.peer[donor].op;
-    if (wave_needed && !op[admit_op - 1].freed && !op[admit_op - 1].aborted) continue;
-    findings_.mark(Mark::kAdmitRound);
-    findings_.mark(Mark::kAdmitOverOpenOps,
-                   std::any_of(op, op + admit_op, [](const Op& older) { return !older.freed; }));
-    attempt_coordinator({.action = Action::kAdmit, .peer = to_byte(donor)}, kFault,
-                        [&](Coordinator& coordinator) { coordinator.admit(donor); });
-    if (!state_matters) break;
-  }
-}
-
-void Explorer::nobody_joined(PeerSet begun) {
-  if (!facts_.mutated(kNoneVolatile)) {
-    findings_.mark(Mark::kNobodyJoined);
-    attempt_coordinator({.action = Action::kNobodyJoined}, kProgress,
-                        [](Coordinator& coordinator) { coordinator.log_nobody_joined(); });
-    return;
-  }
-  for (int p = 0; p < config_.peers; p++) {
-    if (!begun.has(p) || state_.peer[p].op[config_.admit_op].released) continue;
-    attempt_member({.action = Action::kNobodyJoined, .peer = to_byte(p)}, kProgress,
-                   [](Member& member) { member.end_admit(); });
-  }
-}
-
-void Explorer::admit_any_time() {
-  findings_.mark(Mark::kAdmitRound);
-  attempt_coordinator({.action = Action::kAdmit}, kFault,
-                      [](Coordinator& coordinator) { coordinator.admit(-1); });
-}
-
 void Explorer::fail_over() {
   attempt_coordinator({.action = Action::kFailOver}, kFault,
                       [](Coordinator& coordinator) { coordinator.fail_over(); });
@@ -290,13 +168,6 @@ void Explorer::fail_over() {
     coordinator.lose_tail();
   });
 }
-
-bool Explorer::logged(RecordType type) const {
-  return std::any_of(state_.log, state_.log + state_.log_size,
-                     [&](const LogRecord& record) { return record.type == type; });
-}
-
-}  // namespace
 
 void successors(const Config& config, Findings& findings, const State& state,
                 std::vector<Successor>& out) {

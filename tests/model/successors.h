@@ -28,7 +28,10 @@ enum class Action : uint8_t {
   kFail,          // peer, op
   kTellFail,      // peer, op: kFailVolatile
   kSealForFail,   //
-  kAdmit,         // peer: the donor
+  kEnter,         // peer: the donor, if there is one
+  kAdmit,         // op
+  kSync,          // peer
+  kGiveUp,        // peer
   kNobodyJoined,  //
 };
 

@@ -29,7 +29,7 @@ void print_frame(const Step& step) {
 
 void print_resolution(const Config& config, const LogRecord& record) {
   for (int o = 0; o < config.ops; o++) {
-    if (config.is_admit(o)) continue;
+    if (config.is_admit(o) && !record.aborts.has(o)) continue;
     if (record.aborts.has(o)) {
       std::printf(" op%d:ABORT", o);
     } else if (record.final.has(o)) {
@@ -44,7 +44,9 @@ void print_resolution(const Config& config, const LogRecord& record) {
 
 void print_observed(const Config& config, int peer, const LogRecord& record) {
   if (record.type == RecordType::kNobodyJoined) {
-    std::printf("  p%d: nobody joined", peer);
+    std::printf("  p%d: nobody joined by op%d", peer, record.admit - 1);
+  } else if (record.type == RecordType::kAdmit) {
+    std::printf("  p%d sees ADMIT(op%d,joiners=%x)", peer, record.admit - 1, record.view.bits);
   } else if (record.type == RecordType::kView) {
     std::printf("  p%d sees VIEW(%d,members=%x)", peer, record.epoch, record.view.bits);
   } else {
@@ -79,9 +81,10 @@ void print_step(const Config& config, const State& state, const Step& step) {
       std::printf("  p%d: FAIL(op%d) reaches the coordinator", p, step.op);
       break;
     case Action::kSealForFail: std::printf("  coordinator logs VIEW with unchanged members"); break;
-    case Action::kAdmit:
-      std::printf("  coordinator logs VIEW with the joiner (state of p%d)", p);
-      break;
+    case Action::kEnter: std::printf("  coordinator decides who joins (state of p%d)", p); break;
+    case Action::kAdmit: std::printf("  coordinator logs ADMIT(op%d)", step.op); break;
+    case Action::kSync: std::printf("  p%d has the state of op%d, and says so", p, step.op); break;
+    case Action::kGiveUp: std::printf("  coordinator gives p%d up", p); break;
     case Action::kNobodyJoined: std::printf("  coordinator: nobody joined"); break;
   }
   std::printf("\n");

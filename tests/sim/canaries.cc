@@ -35,6 +35,7 @@ constexpr Bird kBirds[] = {
     {Rule::kD, "D", "install keeps what the resolution did not keep"},
     {Rule::kE, "E", "the epoch goes on after the report"},
     {Rule::kF, "F", "the resolution waits for the first report only"},
+    {Rule::kG, "G", "a partial goes on also to those whose input it has"},
     {Rule::kH, "H", "the runtime keeps no originals, strict and in place"},
     {Rule::kI, "I", "what is freed is not reported, nor announced again"},
     {Rule::kJ, "J", "transports are not quiesced before SEALED and before an end"},
@@ -46,6 +47,13 @@ constexpr Bird kBirds[] = {
     {Rule::kO2, "O2", "digests of results are not compared"},
     {Rule::kR2, "R2", "what a joiner has pulled in bulk is taken for the logged state"},
     {Rule::kR5, "R5", "what is unanswered is not sent again after an install"},
+    {Rule::kWave, "wave", "one DONE may be missing from the wave"},
+    {Rule::kW2, "W2", "DONE is not said again after an install"},
+    {Rule::kAbort1, "abort1", "a FAIL is no part of the report"},
+    {Rule::kAbort3, "abort3", "an op is aborted though it is complete"},
+    {Rule::kAbort6, "abort6", "an ABORT of an op that is not begun is forgotten"},
+    {Rule::kJoin5, "join5", "an admit op ends only while a joiner is there"},
+    {Rule::kFirst, "first", "joiners begin with op 0"},
 };
 constexpr uint64_t kMostSeeds = 4000;  // per rule
 constexpr uint64_t kControls = 20;  // seeds in which nothing is planted, and nothing may be found
@@ -54,6 +62,7 @@ constexpr uint64_t kControls = 20;  // seeds in which nothing is planted, and no
 bool is_of_use(Rule rule, uint64_t seed) {
   if (rule == Rule::kO2)
     return rhz::sim::make_config(seed).per_second[static_cast<size_t>(rhz::sim::Fault::kFlip)] > 0;
+  if (rule == Rule::kG) return rhz::sim::make_config(seed).include > 0;
   if (rule == Rule::kR2) return rhz::sim::make_config(seed).bulk_sync;
   if (rule != Rule::kR1 && rule != Rule::kR3 && rule != Rule::kR5) return true;
   const rhz::sim::Config config = rhz::sim::make_config(seed);

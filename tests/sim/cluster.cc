@@ -118,6 +118,7 @@ Outcome Cluster::run() {
   outcome_.released = oracles_.releases();
   outcome_.messages = oracles_.messages();
   outcome_.rebuilt = oracles_.rebuilt();
+  outcome_.included = oracles_.included();
   outcome_.aborted = oracles_.aborts();
   outcome_.steps = last;
   outcome_.views = oracles_.newest().epoch.value;

@@ -14,7 +14,7 @@ namespace rhz::sim {
 struct Outcome {
   std::string violation;  // empty: none
   uint64_t hash = 0, events = 0, churn = 0;
-  uint64_t released = 0, rebuilt = 0, aborted = 0, messages = 0, steps = 0, views = 0;
+  uint64_t released = 0, rebuilt = 0, included = 0, aborted = 0, messages = 0, steps = 0, views = 0;
   uint64_t members = 0, deserted = 0;  // sum over views; 1: nobody was left
   // Churn: members that entered and that went, rings that were laid around an edge, coordinators
   // that began anew.

@@ -28,7 +28,8 @@ T pick(Prng& random, const T (&values)[N]) {
 }
 
 // In some seeds nothing is protected; in others bits flip, of which all must be found: where the ops have returned before, by the end of all who took part.
-void set_verify(Config& c, Prng random) {
+void set_protection(Config& c, Prng random) {
+  c.include = Prng(mix64(c.seed) ^ 0x16c1).chance(0.5) ? 0.6 : 0;
   c.run.verify = pick(random, {Verify::kOff, Verify::kSampled, Verify::kAll});
   if (random.chance(0.06)) {
     c.run.protection = false;
@@ -112,7 +113,7 @@ Config make_config(uint64_t seed) {
     c.astray = sync.chance(0.5) ? 0.05 : 0;
     c.page_time = pick(sync, {Duration{}, Duration(milliseconds(20)), Duration(milliseconds(500))});
   }
-  set_verify(c, Prng(mix64(seed) ^ 0x0ee7));  // a number that leaves tests/scenarios as they were
+  set_protection(c, Prng(mix64(seed) ^ 0x0ee7));  // a number that leaves tests/scenarios as they were
   return c;
 }
 

@@ -53,7 +53,7 @@ struct Options {
 };
 
 struct Totals {
-  uint64_t seeds = 0, events = 0, churn = 0, released = 0, rebuilt = 0, aborted = 0, messages = 0, views = 0;
+  uint64_t seeds = 0, events = 0, churn = 0, released = 0, rebuilt = 0, included = 0, aborted = 0, messages = 0, views = 0;
   uint64_t members = 0, deserted = 0;
   uint64_t entered = 0, pulled = 0, followed = 0, removed = 0, rerouted = 0, restarts = 0, measured = 0;
   uint64_t violations = 0;
@@ -84,6 +84,7 @@ void add(Totals& totals, const Outcome& outcome) {
   totals.restarts += outcome.restarts;
   totals.released += outcome.released;
   totals.rebuilt += outcome.rebuilt;
+  totals.included += outcome.included;
   totals.aborted += outcome.aborted;
   totals.messages += outcome.messages;
   totals.views += outcome.views;
@@ -261,6 +262,7 @@ void print(const Totals& t, double seconds) {
               static_cast<double>(t.members) / static_cast<double>(std::max<uint64_t>(t.views, 1)));
   show("ops_ended", t.released);
   show("ops_rebuilt", t.rebuilt);
+  show("with_departed", t.included);
   show("ops_aborted", t.aborted);
   show("messages", t.messages);
   show("measured", t.measured);

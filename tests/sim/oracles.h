@@ -93,6 +93,7 @@ class Oracles {
   uint64_t releases() const { return releases_count_; }
   uint64_t messages() const { return messages_; }
   uint64_t rebuilt() const { return rebuilt_; }
+  uint64_t included() const { return included_; }
   uint64_t aborts() const { return aborts_; }
   uint64_t pulled_count() const { return pulled_count_; }    // in bulk
   uint64_t followed_count() const { return followed_count_; }  // updates
@@ -115,6 +116,8 @@ class Oracles {
   const Stage* stage(GroupId group, Epoch epoch);
   void check_state(NodeIndex who, uint64_t step, uint64_t state_hash, const char* how);
   std::vector<NodeIndex> contributors(GroupId group, Epoch lineage, OpSeq seq);
+  // And those who had gone by then, and whose input had left them.
+  std::vector<NodeIndex> contributors(GroupId group, const HeldRun& run, OpSeq seq);
   std::vector<NodeIndex> order(const Release& release, Epoch lineage, OpSeq seq, uint32_t chunk);
   std::vector<NodeIndex> givers(GroupId group, const Whom& sources, Epoch lineage, OpSeq seq);
   void check_piece(Release& release, const BlockRelease& of, const OpOutcome& outcome,
@@ -146,7 +149,7 @@ class Oracles {
   std::map<std::pair<OpKey, uint32_t>, std::map<std::vector<NodeIndex>, uint64_t>> right_;
   std::map<uint64_t, std::vector<std::pair<NodeIndex, uint64_t>>> states_;
   uint64_t messages_ = 0;
-  uint64_t releases_count_ = 0, rebuilt_ = 0, aborts_ = 0, members_seen_ = 0;
+  uint64_t releases_count_ = 0, rebuilt_ = 0, included_ = 0, aborts_ = 0, members_seen_ = 0;
   uint64_t pulled_count_ = 0, followed_count_ = 0;
   uint64_t entered_count_ = 0, removed_count_ = 0, rerouted_count_ = 0;
   const uint64_t seed_;

@@ -37,6 +37,11 @@ Workload workload_of(const Config& config, OpKey op, NodeIndex who) {
                         : RebuildMode::kFail;
   w.average = random.chance(0.2);
   w.algorithm = static_cast<Algorithm>(mix64(random.next()) % kAlgorithms);
+  if (Prng dice(mix64(config.seed ^ 0x1c) ^ mix64(op.step * 1000003 + op.index));
+      w.mode == RebuildMode::kKeep && dice.chance(config.include)) {
+    w.mode = RebuildMode::kInclude;
+    if (dice.chance(0.7)) w.algorithm = Algorithm::kRing;  // by which alone partials go on
+  }
   if (random.chance(config.bulk)) {
     w.count = 2049 + random.below(1000);  // above 16 KiB: bulk lane, grants, no copies
   } else {

@@ -57,9 +57,12 @@ void ShardsOracle::handled(PeerId vault, const recovery::VaultRequest& r) {
       marks_.erase(mark);  // written anew
     return;
   }
-  if (r.verb != recovery::VaultVerb::get && r.verb != recovery::VaultVerb::digests &&
-      at != newest_.end())
-    check(at->second);
+  if (r.verb == recovery::VaultVerb::get || r.verb == recovery::VaultVerb::digests ||
+      at == newest_.end())
+    return;
+  if (r.verb == recovery::VaultVerb::begin && r.revision > at->second.revision)
+    before_.erase(r.stage);
+  check_stage(at->second);
 }
 
 void ShardsOracle::appended(const LogEntry& entry) {
@@ -67,10 +70,12 @@ void ShardsOracle::appended(const LogEntry& entry) {
   if (!record) return;
   check_growth(*record);
   check_domains(*record);
+  if (record->placement == 0 && newest(record->stage))
+    before_[record->stage] = *newest(record->stage);
   newest_[record->stage] = *record;
   std::erase_if(since_, [&](const Mark& mark) { return std::get<1>(mark) == record->stage; });
   ++(record->placement == 0 ? generations_ : replacements_);
-  check(*record);
+  check_stage(*record);
 }
 
 void ShardsOracle::check_growth(const GenerationRecord& record) {
@@ -139,10 +144,18 @@ const GenerationRecord* ShardsOracle::newest(uint32_t stage) const {
 }
 
 void ShardsOracle::check_all(PeerId vault) {
-  for (const auto& [stage, record] : newest_)
-    if (std::any_of(record.holders.begin(), record.holders.end(),
-                    [&](const Holder& holder) { return holder.vault == vault; }))
-      check(record);
+  for (const auto* records : {&newest_, &before_})
+    for (const auto& [stage, record] : *records)
+      if (std::any_of(record.holders.begin(), record.holders.end(),
+                      [&](const Holder& holder) { return holder.vault == vault; }))
+        check(record);
+}
+
+// Its newest generation, and the one before that a run may go back to.
+void ShardsOracle::check_stage(const GenerationRecord& newest) {
+  check(newest);
+  if (const auto before = before_.find(newest.stage); before != before_.end())
+    check(before->second);
 }
 
 // R3.

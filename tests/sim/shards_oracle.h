@@ -52,6 +52,7 @@ class ShardsOracle {
   bool struck(const GenerationRecord& record, uint32_t stripe, uint32_t shard) const;
   void check(const GenerationRecord& record);
   void check_all(PeerId vault);
+  void check_stage(const GenerationRecord& newest);
   void check_stripe(const GenerationRecord& record, const recovery::GenerationShape& shape,
                     uint32_t stripe, ConstBytes state);
   void check_growth(const GenerationRecord& record);
@@ -63,6 +64,7 @@ class ShardsOracle {
   // Was corrupt at some time since the newest record was logged: a reader may have come by then.
   std::set<Mark> since_;
   std::map<uint32_t, GenerationRecord> newest_;
+  std::map<uint32_t, GenerationRecord> before_;  // until a newer one than newest_ has begun
   std::map<std::pair<uint32_t, uint64_t>, Digest> roots_;
   uint64_t generations_ = 0, replacements_ = 0, decoded_ = 0;
 };

@@ -285,10 +285,11 @@ void Trainer::advance() {
 
 void Trainer::finish_step() {
   std::sort(results_.begin(), results_.end());
-  if (node_->records()) {
+  if (auto memory = node_->update_memory(results_.size() * 2 * sizeof(uint64_t))) {
     std::vector<uint64_t> words;
     for (const auto& [key, result] : results_) words.insert(words.end(), {key.index, result});
-    node_->record(recovery::make_update(step() + 1, std::as_bytes(std::span(words))));
+    RHZ_ASSERT("R2", memory->fill(step() + 1, std::as_bytes(std::span(words))));
+    node_->record(std::move(*memory));
   }
   apply_results();
   RHZ_ASSERT("R1", state_.commit(tensor_[0]).is_ok());

@@ -67,12 +67,13 @@ SealReport report() {
   open.blocks = {OpKind::kGather, Slot(2), {Slot(0), Slot(2)}};
   open.chunks = 8;
   open.signature = 0xdeadbeefcafef00d;
-  open.held = {{0, 3, Epoch(5)}, {4, 2, Epoch(6)}};
+  open.held = {{0, 3, Epoch(5)}, {4, 2, Epoch(6), {Slot(1), Slot(7)}}};
+  open.partials = {{3, 1, {Slot(0), Slot(7)}}, {6, 2, {Slot(2)}}};
   open.fail = status(Code::kTimeout);
   OpReport admit;
   admit.seq = OpSeq(13);
   admit.begun = admit.freed = admit.admit = true;
-  admit.mode = RebuildMode::kFail;
+  admit.mode = RebuildMode::kInclude;
   admit.chunks = 1;
   admit.signature = 2;
   return {

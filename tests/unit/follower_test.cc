@@ -14,7 +14,9 @@ constexpr uint64_t kLimit = 64u << 20;
 Update bytes_of(uint64_t revision, size_t length) {
   std::vector<std::byte> bytes(length);
   for (size_t i = 0; i < length; ++i) bytes[i] = static_cast<std::byte>(revision + i * 7);
-  return make_update(revision, bytes);
+  Update update(kUpdateHeaderBytes + length);
+  EXPECT_TRUE(update.fill(revision, bytes));
+  return update;
 }
 
 struct Following : testing::Test {

@@ -89,6 +89,10 @@ TEST_F(Gather, SeesShardsOfAStageInTheVaultsOfAllHosts) {
   EXPECT_FALSE(gather(sight, 1).shards) << "not of all of its slots";
   sight.vaults.pop_back();
   EXPECT_EQ(gather(sight, 0).shards->shards_left, std::vector<uint32_t>{1});
+  EXPECT_FALSE(gather(sight, 0).shards_before);
+  sight.generations = {sealed(0, 2, 38), sealed(0, 2, 40)};
+  EXPECT_EQ(gather(sight, 0).shards->revision, 40u);
+  EXPECT_EQ(gather(sight, 0).shards_before->revision, 38u);
 }
 
 TEST_F(Gather, TakesTheSizeOfAStateFromItsShardsWhereNobodyElseKnowsIt) {

@@ -139,6 +139,23 @@ TEST_F(PlannerTest, CountsTheShardsOfEveryStripe) {
   EXPECT_EQ(reason(made, Source::shards), "stripe 2 has 3 shards left of the 4 it takes");
 }
 
+TEST_F(PlannerTest, GoesBackToShardsOfTheRevisionBeforeWhereAnotherStageHasNoNewerOnes) {
+  run.approximate = Approximate::never;
+  for (StageFacts& stage : run.stages) {
+    stage.live = 0;
+    stage.lost = 1;
+    stage.shards = {42, 4, {6}};
+    stage.shards_before = {38, 4, {6}};
+  }
+  lost().shards = {38, 4, {6}};
+  lost().shards_before = {};
+  const Plan made = plan();
+  EXPECT_EQ(made.revision, 38u);
+  EXPECT_EQ(made.stages[0].chosen.source, Source::shards);
+  lost().shards->shards_left[0] = 3;
+  EXPECT_FALSE(make_plan(run));
+}
+
 TEST_F(PlannerTest, TakesTheSlowerOfLinkAndCodingForShards) {
   lost().shards = {42, 4, {6}};
   run.rates.link = 1e12;

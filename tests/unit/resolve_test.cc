@@ -40,6 +40,7 @@ struct Round {
     input.first_op = first_op.empty() ? std::vector<OpSeq>(view.size()) : first_op;
     input.ring = make_ring(view.size(), {});
     input.aborts = aborts;
+    input.relayed = relayed;
     input.contributors = [this](Epoch lineage, OpSeq) {
       std::vector<PeerId> ids;
       for (uint32_t r = 0; r < view.size() + (lineage == Epoch(1)); ++r) ids.push_back(peer(r));
@@ -55,6 +56,7 @@ struct Round {
   GroupId group = kRootGroup;
   View view;
   RebuildMode mode = RebuildMode::kKeep;
+  bool relayed = false;
   std::vector<SealReport> reports;
   std::vector<OpSeq> first_op;
   std::vector<OpDecision> aborts;
@@ -72,6 +74,42 @@ TEST(Resolve, KeepsWhatSomebodyHoldsAndRedoesTheRest) {
   EXPECT_EQ(decision.runs[1], (ChunkRun{1, 1, Epoch(1), {Rank(0), Rank(1)}, ChunkRun::Fate::kKeep}));
   EXPECT_EQ(decision.runs[2], (ChunkRun{2, 1, Epoch(1), {Rank(1)}, ChunkRun::Fate::kKeep}));
   EXPECT_EQ(decision.runs[3], (ChunkRun{3, 1, Epoch(0), {}}));
+}
+
+TEST(Resolve, IncludeGoesOnFromThePartialWithMostInputs) {
+  Round round(3);  // the one in slot 3 is gone
+  round.mode = RebuildMode::kInclude;
+  round.op(0, 0).held = {{0, 1, Epoch(1)}};
+  round.op(1, 0).partials = {{1, 2, {Slot(1), Slot(3)}}};
+  round.op(2, 0).partials = {{2, 1, {Slot(1), Slot(2), Slot(3)}}};
+  const auto out = round.run();
+  const auto& runs = round.only(out).runs;
+  ASSERT_EQ(runs.size(), 4u);
+  EXPECT_EQ(runs[0].fate, ChunkRun::Fate::kKeep);
+  const std::vector<Slot> two{Slot(1), Slot(3)}, three{Slot(1), Slot(2), Slot(3)};
+  EXPECT_EQ(runs[1], (ChunkRun{1, 1, Epoch(0), {Rank(1)}, ChunkRun::Fate::kResume, two}));
+  EXPECT_EQ(runs[2], (ChunkRun{2, 1, Epoch(0), {Rank(2)}, ChunkRun::Fate::kResume, three}));
+  EXPECT_EQ(runs[3].fate, ChunkRun::Fate::kRedo);
+}
+
+TEST(Resolve, KeepsTheDepartedOfAValueAndPrefersItToAnyPartial) {
+  Round round(2);
+  round.mode = RebuildMode::kInclude;
+  round.op(0, 0, 1).held = {{0, 1, Epoch(2), {Slot(2)}}};
+  round.op(1, 0, 1).partials = {{0, 1, {Slot(1), Slot(2)}}};
+  const auto out = round.run();
+  const std::vector<Slot> departed{Slot(2)};
+  ASSERT_EQ(round.only(out).runs.size(), 1u);
+  EXPECT_EQ(round.only(out).runs[0],
+            (ChunkRun{0, 1, Epoch(2), {Rank(0)}, ChunkRun::Fate::kKeep, departed}));
+}
+
+TEST(Resolve, APartialDoesNotGoOnWhereTheRingAvoidsABrokenEdge) {
+  Round round(2);
+  round.mode = RebuildMode::kInclude;
+  round.relayed = true;
+  round.op(0, 0, 1).partials = {{0, 1, {Slot(0), Slot(2)}}};
+  EXPECT_TRUE(round.only(round.run()).runs.empty());
 }
 
 TEST(Resolve, EndsAnOpWhoseResultsDifferThoughEverybodyHoldsIt) {

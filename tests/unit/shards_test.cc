@@ -1,4 +1,6 @@
 // Generations of shards: protect, lose, restore, protect again.
+#include <sys/resource.h>
+
 #include <set>
 
 #include "tests/unit/shards_kit.h"
@@ -53,7 +55,7 @@ TEST(ShardStore, TakesRangesInAnyOrderAndAnswersWithTheDigestWhenItHasAll) {
   EXPECT_TRUE(std::equal(got.bytes.begin(), got.bytes.end(), shard.begin() + 262144));
 }
 
-TEST(ShardStore, KeepsTheSealedGenerationUntilTheNewerOneIsSealed) {
+TEST(ShardStore, KeepsTheGenerationBeforeTheSealedOneUntilANewerOneBegins) {
   ShardStore store(1u << 20);
   const auto shard = random_state(100);
   for (uint64_t revision : {1, 2}) {
@@ -63,11 +65,29 @@ TEST(ShardStore, KeepsTheSealedGenerationUntilTheNewerOneIsSealed) {
   }
   EXPECT_EQ(store.generations(0).size(), 2u);
   EXPECT_EQ(store.bytes(), 200u);
-  EXPECT_TRUE(store.handle(request(VaultVerb::seal, 2)).status);
-  EXPECT_EQ(store.generations(0).size(), 1u);
-  EXPECT_EQ(store.bytes(), 100u);
+  EXPECT_TRUE(store.handle(request(VaultVerb::seal, 2, 1, 1)).status);
   EXPECT_TRUE(store.handle(request(VaultVerb::seal, 1)).status) << "late, and said again";
+  EXPECT_TRUE(store.handle(request(VaultVerb::begin, 2, 2, 2)).status) << "lost shards of it come";
+  EXPECT_TRUE(store.handle(request(VaultVerb::seal, 2, 2, 2)).status);
+  ASSERT_EQ(store.generations(0).size(), 2u);
+  EXPECT_EQ(store.bytes(), 200u);
+  EXPECT_TRUE(store.handle(request(VaultVerb::begin, 3, 2, 2)).status);
+  ASSERT_EQ(store.generations(0).size(), 2u);
   EXPECT_EQ(store.generations(0)[0].revision, 2u);
+  EXPECT_EQ(store.bytes(), 100u);
+}
+
+TEST(ShardStore, ThatIsToldNothingButTheEndsKeepsTheGenerationBeforeAndNoOlderOne) {
+  ShardStore store(1u << 20);
+  const auto shard = random_state(100);
+  EXPECT_TRUE(store.handle(request(VaultVerb::begin, 1)).status);
+  EXPECT_TRUE(store.handle(put(1, shard, 0, 100)).status);
+  // Of the newer ones it holds nothing, and that 1 was sealed it hears only now.
+  EXPECT_TRUE(store.handle(request(VaultVerb::seal, 2, 1, 1)).status);
+  EXPECT_TRUE(store.handle(request(VaultVerb::begin, 2, 2, 2)).status);
+  EXPECT_EQ(store.bytes(), 100u) << "it was";
+  EXPECT_TRUE(store.handle(request(VaultVerb::seal, 3, 2, 2)).status);
+  EXPECT_EQ(store.bytes(), 0u);
 }
 
 TEST(ShardStore, ANewOwnerDiscardsWhatWasNotSealedAndSealsWhatTheLogHas) {
@@ -103,6 +123,28 @@ TEST(ShardStore, RefusesWhatIsOverItsLimitAndSaysByHowMuch) {
   EXPECT_EQ(refused.code(), Code::kMemory);
   EXPECT_NE(refused.text().find("100 of at most 150 bytes"), std::string::npos) << refused.text();
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they want the addresses
+TEST(ShardStore, SaysWhenTheSystemHasNoMemoryAndKeepsWhatItHas) {
+  ShardStore store(uint64_t{1} << 40);
+  const auto shard = random_state(100);
+  store.handle(request(VaultVerb::begin, 1));
+  EXPECT_TRUE(store.handle(put(1, shard, 0, 100)).status);
+  rlimit before{};
+  getrlimit(RLIMIT_AS, &before);
+  const rlimit small{uint64_t{1} << 29, before.rlim_max};
+  setrlimit(RLIMIT_AS, &small);
+  VaultRequest large = put(1, shard, 0, 100);
+  large.shard = 1;
+  large.shard_bytes = kMaxShardBytes;
+  const Status refused = store.handle(large).status;
+  setrlimit(RLIMIT_AS, &before);
+  EXPECT_EQ(refused.code(), Code::kMemory);
+  EXPECT_NE(refused.text().find("no memory for a shard of 1073741824 bytes"), std::string::npos)
+      << refused.text();
+  EXPECT_EQ(store.bytes(), 100u);
+}
+#endif
 
 TEST(ShardStore, RefusesRangesThatAreNotOfTheShard) {
   ShardStore store(1u << 20);
@@ -239,7 +281,19 @@ TEST(Shards, AFullVaultIsPassedOver) {
   EXPECT_EQ(world.vaults[world.id(1)]->bytes(), 0u);
 }
 
-TEST(Shards, TheOlderGenerationGoesWhenTheNewerOneIsSealed) {
+TEST(Shards, WhereAllVaultsAreFullTheErrorSaysSoAndNotThatHostsLack) {
+  VaultWorld world(6, 1000);
+  const auto state = random_state(500000);
+  auto made =
+      Protector::make({3, 1, {1}, state, Epoch(1), 0}, world.living(), options(4, 2, 65536));
+  world.run(*made.value());
+  EXPECT_EQ(world.failure.code(), Code::kMemory);
+  for (const char* words : {"at most 1000 bytes", "--shard-memory", "vaults that refused"})
+    EXPECT_NE(world.failure.text().find(words), std::string::npos) << world.failure.text();
+  for (const auto& [id, vault] : world.vaults) EXPECT_EQ(vault->bytes(), 0u);
+}
+
+TEST(Shards, TheGenerationBeforeCanBeReadUntilTheOneAfterTheNewestBegins) {
   VaultWorld world(6);
   const auto first = random_state(50000, 1), second = random_state(50000, 2);
   const auto old = world.protect(1, first, options(4, 2, 4096));
@@ -253,7 +307,14 @@ TEST(Shards, TheOlderGenerationGoesWhenTheNewerOneIsSealed) {
   world.carry_out(*made.value(), made.value()->logged(record));
   world.finished.reset();
   EXPECT_EQ(world.restore(record), second);
-  for (const auto& [id, vault] : world.vaults) EXPECT_EQ(vault->generations(3).size(), 1u);
+  EXPECT_EQ(world.restore(old), first) << "some other stage may have no newer one";
+  auto third =
+      Protector::make({3, 3, {3}, first, Epoch(1), 2}, world.living(), options(4, 2, 4096));
+  world.run(*third.value());
+  world.proposals.clear();
+  EXPECT_EQ(world.restore(record), second);
+  (void)world.restore(old);
+  EXPECT_EQ(world.failure.code(), Code::kStateLost) << world.failure.text();
 }
 
 // ---- protect again

@@ -12,13 +12,14 @@ struct StateCopyTest : testing::Test {
   Donor live{pool};
   StateCopy copy{pool};
   Time now{1000};
+  static constexpr uint64_t kRecorded = 3 * (kBlock + kUpdateHeaderBytes);
 
   void copy_all() {
     live.open(OpSeq(5), 7, held.state.root(), held.state);
     ASSERT_TRUE(copy.begin(held.state));
     while (!copy.copy(kBlock)) {
     }
-    copy.open(live, now);
+    copy.open(live, now, kRecorded);
   }
   void train() {
     for (auto& tensor : held.contents)
@@ -103,7 +104,7 @@ TEST_F(StateCopyTest, GivesLittleWhileItIsStillBeingCopied) {
   EXPECT_FALSE(copy.answer(now, true, &live)) << "the members wait for the copy";
   while (!copy.copy(kBlock)) {
   }
-  copy.open(live, now);
+  copy.open(live, now, kRecorded);
   EXPECT_TRUE(copy.answer(now, false, &live));
   EXPECT_TRUE(copy.answer(now, false, &live));
 }
@@ -140,7 +141,7 @@ TEST_F(StateCopyTest, HasItsRoomMadeBeforeItBegins) {
   while (!ahead.copy(kBlock)) {
   }
   EXPECT_EQ(std::memcmp(pages.at, contents[0].data(), contents[0].size()), 0) << "into that room";
-  ahead.open(live, now);
+  ahead.open(live, now, kRecorded);
   EXPECT_TRUE(ahead.is_open());
 }
 
@@ -150,6 +151,57 @@ TEST_F(StateCopyTest, BeginsInARoomThatIsNotReadyAndEndsItsMaking) {
   ASSERT_TRUE(early.make_room(held.state));
   ASSERT_TRUE(early.begin(held.state));
   EXPECT_FALSE(pages.making);
+}
+
+struct RecordingTest : StateCopyTest {
+  RecordingTest() {
+    EXPECT_FALSE(ahead.update_memory(kUpdate)) << "nobody would be given it";
+    live.open(OpSeq(5), 7, held.state.root(), held.state);
+    EXPECT_TRUE(ahead.begin(held.state));
+    while (!ahead.copy(kBlock)) {
+    }
+    ahead.open(live, now, kRecorded);
+  }
+  // False: not into memory whose pages were made.
+  bool record(uint64_t revision, uint64_t bytes) {
+    std::byte* const made = pages.making ? pages.at : nullptr;
+    auto memory = ahead.update_memory(bytes);
+    EXPECT_TRUE(memory);
+    if (!memory) return false;
+    EXPECT_FALSE(pages.making) << "they are written to now";
+    EXPECT_TRUE(memory->fill(revision, std::vector<std::byte>(bytes, std::byte{1})));
+    const bool there = made && memory->data() == made;
+    ahead.record(std::move(*memory));
+    return there;
+  }
+
+  static constexpr uint64_t kUpdate = kBlock;  // there is room for three
+  Pages pages;
+  StateCopy ahead{pool, &pages};
+};
+
+TEST_F(RecordingTest, WritesEachUpdateToPagesThatWereMadeWhileTheProgramComputed) {
+  EXPECT_EQ(pages.length, kUpdate + kUpdateHeaderBytes) << "from the copy on";
+  EXPECT_TRUE(record(8, kUpdate));
+  EXPECT_TRUE(pages.making) << "of the next one";
+  ahead.close();
+  EXPECT_FALSE(pages.making);
+  EXPECT_FALSE(ahead.update_memory(kUpdate));
+}
+
+TEST_F(RecordingTest, MakesNoPagesThatTheLogHasNoRoomFor) {
+  for (uint64_t revision : {8, 9, 10}) {
+    EXPECT_TRUE(pages.making) << revision;
+    EXPECT_TRUE(record(revision, kUpdate)) << revision;
+  }
+  EXPECT_FALSE(pages.making);
+  EXPECT_FALSE(record(11, 1)) << "in memory of its own";
+}
+
+TEST_F(RecordingTest, TakesALongerUpdateThanTheOneBeforeInMemoryOfItsOwn) {
+  EXPECT_TRUE(record(8, 100)) << "a shorter one takes what is there";
+  EXPECT_FALSE(record(9, kUpdate));
+  EXPECT_TRUE(record(10, kUpdate));
 }
 
 TEST_F(StateCopyTest, MakesNoMorePagesOnceTheRoomIsGivenBack) {
@@ -185,7 +237,7 @@ TEST_F(StateCopyTest, ANewerCopyTakesThePlaceOfAnOlderOne) {
   EXPECT_FALSE(copy.is_open());
   while (!copy.copy(1000)) {
   }
-  copy.open(live, now);
+  copy.open(live, now, kRecorded);
   EXPECT_EQ(copy.sync(), OpSeq(6));
   ask(1, 0, 100);  // of the older one
   const auto answer = copy.answer(now, false);

@@ -59,10 +59,10 @@ TEST(Frame, HasTheBytesOfTheWorkedExample) {
   encode_header(example(), bytes.data());
   EXPECT_EQ(hex(bytes),
             "52485a31"
-            "02"
+            "03"
             "03"
             "0201"
-            "c5bb64e8"
+            "af8f01db"
             "00000400"
             "8877665544332211"
             "0300000000000000"
@@ -97,7 +97,7 @@ TEST(Frame, SaysWhyItRefuses) {
   const Status version = decode_header(bytes.data()).status();
   EXPECT_EQ(version.code(), Code::kVersion);
   EXPECT_NE(version.text().find("version 9"), std::string::npos);
-  EXPECT_NE(version.text().find("version 2"), std::string::npos);
+  EXPECT_NE(version.text().find("version 3"), std::string::npos);
 
   for (const uint8_t kind : {uint8_t{0}, uint8_t{kLastKind + 1}, uint8_t{255}}) {
     encode_header(example(), bytes.data());

@@ -221,7 +221,10 @@ enum {
   RHZ_REBUILD_DEFAULT = 0, /* keep for averages, strict otherwise */
   RHZ_REBUILD_STRICT = 1,  /* one set of contributors for the whole result */
   RHZ_REBUILD_KEEP = 2,    /* finished chunks keep the dead peer's contribution; the rest is reduced without it */
-  RHZ_REBUILD_FAIL = 3     /* the op ends with RHZ_ERR_PEER_LOST on every survivor, unless it was already complete */
+  RHZ_REBUILD_FAIL = 3,    /* the op ends with RHZ_ERR_PEER_LOST on every survivor, unless it was already complete */
+  RHZ_REBUILD_INCLUDE = 4  /* as keep, and the dead count wherever their contribution had left them: sums under way go on
+                              from whoever has most of them.  All-reduces on the ring (what auto takes in this mode above 16 KiB);
+                              elsewhere, and round broken edges, as keep.  For long ops over slow links */
 };
 
 /* Memory that peers on the same host reduce from, and copy from, without a detour: for send and recv buffers of large ops, used as any

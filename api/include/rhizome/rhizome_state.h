@@ -146,7 +146,8 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_restore(rhz_comm *comm, const rhz_restore_p
  * A *stage* is a part of the model whose state its trainers (replicas) all hold.  Protected, it is k data and m parity shards of each stripe in the
  * vaults of other hosts (`rhizome vault --coordinator`, `rhizome run --vault`), no more than m of a stripe on one host or in one rack: any m
  * hosts may die, trainers and vaults, and its state comes back bit for bit.  The decision log says which revision is protected and where it lies; a
- * newer one counts from its record on, and the older one goes then.  When vaults are lost, what they held is rebuilt at once and placed
+ * newer one counts from its record on; the one before stays until the next one begins to be written, so that a run can go back to it while another of
+ * its stages has no newer one.  When vaults are lost, what they held of the newest one is rebuilt at once and placed
  * elsewhere, by the stage's *keeper*: the member in the lowest of its slots, or in the lowest slot of all while it has none.
  */
 
@@ -185,7 +186,8 @@ typedef struct rhz_generation_info {
   uint32_t data_shards, parity_shards; /* k and m */
   uint32_t lost;      /* of the weakest stripe: shards that nobody holds any more */
   uint32_t stands;    /* … and any so many further hosts may die; 0 also where more than m are lost already: see lost */
-  uint32_t reserved;
+  uint32_t lost_before;     /* as lost, of … */
+  uint64_t revision_before; /* the revision before, whose shards are there until a newer one than `revision` begins to be written; 0: none */
 } rhz_generation_info;
 
 /* What this member knows of a stage's protection, without asking anybody.
@@ -194,7 +196,7 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_generation(rhz_comm *comm, uint32_t stage, 
 
 typedef struct rhz_restore_shards_params {
   size_t struct_size; /* sizeof(rhz_restore_shards_params) */
-  uint64_t revision;  /* the only one wanted; 0: the protected one */
+  uint64_t revision;  /* the only one wanted, which may be the one before; 0: the newest protected one */
   uint32_t stage;
   uint32_t flags;     /* RHZ_RESTORE_* */
 } rhz_restore_shards_params;
@@ -248,7 +250,7 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_sync_follow(rhz_comm *comm, rhz_sync_update
 
 /* What makes `revision`, the one that is committed next.  Costs a copy of the bytes while somebody may pull (from the rhz_admit at which a newcomer's copy was taken
  * until nobody has asked for 10 s), else nothing.  Equal on all members, and recorded by all who have no other strategy than RHZ_SYNC_POPULAR or _SEND_ONLY.  A
- * revision that is left out, or more bytes than the state has since the copy, ends the recording for that newcomer, who then pulls the difference.
+ * revision that is left out, or more than twice the state's bytes since the copy, ends the recording for that newcomer, who then pulls the difference.
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _EVICTED, _ISOLATED, _CLOSED.   Since 1.0. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_sync_record(rhz_comm *comm, uint64_t revision, const void *update, uint64_t bytes);
 
