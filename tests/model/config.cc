@@ -57,6 +57,7 @@ constexpr Option kOptions[] = {
     {"max", set<&Config::max_states>, 1, 4'000'000'000},  // states are numbered by 32 bits
     {"cover", set<&Config::cover>, 0, 1},
     {"trace", set<&Config::trace>, 0, 1},
+    {"outcomes", set<&Config::outcomes>, 0, 1},
 };
 
 // In the order of Kind.

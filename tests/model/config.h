@@ -202,6 +202,7 @@ struct Config {
   std::size_t max_states = 40'000'000;
   bool cover = false;  // print how often each interesting case was met
   bool trace = false;  // print the way to a violation
+  bool outcomes = false;  // print who returned what, each way in which it may end once
 
   bool mutated(Mutant m) const { return mutant == m; }
   bool first_group_is_stuck(int op) const { return absent >= 0 && op % groups == 0; }

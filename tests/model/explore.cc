@@ -69,6 +69,28 @@ void check_terminal(const Config& config, Findings& findings, const State& state
   }
 }
 
+// Contributors per chunk; rule b: of those who are still members.
+std::string returned(const Config& config, const State& state, int p, int o) {
+  const bool known = config.uniform || (Facts(config, state).newest_view().has(p) && state.peer[p].alive);
+  const Op& op = state.peer[p].op[o];
+  if (!known || !op.ended()) return "-";
+  if (op.aborted) return "abort";
+  std::string text;
+  for (int c = 0; c < config.chunks; c++) {
+    if (c > 0) text += "|";
+    for (int q = 0; q < config.peers; q++)
+      if (op.output[c].contributors.has(q)) text += std::to_string(q);
+  }
+  return text;
+}
+
+std::string end_of(const Config& config, const State& state) {
+  std::string text;
+  for (int o = 0; o < config.ops; o++)
+    for (int p = 0; p < config.peers; p++) text += (p > 0 ? " " : o > 0 ? " / " : "") + returned(config, state, p, o);
+  return text;
+}
+
 }  // namespace
 
 Outcome explore(const Config& config, Findings& findings, Visited& visited) {
@@ -90,6 +112,7 @@ Outcome explore(const Config& config, Findings& findings, Visited& visited) {
     if (std::all_of(next.begin(), next.end(), [](const Successor& s) { return s.fault; })) {
       outcome.terminal++;
       check_terminal(config, findings, state);
+      if (config.outcomes) outcome.ends.insert(end_of(config, state));
       if (findings.violation != nullptr) break;
     }
     for (Successor& successor : next) {

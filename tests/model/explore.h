@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <optional>
+#include <set>
+#include <string>
 
 #include "tests/model/config.h"
 #include "tests/model/findings.h"
@@ -18,6 +20,7 @@ struct Outcome {
   // Where a violation was met: in the expanded state itself, or in a successor of it.
   std::size_t last_expanded = 0;
   std::optional<Successor> violating;
+  std::set<std::string> ends;  // outcomes=1: per op and peer what was returned, as rhizome-explore tells it
 };
 
 // Stops at the first violation, which is then in `findings`.

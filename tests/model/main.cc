@@ -68,6 +68,7 @@ int main(int argc, char** argv) {
   } else {
     std::printf(outcome.truncated ? " ok so far (TRUNCATED)\n" : " ok\n");
   }
+  for (const std::string& end : outcome.ends) std::printf("outcome: %s\n", end.c_str());
   if (config->cover) print_coverage(findings);
   if (config->trace && findings.violation != nullptr) print_trace(*config, outcome, visited);
   return findings.violation != nullptr ? 1 : 0;
