@@ -294,9 +294,8 @@ void Node::answer(Time now, PeerId to, const FrameHeader& ping) {
 }
 
 Landing Node::on_header(PeerId from, const FrameHeader& header) {
-  const Time heard_at = clock_();
-  detector_.heard(heard_at, from);
-  member_.suspect(heard_at, from, 0, false);
+  detector_.heard(clock_(), from);
+  member_.heard(from);
   Landing landing;
   if (ended_) return landing;
   switch (header.kind) {

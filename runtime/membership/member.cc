@@ -182,12 +182,14 @@ void Member::see_generation(const GenerationRecord& generation) {
   actions_.push_back(GenerationAction{generation});
 }
 
+// Said again to a coordinator that has just been started, and hears the accused too, a silence that is over would be a broken edge.
+void Member::heard(PeerId target) {
+  if (suspects_.empty()) return;  // for each frame
+  const auto at = suspects_.find(target);
+  if (at != suspects_.end() && at->second.evidence == kOfSilence) suspects_.erase(at);
+}
+
 void Member::suspect(Time now, PeerId target, uint8_t evidence, bool self_doubt) {
-  if (evidence == 0) {
-    // Said again to a coordinator that has just been started, which hears the accused too, a silence that is over would be a broken edge.
-    if (const auto at = suspects_.find(target); at != suspects_.end() && at->second.evidence == kOfSilence) suspects_.erase(at);
-    return;
-  }
   if (ended_ || !view_.contains(target)) return;
   SuspectMessage& message = suspects_[target];
   const bool surer = message.self_doubt && !self_doubt;

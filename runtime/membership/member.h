@@ -74,7 +74,9 @@ class Member {
   // From the layers above and beside.
   // Before the first connected().  From then on this keeps how far the bulk of the state is.
   void set_state(StateNote note) { state_ = std::move(note); }
-  void suspect(Time now, PeerId target, uint8_t evidence, bool self_doubt);  // evidence 0: it was heard again; takes a silence back
+  void suspect(Time now, PeerId target, uint8_t evidence, bool self_doubt);
+  // By this peer itself: takes back that it was silent.
+  void heard(PeerId target);
   void sealed(Time now, SealReport report);
   void fail(Time now, GroupId group, OpSeq seq, Status status);
   // The op is over: its FAIL needs no answer any more.

@@ -348,7 +348,7 @@ TEST(Member, TakesASilenceBackWhenItHearsThePeerAgain) {
     seat.give<InstallAction>({Seat::entry(3, ResolveRecord{resolution_of(1)})});
     seat.core.disconnected(seat.now);
     seat.core.suspect(seat.now, {9, 2}, evidence, false);
-    seat.core.suspect(seat.now, {9, 2}, 0, false);
+    seat.core.heard({9, 2});
     seat.core.take_actions();
     seat.core.connected(seat.now);
     seat.core.receive(seat.now, WelcomeMessage{Term(2), {}});
