@@ -252,7 +252,9 @@ Slot Communicator::slot_of(PeerId peer) const {
 }
 
 Contributors Communicator::contributors(const Op& op) {
-  const bool usual = op.outcome.rebuilds == 0 && is_uniform(op.spec.kind) && all_since_ <= op.seq;
+  // Whoever begins an op late may find a partial in it that somebody has left: no rebuild here, and still not everybody alone.
+  const bool usual = op.outcome.rebuilds == 0 && is_uniform(op.spec.kind) && all_since_ <= op.seq &&
+                     op.spec.rebuild != RebuildMode::kInclude;
   if (usual && all_ranks_ && all_ranks_->front().count == op.executor->layout().chunks) return all_ranks_;
   std::vector<ContributorRun> runs;
   const Blocks& blocks = op.executor->blocks();

@@ -179,6 +179,14 @@ void Oracles::installed(NodeIndex who, const View& view) {
   newest = view.epoch;
 }
 
+namespace {
+std::string slots_text(const std::vector<Slot>& slots) {
+  std::string text;
+  for (Slot slot : slots) text += " " + std::to_string(slot.value);
+  return text;
+}
+}  // namespace
+
 void Oracles::check_contributors(const Release& release, OpSeq seq, const View& installed,
                                  const OpOutcome& outcome) {
   std::vector<NodeIndex> first;
@@ -204,8 +212,10 @@ void Oracles::check_contributors(const Release& release, OpSeq seq, const View& 
     for (const MemberInfo& m : past_[run.lineage].view.members)
       if (std::binary_search(set.begin(), set.end(), index_of(m.id))) slots.push_back(m.slot);
     std::sort(slots.begin(), slots.end());
-    if (i >= outcome.contributors().size() || outcome.contributors()[i].slots != slots)
-      fail("O3", "the op info names other contributors" + where);
+    const auto& named = outcome.contributors();
+    if (i >= named.size() || named[i].slots != slots)
+      fail("O3", "the op info names slots" + (i < named.size() ? slots_text(named[i].slots) : " of nobody") + ", not" +
+                     slots_text(slots) + where);
   }
 }
 
