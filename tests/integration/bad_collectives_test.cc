@@ -96,8 +96,8 @@ TEST_F(BadCollective, WithANumberThatMakesNoSenseSaysWhich) {
     p.redop = 9;
     refused(kind, 0, p, RHZ_ERR_ARGUMENT, {"redop 9", "RHZ_REDOP_*"});
     p = params(a_.data(), b_.data());
-    p.rebuild = 4;
-    refused(kind, 0, p, RHZ_ERR_ARGUMENT, {"rebuild 4"});
+    p.rebuild = RHZ_REBUILD_INCLUDE + 1;
+    refused(kind, 0, p, RHZ_ERR_ARGUMENT, {"rebuild 5"});
     p = params(a_.data(), b_.data());
     p.struct_size = 0;
     refused(kind, 0, p, RHZ_ERR_ABI, {"sizeof(rhz_collective_params)"});

@@ -17,7 +17,7 @@
 namespace rhz::test {
 namespace {
 
-constexpr size_t kErrorTail = 4000;
+constexpr size_t kErrorTail = 64u << 10;
 
 int poll_ms(Deadline deadline) {
   const auto left = std::chrono::duration_cast<Milliseconds>(deadline - Clock::now()).count();
