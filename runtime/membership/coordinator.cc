@@ -15,7 +15,7 @@ constexpr size_t kEntriesPerMessage = 1;  // a record may be nearly as large as 
 
 Coordinator::Coordinator(RunConfig config, std::vector<LogEntry> recovered, Time now,
                          CoordinatorTiming timing)
-    : timing_(timing), config_(std::move(config)), started_(now), last_tick_(now) {
+    : timing_(timing), config_(std::move(config)), started_(now), last_tick_(now), newest_word_(now) {
   if (recovered.empty()) {
     append(ConfigRecord{config_});
     return;
@@ -152,8 +152,7 @@ void Coordinator::receive(Time now, SessionId session, const ControlMessage& mes
   if (const auto* m = std::get_if<VaultHereMessage>(&message)) return vault_here(now, session, *m);
   Peer* peer = peer_of(session);
   if (!peer) return;  // said before a hello, or by somebody already refused
-  peer->heard = now;
-  ++peer->words;
+  hear(now, *peer);
   if (const auto* m = std::get_if<SuspectMessage>(&message)) suspect(now, peer->info.id, *m);
   if (const auto* m = std::get_if<SealedMessage>(&message)) sealed(now, *peer, *m);
   if (const auto* m = std::get_if<FailMessage>(&message)) fail(now, *peer, *m);
@@ -201,8 +200,7 @@ void Coordinator::hello(Time now, SessionId session, const HelloMessage& message
     sessions_.erase(peer.session);
     actions_.push_back(CloseSession{peer.session});
   }
-  peer.heard = now;
-  ++peer.words;
+  hear(now, peer);
   peer.state = message.state;
   reattach(now, peer, session, message.last_index);
   if (!is_member(message.self.id)) tell_pending();
@@ -301,13 +299,21 @@ void Coordinator::disconnected(Time now, SessionId session) {
   }
 }
 
+void Coordinator::excuse(Time now, Duration silence) {
+  for (auto& [id, peer] : peers_) peer.heard = std::min(now, peer.heard + silence);
+  for (auto& [id, vault] : vaults_) vault.heard = std::min(now, vault.heard + silence);
+}
+
+// Nor because nobody at all was heard: then it is the network of this host.
+void Coordinator::hear(Time now, Peer& peer) {
+  if (now - newest_word_ >= milliseconds(config_.suspicion_ms)) excuse(now, now - newest_word_);
+  newest_word_ = peer.heard = now;
+  ++peer.words;
+}
+
 Time Coordinator::tick(Time now) {
   // Nobody is silent because this process was not running.
-  const Duration gap = now - last_tick_;
-  if (gap > milliseconds(config_.suspicion_ms) / 2) {
-    for (auto& [id, peer] : peers_) peer.heard = std::min(now, peer.heard + gap);
-    for (auto& [id, vault] : vaults_) vault.heard = std::min(now, vault.heard + gap);
-  }
+  if (now - last_tick_ > milliseconds(config_.suspicion_ms) / 2) excuse(now, now - last_tick_);
   last_tick_ = now;
   if (now >= next_beat_) {
     next_beat_ = now + milliseconds(config_.heartbeat_ms);

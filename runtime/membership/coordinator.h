@@ -121,6 +121,9 @@ class Coordinator {
   void suspect(Time now, PeerId accuser, const SuspectMessage& message);
   void judge(Time now);
   Duration grace(const Peer& peer) const;
+  // So much of the silence of all was not theirs.
+  void excuse(Time now, Duration silence);
+  void hear(Time now, Peer& peer);
   bool heard_since(const Peer& peer, const Accusation& accusation) const;
   bool silent(const Peer& peer, Time now) const;
   bool node_fault(PeerId id, Time now) const;
@@ -192,6 +195,7 @@ class Coordinator {
   const CoordinatorTiming timing_;
   RunConfig config_;
   Time started_{}, last_tick_{};
+  Time newest_word_{};  // of anybody
   Term term_{1};
   std::vector<CoordinatorAction> actions_;
 

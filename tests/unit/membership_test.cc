@@ -148,6 +148,25 @@ TEST(Coordinator, WaitsForAWordOfTheAccusedBeforeItBlamesTheEdge) {
   EXPECT_FALSE(office.core.view().contains(Office::id(0))) << office.core.view().cause;
 }
 
+// Whoever comes back first accuses one that is not back yet, and the third has to report.
+TEST(Coordinator, TakesNobodyForSilentWhileItWasCutOffFromAll) {
+  Office office(config_of(3));
+  office.found(3);
+  const auto pass = [&](int steps, bool heard) {
+    for (int i = 0; i < steps; ++i) {
+      office.advance(milliseconds(100));
+      if (heard) office.tell(0, PeerBeatMessage{});
+    }
+  };
+  pass(30, false);
+  const Epoch before = office.core.view().epoch;
+  office.tell(0, SuspectMessage{before, Office::id(1), 6, false});
+  pass(5, true);
+  EXPECT_EQ(office.core.view().epoch, before) << office.core.view().cause;
+  pass(10, true);
+  EXPECT_FALSE(office.core.view().contains(Office::id(1))) << office.core.view().cause;
+}
+
 TEST(Coordinator, WaitsForTheAccusedToComeBackAfterItsRestart) {
   Office first(config_of(3));
   first.found(3);
