@@ -15,7 +15,7 @@ constexpr size_t kEntriesPerMessage = 1;  // a record may be nearly as large as 
 
 Coordinator::Coordinator(RunConfig config, std::vector<LogEntry> recovered, Time now,
                          CoordinatorTiming timing)
-    : timing_(timing), config_(std::move(config)), started_(now), last_tick_(now), newest_word_(now) {
+    : timing_(timing), config_(std::move(config)), started_(now), last_tick_(now), newest_word_(now), outage_over_(now) {
   if (recovered.empty()) {
     append(ConfigRecord{config_});
     return;
@@ -233,6 +233,7 @@ void Coordinator::newcomer(Time now, SessionId session, const HelloMessage& mess
                                       std::to_string(config_.max_world) + " slots, from 0"));
   }
   if (Status foreign = foreign_tensors(message.state); !foreign) return refuse(session, std::move(foreign));
+  hear_somebody(now);
   Peer& peer = peers_[message.self.id];
   peer.info = message.self;
   peer.heard = peer.since = peer.bulk_since = now;
@@ -289,7 +290,8 @@ void Coordinator::disconnected(Time now, SessionId session) {
   sessions_.erase(session);
   if (!peer || peer->session != session) return;
   peer->session = 0;
-  peer->lost = now;
+  // A connection that the outage has ended may be heard of only now.
+  peer->lost = now - outage_over_ < milliseconds(config_.suspicion_ms) && outage_over_ != started_ ? outage_over_ : now;
   if (is_member(peer->info.id)) {
     evidence_at_ = std::min(evidence_at_, now);
     judge_at_ = std::min(judge_at_, now + timing_.hard_window);
@@ -305,9 +307,19 @@ void Coordinator::excuse(Time now, Duration silence) {
 }
 
 // Nor because nobody at all was heard: then it is the network of this host.
+void Coordinator::hear_somebody(Time now) {
+  if (view_.size() > 0 && now - newest_word_ >= milliseconds(config_.suspicion_ms)) {
+    excuse(now, now - newest_word_);
+    outage_over_ = now;
+    for (auto& [id, other] : peers_)
+      if (other.session == 0) other.lost = now;
+  }
+  newest_word_ = now;
+}
+
 void Coordinator::hear(Time now, Peer& peer) {
-  if (now - newest_word_ >= milliseconds(config_.suspicion_ms)) excuse(now, now - newest_word_);
-  newest_word_ = peer.heard = now;
+  hear_somebody(now);
+  peer.heard = now;
   ++peer.words;
 }
 

@@ -123,6 +123,7 @@ class Coordinator {
   Duration grace(const Peer& peer) const;
   // So much of the silence of all was not theirs.
   void excuse(Time now, Duration silence);
+  void hear_somebody(Time now);
   void hear(Time now, Peer& peer);
   bool heard_since(const Peer& peer, const Accusation& accusation) const;
   bool silent(const Peer& peer, Time now) const;
@@ -196,6 +197,7 @@ class Coordinator {
   RunConfig config_;
   Time started_{}, last_tick_{};
   Time newest_word_{};  // of anybody
+  Time outage_over_{};  // when somebody was heard after nobody, or this was started: all have to come back first
   Term term_{1};
   std::vector<CoordinatorAction> actions_;
 

@@ -13,9 +13,10 @@ bool is_hard(uint8_t evidence) { return evidence <= 2; }
 
 }  // namespace
 
-// How long a member may be without a control connection.  After a restart of the coordinator everybody has to come back first.
+// How long a member may be without a control connection.  After a restart of the coordinator, or when nobody was heard, everybody has to
+// come back first.
 Duration Coordinator::grace(const Peer& peer) const {
-  return peer.lost == started_ ? Duration(milliseconds(config_.suspicion_ms))
+  return peer.lost == outage_over_ ? Duration(milliseconds(config_.suspicion_ms))
                                : timing_.reconnect_grace;
 }
 
