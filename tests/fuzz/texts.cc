@@ -6,7 +6,7 @@
 
 namespace rhz::fuzz {
 std::vector<Bytes> seeds() {
-  return {bytes_from("64MiB"), bytes_from("4 KiB"), bytes_from("127.0.0.1:7400"), bytes_from("[::1]:0"), bytes_from("host:99999"),
+  return {bytes_from("64MiB"), bytes_from("4 KiB"), bytes_from("1008000000G"), bytes_from("127.0.0.1:7400"), bytes_from("[::1]:0"), bytes_from("host:99999"),
           bytes_from("shm,tcp"), bytes_from("word key=1 other=\"quoted value\" last=-2.5e3")};
 }
 }  // namespace rhz::fuzz
