@@ -157,7 +157,8 @@ class Executor {
   std::shared_ptr<const Resumed> resumption_of(const Stage& stage, const ChunkRun& run) const;
   // Whose inputs the value is made of that is due.
   uint32_t divisor(uint32_t chunk) const {
-    return participants_ + static_cast<uint32_t>(chunks_.departed(chunk).size());
+    const auto& resumption = chunks_[chunk].resumption;
+    return participants_ + (resumption ? static_cast<uint32_t>(resumption->departed.size()) : 0);
   }
   const std::byte* own_operand(const Place& at) const {
     const Chunk& chunk = chunks_[at.chunk];
