@@ -167,6 +167,25 @@ TEST(Coordinator, TakesNobodyForSilentWhileItWasCutOffFromAll) {
   EXPECT_FALSE(office.core.view().contains(Office::id(1))) << office.core.view().cause;
 }
 
+// Its connection ended in the outage; a death behind it makes a view that the third cannot seal at once.
+TEST(Coordinator, WaitsBehindAnOutageForThoseWhoseConnectionsHaveEnded) {
+  Office office(config_of(3));
+  office.found(3);
+  for (int i = 0; i < 15; ++i) office.advance(milliseconds(100));
+  office.core.disconnected(office.now, 3);
+  for (int i = 0; i < 15; ++i) office.advance(milliseconds(100));
+  office.tell(0, PeerBeatMessage{});
+  office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(1), 1, false});
+  office.advance(milliseconds(10));
+  office.seal(0);
+  for (int i = 0; i < 3; ++i) {
+    office.advance(milliseconds(100));
+    office.tell(0, PeerBeatMessage{});
+  }
+  EXPECT_FALSE(office.core.view().contains(Office::id(1))) << office.core.view().cause;
+  EXPECT_TRUE(office.core.view().contains(Office::id(2))) << office.core.view().cause;
+}
+
 TEST(Coordinator, WaitsForTheAccusedToComeBackAfterItsRestart) {
   Office first(config_of(3));
   first.found(3);
