@@ -121,6 +121,7 @@ class Coordinator {
 
   // coordinator_faults.cc: suspicion and judgement
   void suspect(Time now, PeerId accuser, const SuspectMessage& message);
+  void take_back(PeerId accuser, PeerId target);
   void judge(Time now);
   Duration grace(const Peer& peer) const;
   // So much of the silence of all was not theirs.
