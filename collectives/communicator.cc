@@ -356,10 +356,8 @@ void Communicator::emit(OpSeq seq, Rank to, LaneClass lane, OutFrame frame) {
   frame.header.epoch = epoch_;
   frame.header.group = group_;
   frame.header.op_seq = seq;
-  if (frame.header.kind != Kind::kDone) {
-    frame.header.full_upto = full_upto_.value;
+  if (frame.header.kind != Kind::kDone)
     if (Op* op = find(seq)) frame.header.signature = op->signature;
-  }
   transport_.send(view_.members[to.value].id, lane, std::move(frame));
 }
 
@@ -404,8 +402,8 @@ Landing Communicator::on_header(Rank from, const FrameHeader& header) {
     if (!same_signature(*op, from, header.signature)) return landing;
     return op->executor->on_header(from, header);
   }
-  // Not begun here.  Within an epoch the sender frees nothing without our DONE, so that it can mean no more than its open ops, how
-  // far ahead those ever are: what was aborted meanwhile lies between.
+  // Not begun here.  Within an epoch the sender frees nothing without our DONE, or our input with a watermark, so that it can mean no
+  // more than its open ops, how far ahead those ever are: what was aborted meanwhile lies between.
   const bool bounded = header.length <= wire::kEagerBytes &&
                        (stash_.contains(header.op_seq) || stash_.size() < 2 * limits_.open_ops);
   if (!bounded || aborted_.contains(header.op_seq)) return landing;

@@ -7,7 +7,7 @@ namespace rhz {
 enum class Rule {
   kNone, kA, kB, kC, kD, kE, kF, kG, kH, kI, kJ, kG2, kG6, kR1, kR3, kR5, kO2, kM,
   kR2,  // of states
-  kWave, kW2,  // of release
+  kWave, kW2, kPassing,  // of release; the last one of watermarks in values (W13)
   kAbort1, kAbort3, kAbort6,  // "Errors are uniform too"
   kJoin5, kFirst,  // of joins
   kTwice, kOldFirst, kDomains,  // of generations of shards: R1, R3, R4

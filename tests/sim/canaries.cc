@@ -49,6 +49,7 @@ constexpr Bird kBirds[] = {
     {Rule::kR5, "R5", "what is unanswered is not sent again after an install"},
     {Rule::kWave, "wave", "one DONE may be missing from the wave"},
     {Rule::kW2, "W2", "DONE is not said again after an install"},
+    {Rule::kPassing, "passing", "the watermark of a partial that passes is taken for a proof"},
     {Rule::kAbort1, "abort1", "a FAIL is no part of the report"},
     {Rule::kAbort3, "abort3", "an op is aborted though it is complete"},
     {Rule::kAbort6, "abort6", "an ABORT of an op that is not begun is forgotten"},
