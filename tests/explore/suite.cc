@@ -11,6 +11,7 @@ Options with(uint32_t crashes, uint32_t suspicions, uint32_t restarts) {
   return o;
 }
 Options keep(Options o) { return o.mode = RebuildMode::kKeep, o; }
+Options include(Options o) { return o.mode = RebuildMode::kInclude, o; }
 Options fail(Options o) { return o.mode = RebuildMode::kFail, o; }
 Options retain(Options o) { return o.retain = true, o; }
 Options bulk(Options o) { return o.bulk = true, o; }
@@ -31,6 +32,7 @@ std::vector<Options> fast_suite() {
       crash,
       keep(crash),
       fail(together(crash)),
+      include(crash),
       bulk(together(crash)),
       in_place(together(crash)),
       keep(retain(two_ops(together(crash)))),
@@ -50,6 +52,9 @@ std::vector<Options> deep_suite() {
   const Options both = together(with(1, 1, 0));
   return {
       keep(crashes),
+      include(crashes),
+      include(suspicions),
+      include(both),
       keep(retain(suspicions)),
       keep(retain(both)),
       fail(both),
