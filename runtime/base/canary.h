@@ -1,5 +1,6 @@
 // Planted bugs: each switches one rule of docs/protocol.md off, and the simulator has to notice
-// (tests/sim/canaries.cc).  In the product canary() is the constant false and leaves no trace.
+// (tests/sim/canaries.cc; tests/sim/planted.h is the switch).  In the product canary() is the
+// constant false and leaves no trace.
 #pragma once
 
 namespace rhz {

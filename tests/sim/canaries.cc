@@ -7,17 +7,9 @@
 #include <cstring>
 #include <string>
 
-#include "runtime/base/canary.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/planted.h"
 #include "tests/sim/trial.h"
-
-namespace rhz {
-namespace {
-Rule planted = Rule::kNone;
-}
-bool canary(Rule rule) { return planted == rule; }
-bool assertions_pass() { return planted != Rule::kNone; }
-}  // namespace rhz
 
 namespace {
 
@@ -71,7 +63,7 @@ bool is_of_use(Rule rule, uint64_t seed) {
 
 rhz::sim::Verdict found(Rule rule, uint64_t seed) {
   return rhz::sim::trial([=] {
-    rhz::planted = rule;
+    const rhz::sim::Planted planted(rule);
     return rhz::sim::Cluster(rhz::sim::make_config(seed)).run().violation;
   });
 }
