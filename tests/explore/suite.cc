@@ -17,6 +17,7 @@ Options retain(Options o) { return o.retain = true, o; }
 Options bulk(Options o) { return o.bulk = true, o; }
 Options in_place(Options o) { return o.in_place = true, o; }
 Options two_ops(Options o) { return o.ops = 2, o; }
+Options one_chunk(Options o) { return o.chunks = 1, o; }
 Options together(Options o) { return o.together = true, o; }
 Options halves(Options o) { return o.halves = 1, o; }
 Options late_read(Options o) { return o.bulk = o.late_read = true, o; }
@@ -33,6 +34,7 @@ std::vector<Options> fast_suite() {
       keep(crash),
       fail(together(crash)),
       include(crash),
+      include(two_ops(one_chunk(crash))),
       bulk(together(crash)),
       in_place(together(crash)),
       keep(retain(two_ops(together(crash)))),
