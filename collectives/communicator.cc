@@ -87,7 +87,8 @@ std::shared_ptr<const Schedule> Communicator::schedule(Algorithm algorithm, cons
 }
 
 bool Communicator::may_begin() const {
-  return !sealed_ && !over_ && !probe_open_ && admit_open_ == kNoOp && !exchange_open_ && !measuring_ &&
+  const bool stands = admit_open_ != kNoOp && !canary(Rule::kJoin2);
+  return !sealed_ && !over_ && !probe_open_ && !stands && !exchange_open_ && !measuring_ &&
          ops_.size() < limits_.open_ops;
 }
 

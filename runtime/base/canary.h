@@ -12,6 +12,7 @@ enum class Rule {
   kAbort1, kAbort3, kAbort6,  // "Errors are uniform too"
   kJoin5, kFirst,  // of joins
   kTwice, kOldFirst, kDomains,  // of generations of shards: R1, R3, R4
+  kAbort5, kJoin2, kJoin3, kJoin4,  // as above, found by workloads of their own
 };
 
 #if defined(RHZ_CANARY)
