@@ -55,7 +55,7 @@ std::vector<Options> deep_suite() {
   return {
       keep(crashes),
       include(crashes),
-      include(suspicions),
+      include(bulk(suspicions)),
       include(both),
       keep(retain(suspicions)),
       keep(retain(both)),
