@@ -9,10 +9,9 @@ enum class Rule {
   kNone, kA, kB, kC, kD, kE, kF, kG, kH, kI, kJ, kG2, kG6, kR1, kR3, kR5, kO2, kM,
   kR2,  // of states
   kWave, kW2,  // of release
-  kAbort1, kAbort3, kAbort6,  // "Errors are uniform too"
-  kJoin5, kFirst,  // of joins
+  kAbort1, kAbort3, kAbort5, kAbort6, kAbort8, kAbort9,  // "Errors are uniform too"
+  kJoin2, kJoin3, kJoin4, kJoin5, kFirst, kGone,  // of joins
   kTwice, kOldFirst, kDomains,  // of generations of shards: R1, R3, R4
-  kAbort5, kJoin2, kJoin3, kJoin4,  // as above, found by workloads of their own
 };
 
 #if defined(RHZ_CANARY)

@@ -142,7 +142,7 @@ void Coordinator::maybe_enter(Time now) {
       const Duration patience = here ? timing_.sync_timeout : timing_.reconnect_grace;
       if (connected && !here) continue;  // frozen: the members do not wait for it
       const Time since = here || at == peers_.end() ? admission_->started : at->second.lost;
-      if (now < since + patience) return;  // still at it
+      if (now < since + patience || canary(Rule::kGone)) return;  // still at it
       continue;
     }
     at->second.info = joiner;

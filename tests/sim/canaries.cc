@@ -51,6 +51,32 @@ void late_cancels(Config& c) {
   rate(c, Fault::kOneWay) = 40;
   rate(c, Fault::kCancel) = 40;
 }
+// Joiners that die on their way.
+void dying_joiners(Config& c) {
+  joins_only(c);
+  c.run.world = 4;
+  c.run.max_world = c.processes = 8;
+  rate(c, Fault::kJoin) = 40;
+  rate(c, Fault::kCrash) = 40;
+}
+// Views that are smaller than the program wants.
+void few(Config& c) {
+  joins_only(c);
+  c.run.world = c.run.min_world = 4;
+  rate(c, Fault::kCrash) = 20;
+}
+// Nobody dies: no seal finds out by itself what does not fit together.
+void odd_ops(Config& c) {
+  joins_only(c);
+  only_faults(c, "");
+  c.odd = 0.05;
+}
+// Members of groups that come and go.
+void groups(Config& c) {
+  joins_only(c);
+  c.groups = true;
+  rate(c, Fault::kCancel) = 20;
+}
 // An op behind the boundary that takes its time.
 void ahead(Config& c) {
   joins_only(c);
@@ -94,7 +120,7 @@ constexpr Bird kBirds[] = {
     {Rule::kI, "I", "what is freed is not reported, nor announced again"},
     {Rule::kJ, "J", "transports are not quiesced before SEALED and before an end"},
     {Rule::kG2, "G2", "a DONE of any group counts in the root group"},
-    {Rule::kG6, "G6", "a group that is closed is not reported as such"},
+    {Rule::kG6, "G6", "a group that is closed is not reported as such", groups},
     {Rule::kR1, "R1", "a send returns when it is sent, and no copy is kept"},
     {Rule::kR3, "R3", "a message that comes twice is taken twice"},
     {Rule::kM, "M", "newcomers choose by what only the others were told"},
@@ -108,12 +134,15 @@ constexpr Bird kBirds[] = {
     {Rule::kAbort5, "abort5", "a resolution does not repeat the ABORTs of the last one",
      late_cancels},
     {Rule::kAbort6, "abort6", "an ABORT of an op that is not begun is forgotten"},
+    {Rule::kAbort8, "abort8", "ops of a view below min_world go on", few},
+    {Rule::kAbort9, "abort9", "a frame with another signature is dropped, and nobody is told", odd_ops},
     {Rule::kJoin2, "join2", "ops behind an admit op begin before it is over", ahead},
     {Rule::kJoin3, "join3",
      "an admit op is decided again when members say again that they stand there", crossing},
     {Rule::kJoin4, "join4", "whoever is named by ADMIT enters, with the state or without",
      unreachable},
-    {Rule::kJoin5, "join5", "an admit op ends only while a joiner is there"},
+    {Rule::kJoin5, "join5", "an admit op ends only while a joiner is there", dying_joiners},
+    {Rule::kGone, "gone", "a joiner that is gone is waited for", dying_joiners},
     {Rule::kFirst, "first", "joiners begin with op 0"},
 };
 constexpr uint64_t kMostSeeds = 4000;  // per rule
