@@ -21,7 +21,7 @@ demo: build
 
 # Everything that is not labelled deep.
 test: build
-	@ctest --test-dir $(BUILD) -LE deep --output-on-failure --no-tests=error
+	@ctest --test-dir $(BUILD) -j 2 -LE deep --output-on-failure --no-tests=error
 
 # All groups of the model, sanitizers: about an hour.
 check-deep: build

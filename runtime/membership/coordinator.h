@@ -115,6 +115,8 @@ class Coordinator {
   void maybe_cut();
   Peer* peer_of(SessionId session);
   bool is_member(PeerId id) const { return view_.contains(id); }
+  // As nearly always: newcomers are then not looked for among a thousand, at every message.  Members stay in peers_.
+  bool knows_members_only() const { return peers_.size() == view_.size(); }
   std::vector<PeerId> waiting() const;  // newcomers that are there, by the time they came
 
   // coordinator_faults.cc: suspicion and judgement

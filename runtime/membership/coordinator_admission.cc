@@ -8,6 +8,7 @@ namespace rhz {
 
 // Those who may enter, or get the state in bulk, at the next admit op.
 std::vector<PeerId> Coordinator::waiting() const {
+  if (knows_members_only()) return {};
   const bool bulk_taken = somebody_pulls_in_bulk();
   std::vector<const Peer*> peers;
   for (const auto& [id, peer] : peers_) {
@@ -25,7 +26,7 @@ std::vector<PeerId> Coordinator::waiting() const {
 
 // Members keep one copy of their state for newcomers: the next one is taken when nobody needs the last.
 bool Coordinator::somebody_pulls_in_bulk() const {
-  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& p) {
+  return !knows_members_only() && std::any_of(peers_.begin(), peers_.end(), [&](const auto& p) {
     return !is_member(p.first) && is_here(p.second) && p.second.state.bulk == BulkStand::kPulling;
   });
 }
@@ -164,6 +165,7 @@ void Coordinator::maybe_enter(Time now) {
 Time Coordinator::watch_bulk(Time now) {
   Time next = kNever;
   for (auto& [id, peer] : peers_) {
+    if (knows_members_only()) break;
     if (is_member(id) || peer.session == 0 || peer.state.bulk != BulkStand::kPulling) continue;
     if (now >= peer.bulk_since + timing_.bulk_timeout) peer.state.bulk = BulkStand::kHad;
     else next = std::min(next, now + milliseconds(config_.heartbeat_ms));
