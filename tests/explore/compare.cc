@@ -7,7 +7,7 @@ namespace rhz::explore {
 namespace {
 constexpr const char* kMark = "outcome: ";
 
-int number_of(RebuildMode mode) {
+uint32_t number_of(RebuildMode mode) {
   return mode == RebuildMode::kStrict ? 0 : mode == RebuildMode::kKeep ? 1 : 2;
 }
 
@@ -16,8 +16,7 @@ std::string arguments(const Options& options) {
     return std::string(" ") + name + "=" + std::to_string(value);
   };
   return " outcomes=1 inputfull=1" + number("N", options.peers) + number("C", options.chunks) +
-         number("ops", options.ops) +
-         number("mode", static_cast<uint32_t>(number_of(options.mode))) +
+         number("ops", options.ops) + number("mode", number_of(options.mode)) +
          (options.retain ? " rule=b inv=S" : " rule=a inv=U") +
          number("late", options.together ? 0 : 1) + number("crash", options.crashes) +
          number("false", options.suspicions) + number("coord", options.restarts);
