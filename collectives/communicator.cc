@@ -87,7 +87,8 @@ std::shared_ptr<const Schedule> Communicator::schedule(Algorithm algorithm, cons
 }
 
 bool Communicator::may_begin() const {
-  return !sealed_ && !over_ && !probe_open_ && admit_open_ == kNoOp && !exchange_open_ && !measuring_ &&
+  const bool stands = admit_open_ != kNoOp && !canary(Rule::kJoin2);
+  return !sealed_ && !over_ && !probe_open_ && !stands && !exchange_open_ && !measuring_ &&
          ops_.size() < limits_.open_ops;
 }
 
@@ -344,7 +345,7 @@ Status Communicator::too_small(uint32_t world) const {
 }
 
 bool Communicator::ignores_min_world(OpKind kind) {
-  return kind == OpKind::kProbe || kind == OpKind::kClose || kind == OpKind::kMeasure;
+  return canary(Rule::kAbort8) || kind == OpKind::kProbe || kind == OpKind::kClose || kind == OpKind::kMeasure;
 }
 
 void Communicator::out_of_memory(OpSeq seq) {
@@ -372,6 +373,7 @@ bool Communicator::same_signature(Op& op, Rank from, uint64_t signature) {
     fail(op, std::move(closed));
     return false;
   }
+  if (canary(Rule::kAbort9)) return false;
   const std::string theirs = describe_signature(signature), ours = describe_signature(op.signature);
   Status status(Code::kMismatch,
                 "slot " + std::to_string(other.slot.value) + " submitted " + theirs + "; slot " +

@@ -1,6 +1,7 @@
 // Joins: who waits, who may enter at an admit op, who has.
 #include <algorithm>
 
+#include "runtime/base/canary.h"
 #include "runtime/membership/coordinator.h"
 
 namespace rhz {
@@ -41,7 +42,7 @@ Slot Coordinator::vacant_slot(const std::set<Slot>& taken, Slot wanted) const {
 void Coordinator::admit_begun(Time now, Peer& peer, const AdmitBegunMessage& message) {
   if (!is_member(peer.info.id)) return;
   // Said again before the answer came: an admit op is decided once.
-  if (admit_over_ != kNoOp && message.op <= admit_over_) return;
+  if (admit_over_ != kNoOp && message.op <= admit_over_ && !canary(Rule::kJoin3)) return;
   peer.admit = message;
   maybe_admit(now);
 }
@@ -125,7 +126,7 @@ void Coordinator::synced(Time now, Peer& peer, const SyncedMessage& message) {
   // R2: only with the logged revision and root.
   const bool right = message.failed.is_ok() && message.revision == record.revision &&
                      message.root == record.root;
-  (right ? admission_->synced : admission_->failed).insert(peer.info.id);
+  (right || canary(Rule::kJoin4) ? admission_->synced : admission_->failed).insert(peer.info.id);
   maybe_enter(now);
 }
 
@@ -142,7 +143,7 @@ void Coordinator::maybe_enter(Time now) {
       const Duration patience = here ? timing_.sync_timeout : timing_.reconnect_grace;
       if (connected && !here) continue;  // frozen: the members do not wait for it
       const Time since = here || at == peers_.end() ? admission_->started : at->second.lost;
-      if (now < since + patience) return;  // still at it
+      if (now < since + patience || canary(Rule::kGone)) return;  // still at it
       continue;
     }
     at->second.info = joiner;

@@ -199,6 +199,8 @@ void Oracles::check_contributors(const Release& release, OpSeq seq, const View& 
     const std::string where =
         " in op " + describe(release.op) + " at p" + number(release.who) + " of " + list_of(set);
     if (set.empty()) fail("O3", "no contributors" + where);
+    if (past_[run.lineage].view.size() < min_world_ && !release.unprotected)
+      fail("min_world", "a value was made in a smaller view" + where);
     for (NodeIndex p : present)
       if (!std::binary_search(set.begin(), set.end(), p))
         fail("O3", "p" + number(p) + " is in the view and did not contribute" + where);
