@@ -69,7 +69,7 @@ void few(Config& c) {
 void odd_ops(Config& c) {
   joins_only(c);
   only_faults(c, "");
-  c.odd = 0.01;
+  c.odd = 0.05;
 }
 // Members of groups that come and go.
 void groups(Config& c) {

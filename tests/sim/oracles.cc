@@ -398,13 +398,14 @@ void Oracles::check_state(NodeIndex who, uint64_t step, uint64_t state_hash, con
 }
 
 void Oracles::check_lineages(const std::vector<Holding>& holdings) {
-  std::map<std::tuple<GroupId, OpSeq, uint32_t>, std::pair<Epoch, NodeIndex>> seen;
+  // With its signature: what ranks take for one op may be two, until a frame of one meets the other.
+  std::map<std::tuple<GroupId, OpSeq, uint64_t, uint32_t>, std::pair<Epoch, NodeIndex>> seen;
   for (const Holding& holding : holdings) {
     if (!is_member(holding.who)) continue;
     for (const auto& op : holding.ops) {
       for (const HeldRun& run : op.held) {
         for (uint32_t c = run.first; c < run.first + run.count; ++c) {
-          auto [at, fresh] = seen.try_emplace({holding.group, op.seq, c}, run.lineage, holding.who);
+          auto [at, fresh] = seen.try_emplace({holding.group, op.seq, op.signature, c}, run.lineage, holding.who);
           if (fresh || at->second.first == run.lineage) continue;
           return fail("L1", "op seq " + number(op.seq.value) + " chunk " + number(c) + ": p" +
                                 number(at->second.second) + " holds lineage " +
