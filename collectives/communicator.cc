@@ -477,7 +477,7 @@ Time Communicator::tick(Time now) {
 std::vector<Communicator::OpState> Communicator::open_ops() const {
   std::vector<OpState> states;
   for (const auto [seq, op] : ops_) {
-    states.push_back({seq, op->spec.kind, op->released, {}, op->full, {}, {}});
+    states.push_back({seq, op->spec.kind, op->released, {}, op->full, {}, {}, op->signature});
     if (!op->executor) continue;
     states.back().held = op->executor->held_runs();
     states.back().blocks = op->executor->blocks();

@@ -146,6 +146,7 @@ class Communicator final : private Outbox {
     bool full;
     Blocks blocks;
     Layout layout;
+    uint64_t signature;
   };
   std::vector<OpState> open_ops() const;
 
