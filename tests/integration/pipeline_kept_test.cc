@@ -151,7 +151,7 @@ TEST_F(KeptPipeline, GoesBackBehindACheckpointThatCannotBeRead) {
   const std::string root = folder.file("checkpoints");
   run_.steps = 110;
   Cli command(pipeline(run_, "--restart --longest-pause-ms 20",
-                       "--min-step-ms 20 --checkpoint-every 60 --checkpoint-folder " + root));
+                       "--min-step-ms 50 --checkpoint-every 60 --checkpoint-folder " + root));
   const std::string revision = root + "/revision-00000000000000000061";
   ASSERT_TRUE(until([&] { return std::filesystem::exists(revision + "/manifest.json"); }));
   for (const auto& file : std::filesystem::directory_iterator(revision))
