@@ -1,0 +1,42 @@
+/* rhizome_cuda.h: memory of CUDA devices, and streams.  No header of CUDA is needed, and none is included: pointers and streams cross as
+ * void *.  The library finds the CUDA driver when it runs; where there is none, everything else works as ever.
+ *
+ * Buffers   send and recv of every collective of rhizome.h, the v-variants included, may be memory of a device (cuMemAlloc, cudaMalloc,
+ *           pools, cuMemMap, managed): the library sees it by itself.  Ranks need not do alike.  Not: rhz_send and rhz_recv, rhz_state_*,
+ *           anything between rhz_group_begin and rhz_group_end (RHZ_ERR_ARGUMENT, RHZ_ERR_STATE).
+ * Way       through locked memory of the host: from the device, reduced on the way by the CPUs, to the device.  Extra memory there: the
+ *           size of what the rank gives and gets, up to twice that; up to 2 GiB of it stay locked for the next op.
+ * stream    of rhz_allreduce_params, rhz_collective_params and rhz_vcollective_params: a CUstream or cudaStream_t that is not 0.  The op begins
+ *           when what is before it on the stream is done; what is behind it on the stream begins when the op is over and its result in recv.
+ *           Buffers in the host's memory keep that order as well.  The call does not block, and rhz_op_wait need not be called before work
+ *           that uses the result is queued on the stream.
+ *           NULL: no stream's order.  The input must be there at the call (cuStreamSynchronize), and the result is when rhz_op_wait says so.
+ *           The default streams have names: RHZ_STREAM_LEGACY and RHZ_STREAM_PER_THREAD, of the thread's current context.
+ * Order     of ops is that of submission, whatever their streams: one that waits for its stream holds up the later ones of its communicator.
+ * Failure   the stream goes on behind an op that failed, as soon as it is over: recv then holds anything, and rhz_op_wait (or rhz_op_poll)
+ *           tells.  A rebuild happens inside the op: the stream stands until it is over.  An op is over in bounded time: at its timeout_ms at
+ *           the latest, or when the communicator is closed.
+ * Lost      a device that failed (a sticky error of its context) takes this peer out of the run: its ops end as RHZ_ERR_IO with CUDA's
+ *           own words, and the others go on without it.
+ * Close     rhz_comm_close ends open ops, and waits up to 10 s until streams have passed them.
+ * Graphs    a stream that is being captured is refused (RHZ_ERR_STATE).
+ * Since 1.0. */
+#ifndef RHIZOME_RHIZOME_CUDA_H
+#define RHIZOME_RHIZOME_CUDA_H
+
+#include <rhizome/rhizome.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RHZ_STREAM_LEGACY ((void *)1)     /* CU_STREAM_LEGACY, cudaStreamLegacy */
+#define RHZ_STREAM_PER_THREAD ((void *)2) /* CU_STREAM_PER_THREAD, cudaStreamPerThread */
+
+/* RHZ_OK: the CUDA driver is there.  RHZ_ERR_IO: it is not, or too old; rhz_last_error() says which. */
+RHZ_API rhz_status rhz_cuda_available(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
