@@ -2,8 +2,10 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 namespace rhz::gpu {
 namespace {
@@ -86,5 +88,49 @@ void run_on_host(Stream stream, HostFunction function, void* argument) {
 }
 
 int synchronize(Stream stream) { return attempt("cuStreamSynchronize", stream); }
+
+void* allocate_mapped(size_t bytes) {
+  void* memory = nullptr;
+  call("cuMemHostAlloc", &memory, bytes, 3u);  // for all contexts, and mapped
+  std::memset(memory, 0, bytes);
+  return memory;
+}
+
+Event make_event() {
+  Event event = nullptr;
+  call("cuEventCreate", &event, 0u);
+  return event;
+}
+void record(Event event, Stream stream) { call("cuEventRecord", event, stream); }
+double ms_between(Event begin, Event end) {
+  float ms = 0;
+  call("cuEventElapsedTime", &ms, begin, end);
+  return static_cast<double>(ms);
+}
+
+Handle share(Memory memory) {
+  Handle handle;
+  call("cuIpcGetMemHandle", &handle, memory);
+  return handle;
+}
+Memory map(const Handle& handle) {
+  Memory memory = 0;
+  call("cuIpcOpenMemHandle_v2", &memory, handle, 1u);  // peer access as needed
+  return memory;
+}
+int unmap(Memory memory) { return attempt("cuIpcCloseMemHandle", memory); }
+
+Kernel kernel(const void* image, const char* name) {
+  void *module = nullptr, *function = nullptr;
+  call("cuModuleLoadData", &module, image);
+  call("cuModuleGetFunction", &function, module, name);
+  return function;
+}
+
+void launch(Kernel kernel, unsigned blocks, unsigned threads, Stream stream, std::initializer_list<const void*> parameters) {
+  const void* given[8];
+  std::copy(parameters.begin(), parameters.end(), given);
+  call("cuLaunchKernel", kernel, blocks, 1u, 1u, threads, 1u, 1u, 0u, stream, static_cast<void*>(given), static_cast<void*>(nullptr));
+}
 
 }  // namespace rhz::gpu

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 
 namespace rhz::gpu {
@@ -25,7 +26,25 @@ void copy(Memory to, Memory from, size_t bytes, Stream stream);
 void fill(Memory at, unsigned char value, size_t bytes, Stream stream);
 Stream make_stream();
 void run_on_host(Stream stream, void (*function)(void*), void* argument);
-// Ok when everything on the stream is done; else the driver's error number.
+// 0 when everything on the stream is done; else the driver's error number.
 int synchronize(Stream stream);
+
+// Memory of the host that the device reads and writes.
+void* allocate_mapped(size_t bytes);
+Event make_event();
+void record(Event event, Stream stream);
+double ms_between(Event begin, Event end);
+
+struct Handle {  // of memory, for other processes
+  char bytes[64];
+};
+Handle share(Memory memory);
+Memory map(const Handle& handle);
+int unmap(Memory memory);
+
+using Kernel = void*;
+// From a fat binary.
+Kernel kernel(const void* image, const char* name);
+void launch(Kernel kernel, unsigned blocks, unsigned threads, Stream stream, std::initializer_list<const void*> parameters);
 
 }  // namespace rhz::gpu
