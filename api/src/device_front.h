@@ -1,4 +1,5 @@
-// All of a peer that has to do with devices: what it copies through, the ops that wait for one, the watch over them.
+// All of a peer that has to do with devices: what it copies through, the ops that wait for one, the
+// watch over them.
 #pragma once
 
 #include <memory>
@@ -7,6 +8,7 @@
 
 #include "api/src/device_ops.h"
 #include "api/src/device_watch.h"
+#include "api/src/peer_windows.h"
 #include "api/src/progress.h"
 
 namespace rhz::api {
@@ -20,6 +22,13 @@ class DeviceFront {
     std::function<Result<uint64_t>(GroupId, const OpSpec&, OpCompletion*)> submit;
     std::function<void(GroupId, uint64_t)> cancel;
     std::function<void(const Status&)> resign;  // a peer without its device is of no use
+    struct Standing {
+      Epoch epoch;
+      bool sealed = false;
+    };
+    std::function<Standing()> standing;
+    // Of the group, and who this peer is.
+    std::function<std::pair<View, PeerId>(GroupId)> members;
   };
   DeviceFront(OpenedDevice device, Progress& progress, Slabs::Memory memory, Below below);
   ~DeviceFront();
@@ -29,21 +38,28 @@ class DeviceFront {
   // Ok: there is a driver, which says nothing of a device.
   const Status& why_no_device() const { return why_not_; }
   // An op with memory of a device, or one that keeps the order of a stream (null: of none).
-  [[nodiscard]] Result<uint64_t> submit(GroupId group, const OpSpec& spec, bool is_root, void* stream,
-                                        OpCompletion* completion);
+  [[nodiscard]] Result<uint64_t> submit(GroupId group, const OpSpec& spec, bool is_root,
+                                        void* stream, OpCompletion* completion);
+
+  // Registers memory with all ranks of the group: the steps are the caller's (device_api.cc), the
+  // exchanges as well.
+  WindowCard begin_window(GroupId group, void* memory, uint64_t bytes, Status& why_not);
+  [[nodiscard]] Status map_window(GroupId group, const std::vector<WindowCard>& cards);
+  void end_window(bool keep);
 
   // As the loop's owner.
   DeviceOps& ops() { return ops_; }
   bool look();
-  // Waits until no queue uses a copy any more, at most for `patience`; what is still used then is left to the device.  Not the
-  // loop's owner, and nothing is submitted any more.
+  // Waits until no queue uses a copy any more, at most for `patience`; what is still used then is
+  // left to the device.  Not the loop's owner, and nothing is submitted any more.
   void close(Duration patience);
 
  private:
-  static constexpr size_t kWordsOfOp = 3;
-
   [[nodiscard]] Result<DeviceWords> take_words(const DeviceQueue& by);
   void free(const DeviceOp& op);
+  [[nodiscard]] Result<std::unique_ptr<DeviceOp>> make_op(GroupId group, const OpSpec& spec,
+                                                          const DeviceQueue& queue,
+                                                          OpCompletion* completion);
   [[nodiscard]] Result<DeviceQueue> any_queue(const OpSpec& spec, void* stream);
 
   const std::shared_ptr<Device> device_;
@@ -52,9 +68,11 @@ class DeviceFront {
   const Below below_;
   std::unique_ptr<Slabs> slabs_;
   std::unique_ptr<DeviceWatch> watch_;
+  std::unique_ptr<PeerWindows> windows_;  // under submitting_
   DeviceOps ops_;
   bool failed_ = false;
-  std::mutex submitting_;  // on queues and behind each other: one order.  The loop's owner never takes it
+  std::mutex
+      submitting_;  // on queues and behind each other: one order.  The loop's owner never takes it
   std::mutex words_mutex_;
   bool words_asked_ = false;
   std::vector<DeviceWords> idle_words_;

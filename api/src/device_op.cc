@@ -2,7 +2,8 @@
 
 namespace rhz::api {
 
-Status DeviceOp::prepare(Device& device, Slabs& slabs, const DeviceWords& words, void* stream, bool is_root) {
+Status DeviceOp::prepare(Device& device, Slabs& slabs, const DeviceWords& words, void* stream,
+                         bool is_root) {
   std::byte* const buffers[] = {const_cast<std::byte*>(spec_.send), spec_.recv};
   for (size_t side : {0u, 1u})
     if (device.owns(buffers[side])) theirs_[side] = buffers[side];
@@ -17,13 +18,17 @@ Status DeviceOp::prepare(Device& device, Slabs& slabs, const DeviceWords& words,
     out_ = own.value().out;
   }
   use_ = use_of(spec_, is_root);
-  Status status = take(slabs, use_.send, 0);
-  if (status) status = take(slabs, use_.recv, 1);
-  if (!status) return status;
-  if (theirs_[0]) spec_.send = slabs_[0].begin;
-  if (theirs_[1]) spec_.recv = slabs_[1].begin;
+  if (Status status = lend(slabs); !status) return status;
   words_ = words;
   return Status::ok();
+}
+
+Status DeviceOp::lend(Slabs& slabs) {
+  Status status = take(slabs, use_.send, 0);
+  if (status) status = take(slabs, use_.recv, 1);
+  if (theirs_[0]) spec_.send = slabs_[0].begin;
+  if (theirs_[1]) spec_.recv = slabs_[1].begin;
+  return status;
 }
 
 Status DeviceOp::take(Slabs& slabs, const BufferUse& use, size_t side) {
@@ -40,7 +45,8 @@ Status DeviceOp::copy(Device& device, bool in) {
     if (!theirs_[side]) continue;
     for (const Extent& e : in ? uses[side]->reads : uses[side]->writes) {
       std::byte *theirs = theirs_[side] + e.offset, *own = slabs_[side].begin + e.offset;
-      Status status = in ? device.fetch(in_, own, theirs, e.bytes) : device.put(out_, theirs, own, e.bytes);
+      Status status =
+          in ? device.fetch(in_, own, theirs, e.bytes) : device.put(out_, theirs, own, e.bytes);
       if (!status) return status;
     }
   }
@@ -53,14 +59,19 @@ Status DeviceOp::enqueue(Device& device) {
   if (status) status = device.await(out_, *words_->gate);
   if (status) status = copy(device, false);
   if (status) status = device.raise(out_, *words_->done);
-  if (!status) words_->gate->store(kRaised, std::memory_order_release);  // nobody else would
+  if (!status) open_gates();  // nobody else would
   return status;
+}
+
+const OpSpec* DeviceOp::next() const {
+  const bool ready = !words_ || is_raised(words_->ready);
+  return ready && !submitted_ && !released_ ? &spec_ : nullptr;
 }
 
 void DeviceOp::released(const OpOutcome& outcome) {
   outcome_ = outcome;
   released_ = true;
-  if (words_) words_->gate->store(kRaised, std::memory_order_release);
+  if (words_) open_gates();
 }
 
 void DeviceOp::finalised(const Status& status) {
@@ -77,6 +88,7 @@ void DeviceOp::tell(const Status& device) {
 }
 
 void DeviceOp::refuse(const Status& status) {
+  if (released_) return;
   OpOutcome outcome;
   outcome.status = status;
   released(outcome);

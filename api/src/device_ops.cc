@@ -27,11 +27,13 @@ bool DeviceOps::submit_ready() {
   }
   bool any = false;
   for (auto queue = queues_.begin(); queue != queues_.end();) {
-    while (!queue->second.empty() && queue->second.front()->is_ready()) {
+    while (!queue->second.empty()) {
       DeviceOp& op = *queue->second.front();
+      const OpSpec* spec = op.next();
+      if (spec) submit(op, *spec);
+      any |= spec != nullptr;
+      if (op.goes_first()) break;
       queue->second.pop_front();
-      submit(op);
-      any = true;
     }
     queue = queue->second.empty() ? queues_.erase(queue) : std::next(queue);
   }
@@ -39,11 +41,11 @@ bool DeviceOps::submit_ready() {
 }
 
 // It may be over before this returns.
-void DeviceOps::submit(DeviceOp& op) {
-  const auto handle = below_.submit(op.group(), op.spec(), &op);
+void DeviceOps::submit(DeviceOp& op, const OpSpec& spec) {
+  const auto handle = below_.submit(op.group(), spec, &op.completion());
   if (!handle) return op.refuse(handle.status());
-  op.submitted = handle.value();
-  if (op.cancelled) below_.cancel(op.group(), handle.value());
+  op.given(handle.value());
+  if (op.is_cancelled()) below_.cancel(op.group(), handle.value());
 }
 
 bool DeviceOps::tell_done() {
@@ -53,6 +55,9 @@ bool DeviceOps::tell_done() {
     if (op->is_told() || !(op->is_done() || given_up)) continue;
     if (op->is_done()) below_.free(*op);
     op->tell(op->is_done() ? Status::ok() : lost_);
+    const auto queue = queues_.find(op->group());
+    if (queue != queues_.end() && !queue->second.empty() && queue->second.front() == op.get())
+      queue->second.pop_front();
     --untold_;
     any = true;
   }
@@ -62,10 +67,11 @@ bool DeviceOps::tell_done() {
 
 bool DeviceOps::cancel(uint64_t handle) {
   if (handle < kFirstHandle) return false;
-  const auto op = std::find_if(open_.begin(), open_.end(), [&](const auto& o) { return o->handle == handle; });
+  const auto op =
+      std::find_if(open_.begin(), open_.end(), [&](const auto& o) { return o->handle == handle; });
   if (op == open_.end()) return true;  // over
-  (*op)->cancelled = true;
-  if ((*op)->submitted) below_.cancel((*op)->group(), *(*op)->submitted);
+  (*op)->cancel();
+  if ((*op)->submitted()) below_.cancel((*op)->group(), *(*op)->submitted());
   return true;
 }
 
@@ -79,6 +85,10 @@ void DeviceOps::refuse(GroupId group, const Status& status) {
 
 void DeviceOps::refuse_all(const Status& status) {
   while (!queues_.empty()) refuse(GroupId(queues_.begin()->first), status);
+}
+
+void DeviceOps::unsettle(Epoch epoch, bool sealed) {
+  for (const auto& op : open_) op->unsettle(epoch, sealed);
 }
 
 void DeviceOps::lose(const Status& status) {

@@ -1,7 +1,8 @@
-// The ops of a peer that wait for a device, and those that came behind them: each group's in the order of their submission.
+// The ops of a peer that wait for a device, and those that came behind them: each group's in the
+// order of their submission.
 //
-// An op has a number from its submission on (O4), and the device may take its time until the input is there: so nothing of the
-// group goes past it.  Used by the loop's owner only; calls no device.
+// An op has a number from its submission on (O4), and the device may take its time until the input
+// is there: so nothing of the group goes past it.  Used by the loop's owner only; calls no device.
 #pragma once
 
 #include <deque>
@@ -18,7 +19,7 @@ class DeviceOps {
  public:
   // Handles of these ops; the runtime's own count from 0.
   static constexpr uint64_t kFirstHandle = uint64_t{1} << 63;
-  static constexpr size_t kMost = 1024;  // B1: that are open; each has its words
+  static constexpr size_t kMost = 256;  // B1: that are open; each has its words
 
   struct Below {
     // What is over for good; ok: it goes on.
@@ -43,6 +44,8 @@ class DeviceOps {
   // Ends what is queued, and not what runs: that is the runtime's.
   void refuse(GroupId group, const Status& status);
   void refuse_all(const Status& status);
+  // Members are about to change (`sealed`), or those of this epoch are installed.
+  void unsettle(Epoch epoch, bool sealed);
   // The device is lost: what is queued for it is never done.  Copies and words are left to it.
   void lose(const Status& status);
 
@@ -50,7 +53,7 @@ class DeviceOps {
   using Queue = std::deque<DeviceOp*>;
   bool submit_ready();
   bool tell_done();
-  void submit(DeviceOp& op);
+  void submit(DeviceOp& op, const OpSpec& spec);
 
   const Below below_;
   uint64_t next_handle_ = kFirstHandle;

@@ -44,12 +44,16 @@ DeviceUse varying_use(const OpSpec& spec, const Sides& sides) {
   const std::vector<uint64_t> own_in_recv = {sides.gets_all ? v.recv_at[v.rank] : 0};
   const std::vector<uint64_t> own_in_send = {sides.gives_all ? v.send_at[v.rank] : 0};
   if (sides.gives) {
-    if (spec.send) use.send.reads = blocks(v.send_at, gives, v.rank, element);
-    else use.recv.reads = blocks(own_in_recv, gives, v.rank, element);  // all-gather in place
+    if (spec.send)
+      use.send.reads = blocks(v.send_at, gives, v.rank, element);
+    else
+      use.recv.reads = blocks(own_in_recv, gives, v.rank, element);  // all-gather in place
   }
   if (sides.gets) {
-    if (spec.recv) use.recv.writes = blocks(v.recv_at, gets, v.rank, element);
-    else use.send.writes = blocks(own_in_send, gets, v.rank, element);  // reduce-scatter in place
+    if (spec.recv)
+      use.recv.writes = blocks(v.recv_at, gets, v.rank, element);
+    else
+      use.send.writes = blocks(own_in_send, gets, v.rank, element);  // reduce-scatter in place
   }
   return use;
 }
@@ -63,21 +67,27 @@ size_t BufferUse::end() const {
   return end;
 }
 
-// In place, a rank may have moved by the time when the op begins: all blocks are copied, and not just the own one.
+// In place, a rank may have moved by the time when the op begins: all blocks are copied, and not
+// just the own one.
 DeviceUse use_of(const OpSpec& spec, bool is_root) {
   const Sides sides = sides_of(spec.kind, is_root);
   if (spec.varying) return varying_use(spec, sides);
-  const size_t block = spec.count * reduce::size_of(spec.dtype), all = block * std::max(1u, spec.ranks);
+  const size_t block = spec.count * reduce::size_of(spec.dtype),
+               all = block * std::max(1u, spec.ranks);
   const Extent given{0, sides.gives_all ? all : block}, got{0, sides.gets_all ? all : block};
   DeviceUse use;
   if (block == 0) return use;
   if (sides.gives) {
-    if (spec.send) use.send.reads = {given};
-    else use.recv.reads = {got};
+    if (spec.send)
+      use.send.reads = {given};
+    else
+      use.recv.reads = {got};
   }
   if (sides.gets) {
-    if (spec.recv) use.recv.writes = {got};
-    else use.send.writes = {given};
+    if (spec.recv)
+      use.recv.writes = {got};
+    else
+      use.send.writes = {given};
   }
   return use;
 }

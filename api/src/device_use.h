@@ -1,4 +1,5 @@
-// What an op reads and writes of a caller's two buffers: what has to be copied when these are a device's.  Pure function.
+// What an op reads and writes of a caller's two buffers: what has to be copied when these are a
+// device's.  Pure function.
 #pragma once
 
 #include <vector>
@@ -21,8 +22,8 @@ struct DeviceUse {
   BufferUse send, recv;
 };
 
-// `spec`: as checked at its submission.  In place (send and recv equal) everything is read from send and written to recv: the copies
-// lie apart, so that the op runs as one that is not in place.
+// `spec`: as checked at its submission.  In place (send and recv equal) everything is read from
+// send and written to recv: the copies lie apart, so that the op runs as one that is not in place.
 DeviceUse use_of(const OpSpec& spec, bool is_root);
 
 }  // namespace rhz::api

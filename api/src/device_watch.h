@@ -1,5 +1,6 @@
-// Asks devices now and then whether they still work, while ops wait for them: a device that failed raises no word.  A thread of
-// its own, because the answer may take as long as another call of the program's.
+// Asks devices now and then whether they still work, while ops wait for them: a device that failed
+// raises no word.  A thread of its own, because the answer may take as long as another call of the
+// program's.
 #pragma once
 
 #include <atomic>

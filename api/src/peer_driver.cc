@@ -43,8 +43,6 @@ constexpr size_t kMaxQueuedOps = 16384;
 // B1: sends and receives that are open, and small messages that nobody has taken.
 constexpr size_t kMaxOpenMessages = MessageLimits{}.open;
 
-// A device says nothing when it is done: it is looked at again after this.
-constexpr Duration kDeviceLook = microseconds(50);
 // Shared memory is looked at for nothing; looking at the loop is a system call.
 constexpr int kLooksPerPoll = 64;
 constexpr int kMovesPerPoll = 16;
@@ -159,14 +157,13 @@ void PeerDriver::turn(Time until) {
   ticked_ = now;
   const uint64_t notes = progress_.notes();
   watch_control(now);
-  Time next = std::min({node_->tick(now), transport_->tick(now), control_.tick(now), until});
-  if (!device_->ops().idle()) next = std::min(next, now + kDeviceLook);
+  const Time next = std::min({node_->tick(now), transport_->tick(now), control_.tick(now), until});
   flush_control();
   note_changes();
   if (!ran && (!is_idle() || node_->probing(now))) ran = spin(now, next);
   // What ended in the tick may be what the owner waits for.
   const bool news = progress_.notes() != notes;
-  if (!ran && !news && !progress_.wanted() && transport_->arm()) rest(next);
+  if (!ran && !news && !progress_.wanted() && !rest_beside_device(now) && transport_->arm()) rest(next);
   flush_control();
   note_changes();
 }
@@ -199,7 +196,7 @@ Duration PeerDriver::most_patience() const {
 }
 
 bool PeerDriver::poll(Time now) {
-  bool moved = device_->look();
+  bool moved = look_at_device(now);
   if (!transport_->polled()) return loop_.poll() || moved;
   polling_ = true;
   polled_at_ = now;

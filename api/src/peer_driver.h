@@ -69,6 +69,7 @@ class PeerDriver {
   void cancel(GroupId group, uint64_t handle);
   // peer_device.cc (docs/gpu.md).  `stream`: whose order the op keeps; null: of none.
   bool is_on_device(const void* memory) const;
+  api::DeviceFront& device() { return *device_; }
   [[nodiscard]] Result<uint64_t> submit_on_device(GroupId group, const OpSpec& spec, void* stream, OpCompletion* completion);
   // Blocks until the op by which it is agreed upon has ended.  The root group's id: none was wanted.
   [[nodiscard]] Result<GroupId> split(GroupId parent, const SplitChoice& choice, Duration timeout);
@@ -146,6 +147,8 @@ class PeerDriver {
   void wait_for_device(GroupId group);
   void close_device();
   bool is_idle() const;
+  bool look_at_device(Time now);
+  bool rest_beside_device(Time now);
 
   const PeerOptions options_;
   const std::vector<tcp::SocketAddress> coordinator_;
@@ -183,6 +186,7 @@ class PeerDriver {
   std::unique_ptr<ShardDriver> shards_;
   std::unique_ptr<CheckpointKeeper> checkpoints_;
   std::unique_ptr<api::DeviceFront> device_;
+  Time device_moved_{};  // when it had news last, or nothing to do
   std::atomic<uint64_t> changes_{0};  // grows whenever join() or leave() should look again
 };
 

@@ -1,4 +1,5 @@
-// Sums of random numbers by each kernel, of a length that fills no last pack, beside the sums in float64 of the same inputs.
+// Sums of random numbers by each kernel, of a length that fills no last pack, beside the sums in
+// float64 of the same inputs.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -18,14 +19,19 @@ struct Type {
   size_t bytes;
   double half_ulp;  // of a rounded sum, relative to it
 };
-const Type kTypes[] = {{"f64", 8, 0x1p-53}, {"f32", 4, 0x1p-24}, {"f16", 2, 0x1p-11}, {"bf16", 2, 0x1p-8}};
+const Type kTypes[] = {
+    {"f64", 8, 0x1p-53}, {"f32", 4, 0x1p-24}, {"f16", 2, 0x1p-11}, {"bf16", 2, 0x1p-8}};
 
 void store(const Type& type, std::byte* at, float x) {
   const auto put = [&](auto value) { std::memcpy(at, &value, sizeof value); };
-  if (type.bytes == 8) put(static_cast<double>(x));
-  else if (type.bytes == 4) put(x);
-  else if (type.name[0] == 'b') put(reduce::bf16_from_f32(x));
-  else put(reduce::f16_from_f32(x));
+  if (type.bytes == 8)
+    put(static_cast<double>(x));
+  else if (type.bytes == 4)
+    put(x);
+  else if (type.name[0] == 'b')
+    put(reduce::bf16_from_f32(x));
+  else
+    put(reduce::f16_from_f32(x));
 }
 double load(const Type& type, const std::byte* at) {
   const auto get = [&](auto value) {
@@ -35,7 +41,8 @@ double load(const Type& type, const std::byte* at) {
   if (type.bytes == 8) return get(0.0);
   if (type.bytes == 4) return static_cast<double>(get(0.0f));
   const uint16_t bits = get(uint16_t{});
-  return static_cast<double>(type.name[0] == 'b' ? reduce::f32_from_bf16(bits) : reduce::f32_from_f16(bits));
+  return static_cast<double>(type.name[0] == 'b' ? reduce::f32_from_bf16(bits)
+                                                 : reduce::f32_from_f16(bits));
 }
 
 }  // namespace
@@ -46,7 +53,8 @@ void measure_accuracy(Meeting& meeting, const Options& options, uint32_t rank) {
   std::vector<std::byte> bytes(kCount * 8), own(8);
   for (const Type& type : kTypes)
     for (const char* shots : {"one", "two"}) {
-      for (uint64_t i = 0; i < kCount; ++i) store(type, bytes.data() + i * type.bytes, random_value(rank, i));
+      for (uint64_t i = 0; i < kCount; ++i)
+        store(type, bytes.data() + i * type.bytes, random_value(rank, i));
       to_device(group.in(), bytes.data(), kCount * type.bytes, stream);
       fill(group.out(), 0xA5, kCount * type.bytes, stream);
       (void)synchronize(stream);
@@ -67,8 +75,10 @@ void measure_accuracy(Meeting& meeting, const Options& options, uint32_t rank) {
       }
       const bool well = error == 0 && worst <= 1.001;
       if (!well) meeting.failures.fetch_add(1);
-      if (rank == 0) std::printf("%s %s: largest error against float64 %.3g of %.3g\n", well ? "ok" : "FAIL", name.c_str(), worst * type.half_ulp * options.ranks,
-                                 type.half_ulp * options.ranks);
+      if (rank == 0)
+        std::printf("%s %s: largest error against float64 %.3g of %.3g\n", well ? "ok" : "FAIL",
+                    name.c_str(), worst * type.half_ulp * options.ranks,
+                    type.half_ulp * options.ranks);
       std::fflush(stdout);
       meeting.barrier();
     }

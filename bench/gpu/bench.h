@@ -18,7 +18,8 @@ struct Options {
 };
 
 // Forks the ranks, each with its device; false when one failed or a result was wrong.
-bool run_ranks(Meeting& meeting, uint32_t ranks, void (*rank)(Meeting&, const Options&, uint32_t), const Options& options);
+bool run_ranks(Meeting& meeting, uint32_t ranks, void (*rank)(Meeting&, const Options&, uint32_t),
+               const Options& options);
 
 // speed.cc: the kernels, NCCL, the C API, by turns.
 void measure_speed(Meeting& meeting, const Options& options, uint32_t rank);

@@ -1,4 +1,5 @@
-// What the processes of a benchmark share on their host: a barrier, numbers of each rank, handles of its memory.
+// What the processes of a benchmark share on their host: a barrier, numbers of each rank, handles
+// of its memory.
 #pragma once
 
 #include <sched.h>
@@ -17,7 +18,8 @@ struct Meeting {
 
   // Before the fork.
   static Meeting* make(uint32_t ranks) {
-    void* memory = mmap(nullptr, sizeof(Meeting), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* memory =
+        mmap(nullptr, sizeof(Meeting), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     auto* meeting = new (memory) Meeting;
     meeting->ranks = ranks;
     return meeting;

@@ -38,7 +38,9 @@ NcclId Nccl::make_id() const {
   return id;
 }
 
-void Nccl::begin(const NcclId& id, int ranks, int rank) { call(library_, "ncclCommInitRank", &comm_, ranks, id, rank); }
+void Nccl::begin(const NcclId& id, int ranks, int rank) {
+  call(library_, "ncclCommInitRank", &comm_, ranks, id, rank);
+}
 
 void Nccl::allreduce_f32(const void* send, void* recv, size_t count, void* stream) const {
   call(library_, "ncclAllReduce", send, recv, count, kFloat32, kSum, comm_, stream);

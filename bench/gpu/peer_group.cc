@@ -25,6 +25,7 @@ PeerGroup::PeerGroup(Meeting& meeting, uint32_t rank, uint32_t ranks, size_t byt
   meeting.flags[rank] = share(flags_);
   meeting.barrier();
   for (uint32_t r = 0; r < ranks; ++r) {
+    p_.place[r] = r;
     p_.in[r] = reinterpret_cast<void*>(r == rank ? in_ : map(meeting.in[r]));
     p_.out[r] = reinterpret_cast<void*>(r == rank ? out_ : map(meeting.out[r]));
     p_.flags[r] = reinterpret_cast<uint32_t*>(r == rank ? flags_ : map(meeting.flags[r]));
@@ -32,6 +33,7 @@ PeerGroup::PeerGroup(Meeting& meeting, uint32_t rank, uint32_t ranks, size_t byt
   p_.rank = rank;
   p_.ranks = ranks;
   p_.first_flag = 1;
+  p_.divisor = 1;
   p_.bound_ns = 10'000'000'000;
   p_.abort = const_cast<uint32_t*>(host_);
   p_.status = const_cast<uint32_t*>(host_) + 1;
@@ -60,7 +62,8 @@ void PeerGroup::go_alone() {
 
 int PeerGroup::unmap_of(uint32_t rank) {
   int error = 0;
-  for (const void* memory : {p_.in[rank], static_cast<const void*>(p_.out[rank]), static_cast<const void*>(p_.flags[rank])})
+  for (const void* memory : {p_.in[rank], static_cast<const void*>(p_.out[rank]),
+                             static_cast<const void*>(p_.flags[rank])})
     error |= unmap(reinterpret_cast<Memory>(memory));
   return error;
 }

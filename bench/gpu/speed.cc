@@ -1,4 +1,5 @@
-// All-reduce of float32 sums: the kernels over mapped memory, NCCL, and the C API on the same buffers, by turns in one run.
+// All-reduce of float32 sums: the kernels over mapped memory, NCCL, and the C API on the same
+// buffers, by turns in one run.
 #include <rhizome/rhizome.h>
 #include <rhizome/rhizome_cuda.h>
 
@@ -17,13 +18,15 @@ namespace {
 constexpr int kRounds = 7;
 // Measured on two H200: up to here, what every rank reads costs less than a second meeting.
 constexpr uint64_t kOneShotBytes = 1u << 20;
-constexpr uint64_t kMostApiBytes = 256u << 20;
+constexpr uint64_t kMostHostBytes = 256u << 20;
 
 using Shots = PeerGroup::Shots;
 
 // Enough to keep the links busy where that matters, and few where a launch is all there is.
 unsigned blocks_for(uint64_t bytes) {
-  return bytes <= kOneShotBytes ? static_cast<unsigned>(std::clamp<uint64_t>(bytes / (512 * 64), 1, 32)) : 64;
+  return bytes <= kOneShotBytes
+             ? static_cast<unsigned>(std::clamp<uint64_t>(bytes / (512 * 64), 1, 32))
+             : 64;
 }
 
 struct Contender {
@@ -34,8 +37,14 @@ struct Contender {
 class Speed {
  public:
   Speed(Meeting& meeting, const Options& options, uint32_t rank)
-      : meeting_(meeting), options_(options), rank_(rank), group_(meeting, rank, options.ranks, options.most_bytes),
-        stream_(make_stream()), begin_(make_event()), end_(make_event()), got_(options.most_bytes / 4) {
+      : meeting_(meeting),
+        options_(options),
+        rank_(rank),
+        group_(meeting, rank, options.ranks, options.most_bytes),
+        stream_(make_stream()),
+        begin_(make_event()),
+        end_(make_event()),
+        got_(options.most_bytes / 4) {
     for (uint64_t i = 0; i < got_.size(); ++i) got_[i] = random_value(rank, i);
     to_device(group_.in(), got_.data(), options.most_bytes, stream_);
     (void)synchronize(stream_);
@@ -46,12 +55,14 @@ class Speed {
       nccl_.begin(meeting.nccl, static_cast<int>(options.ranks), static_cast<int>(rank));
     }
     if (options.api) join();
+    if (comm_) register_windows();
   }
   ~Speed() {
     meeting_.barrier();
     if (has_nccl_) nccl_.end();
     if (!comm_) return;
-    if (rhz_comm_leave(comm_, 10000) != RHZ_OK) std::fprintf(stderr, "leave: %s\n", rhz_last_error());
+    if (rhz_comm_leave(comm_, 10000) != RHZ_OK)
+      std::fprintf(stderr, "leave: %s\n", rhz_last_error());
     rhz_comm_close(comm_);
     meeting_.barrier();
     rhz_coordinator_stop(coordinator_);
@@ -59,26 +70,34 @@ class Speed {
 
   void print_head() {
     if (rank_ != 0) return;
-    std::printf("%s, %u ranks, one process a device; NCCL %d; busbw GB/s (us per op), float32 sum, medians of %d rounds\n",
-                device_name(0).c_str(), options_.ranks, has_nccl_ ? nccl_.version() : 0, kRounds);
-    std::printf("%10s %22s %22s %8s %22s\n", "bytes", "kernel", "NCCL", "ratio", "C API (by the host)");
+    std::printf(
+        "%s, %u ranks, one process a device; NCCL %d; busbw GB/s (us per op), float32 sum, medians "
+        "of %d rounds\n",
+        device_name(0).c_str(), options_.ranks, has_nccl_ ? nccl_.version() : 0, kRounds);
+    std::printf("%10s %22s %22s %22s %8s %22s\n", "bytes", "bare kernel", "NCCL",
+                "C API, registered", "of NCCL", "C API, by the host");
   }
 
   void size(uint64_t bytes) {
     std::vector<Contender> all = {kernel_of(bytes, blocks_for(bytes))};
-    if (has_nccl_) all.push_back({"nccl", [this, bytes] { nccl_.allreduce_f32(at(group_.in()), at(group_.out()), bytes / 4, stream_); }});
+    if (has_nccl_)
+      all.push_back({"nccl", [this, bytes] {
+                       nccl_.allreduce_f32(at(group_.in()), at(group_.out()), bytes / 4, stream_);
+                     }});
     for (Contender& c : all) check(c, bytes);
-    std::vector<double> us = timed(all, bytes, std::clamp<int>(static_cast<int>((64ull << 20) / bytes), 4, 200));
-    std::vector<double> api;
-    if (comm_ && bytes <= kMostApiBytes) {
-      const std::vector<Contender> one = {{"api", [this, bytes] { by_api(bytes); }}};
-      check(one[0], bytes);
-      api = timed(one, bytes, bytes <= (1u << 20) ? 20 : 2);
-    }
+    if (comm_) all.push_back({"api", [this, bytes] { by_api(group_.in(), group_.out(), bytes); }});
+    if (comm_) check(all.back(), bytes);
+    const std::vector<double> us =
+        timed(all, std::clamp<int>(static_cast<int>((64ull << 20) / bytes), 4, 200));
+    double host = 0;
+    if (comm_ && bytes <= kMostHostBytes)
+      host = timed({{"host", [this, bytes] { by_api(host_in_, host_out_, bytes); }}},
+                   bytes <= (1u << 20) ? 20 : 2)[0];
     if (rank_ != 0) return;
-    std::printf("%10lu %12.1f (%7.1f)", static_cast<unsigned long>(bytes), busbw(bytes, us[0]), us[0]);
-    if (has_nccl_) std::printf(" %12.1f (%7.1f) %8.2f", busbw(bytes, us[1]), us[1], us[1] / us[0]);
-    if (!api.empty()) std::printf(" %12.1f (%7.1f)", busbw(bytes, api[0]), api[0]);
+    std::printf("%10lu", static_cast<unsigned long>(bytes));
+    for (double one : us) std::printf(" %11.1f (%8.1f)", busbw(bytes, one), one);
+    if (us.size() == 3) std::printf(" %8.2f", us[1] / us[2]);
+    if (host > 0) std::printf(" %11.1f (%8.1f)", busbw(bytes, host), host);
     std::printf("\n");
     std::fflush(stdout);
   }
@@ -89,8 +108,10 @@ class Speed {
       for (const Shots shots : {Shots::kOne, Shots::kTwo}) {
         if (shots == Shots::kOne && bytes > (2u << 20)) continue;
         if (bytes > (1u << 20) && blocks < 16) continue;
-        const std::vector<Contender> one = {{"", [=, this] { group_.allreduce_f32(bytes / 4, shots, blocks, stream_); }}};
-        const double us = timed(one, bytes, std::clamp<int>(static_cast<int>((64ull << 20) / bytes), 4, 100))[0];
+        const std::vector<Contender> one = {
+            {"", [=, this] { group_.allreduce_f32(bytes / 4, shots, blocks, stream_); }}};
+        const double us =
+            timed(one, std::clamp<int>(static_cast<int>((64ull << 20) / bytes), 4, 100))[0];
         if (rank_ == 0) std::printf("  %u%s %.1f", blocks, shots == Shots::kOne ? "x1" : "x2", us);
       }
     if (rank_ == 0) std::printf("\n"), std::fflush(stdout);
@@ -99,8 +120,15 @@ class Speed {
   // From the call to the end of the op, as the host sees it.
   void latency(uint64_t bytes) {
     std::vector<Contender> all = {kernel_of(bytes, blocks_for(bytes))};
-    if (has_nccl_) all.push_back({"nccl", [this, bytes] { nccl_.allreduce_f32(at(group_.in()), at(group_.out()), bytes / 4, stream_); }});
-    if (comm_) all.push_back({"api", [this, bytes] { by_api(bytes); }});
+    if (has_nccl_)
+      all.push_back({"nccl", [this, bytes] {
+                       nccl_.allreduce_f32(at(group_.in()), at(group_.out()), bytes / 4, stream_);
+                     }});
+    if (comm_)
+      all.push_back(
+          {"api-registered", [this, bytes] { by_api(group_.in(), group_.out(), bytes); }});
+    if (comm_)
+      all.push_back({"api-by-host", [this, bytes] { by_api(host_in_, host_out_, bytes); }});
     std::vector<std::vector<double>> us(all.size());
     for (int i = 0; i < 300; ++i)
       for (size_t c = 0; c < all.size(); ++c) {
@@ -108,9 +136,11 @@ class Speed {
         const double since = now_us();
         all[c].submit();
         (void)synchronize(stream_);
+        finish();
         if (i >= 20) us[c].push_back(now_us() - since);
       }
-    if (rank_ == 0) std::printf("%10lu host call to completion, us:", static_cast<unsigned long>(bytes));
+    if (rank_ == 0)
+      std::printf("%10lu host call to completion, us:", static_cast<unsigned long>(bytes));
     for (size_t c = 0; c < all.size(); ++c) {
       const double slowest = meeting_.slowest(rank_, median(us[c]));
       if (rank_ == 0) std::printf("  %s %.1f", all[c].name.c_str(), slowest);
@@ -129,7 +159,7 @@ class Speed {
   }
 
   // By turns: of each contender so many in a row between two events, then the next one.
-  std::vector<double> timed(const std::vector<Contender>& all, uint64_t, int repeats) {
+  std::vector<double> timed(const std::vector<Contender>& all, int repeats) {
     std::vector<std::vector<double>> us(all.size());
     for (int round = 0; round <= kRounds; ++round)
       for (size_t c = 0; c < all.size(); ++c) {
@@ -138,6 +168,7 @@ class Speed {
         for (int i = 0; i < repeats; ++i) all[c].submit();
         record(end_, stream_);
         (void)synchronize(stream_);
+        finish();
         const double slowest = meeting_.slowest(rank_, ms_between(begin_, end_) * 1e3 / repeats);
         if (round > 0) us[c].push_back(slowest);
       }
@@ -153,12 +184,14 @@ class Speed {
     c.submit();
     to_host(got_.data(), group_.out(), bytes, stream_);
     (void)synchronize(stream_);
+    finish();
     const uint64_t count = bytes / 4, step = count > (4u << 20) ? 61 : 1;
     for (uint64_t i = 0; i < count; i += step) {
       const float expected = sum_at(options_.ranks, i);
       if (std::abs(got_[i] - expected) <= 1e-6f * static_cast<float>(options_.ranks)) continue;
-      std::printf("FAIL %s of %lu bytes: element %lu is %g, not %g; kernel status %d\n", c.name.c_str(), static_cast<unsigned long>(bytes),
-                  static_cast<unsigned long>(i), static_cast<double>(got_[i]), static_cast<double>(expected), group_.status());
+      std::printf("FAIL %s of %lu bytes: element %lu is %g, not %g; kernel status %d\n",
+                  c.name.c_str(), static_cast<unsigned long>(bytes), static_cast<unsigned long>(i),
+                  static_cast<double>(got_[i]), static_cast<double>(expected), group_.status());
       meeting_.failures.fetch_add(1);
       break;
     }
@@ -175,7 +208,8 @@ class Speed {
       c.run_id = params.run_id;
       c.world = options_.ranks;
       if (rhz_coordinator_start(&c, &coordinator_) != RHZ_OK) std::abort();
-      std::strncpy(meeting_.address, rhz_coordinator_address(coordinator_), sizeof meeting_.address - 1);
+      std::strncpy(meeting_.address, rhz_coordinator_address(coordinator_),
+                   sizeof meeting_.address - 1);
     }
     meeting_.barrier();
     params.coordinator = meeting_.address;
@@ -185,20 +219,40 @@ class Speed {
     std::_Exit(3);
   }
 
-  void by_api(uint64_t bytes) {
+  void register_windows() {
+    for (Memory memory : {group_.in(), group_.out()})
+      if (rhz_cuda_register(comm_, at(memory), options_.most_bytes, 0) != RHZ_OK) {
+        std::fprintf(stderr, "register: %s\n", rhz_last_error());
+        std::_Exit(3);
+      }
+    host_in_ = allocate(kMostHostBytes);
+    host_out_ = allocate(kMostHostBytes);
+    fill(host_in_, 0, kMostHostBytes, stream_);
+    (void)synchronize(stream_);
+  }
+
+  void by_api(Memory send, Memory recv, uint64_t bytes) {
     rhz_allreduce_params p{};
     p.struct_size = sizeof p;
-    p.send = at(group_.in());
-    p.recv = at(group_.out());
+    p.send = at(send);
+    p.recv = at(recv);
     p.count_elems = bytes / 4;
     p.dtype = RHZ_DTYPE_F32;
     p.stream = stream_;
-    rhz_op* op = nullptr;
-    if (rhz_allreduce(comm_, &p, &op) != RHZ_OK || rhz_op_wait(op, 60000, RHZ_WAIT_DEFAULT) != RHZ_OK) {
+    pending_.push_back(nullptr);
+    if (rhz_allreduce(comm_, &p, &pending_.back()) == RHZ_OK) return;
+    std::fprintf(stderr, "all-reduce: %s\n", rhz_last_error());
+    std::_Exit(3);
+  }
+  // The outcomes of what has passed the stream.
+  void finish() {
+    for (rhz_op* op : pending_) {
+      if (rhz_op_wait(op, 60000, RHZ_WAIT_DEFAULT) == RHZ_OK && rhz_op_release(op) == RHZ_OK)
+        continue;
       std::fprintf(stderr, "all-reduce: %s\n", rhz_last_error());
       std::_Exit(3);
     }
-    if (rhz_op_release(op) != RHZ_OK) std::_Exit(3);
+    pending_.clear();
   }
 
   Meeting& meeting_;
@@ -212,6 +266,8 @@ class Speed {
   bool has_nccl_ = false;
   rhz_coordinator* coordinator_ = nullptr;
   rhz_comm* comm_ = nullptr;
+  Memory host_in_ = 0, host_out_ = 0;
+  std::vector<rhz_op*> pending_;
 };
 
 }  // namespace
@@ -220,11 +276,13 @@ void measure_speed(Meeting& meeting, const Options& options, uint32_t rank) {
   Speed speed(meeting, options, rank);
   if (options.sweep) {
     if (rank == 0) std::printf("us by blocks, one (x1) or two shots (x2)\n");
-    for (uint64_t bytes : {4ull << 10, 64ull << 10, 256ull << 10, 1ull << 20, 4ull << 20, 16ull << 20, 64ull << 20, 256ull << 20, 1ull << 30})
+    for (uint64_t bytes : {4ull << 10, 64ull << 10, 256ull << 10, 1ull << 20, 4ull << 20,
+                           16ull << 20, 64ull << 20, 256ull << 20, 1ull << 30})
       if (bytes <= options.most_bytes) speed.sweep(bytes);
   }
   speed.print_head();
-  for (uint64_t bytes : {4ull << 10, 64ull << 10, 1ull << 20, 16ull << 20, 64ull << 20, 256ull << 20, 1ull << 30})
+  for (uint64_t bytes :
+       {4ull << 10, 64ull << 10, 1ull << 20, 16ull << 20, 64ull << 20, 256ull << 20, 1ull << 30})
     if (bytes <= options.most_bytes) speed.size(bytes);
   for (uint64_t bytes : {4ull << 10, 64ull << 10}) speed.latency(bytes);
 }

@@ -11,7 +11,8 @@ Result<Slab> Slabs::take(const DeviceQueue& for_queue, size_t bytes) {
   std::vector<Slab> dropped;
   {
     std::lock_guard lock(mutex_);
-    const auto fits = std::find_if(idle_.rbegin(), idle_.rend(), [&](const Slab& s) { return s.bytes == bytes; });
+    const auto fits =
+        std::find_if(idle_.rbegin(), idle_.rend(), [&](const Slab& s) { return s.bytes == bytes; });
     if (fits != idle_.rend()) {
       const Slab slab = *fits;
       idle_.erase(std::next(fits).base());

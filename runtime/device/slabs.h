@@ -1,5 +1,6 @@
-// Host memory beside a device: locked, so that the device copies by itself, and kept, because locking is slow.  Any thread;
-// give_back() by the loop's owner as well: it calls neither the device nor the memory's owner.
+// Host memory beside a device: locked, so that the device copies by itself, and kept, because
+// locking is slow.  Any thread; give_back() by the loop's owner as well: it calls neither the
+// device nor the memory's owner.
 #pragma once
 
 #include <functional>
@@ -18,7 +19,8 @@ struct Slab {
 
 class Slabs {
  public:
-  // B1: when a new one is needed, older ones go until so much is idle; what is in use is bounded by the ops that are open.
+  // B1: when a new one is needed, older ones go until so much is idle; what is in use is bounded by
+  // the ops that are open.
   static constexpr size_t kKeptBytes = size_t{2} << 30;
   static constexpr size_t kLeastBytes = size_t{64} << 10;
 

@@ -1,4 +1,5 @@
-// The v-variants on memory of the device: blocks of different sizes, with gaps that nothing may touch.
+// The v-variants on memory of the device: blocks of different sizes, with gaps that nothing may
+// touch.
 #include <functional>
 
 #include "tests/gpu/rank.h"
@@ -23,12 +24,15 @@ struct Blocks {  // of one buffer, in elements
   uint64_t extent() const { return counts.empty() ? 0 : starts.back() + counts.back() + kGap; }
 };
 
-uint64_t count_of(uint64_t a, uint64_t b) { return (a * 7 + b * 3) % 4 == 1 ? 0 : 900 + 130 * a + 70 * b; }
+uint64_t count_of(uint64_t a, uint64_t b) {
+  return (a * 7 + b * 3) % 4 == 1 ? 0 : 900 + 130 * a + 70 * b;
+}
 
 struct Buffer {
   Memory memory = 0;
   std::vector<std::byte> bytes;
-  Buffer(const Blocks& blocks, Stream stream, const std::function<int(uint64_t block, uint64_t i)>& value_at)
+  Buffer(const Blocks& blocks, Stream stream,
+         const std::function<int(uint64_t block, uint64_t i)>& value_at)
       : bytes(blocks.extent() * kF32.bytes, std::byte{kPoison}) {
     for (size_t b = 0; b < blocks.counts.size(); ++b)
       for (uint64_t i = 0; value_at && i < blocks.counts[b]; ++i)
@@ -47,7 +51,7 @@ struct Buffer {
 struct VCase {
   const char* name;
   Submit submit;
-  Blocks sends, gets;                          // of this rank
+  Blocks sends, gets;                              // of this rank
   std::vector<uint64_t> send_counts, recv_counts;  // as given; empty: none
   std::function<int(uint64_t block, uint64_t i)> given, expected;
 };
@@ -88,9 +92,13 @@ void check_blocks(Rank& rank) {
   }
   const bool root = self == 0;  // slot 0
   const Blocks own({by_rank[self]}), all(by_rank), none({});
-  const auto of_source = [](uint64_t b, uint64_t i) { return value(static_cast<uint32_t>(b), i, 1); };
+  const auto of_source = [](uint64_t b, uint64_t i) {
+    return value(static_cast<uint32_t>(b), i, 1);
+  };
   const auto of_self = [=](uint64_t, uint64_t i) { return value(self, i, 1); };
-  const auto for_block = [=](uint64_t b, uint64_t i) { return value(self, i, static_cast<uint32_t>(b)); };
+  const auto for_block = [=](uint64_t b, uint64_t i) {
+    return value(self, i, static_cast<uint32_t>(b));
+  };
   const auto sum = [=](uint64_t, uint64_t i) {
     int total = 0;
     for (uint32_t r = 0; r < n; ++r) total += value(r, i, self);
@@ -99,7 +107,13 @@ void check_blocks(Rank& rank) {
   const VCase cases[] = {
       {"allgatherv", rhz_allgatherv, own, all, {}, by_rank, of_self, of_source},
       {"gatherv", rhz_gatherv, own, root ? all : none, {}, by_rank, of_self, of_source},
-      {"scatterv", rhz_scatterv, root ? all : none, own, by_rank, {}, for_block,
+      {"scatterv",
+       rhz_scatterv,
+       root ? all : none,
+       own,
+       by_rank,
+       {},
+       for_block,
        [=](uint64_t, uint64_t i) { return value(0, i, self); }},
       {"reduce_scatterv", rhz_reduce_scatterv, all, own, by_rank, {}, for_block, sum},
       {"alltoallv", rhz_alltoallv, Blocks(row), Blocks(column), row, column, for_block,

@@ -1,4 +1,5 @@
-// Every collective on memory of the device: all types, a small and a large size, in place and not, host memory on one side.
+// Every collective on memory of the device: all types, a small and a large size, in place and not,
+// host memory on one side.
 #include <algorithm>
 #include <functional>
 
@@ -10,17 +11,29 @@ namespace {
 
 constexpr unsigned char kPoison = 0xA5;
 
-enum class Kind { kAllReduce, kBroadcast, kReduce, kAllGather, kReduceScatter, kGather, kScatter, kAllToAll };
+enum class Kind {
+  kAllReduce,
+  kBroadcast,
+  kReduce,
+  kAllGather,
+  kReduceScatter,
+  kGather,
+  kScatter,
+  kAllToAll
+};
 struct Collective {
   Kind kind;
   const char* name;
   rhz_status (*submit)(rhz_comm*, const rhz_collective_params*, rhz_op**);
 };
-const Collective kCollectives[] = {
-    {Kind::kAllReduce, "allreduce", nullptr},        {Kind::kBroadcast, "broadcast", rhz_broadcast},
-    {Kind::kReduce, "reduce", rhz_reduce},           {Kind::kAllGather, "allgather", rhz_allgather},
-    {Kind::kReduceScatter, "reduce_scatter", rhz_reduce_scatter}, {Kind::kGather, "gather", rhz_gather},
-    {Kind::kScatter, "scatter", rhz_scatter},        {Kind::kAllToAll, "alltoall", rhz_alltoall}};
+const Collective kCollectives[] = {{Kind::kAllReduce, "allreduce", nullptr},
+                                   {Kind::kBroadcast, "broadcast", rhz_broadcast},
+                                   {Kind::kReduce, "reduce", rhz_reduce},
+                                   {Kind::kAllGather, "allgather", rhz_allgather},
+                                   {Kind::kReduceScatter, "reduce_scatter", rhz_reduce_scatter},
+                                   {Kind::kGather, "gather", rhz_gather},
+                                   {Kind::kScatter, "scatter", rhz_scatter},
+                                   {Kind::kAllToAll, "alltoall", rhz_alltoall}};
 
 enum class Where { kDevice, kInPlace, kSendOnHost, kRecvOnHost };
 const char* const kWhere[] = {"", " in place", " send on the host", " recv on the host"};
@@ -43,7 +56,8 @@ struct Shape {
 
 int reduced(const Case& c, uint32_t ranks, uint64_t i) {
   int sum = 0, most = 0;
-  for (uint32_t r = 0; r < ranks; ++r) sum += value(r, i, c.salt), most = std::max(most, value(r, i, c.salt));
+  for (uint32_t r = 0; r < ranks; ++r)
+    sum += value(r, i, c.salt), most = std::max(most, value(r, i, c.salt));
   return c.redop == RHZ_REDOP_MAX ? most : sum;
 }
 
@@ -53,22 +67,34 @@ Shape shape_of(const Rank& rank, const Case& c, uint32_t root) {
   const uint32_t salt = c.salt;
   switch (c.collective.kind) {
     case Kind::kAllReduce: return {1, 1, [=](uint64_t, uint64_t i) { return reduced(c, n, i); }};
-    case Kind::kBroadcast: return {self == root, self != root, [=](uint64_t, uint64_t i) { return value(root, i, salt); }};
-    case Kind::kReduce: return {1, self == root, [=](uint64_t, uint64_t i) { return reduced(c, n, i); }};
-    case Kind::kAllGather: return {1, n, [=](uint64_t b, uint64_t i) { return value(static_cast<uint32_t>(b), i, salt); }};
-    case Kind::kReduceScatter: return {n, 1, [=](uint64_t, uint64_t i) { return reduced(c, n, self * count + i); }};
+    case Kind::kBroadcast:
+      return {self == root, self != root,
+              [=](uint64_t, uint64_t i) { return value(root, i, salt); }};
+    case Kind::kReduce:
+      return {1, self == root, [=](uint64_t, uint64_t i) { return reduced(c, n, i); }};
+    case Kind::kAllGather:
+      return {1, n,
+              [=](uint64_t b, uint64_t i) { return value(static_cast<uint32_t>(b), i, salt); }};
+    case Kind::kReduceScatter:
+      return {n, 1, [=](uint64_t, uint64_t i) { return reduced(c, n, self * count + i); }};
     case Kind::kGather:
-      return {1, self == root ? n : 0, [=](uint64_t b, uint64_t i) { return value(static_cast<uint32_t>(b), i, salt); }};
-    case Kind::kScatter: return {self == root ? n : 0, 1, [=](uint64_t, uint64_t i) { return value(root, self * count + i, salt); }};
+      return {1, self == root ? n : 0,
+              [=](uint64_t b, uint64_t i) { return value(static_cast<uint32_t>(b), i, salt); }};
+    case Kind::kScatter:
+      return {self == root ? n : 0, 1,
+              [=](uint64_t, uint64_t i) { return value(root, self * count + i, salt); }};
     case Kind::kAllToAll:
-      return {n, n, [=](uint64_t b, uint64_t i) { return value(static_cast<uint32_t>(b), self * count + i, salt); }};
+      return {n, n, [=](uint64_t b, uint64_t i) {
+                return value(static_cast<uint32_t>(b), self * count + i, salt);
+              }};
   }
   return {};
 }
 
 class Run {
  public:
-  Run(Rank& rank, const Case& c) : rank_(rank), c_(c), root_(c.salt % rank.ranks()), shape_(shape_of(rank, c, root_)) {}
+  Run(Rank& rank, const Case& c)
+      : rank_(rank), c_(c), root_(c.salt % rank.ranks()), shape_(shape_of(rank, c, root_)) {}
 
   std::string operator()() {
     block_ = c_.count * c_.type.bytes;
@@ -105,15 +131,20 @@ class Run {
       send_ = in_place_ = recv_ = allocate(std::max({input.size(), gets, size_t{1}}));
       const bool own_block = c_.collective.kind == Kind::kAllGather;
       fill(send_, kPoison, std::max({input.size(), gets, size_t{1}}), rank_.stream());
-      if (!input.empty()) to_device(send_ + (own_block ? rank_.slot() * block_ : 0), input.data(), input.size(), rank_.stream());
-      if (c_.collective.kind == Kind::kReduceScatter) recv_ += rank_.slot() * block_, in_place_ = recv_;
+      if (!input.empty())
+        to_device(send_ + (own_block ? rank_.slot() * block_ : 0), input.data(), input.size(),
+                  rank_.stream());
+      if (c_.collective.kind == Kind::kReduceScatter)
+        recv_ += rank_.slot() * block_, in_place_ = recv_;
     } else {
-      if (c_.where == Where::kSendOnHost) host_send_ = input;
+      if (c_.where == Where::kSendOnHost)
+        host_send_ = input;
       else if (!input.empty()) {
         send_ = allocate(input.size());
         to_device(send_, input.data(), input.size(), rank_.stream());
       }
-      if (c_.where == Where::kRecvOnHost) host_recv_.resize(gets);
+      if (c_.where == Where::kRecvOnHost)
+        host_recv_.resize(gets);
       else if (gets > 0) {
         recv_ = allocate(gets);
         fill(recv_, kPoison, gets, rank_.stream());
@@ -125,8 +156,12 @@ class Run {
   }
 
   rhz_status submit(rhz_op** op) {
-    const void* send = send_ ? reinterpret_cast<void*>(send_) : host_send_.empty() ? nullptr : host_send_.data();
-    void* recv = recv_ ? reinterpret_cast<void*>(recv_) : host_recv_.empty() ? nullptr : host_recv_.data();
+    const void* send = send_                ? reinterpret_cast<void*>(send_)
+                       : host_send_.empty() ? nullptr
+                                            : host_send_.data();
+    void* recv = recv_                ? reinterpret_cast<void*>(recv_)
+                 : host_recv_.empty() ? nullptr
+                                      : host_recv_.data();
     void* stream = c_.on_stream ? rank_.stream() : nullptr;
     if (c_.collective.kind == Kind::kAllReduce) {
       rhz_allreduce_params p{};
@@ -143,7 +178,8 @@ class Run {
     p.struct_size = sizeof p;
     p.send = send;
     p.recv = recv;
-    if (in_place()) (c_.collective.kind == Kind::kReduceScatter ? p.recv : const_cast<void*&>(p.send)) = nullptr;
+    if (in_place())
+      (c_.collective.kind == Kind::kReduceScatter ? p.recv : const_cast<void*&>(p.send)) = nullptr;
     p.count_elems = c_.count;
     p.dtype = c_.type.dtype;
     p.redop = c_.redop;
@@ -174,8 +210,8 @@ class Run {
 };
 
 bool can_be_in_place(Kind kind) {
-  return kind == Kind::kAllReduce || kind == Kind::kBroadcast || kind == Kind::kReduce || kind == Kind::kAllGather ||
-         kind == Kind::kReduceScatter;
+  return kind == Kind::kAllReduce || kind == Kind::kBroadcast || kind == Kind::kReduce ||
+         kind == Kind::kAllGather || kind == Kind::kReduceScatter;
 }
 
 }  // namespace
@@ -188,8 +224,10 @@ void check_collectives(Rank& rank) {
       for (uint64_t count : {uint64_t{1000}, uint64_t{200003}})
         for (uint32_t redop : {RHZ_REDOP_SUM, RHZ_REDOP_MAX})
           for (bool on_stream : {false, true}) {
-            const std::string w = Run(rank, {collective, type, count, redop, Where::kDevice, on_stream, salt++})();
-            if (!w.empty() && wrong.empty()) wrong = w + " (count " + std::to_string(count) + (on_stream ? ", stream)" : ")");
+            const std::string w =
+                Run(rank, {collective, type, count, redop, Where::kDevice, on_stream, salt++})();
+            if (!w.empty() && wrong.empty())
+              wrong = w + " (count " + std::to_string(count) + (on_stream ? ", stream)" : ")");
           }
       rank.check(std::string(collective.name) + " " + type.name, wrong);
     }
@@ -198,8 +236,10 @@ void check_collectives(Rank& rank) {
       std::string wrong;
       for (uint64_t count : {uint64_t{1000}, uint64_t{200003}})
         for (bool on_stream : {false, true}) {
-          const std::string w = Run(rank, {collective, kF32, count, RHZ_REDOP_SUM, where, on_stream, salt++})();
-          if (!w.empty() && wrong.empty()) wrong = w + " (count " + std::to_string(count) + (on_stream ? ", stream)" : ")");
+          const std::string w =
+              Run(rank, {collective, kF32, count, RHZ_REDOP_SUM, where, on_stream, salt++})();
+          if (!w.empty() && wrong.empty())
+            wrong = w + " (count " + std::to_string(count) + (on_stream ? ", stream)" : ")");
         }
       rank.check(std::string(collective.name) + kWhere[static_cast<int>(where)], wrong);
     }

@@ -127,10 +127,12 @@ Kernel kernel(const void* image, const char* name) {
   return function;
 }
 
-void launch(Kernel kernel, unsigned blocks, unsigned threads, Stream stream, std::initializer_list<const void*> parameters) {
+void launch(Kernel kernel, unsigned blocks, unsigned threads, Stream stream,
+            std::initializer_list<const void*> parameters) {
   const void* given[8];
   std::copy(parameters.begin(), parameters.end(), given);
-  call("cuLaunchKernel", kernel, blocks, 1u, 1u, threads, 1u, 1u, 0u, stream, static_cast<void*>(given), static_cast<void*>(nullptr));
+  call("cuLaunchKernel", kernel, blocks, 1u, 1u, threads, 1u, 1u, 0u, stream,
+       static_cast<void*>(given), static_cast<void*>(nullptr));
 }
 
 }  // namespace rhz::gpu

@@ -1,5 +1,5 @@
-// What the GPU checks and benchmarks call of CUDA: the driver, found at run time, so that they are built where no toolkit is.
-// A call that fails ends the process with its name.
+// What the GPU checks and benchmarks call of CUDA: the driver, found at run time, so that they are
+// built where no toolkit is. A call that fails ends the process with its name.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,8 @@ using Memory = unsigned long long;  // CUdeviceptr
 using Stream = void*;
 using Event = void*;
 
-// Makes the device's primary context the thread's, as the runtime API does.  False: there is no driver or no such device.
+// Makes the device's primary context the thread's, as the runtime API does.  False: there is no
+// driver or no such device.
 bool begin(int device);
 int devices();
 std::string device_name(int device);
@@ -45,6 +46,7 @@ int unmap(Memory memory);
 using Kernel = void*;
 // From a fat binary.
 Kernel kernel(const void* image, const char* name);
-void launch(Kernel kernel, unsigned blocks, unsigned threads, Stream stream, std::initializer_list<const void*> parameters);
+void launch(Kernel kernel, unsigned blocks, unsigned threads, Stream stream,
+            std::initializer_list<const void*> parameters);
 
 }  // namespace rhz::gpu

@@ -1,10 +1,14 @@
-// All-reduces on the device's memory while ranks are killed: each result against the ranks that it says it is made of.
+// All-reduces on the device's memory while ranks are killed: each result against the ranks that it
+// says it is made of.
 #include <poll.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>
+#include <cstdlib>
+#include <random>
 
 #include "tests/gpu/rank.h"
 #include "tests/gpu/values.h"
@@ -27,9 +31,24 @@ std::string compare(rhz_op* op, const std::vector<float>& got, uint32_t salt) {
   return "";
 }
 
-bool stdin_ended() {
+// What the parent wants: 'k', that this rank dies in its next op; anything else, that all stop.  0:
+// nothing.
+char wish() {
   pollfd in{0, POLLIN, 0};
-  return ::poll(&in, 1, 0) == 1;
+  char byte = 0;
+  if (::poll(&in, 1, 0) != 1) return 0;
+  return read(0, &byte, 1) == 1 ? byte : '.';
+}
+
+// Somewhere in an op that takes so long.
+[[noreturn]] void die_within(uint64_t ns) {
+  const uint64_t at = now_ns() + std::random_device()() % std::max<uint64_t>(ns, 1);
+  while (now_ns() < at) {
+  }
+  std::printf("killed %" PRIu64 "\n", now_ns());
+  std::fflush(stdout);
+  kill(getpid(), SIGKILL);
+  std::abort();
 }
 
 uint32_t world_size(Rank& rank) {
@@ -55,11 +74,18 @@ bool all_go_on(Rank& rank, bool self, std::string& wrong) {
 
 }  // namespace
 
-void run_until_killed(Rank& rank, uint32_t least, uint64_t bytes, uint32_t rebuild) {
+void run_until_killed(Rank& rank, uint32_t least, uint64_t bytes, uint32_t rebuild,
+                      bool registered) {
   const uint64_t count = bytes / 4;
   const Memory send = allocate(bytes), recv = allocate(bytes);
   std::vector<float> input(count), got(count);
   std::string wrong;
+  for (Memory memory : {send, recv})
+    if (registered &&
+        rhz_cuda_register(rank.comm(), reinterpret_cast<void*>(memory), bytes, 0) != RHZ_OK)
+      wrong = rhz_last_error();
+  uint64_t took = 0;  // an op, the last time
+  bool stop = false;
   for (uint32_t salt = 0; wrong.empty(); ++salt) {
     for (uint64_t i = 0; i < count; ++i) input[i] = static_cast<float>(value(rank.slot(), i, salt));
     to_device(send, input.data(), bytes, rank.stream());
@@ -74,14 +100,16 @@ void run_until_killed(Rank& rank, uint32_t least, uint64_t bytes, uint32_t rebui
     rhz_op* op = nullptr;
     (void)synchronize(rank.stream());
     const uint64_t begun = now_ns();
-    std::printf("begin %u\n", salt);
-    std::fflush(stdout);
+    const char wanted = wish();
+    stop |= wanted != 0 && wanted != 'k';
     if (rhz_allreduce(rank.comm(), &p, &op) != RHZ_OK) {
       wrong = rhz_last_error();
       break;
     }
+    if (wanted == 'k') die_within(took);
     if (synchronize(rank.stream()) != 0) wrong = "the stream failed";
     const uint64_t over = now_ns();
+    took = over - begun;
     to_host(got.data(), recv, bytes, rank.stream());
     (void)synchronize(rank.stream());
     const rhz_status status = rhz_op_wait(op, 60000, RHZ_WAIT_DEFAULT);
@@ -89,19 +117,21 @@ void run_until_killed(Rank& rank, uint32_t least, uint64_t bytes, uint32_t rebui
     info.struct_size = sizeof info;
     if (rhz_op_info_get(op, &info) != RHZ_OK) wrong = rhz_last_error();
     const bool lost = status == RHZ_ERR_PEER_LOST && rebuild == RHZ_REBUILD_FAIL;
-    if (wrong.empty() && status != RHZ_OK && !lost) wrong = std::string("ended as ") + rhz_status_text(status) + ": " + rhz_last_error();
+    if (wrong.empty() && status != RHZ_OK && !lost)
+      wrong = std::string("ended as ") + rhz_status_text(status) + ": " + rhz_last_error();
     if (wrong.empty() && status == RHZ_OK) wrong = compare(op, got, salt);
-    std::printf("op %u %" PRIu64 " %" PRIu64 " rebuilds %u status %d\n", salt, begun, over, info.rebuilds, status);
+    std::printf("op %u %" PRIu64 " %" PRIu64 " rebuilds %u status %d\n", salt, begun, over,
+                info.rebuilds, status);
     std::fflush(stdout);
     (void)rhz_op_release(op);
-    const bool want = world_size(rank) >= least && !stdin_ended();
+    const bool want = world_size(rank) >= least && !stop;
     std::string of_vote;
     if (wrong.empty() && !all_go_on(rank, want, of_vote)) {
       wrong = of_vote;
       break;
     }
   }
-  free(send), free(recv);
+  if (!registered) free(send), free(recv);  // others may have it mapped until they close
   rank.check("kills: results of slot " + std::to_string(rank.slot()), wrong);
 }
 

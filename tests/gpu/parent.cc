@@ -73,9 +73,19 @@ class Run {
       std::exit(2);
     }
     for (uint32_t slot = 0; slot < ranks; ++slot) {
-      std::vector<std::string> a = {"rhz_gpu_check", "--role", role, "--coordinator", rhz_coordinator_address(coordinator_),
-                                    "--slot", std::to_string(slot), "--ranks", std::to_string(ranks),
-                                    "--device", std::to_string(slot % static_cast<uint32_t>(devices))};
+      std::vector<std::string> a = {"rhz_gpu_check",
+                                    "--role",
+                                    role,
+                                    "--coordinator",
+                                    rhz_coordinator_address(coordinator_),
+                                    "--slot",
+                                    std::to_string(slot),
+                                    "--ranks",
+                                    std::to_string(ranks),
+                                    "--devices",
+                                    std::to_string(devices),
+                                    "--device",
+                                    std::to_string(slot % static_cast<uint32_t>(devices))};
       a.insert(a.end(), more.begin(), more.end());
       children_.push_back(start(a));
     }
@@ -132,8 +142,12 @@ bool report(std::vector<Child>& children) {
     for (const std::string& line : c.lines) {
       const bool ok = line.starts_with("ok "), fail = line.starts_with("FAIL ");
       if (!ok && !fail) continue;
-      const size_t colon = fail ? line.find(": ", 5 + (line.find("stream: ") == 5 || line.find("kills: ") == 5 ? 8 : 0)) : std::string::npos;
-      const std::string name = ok ? line.substr(3) : line.substr(5, colon == std::string::npos ? colon : colon - 5);
+      const size_t colon =
+          fail ? line.find(": ",
+                           5 + (line.find("stream: ") == 5 || line.find("kills: ") == 5 ? 8 : 0))
+               : std::string::npos;
+      const std::string name =
+          ok ? line.substr(3) : line.substr(5, colon == std::string::npos ? colon : colon - 5);
       if (seen[name]++ == 0) order.push_back(name);
       if (fail) wrong[name] += " [" + line.substr(5 + name.size()) + "]";
     }
@@ -160,15 +174,17 @@ struct OpLine {
   int status = 0;
 };
 bool parse(const std::string& line, OpLine& op) {
-  return std::sscanf(line.c_str(), "op %u %" SCNu64 " %" SCNu64 " rebuilds %u status %d", &op.salt, &op.begun, &op.over,
-                     &op.rebuilds, &op.status) == 5;
+  return std::sscanf(line.c_str(), "op %u %" SCNu64 " %" SCNu64 " rebuilds %u status %d", &op.salt,
+                     &op.begun, &op.over, &op.rebuilds, &op.status) == 5;
 }
 
 size_t lines_of(const Child& c, const char* kind) {
-  return static_cast<size_t>(std::count_if(c.lines.begin(), c.lines.end(), [&](const std::string& l) { return l.starts_with(kind); }));
+  return static_cast<size_t>(std::count_if(
+      c.lines.begin(), c.lines.end(), [&](const std::string& l) { return l.starts_with(kind); }));
 }
 
-// Of the op in which the kill fell: when it was over on all survivors, and whether it had begun on all of them before.
+// Of the op in which the kill fell: when it was over on all survivors, and whether it had begun on
+// all of them before.
 struct Aftermath {
   bool known = false, in_op = true;
   uint64_t over = 0;
@@ -183,7 +199,7 @@ Aftermath aftermath(const std::vector<Child>& children, uint64_t kill_ns) {
       if (!parse(line, op) || op.over <= kill_ns) continue;
       found = true;
       after.over = std::max(after.over, op.over);
-      after.in_op &= op.begun < kill_ns && op.rebuilds > 0;
+      after.in_op &= op.begun < kill_ns;
       break;
     }
     after.known &= found || c.over;
@@ -208,24 +224,32 @@ bool Parent::run(const std::string& role, uint32_t ranks) {
 
 namespace {
 
-// Kills one of the living in the middle of an op.  False: they no longer move.
+uint64_t killed_at(const Child& c) {
+  uint64_t ns = 0;
+  for (const std::string& line : c.lines) (void)std::sscanf(line.c_str(), "killed %" SCNu64, &ns);
+  return ns;
+}
+
+// One of the living dies in the middle of its next op.  False: they no longer move.
 bool kill_one(Run& run, std::mt19937& random, std::vector<double>& took) {
   auto& children = run.children();
   std::vector<size_t> living, counts;
   for (size_t i = 0; i < children.size(); ++i)
     if (!children[i].killed) living.push_back(i), counts.push_back(lines_of(children[i], "op "));
-  const auto all_are_in_a_new_op = [&] {
+  const auto all_have_moved = [&] {
     for (size_t i = 0; i < living.size(); ++i)
-      if (lines_of(children[living[i]], "begin ") < counts[i] + 3) return false;
+      if (lines_of(children[living[i]], "op ") < counts[i] + 2) return false;
     return true;
   };
-  while (!all_are_in_a_new_op())
+  while (!all_have_moved())
     if (!run.read_some(kPatienceMs)) return false;
-  (void)::poll(nullptr, 0, static_cast<int>(random() % 30));  // somewhere in it
   Child& victim = children[living[random() % living.size()]];
+  if (write(victim.in, "k", 1) != 1) return false;
   victim.killed = true;
-  const uint64_t at = now_ns();
-  kill(victim.pid, SIGKILL);
+  while (!victim.over)
+    if (!run.read_some(kPatienceMs)) return false;
+  const uint64_t at = killed_at(victim);
+  if (at == 0) return false;
   while (!aftermath(children, at).known)
     if (!run.read_some(kPatienceMs)) return false;
   const Aftermath after = aftermath(children, at);
@@ -235,14 +259,17 @@ bool kill_one(Run& run, std::mt19937& random, std::vector<double>& took) {
 
 }  // namespace
 
-bool Parent::run_kills(uint32_t ranks, uint32_t kills, uint64_t bytes) {
+bool Parent::run_kills(uint32_t ranks, uint32_t kills, uint64_t bytes, bool registered) {
   const uint32_t modes[] = {RHZ_REBUILD_STRICT, RHZ_REBUILD_KEEP, RHZ_REBUILD_FAIL};
   std::vector<double> took;
   bool well = true;
   uint32_t done = 0;
   for (uint32_t group = 0; done < kills && well; ++group) {
-    Run run(ranks, devices_, "kills", {"--bytes", std::to_string(bytes), "--rebuild", std::to_string(modes[group % 3]), "--least", "1"});
-    for (uint32_t k = 0; k + 1 < ranks && done < kills && well; ++k, ++done) well = kill_one(run, random_, took);
+    Run run(ranks, devices_, "kills",
+            {"--bytes", std::to_string(bytes), "--rebuild", std::to_string(modes[group % 3]),
+             "--least", "1", "--registered", registered ? "1" : "0"});
+    for (uint32_t k = 0; k + 1 < ranks && done < kills && well; ++k, ++done)
+      well = kill_one(run, random_, took);
     run.stop_votes();
     while (run.read_some(kPatienceMs)) {
     }
@@ -251,8 +278,11 @@ bool Parent::run_kills(uint32_t ranks, uint32_t kills, uint64_t bytes) {
   std::sort(took.begin(), took.end());
   std::printf("kills %u of ranks in groups of %u", done, ranks);
   if (!took.empty())
-    std::printf("; %zu in the middle of an op, from the kill to the op over on all survivors, ms: p50 %.1f p90 %.1f max %.1f", took.size(),
-                took[took.size() / 2], took[took.size() * 9 / 10], took.back());
+    std::printf(
+        "; %s; %zu in the middle of an op, from the kill to the op over on all survivors, ms: p50 "
+        "%.1f p90 %.1f max %.1f",
+        registered ? "by kernels" : "through the host", took.size(), took[took.size() / 2],
+        took[took.size() * 9 / 10], took.back());
   std::printf("\n");
   return well;
 }

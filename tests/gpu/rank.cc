@@ -58,7 +58,8 @@ std::string outcome(rhz_status submitted, rhz_op* op, rhz_status expected) {
   }
   const rhz_status status = rhz_op_wait(op, 60000, RHZ_WAIT_DEFAULT);
   std::string wrong;
-  if (status != expected) wrong = std::string("ended as ") + rhz_status_text(status) + ": " + rhz_last_error();
+  if (status != expected)
+    wrong = std::string("ended as ") + rhz_status_text(status) + ": " + rhz_last_error();
   if (status != RHZ_PENDING) (void)rhz_op_release(op);
   return wrong;
 }

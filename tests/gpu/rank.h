@@ -1,4 +1,5 @@
-// One rank of the GPU checks: a process of its own, with a device, a communicator, and a line for each check.
+// One rank of the GPU checks: a process of its own, with a device, a communicator, and a line for
+// each check.
 #pragma once
 
 #include <rhizome/rhizome.h>
@@ -14,7 +15,7 @@ namespace rhz::gpu {
 
 struct Setting {
   std::string coordinator;
-  uint32_t slot = 0, ranks = 1;
+  uint32_t slot = 0, ranks = 1, devices = 1;
   int device = 0;
 };
 
@@ -29,6 +30,7 @@ class Rank {
   uint32_t slot() const { return setting_.slot; }
   uint32_t ranks() const { return setting_.ranks; }
   Stream stream() const { return stream_; }
+  bool has_own_device() const { return setting_.ranks <= setting_.devices; }
 
   // Prints "ok NAME" or "FAIL NAME: what"; the process ends with 1 when any failed.
   void check(const std::string& name, const std::string& wrong);
@@ -48,7 +50,10 @@ std::string outcome(rhz_status submitted, rhz_op* op, rhz_status expected = RHZ_
 void check_collectives(Rank& rank);  // collectives_check.cc
 void check_blocks(Rank& rank);       // blocks_check.cc
 void check_streams(Rank& rank);      // streams_check.cc
-// kills_check.cc: runs all-reduces until fewer than `least` ranks are left, or stdin ends; a line for each.
-void run_until_killed(Rank& rank, uint32_t least, uint64_t bytes, uint32_t rebuild);
+void check_windows(Rank& rank);      // windows_check.cc
+// kills_check.cc: runs all-reduces until fewer than `least` ranks are left, or stdin ends; a line
+// for each.
+void run_until_killed(Rank& rank, uint32_t least, uint64_t bytes, uint32_t rebuild,
+                      bool registered);
 
 }  // namespace rhz::gpu

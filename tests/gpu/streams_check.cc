@@ -1,4 +1,5 @@
-// The order of a stream: what is before an op on it, what is behind it, ops on several streams, and what is refused.
+// The order of a stream: what is before an op on it, what is behind it, ops on several streams, and
+// what is refused.
 #include <poll.h>
 
 #include <atomic>
@@ -27,7 +28,9 @@ rhz_status submit(Rank& rank, Memory memory, Stream stream, rhz_op** op) {
 
 std::string all_are(const std::vector<float>& got, double expected) {
   for (uint64_t i = 0; i < got.size(); ++i)
-    if (got[i] != static_cast<float>(expected)) return "element " + std::to_string(i) + " is " + std::to_string(got[i]) + ", not " + std::to_string(expected);
+    if (got[i] != static_cast<float>(expected))
+      return "element " + std::to_string(i) + " is " + std::to_string(got[i]) + ", not " +
+             std::to_string(expected);
   return "";
 }
 
@@ -40,15 +43,18 @@ class Latch {
 
  private:
   static void wait(void* self) {
-    while (!static_cast<Latch*>(self)->open_.load(std::memory_order_acquire)) std::this_thread::yield();
+    while (!static_cast<Latch*>(self)->open_.load(std::memory_order_acquire))
+      std::this_thread::yield();
   }
   std::atomic<bool> open_{false};
 };
 
-// Queued without a single wait: late input → all-reduce → a copy of its result → all-reduce of that → back to the host.
+// Queued without a single wait: late input → all-reduce → a copy of its result → all-reduce of that
+// → back to the host.
 std::string chain(Rank& rank) {
   const Memory a = allocate(kBytes), b = allocate(kBytes);
-  const std::vector<float> input = filled(static_cast<float>(rank.slot() + 1)), wrong_input = filled(1000);
+  const std::vector<float> input = filled(static_cast<float>(rank.slot() + 1)),
+                           wrong_input = filled(1000);
   std::vector<float> got(kCount);
   to_device(a, wrong_input.data(), kBytes, rank.stream());
   (void)synchronize(rank.stream());
@@ -59,7 +65,8 @@ std::string chain(Rank& rank) {
   copy(b, a, kBytes, rank.stream());
   const rhz_status two = submit(rank, b, rank.stream(), &second);
   std::string wrong;
-  if (rhz_op_poll(first) != RHZ_PENDING || rhz_op_poll(second) != RHZ_PENDING) wrong = "an op did not wait for its stream";
+  if (rhz_op_poll(first) != RHZ_PENDING || rhz_op_poll(second) != RHZ_PENDING)
+    wrong = "an op did not wait for its stream";
   latch.open();
   to_host(got.data(), b, kBytes, rank.stream());  // of pageable memory: comes back when it is done
   if (synchronize(rank.stream()) != 0) return "the stream failed";
@@ -85,7 +92,8 @@ std::string order(Rank& rank) {
   p.dtype = RHZ_DTYPE_F32;
   const rhz_status two = rhz_allreduce(rank.comm(), &p, &host);
   std::string wrong;
-  if (two == RHZ_OK && rhz_op_wait(host, 20, RHZ_WAIT_DEFAULT) != RHZ_PENDING) wrong = "the second op overtook the first";
+  if (two == RHZ_OK && rhz_op_wait(host, 20, RHZ_WAIT_DEFAULT) != RHZ_PENDING)
+    wrong = "the second op overtook the first";
   latch.open();
   const std::string of_second = outcome(two, host);
   if (wrong.empty()) wrong = of_second;
@@ -159,7 +167,8 @@ std::string refused(Rank& rank) {
   m.send = memory;
   m.bytes = 4;
   m.peer_slot = rank.slot();
-  if (rhz_send(rank.comm(), &m, &op) != RHZ_ERR_ARGUMENT) wrong = "rhz_send took memory of the device";
+  if (rhz_send(rank.comm(), &m, &op) != RHZ_ERR_ARGUMENT)
+    wrong = "rhz_send took memory of the device";
   (void)rhz_group_begin();
   if (submit(rank, a, nullptr, &op) != RHZ_ERR_STATE) wrong = "a group took memory of the device";
   if (rhz_group_end() != RHZ_OK) wrong = rhz_last_error();
@@ -169,12 +178,14 @@ std::string refused(Rank& rank) {
   tensor.data = memory;
   tensor.count_elems = 1;
   tensor.dtype = RHZ_DTYPE_F32;
-  if (rhz_state_register(rank.comm(), &tensor) != RHZ_ERR_ARGUMENT) wrong = "rhz_state_register took memory of the device";
+  if (rhz_state_register(rank.comm(), &tensor) != RHZ_ERR_ARGUMENT)
+    wrong = "rhz_state_register took memory of the device";
   free(a);
   return wrong;
 }
 
-// Ranks 1 and up cancel an op whose stream has not come to it; rank 0 comes to it after they were told that it is over.
+// Ranks 1 and up cancel an op whose stream has not come to it; rank 0 comes to it after they were
+// told that it is over.
 std::string cancelled(Rank& rank) {
   const Memory a = allocate(kBytes);
   fill(a, 0, kBytes, rank.stream());

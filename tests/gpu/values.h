@@ -17,9 +17,10 @@ struct Type {
   size_t bytes;
 };
 inline constexpr Type kTypes[] = {
-    {RHZ_DTYPE_I8, "i8", 1},   {RHZ_DTYPE_U8, "u8", 1},   {RHZ_DTYPE_I16, "i16", 2}, {RHZ_DTYPE_U16, "u16", 2},
-    {RHZ_DTYPE_I32, "i32", 4}, {RHZ_DTYPE_U32, "u32", 4}, {RHZ_DTYPE_I64, "i64", 8}, {RHZ_DTYPE_U64, "u64", 8},
-    {RHZ_DTYPE_F16, "f16", 2}, {RHZ_DTYPE_BF16, "bf16", 2}, {RHZ_DTYPE_F32, "f32", 4}, {RHZ_DTYPE_F64, "f64", 8}};
+    {RHZ_DTYPE_I8, "i8", 1},     {RHZ_DTYPE_U8, "u8", 1},   {RHZ_DTYPE_I16, "i16", 2},
+    {RHZ_DTYPE_U16, "u16", 2},   {RHZ_DTYPE_I32, "i32", 4}, {RHZ_DTYPE_U32, "u32", 4},
+    {RHZ_DTYPE_I64, "i64", 8},   {RHZ_DTYPE_U64, "u64", 8}, {RHZ_DTYPE_F16, "f16", 2},
+    {RHZ_DTYPE_BF16, "bf16", 2}, {RHZ_DTYPE_F32, "f32", 4}, {RHZ_DTYPE_F64, "f64", 8}};
 inline constexpr const Type& kF32 = kTypes[10];
 
 // What rank `rank` puts at `i` of the op with this salt: 0 … 7.

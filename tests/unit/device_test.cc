@@ -6,11 +6,13 @@
 
 #include "api/src/device_ops.h"
 #include "api/src/device_use.h"
+#include "api/src/peer_op.h"
 
 namespace rhz::api::test {
 namespace {
 
-// One queue for everything, whose work is done when the test says so: memory of the "device" is that of its vector.
+// One queue for everything, whose work is done when the test says so: memory of the "device" is
+// that of its vector.
 class TestDevice final : public Device {
  public:
   std::vector<std::byte> memory = std::vector<std::byte>(4096);
@@ -30,9 +32,15 @@ class TestDevice final : public Device {
   Result<Pair> own_queues(const void*) override { return Pair{{this, nullptr}, {this, nullptr}}; }
   Status pin(const DeviceQueue&, std::byte*, size_t) override { return ++pinned, Status::ok(); }
   void unpin(const DeviceQueue&, std::byte*) override { --pinned; }
-  Result<std::span<DeviceWord>> words(const DeviceQueue&, size_t) override { return Status(Code::kMemory, "none"); }
-  Status fetch(const DeviceQueue&, std::byte* to, const void* from, size_t bytes) override { return copy(to, from, bytes); }
-  Status put(const DeviceQueue&, void* to, const std::byte* from, size_t bytes) override { return copy(to, from, bytes); }
+  Result<std::span<DeviceWord>> words(const DeviceQueue&, size_t) override {
+    return Status(Code::kMemory, "none");
+  }
+  Status fetch(const DeviceQueue&, std::byte* to, const void* from, size_t bytes) override {
+    return copy(to, from, bytes);
+  }
+  Status put(const DeviceQueue&, void* to, const std::byte* from, size_t bytes) override {
+    return copy(to, from, bytes);
+  }
   Status raise(const DeviceQueue&, DeviceWord& word) override {
     return push([&word] { return word.store(kRaised), true; });
   }
@@ -41,7 +49,6 @@ class TestDevice final : public Device {
   }
   Status health(const DeviceQueue&) override { return Status::ok(); }
 
- private:
   Status copy(void* to, const void* from, size_t bytes) {
     return push([=] { return std::memcpy(to, from, bytes), true; });
   }
@@ -50,7 +57,41 @@ class TestDevice final : public Device {
     work_.push_back(std::move(work));
     return Status::ok();
   }
+
+ private:
   std::deque<std::function<bool()>> work_;
+};
+
+class TestAccess final : public PeerAccess {
+ public:
+  explicit TestAccess(TestDevice& device) : device_(device) {}
+  // What the all-reduce kernel does: waits until it is true.
+  std::function<bool(const PeerAllReduce&)> kernel;
+
+  Result<SharedAllocation> share(const void*) override { return SharedAllocation{}; }
+  Result<std::byte*> map(const DeviceQueue&, const SharedAllocation&) override {
+    return Status(Code::kIo, "none");
+  }
+  void unmap(const DeviceQueue&, const SharedAllocation&, std::byte*) override {}
+  Result<std::byte*> allocate(const DeviceQueue&, size_t, bool) override {
+    return Status(Code::kIo, "none");
+  }
+  void free(const DeviceQueue&, std::byte*) override {}
+  Status copy(const DeviceQueue&, void* to, const void* from, size_t bytes) override {
+    return device_.copy(to, from, bytes);
+  }
+  Status run(const DeviceQueue&, const Launch& launch, const void* parameter) override {
+    if (std::strcmp(launch.kernel, "rhz_copy_if") != 0)
+      return device_.push(
+          [this, p = *static_cast<const PeerAllReduce*>(parameter)] { return kernel(p); });
+    return device_.push([c = *static_cast<const CopyIf*>(parameter)] {
+      if (*c.word == c.value) std::memcpy(c.to, c.from, c.bytes);
+      return true;
+    });
+  }
+
+ private:
+  TestDevice& device_;
 };
 
 struct User final : OpCompletion {
@@ -82,8 +123,8 @@ class DeviceOpsTest : public testing::Test {
     spec.send = spec.recv;
     auto op = std::make_unique<DeviceOp>(group, spec, &user);
     if (on_device) {
-      DeviceWord* const w = words_.data() + 3 * used_++;
-      EXPECT_TRUE(op->prepare(device_, slabs_, {w, w + 1, w + 2}, nullptr, false));
+      DeviceWord* const first = words_.data() + DeviceWords::kCount * used_++;
+      EXPECT_TRUE(op->prepare(device_, slabs_, DeviceWords(first), nullptr, false));
       EXPECT_TRUE(op->enqueue(device_));
     }
     return ops_.add(std::move(op));
@@ -98,7 +139,10 @@ class DeviceOpsTest : public testing::Test {
 
   TestDevice device_;
   std::deque<std::vector<std::byte>> given_;
-  Slabs slabs_{device_, {[this](size_t bytes) -> Result<std::byte*> { return given_.emplace_back(bytes).data(); }, [](std::byte*) {}}};
+  Slabs slabs_{
+      device_,
+      {[this](size_t bytes) -> Result<std::byte*> { return given_.emplace_back(bytes).data(); },
+       [](std::byte*) {}}};
   std::vector<DeviceWord> words_ = std::vector<DeviceWord>(64);
   size_t used_ = 0;
   std::vector<std::byte> host_ = std::vector<std::byte>(4096);
@@ -106,13 +150,14 @@ class DeviceOpsTest : public testing::Test {
   std::vector<uint64_t> cancelled_;
   Status ended_;
   int freed_ = 0;
-  DeviceOps ops_{{[this] { return ended_; },
-                  [this](GroupId group, const OpSpec& spec, OpCompletion* completion) -> Result<uint64_t> {
-                    begun_.push_back({group, spec, completion});
-                    return begun_.size() - 1;
-                  },
-                  [this](GroupId, uint64_t handle) { cancelled_.push_back(handle); },
-                  [this](const DeviceOp&) { ++freed_; }}};
+  DeviceOps ops_{
+      {[this] { return ended_; },
+       [this](GroupId group, const OpSpec& spec, OpCompletion* completion) -> Result<uint64_t> {
+         begun_.push_back({group, spec, completion});
+         return begun_.size() - 1;
+       },
+       [this](GroupId, uint64_t handle) { cancelled_.push_back(handle); },
+       [this](const DeviceOp&) { ++freed_; }}};
 };
 
 TEST_F(DeviceOpsTest, BeginsWhenTheInputIsThereAndTellsWhenTheResultIs) {
@@ -220,16 +265,139 @@ TEST_F(DeviceOpsTest, WhatCannotBeQueuedLeavesNoClosedGate) {
   spec.count = 16;
   spec.send = spec.recv = device_.memory.data();
   DeviceOp op(kRootGroup, spec, &user);
-  ASSERT_TRUE(op.prepare(device_, slabs_, {&words_[0], &words_[1], &words_[2]}, nullptr, false));
+  ASSERT_TRUE(op.prepare(device_, slabs_, DeviceWords(words_.data()), nullptr, false));
   device_.broken = true;
   EXPECT_EQ(op.enqueue(device_).code(), Code::kIo);
   EXPECT_EQ(words_[1], kRaised);
 }
 
+class PeerOpTest : public DeviceOpsTest {
+ protected:
+  static constexpr uint64_t kTag = 12345;
+
+  void add_kernel(User& user, Epoch epoch = Epoch(3)) {
+    OpSpec spec;
+    spec.dtype = reduce::Dtype::f32;
+    spec.count = 16;
+    spec.send = device_.memory.data();
+    spec.recv = device_.memory.data() + 64;
+    PeerOp::Plan plan;
+    plan.access = &access_;
+    plan.kernel = "all-reduce";
+    plan.host_in = host_.data();
+    plan.host_out = host_.data() + 64;
+    plan.tag = kTag;
+    plan.epoch = epoch;
+    plan.slots = {Slot(0), Slot(1)};
+    auto op = std::make_unique<PeerOp>(kRootGroup, spec, &user, std::move(plan));
+    DeviceWord* const first = words_.data() + DeviceWords::kCount * used_++;
+    ASSERT_TRUE(op->prepare(device_, slabs_, DeviceWords(first), nullptr, false));
+    ASSERT_TRUE(op->enqueue(device_));
+    ops_.add(std::move(op));
+  }
+  void look() {
+    for (int i = 0; i < 4; ++i) device_.run(), (void)ops_.look();
+  }
+  // What the others say as well, or something else.
+  void vote(size_t i, bool alike) {
+    const OpSpec& spec = begun_[i].spec;
+    ASSERT_EQ(spec.count, 2u);
+    uint64_t words[2];
+    std::memcpy(words, spec.send, sizeof words);
+    if (!alike) words[0] = 0;
+    std::memcpy(spec.recv, words, sizeof words);
+    begun_[i].completion->released(OpOutcome{});
+    begun_[i].completion->finalised(Status::ok());
+  }
+  std::byte* sent() { return device_.memory.data(); }
+  std::byte* got() { return device_.memory.data() + 64; }
+
+  TestAccess access_{device_};
+};
+
+TEST_F(PeerOpTest, IsOverWhenAllSayThatTheirKernelsAre) {
+  User user;
+  access_.kernel = [&](const PeerAllReduce&) { return got()[0] = std::byte{7}, true; };
+  add_kernel(user);
+  look();
+  ASSERT_EQ(begun_.size(), 1u);
+  EXPECT_TRUE(ops_.queued(kRootGroup)) << "nothing overtakes the vote";
+  vote(0, true);
+  look();
+  EXPECT_EQ(user.told, std::vector{Code::kOk});
+  EXPECT_EQ(user.final, std::vector{Code::kOk});
+  EXPECT_EQ(got()[0], std::byte{7});
+  EXPECT_EQ(begun_.size(), 1u);
+  EXPECT_TRUE(ops_.idle());
+}
+
+TEST_F(PeerOpTest, IsReducedAgainThroughTheHostWhenOneDidNotComeToItsEnd) {
+  User user, behind;
+  access_.kernel = [&](const PeerAllReduce&) { return got()[0] = std::byte{99}, true; };
+  add_kernel(user);
+  add(behind, kRootGroup, false);
+  sent()[0] = std::byte{5};
+  look();
+  vote(0, false);
+  look();
+  ASSERT_EQ(begun_.size(), 2u) << "the one behind waits";
+  EXPECT_EQ(begun_[1].spec.send[0], std::byte{5}) << "the input is unchanged";
+  EXPECT_TRUE(user.told.empty());
+  finish(1);
+  look();
+  EXPECT_EQ(user.told, std::vector{Code::kOk});
+  EXPECT_EQ(user.final, std::vector{Code::kOk});
+  EXPECT_EQ(got()[0], std::byte{6});
+  EXPECT_EQ(begun_.size(), 3u);
+}
+
+TEST_F(PeerOpTest, AKernelThatWaitsEndsWhenTheMembersChange) {
+  User user;
+  access_.kernel = [](const PeerAllReduce& p) {
+    return *p.abort != 0 ? (*p.status = kPeerAborted, true) : false;
+  };
+  add_kernel(user);
+  look();
+  ops_.unsettle(Epoch(3), false);
+  look();
+  EXPECT_TRUE(begun_.empty());
+  ops_.unsettle(Epoch(3), true);
+  look();
+  ASSERT_EQ(begun_.size(), 1u);
+  uint64_t word;
+  std::memcpy(&word, begun_[0].spec.send, sizeof word);
+  EXPECT_EQ(word, 0u) << "it says that its kernel was ended";
+}
+
+TEST_F(PeerOpTest, AnErrorOfTheVoteEndsTheOp) {
+  User user;
+  access_.kernel = [](const PeerAllReduce&) { return true; };
+  add_kernel(user);
+  look();
+  begun_[0].completion->released(with(Code::kTimeout));
+  begun_[0].completion->finalised(with(Code::kTimeout).status);
+  look();
+  EXPECT_EQ(user.told, std::vector{Code::kTimeout});
+  EXPECT_EQ(device_.queued(), 0u);
+  EXPECT_TRUE(ops_.idle());
+}
+
+TEST_F(PeerOpTest, WhatIsRefusedBeforeItsVoteLeavesNoKernelAndNoClosedGate) {
+  User user;
+  access_.kernel = [](const PeerAllReduce& p) { return *p.abort != 0; };
+  add_kernel(user);
+  ops_.refuse_all(Status(Code::kClosed, "test"));
+  look();
+  EXPECT_EQ(user.told, std::vector{Code::kClosed});
+  EXPECT_EQ(device_.queued(), 0u);
+}
+
 TEST(Slabs, KeepsWhatItLockedForTheNextOfThatSize) {
   TestDevice device;
   std::deque<std::vector<std::byte>> given;
-  Slabs slabs(device, {[&](size_t bytes) -> Result<std::byte*> { return given.emplace_back(bytes).data(); }, [](std::byte*) {}});
+  Slabs slabs(device,
+              {[&](size_t bytes) -> Result<std::byte*> { return given.emplace_back(bytes).data(); },
+               [](std::byte*) {}});
   const Slab first = slabs.take({}, 100000).value();
   EXPECT_EQ(first.bytes, 131072u);
   slabs.give_back(first);
@@ -262,12 +430,12 @@ TEST(DeviceUse, IsWhatEachCollectiveGivesAndGets) {
     bool root;
     Extents reads, writes;
   } const cases[] = {
-      {OpKind::kAllReduce, false, block, block}, {OpKind::kBroadcast, true, block, none},
-      {OpKind::kBroadcast, false, none, block},  {OpKind::kReduce, true, block, block},
-      {OpKind::kReduce, false, block, none},     {OpKind::kAllGather, false, block, all},
+      {OpKind::kAllReduce, false, block, block},   {OpKind::kBroadcast, true, block, none},
+      {OpKind::kBroadcast, false, none, block},    {OpKind::kReduce, true, block, block},
+      {OpKind::kReduce, false, block, none},       {OpKind::kAllGather, false, block, all},
       {OpKind::kReduceScatter, false, all, block}, {OpKind::kGather, true, block, all},
-      {OpKind::kGather, false, block, none},     {OpKind::kScatter, true, all, block},
-      {OpKind::kScatter, false, none, block},    {OpKind::kAllToAll, false, all, all},
+      {OpKind::kGather, false, block, none},       {OpKind::kScatter, true, all, block},
+      {OpKind::kScatter, false, none, block},      {OpKind::kAllToAll, false, all, all},
   };
   for (const auto& c : cases) {
     const DeviceUse use = use_of(spec_of(c.kind, &s, &r), c.root);

@@ -36,6 +36,23 @@ extern "C" {
 /* RHZ_OK: the CUDA driver is there.  RHZ_ERR_IO: it is not, or too old; rhz_last_error() says which. */
 RHZ_API rhz_status rhz_cuda_available(void);
 
+/* Registers memory of this rank's device together with all other ranks of comm: a collective in the order of comm's ops, which blocks until it
+ * has ended.  Each gives a piece of bytes bytes of its own, aligned to 16, of cuMemAlloc or cudaMalloc.  Afterwards all-reduces of sums and averages
+ * of f16, bf16, f32 and f64, whose send and recv lie in registered memory, go by kernels over NVLink (or PCIe) from device to device, with
+ * rebuild as ever.
+ *
+ * Needs     all ranks on one host, each with a device of its own, at most 8; a library that was built with CUDA's compiler.
+ * Alike     where one rank gives registered memory, all do, at the same offsets: other offsets send the op through the host, and memory of one rank
+ *           that is not registered ends it as RHZ_ERR_TIMEOUT.
+ * Who dies  is gone; the others go on among themselves.  Newcomers have nothing registered: after an rhz_admit that let somebody in, ops
+ *           go through the host until all register again.
+ * Memory    stays registered, and must not be freed, until rhz_comm_close has returned on all ranks.  In place costs a copy of the input on the
+ *           device.  For a rebuild, as many bytes of the host's memory are locked.
+ * timeout_ms   of each of two exchanges; 0: the communicator's op_timeout.
+ * Returns   the same on all ranks: RHZ_OK; RHZ_ERR_STATE: it cannot be (rhz_last_error() says why), nothing has changed, and ops go through the
+ *           host; as rhz_allgather.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_cuda_register(rhz_comm *comm, void *memory, uint64_t bytes, uint32_t timeout_ms);
+
 #ifdef __cplusplus
 }
 #endif

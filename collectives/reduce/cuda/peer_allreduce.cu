@@ -1,11 +1,13 @@
-// All-reduce among devices of one host that map each other's memory: nobody writes into another's but flags, data is pulled.
+// All-reduce among devices of one host that map each other's memory: nobody writes into another's
+// but flags, data is pulled.
 //
-//   two shots   each rank reduces its share of everybody's input into its own result, then fetches the other shares from theirs
-//   one shot    each rank reduces everybody's input by itself
+//   two shots   each rank reduces its share of everybody's input into its own result, then fetches
+//   the other shares from theirs one shot    each rank reduces everybody's input by itself
 //
-// Inputs are added in the order of the ranks, in float32 (float64 of float64), and rounded once: the same bits on every rank.  A block
-// works with the blocks of the same number on the other ranks and waits for no others, so that a grid needs no barrier of its own.
-// Every wait has a bound and looks at a word of the host's: a peer that is gone leaves no kernel behind.
+// Inputs are added in the order of the ranks, in float32 (float64 of float64), and rounded once:
+// the same bits on every rank.  A block works with the blocks of the same number on the other ranks
+// and waits for no others, so that a grid needs no barrier of its own. Every wait has a bound and
+// looks at a word of the host's: a peer that is gone leaves no kernel behind.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
@@ -13,8 +15,9 @@
 
 namespace {
 
-constexpr int kUnroll = 4;              // 16-byte loads of each input that a thread has in flight
-constexpr int kLooksPerAbort = 256;     // the abort word is on the other side of the bus
+constexpr uint32_t kFlagsOfOp = 3;
+constexpr int kUnroll = 4;           // 16-byte loads of each input that a thread has in flight
+constexpr int kLooksPerAbort = 256;  // the abort word is on the other side of the bus
 
 __device__ __forceinline__ uint64_t now_ns() {
   uint64_t ns;
@@ -43,16 +46,23 @@ __device__ bool wait_for(const PeerAllReduce& p, const uint32_t* flag, uint32_t 
 }
 
 // Among the blocks of this number.  What they did before is visible behind it.  False: stop.
+//
+// Who stops says to the others that it is through, so that none of them waits for it: one that takes part with other members, because it
+// heard of a death earlier, is not told to stop by anybody else.  What they then compute counts for nothing, by the vote of who stopped.
 __device__ bool meet(const PeerAllReduce& p, uint32_t step) {
   __syncthreads();
   bool well = true;
+  uint32_t* theirs = nullptr;
   if (threadIdx.x < p.ranks) {
-    const uint32_t value = p.first_flag + step, other = threadIdx.x;
+    const uint32_t value = p.first_flag + step, other = threadIdx.x, block = blockIdx.x * RHZ_PEER_RANKS;
+    theirs = p.flags[other] + block + p.place[p.rank];
     __threadfence_system();
-    publish(p.flags[other] + blockIdx.x * RHZ_PEER_RANKS + p.rank, value);
-    well = wait_for(p, p.flags[p.rank] + blockIdx.x * RHZ_PEER_RANKS + other, value);
+    publish(theirs, value);
+    well = wait_for(p, p.flags[p.rank] + block + p.place[other], value);
   }
-  return __syncthreads_and(well);
+  const bool all_well = __syncthreads_and(well);
+  if (!all_well && theirs) publish(theirs, p.first_flag + kFlagsOfOp - 1);
+  return all_well;
 }
 
 // 16 bytes as numbers to add in.
@@ -66,7 +76,9 @@ struct Pack<float> {
     const float* f = reinterpret_cast<const float*>(&x);
     for (int i = 0; i < 4; ++i) sum[i] += f[i];
   }
-  __device__ static uint4 round(const float (&sum)[4]) { return *reinterpret_cast<const uint4*>(sum); }
+  __device__ static uint4 round(const float (&sum)[4]) {
+    return *reinterpret_cast<const uint4*>(sum);
+  }
   __device__ static float widen(float x) { return x; }
   __device__ static float narrow(float x) { return x; }
 };
@@ -78,7 +90,9 @@ struct Pack<double> {
     const double* f = reinterpret_cast<const double*>(&x);
     for (int i = 0; i < 2; ++i) sum[i] += f[i];
   }
-  __device__ static uint4 round(const double (&sum)[2]) { return *reinterpret_cast<const uint4*>(sum); }
+  __device__ static uint4 round(const double (&sum)[2]) {
+    return *reinterpret_cast<const uint4*>(sum);
+  }
   __device__ static double widen(double x) { return x; }
   __device__ static double narrow(double x) { return x; }
 };
@@ -110,7 +124,8 @@ __device__ void reduce(const PeerAllReduce& p, uint64_t begin, uint64_t end) {
   using P = Pack<T>;
   const uint64_t stride = uint64_t{gridDim.x} * blockDim.x;
   uint4* out = static_cast<uint4*>(p.out[p.rank]);
-  for (uint64_t at = begin + uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; at < end; at += kUnroll * stride) {
+  for (uint64_t at = begin + uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; at < end;
+       at += kUnroll * stride) {
     typename P::Sum sum[kUnroll][P::kElements] = {};
     for (uint32_t r = 0; r < p.ranks; ++r) {
       const uint4* in = static_cast<const uint4*>(p.in[r]);
@@ -121,6 +136,11 @@ __device__ void reduce(const PeerAllReduce& p, uint64_t begin, uint64_t end) {
 #pragma unroll
       for (int u = 0; u < kUnroll; ++u)
         if (at + u * stride < end) P::add(sum[u], x[u]);
+    }
+    if (p.divisor != 1) {
+#pragma unroll
+      for (int u = 0; u < kUnroll; ++u)
+        for (int i = 0; i < P::kElements; ++i) sum[u][i] /= static_cast<typename P::Sum>(p.divisor);
     }
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u)
@@ -133,7 +153,8 @@ __device__ void fetch(const PeerAllReduce& p, uint32_t from, uint64_t begin, uin
   const uint64_t stride = uint64_t{gridDim.x} * blockDim.x;
   const uint4* in = static_cast<const uint4*>(p.out[from]);
   uint4* out = static_cast<uint4*>(p.out[p.rank]);
-  for (uint64_t at = begin + uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; at < end; at += 2 * kUnroll * stride) {
+  for (uint64_t at = begin + uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; at < end;
+       at += 2 * kUnroll * stride) {
     uint4 x[2 * kUnroll];
 #pragma unroll
     for (int u = 0; u < 2 * kUnroll; ++u)
@@ -152,17 +173,18 @@ __device__ void reduce_rest(const PeerAllReduce& p, uint64_t begin) {
   if (blockIdx.x != 0 || at >= p.count) return;
   typename P::Sum sum = 0;
   for (uint32_t r = 0; r < p.ranks; ++r) sum += P::widen(static_cast<const T*>(p.in[r])[at]);
-  static_cast<T*>(p.out[p.rank])[at] = P::narrow(sum);
+  static_cast<T*>(p.out[p.rank])[at] = P::narrow(sum / static_cast<typename P::Sum>(p.divisor));
 }
 
 template <class T>
 __device__ void fetch_rest(const PeerAllReduce& p, uint32_t owner, uint64_t begin) {
   const uint64_t at = begin + threadIdx.x;
-  if (blockIdx.x == 0 && at < p.count) static_cast<T*>(p.out[p.rank])[at] = static_cast<const T*>(p.out[owner])[at];
+  if (blockIdx.x == 0 && at < p.count)
+    static_cast<T*>(p.out[p.rank])[at] = static_cast<const T*>(p.out[owner])[at];
 }
 
-// Legal in place: a share of all inputs is read by its own rank alone, which others wait for before they overwrite their part of it.
-// What fills no pack goes with the last share.
+// Legal in place: a share of all inputs is read by its own rank alone, which others wait for before
+// they overwrite their part of it. What fills no pack goes with the last share.
 template <class T>
 __device__ void two_shot(const PeerAllReduce& p) {
   const uint64_t packs = p.count / Pack<T>::kElements;
@@ -193,9 +215,27 @@ __device__ void one_shot(const PeerAllReduce& p) {
 
 }  // namespace
 
-#define RHZ_PEER_KERNELS(name, T)                                                                   \
-  extern "C" __global__ void __launch_bounds__(512, 1) rhz_two_shot_##name(PeerAllReduce p) { two_shot<T>(p); } \
-  extern "C" __global__ void __launch_bounds__(512, 1) rhz_one_shot_##name(PeerAllReduce p) { one_shot<T>(p); }
+extern "C" __global__ void rhz_copy_if(CopyIf c) {
+  // One look for each block: a thousand warps that look across the bus take a millisecond.
+  __shared__ bool copies;
+  if (threadIdx.x == 0) copies = *static_cast<const volatile uint32_t*>(c.word) == c.value;
+  __syncthreads();
+  if (!copies) return;
+  const uint64_t packs = c.bytes / 16, thread = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const uint64_t stride = uint64_t{gridDim.x} * blockDim.x;
+  for (uint64_t i = thread; i < packs; i += stride)
+    static_cast<uint4*>(c.to)[i] = static_cast<const uint4*>(c.from)[i];
+  if (const uint64_t i = packs * 16 + thread; i < c.bytes)
+    static_cast<char*>(c.to)[i] = static_cast<const char*>(c.from)[i];
+}
+
+#define RHZ_PEER_KERNELS(name, T)                                                             \
+  extern "C" __global__ void __launch_bounds__(512, 1) rhz_two_shot_##name(PeerAllReduce p) { \
+    two_shot<T>(p);                                                                           \
+  }                                                                                           \
+  extern "C" __global__ void __launch_bounds__(512, 1) rhz_one_shot_##name(PeerAllReduce p) { \
+    one_shot<T>(p);                                                                           \
+  }
 RHZ_PEER_KERNELS(f32, float)
 RHZ_PEER_KERNELS(f64, double)
 RHZ_PEER_KERNELS(f16, __half)

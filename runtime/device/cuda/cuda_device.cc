@@ -2,58 +2,35 @@
 
 #include <new>
 
+#include "runtime/device/cuda/current.h"
+
 namespace rhz::cuda {
-namespace {
-
-Address address(const void* memory) { return reinterpret_cast<uintptr_t>(memory); }
-
-// The context is the calling thread's for a moment.
-class Current {
- public:
-  Current(const Driver& driver, Context context)
-      : driver_(driver), status_(driver.check(driver.context_push(context), "cuCtxPushCurrent")) {}
-  ~Current() {
-    Context popped = nullptr;
-    if (status_) (void)driver_.context_pop(&popped);
-  }
-  Current(const Current&) = delete;
-  Current& operator=(const Current&) = delete;
-  const Status& status() const { return status_; }
-
- private:
-  const Driver& driver_;
-  const Status status_;
-};
-
-template <class Call>
-Status in_context(const Driver& driver, Context context, const char* what, Call&& call) {
-  Current current(driver, context);
-  if (!current.status()) return current.status();
-  return driver.check(call(), what);
-}
-
-}  // namespace
-
-// Memory that no allocator of CUDA knows, and everything before the program has used CUDA, is an error: the host's.  Managed memory
-// counts as the device's, whose copies do with it what is right.
+// Everything is the host's before the program has used CUDA, and the driver says that it is not
+// initialised.  Managed memory counts as the device's, whose copies do with it what is right.
 bool CudaDevice::owns(const void* memory) const {
   if (!memory) return false;
   unsigned type = 0;
-  const Error error = driver_.pointer_get_attribute(&type, kAttributeMemoryType, address(memory));
+  void* const data[] = {&type};
+  const Error error = driver_.pointer_get_attributes(1, &kAttributeMemoryType,
+                                                     const_cast<void**>(data), address_of(memory));
   return error == kSuccess && type == kMemoryTypeDevice;
 }
 
 // Memory of a pool or mapped by the program itself (VMM) has no context of its own.
 Result<Context> CudaDevice::context_of(const void* memory) const {
   Context context = nullptr;
-  if (driver_.pointer_get_attribute(&context, kAttributeContext, address(memory)) == kSuccess && context)
+  if (driver_.pointer_get_attribute(&context, kAttributeContext, address_of(memory)) == kSuccess &&
+      context)
     return context;
   int ordinal = 0;
   DeviceNumber device = 0;
   Status status = driver_.check(
-      driver_.pointer_get_attribute(&ordinal, kAttributeDeviceOrdinal, address(memory)), "cuPointerGetAttribute");
+      driver_.pointer_get_attribute(&ordinal, kAttributeDeviceOrdinal, address_of(memory)),
+      "cuPointerGetAttribute");
   if (status) status = driver_.check(driver_.device_get(&device, ordinal), "cuDeviceGet");
-  if (status) status = driver_.check(driver_.primary_context_retain(&context, device), "cuDevicePrimaryCtxRetain");
+  if (status)
+    status =
+        driver_.check(driver_.primary_context_retain(&context, device), "cuDevicePrimaryCtxRetain");
   if (!status) return status;
   return context;
 }
@@ -62,17 +39,21 @@ Result<DeviceQueue> CudaDevice::queue_of(void* stream) {
   DeviceQueue queue{nullptr, stream};
   const auto name = reinterpret_cast<uintptr_t>(stream);
   const bool default_stream = name == kLegacyStream || name == kPerThreadStream;
-  Status status = default_stream
-                      ? driver_.check(driver_.context_get_current(&queue.context), "cuCtxGetCurrent")
-                      : driver_.check(driver_.stream_get_context(stream, &queue.context), "cuStreamGetCtx");
+  Status status =
+      default_stream
+          ? driver_.check(driver_.context_get_current(&queue.context), "cuCtxGetCurrent")
+          : driver_.check(driver_.stream_get_context(stream, &queue.context), "cuStreamGetCtx");
   if (!status) return status;
-  if (!queue.context) return Status(Code::kState, "the thread has no CUDA context, whose default stream could be meant");
+  if (!queue.context)
+    return Status(Code::kState,
+                  "the thread has no CUDA context, whose default stream could be meant");
   int capture = kCaptureNone;
   status = in_context(driver_, queue.context, "cuStreamIsCapturing",
                       [&] { return driver_.stream_is_capturing(stream, &capture); });
   if (!status) return status;
   if (capture != kCaptureNone)
-    return Status(Code::kState, "the stream is being captured into a graph: an op cannot be part of one");
+    return Status(Code::kState,
+                  "the stream is being captured into a graph: an op cannot be part of one");
   if (auto own = own_queues_in(queue.context); !own) return own.status();  // for health()
   return queue;
 }
@@ -88,8 +69,9 @@ Result<Device::Pair> CudaDevice::own_queues_in(Context context) {
   if (const auto known = own_.find(context); known != own_.end()) return known->second;
   Pair pair{{context, nullptr}, {context, nullptr}};
   for (DeviceQueue* queue : {&pair.in, &pair.out}) {
-    Status status = in_context(driver_, context, "cuStreamCreate",
-                               [&] { return driver_.stream_create(&queue->stream, kStreamNonBlocking); });
+    Status status = in_context(driver_, context, "cuStreamCreate", [&] {
+      return driver_.stream_create(&queue->stream, kStreamNonBlocking);
+    });
     if (!status) return status;
   }
   own_.emplace(context, pair);
@@ -103,14 +85,16 @@ Status CudaDevice::pin(const DeviceQueue& by, std::byte* begin, size_t bytes) {
 
 // Of a context that is gone, so is this.
 void CudaDevice::unpin(const DeviceQueue& by, std::byte* begin) {
-  (void)in_context(driver_, by.context, "cuMemHostUnregister", [&] { return driver_.host_unregister(begin); });
+  (void)in_context(driver_, by.context, "cuMemHostUnregister",
+                   [&] { return driver_.host_unregister(begin); });
 }
 
 Result<std::span<DeviceWord>> CudaDevice::words(const DeviceQueue& by, size_t count) {
   static_assert(sizeof(DeviceWord) == 4);
   void* memory = nullptr;
   Status status = in_context(driver_, by.context, "cuMemHostAlloc", [&] {
-    return driver_.host_alloc(&memory, count * sizeof(DeviceWord), kHostAllocPortable | kHostAllocMapped);
+    return driver_.host_alloc(&memory, count * sizeof(DeviceWord),
+                              kHostAllocPortable | kHostAllocMapped);
   });
   if (!status) return status;
   auto* first = static_cast<DeviceWord*>(memory);
@@ -120,19 +104,20 @@ Result<std::span<DeviceWord>> CudaDevice::words(const DeviceQueue& by, size_t co
 
 Status CudaDevice::fetch(const DeviceQueue& on, std::byte* to, const void* from, size_t bytes) {
   return in_context(driver_, on.context, "cuMemcpyDtoHAsync",
-                    [&] { return driver_.copy_to_host(to, address(from), bytes, on.stream); });
+                    [&] { return driver_.copy_to_host(to, address_of(from), bytes, on.stream); });
 }
 
 Status CudaDevice::put(const DeviceQueue& on, void* to, const std::byte* from, size_t bytes) {
   return in_context(driver_, on.context, "cuMemcpyHtoDAsync",
-                    [&] { return driver_.copy_to_device(address(to), from, bytes, on.stream); });
+                    [&] { return driver_.copy_to_device(address_of(to), from, bytes, on.stream); });
 }
 
 Status CudaDevice::raise(const DeviceQueue& on, DeviceWord& word) {
   return in_context(driver_, on.context, "cuStreamWriteValue32", [&] {
     Address where = 0;
     const Error error = driver_.host_get_device_pointer(&where, &word, 0);
-    return error != kSuccess ? error : driver_.stream_write_value(on.stream, where, kRaised, kWriteDefault);
+    return error != kSuccess ? error
+                             : driver_.stream_write_value(on.stream, where, kRaised, kWriteDefault);
   });
 }
 
@@ -140,11 +125,13 @@ Status CudaDevice::await(const DeviceQueue& on, DeviceWord& word) {
   return in_context(driver_, on.context, "cuStreamWaitValue32", [&] {
     Address where = 0;
     const Error error = driver_.host_get_device_pointer(&where, &word, 0);
-    return error != kSuccess ? error : driver_.stream_wait_value(on.stream, where, kRaised, kWaitGeq);
+    return error != kSuccess ? error
+                             : driver_.stream_wait_value(on.stream, where, kRaised, kWaitGeq);
   });
 }
 
-// A failure ends the whole context, and every call in it tells.  Asked of an own stream, because the program may have destroyed its own.
+// A failure ends the whole context, and every call in it tells.  Asked of an own stream, because
+// the program may have destroyed its own.
 Status CudaDevice::health(const DeviceQueue& of) {
   const auto own = own_queues_in(of.context);
   if (!own) return own.status();

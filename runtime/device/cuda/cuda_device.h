@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 
+#include "runtime/device/cuda/cuda_peers.h"
 #include "runtime/device/cuda/driver.h"
 #include "runtime/device/device.h"
 
@@ -11,7 +12,7 @@ namespace rhz::cuda {
 
 class CudaDevice final : public Device {
  public:
-  explicit CudaDevice(const Driver& driver) : driver_(driver) {}
+  explicit CudaDevice(const Driver& driver) : driver_(driver), peers_(driver) {}
 
   bool owns(const void* memory) const override;
   Result<DeviceQueue> queue_of(void* stream) override;
@@ -24,12 +25,14 @@ class CudaDevice final : public Device {
   Status raise(const DeviceQueue& on, DeviceWord& word) override;
   Status await(const DeviceQueue& on, DeviceWord& word) override;
   Status health(const DeviceQueue& of) override;
+  PeerAccess* peers() override { return &peers_; }
 
  private:
   Result<Context> context_of(const void* memory) const;
   Result<Pair> own_queues_in(Context context);
 
   const Driver& driver_;
+  CudaPeers peers_;
   std::mutex mutex_;
   std::map<Context, Pair> own_;  // by context; as long as the process, like the contexts
 };

@@ -28,6 +28,7 @@ Result<Driver> load() {
   Finder finder(library);
   finder.find("cuGetErrorString", d.get_error_string);
   finder.find("cuPointerGetAttribute", d.pointer_get_attribute);
+  finder.find("cuPointerGetAttributes", d.pointer_get_attributes);
   finder.find("cuDevicePrimaryCtxRetain", d.primary_context_retain);
   finder.find("cuDeviceGet", d.device_get);
   finder.find("cuCtxGetCurrent", d.context_get_current);
@@ -45,6 +46,19 @@ Result<Driver> load() {
   finder.find("cuMemcpyHtoDAsync_v2", d.copy_to_device);
   finder.find("cuStreamWaitValue32_v2", d.stream_wait_value);
   finder.find("cuStreamWriteValue32_v2", d.stream_write_value);
+  finder.find("cuMemGetAddressRange_v2", d.get_address_range);
+  finder.find("cuDeviceGetUuid_v2", d.device_get_uuid);
+  finder.find("cuIpcGetMemHandle", d.ipc_get_handle);
+  finder.find("cuIpcOpenMemHandle_v2", d.ipc_open_handle);
+  finder.find("cuIpcCloseMemHandle", d.ipc_close_handle);
+  finder.find("cuMemAlloc_v2", d.allocate);
+  finder.find("cuMemFree_v2", d.free);
+  finder.find("cuMemsetD8_v2", d.fill);
+  finder.find("cuCtxSynchronize", d.context_synchronize);
+  finder.find("cuMemcpyDtoDAsync_v2", d.copy_on_device);
+  finder.find("cuModuleLoadData", d.module_load);
+  finder.find("cuModuleGetFunction", d.module_get_function);
+  finder.find("cuLaunchKernel", d.launch);
   if (!finder.missing().empty())
     return Status(Code::kIo, "the CUDA driver is too old: it has no " + finder.missing());
   return d;
@@ -56,7 +70,8 @@ Status Driver::check(Error error, const char* what) const {
   if (error == kSuccess) return Status::ok();
   const char* text = nullptr;
   if (get_error_string(error, &text) != kSuccess || !text) text = "unknown error";
-  return Status(Code::kIo, std::string("CUDA: ") + what + ": " + text + " (" + std::to_string(error) + ")");
+  return Status(Code::kIo,
+                std::string("CUDA: ") + what + ": " + text + " (" + std::to_string(error) + ")");
 }
 
 Result<const Driver*> driver() {
