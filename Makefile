@@ -21,7 +21,7 @@ demo: build
 
 # Everything that is not labelled deep.
 test: build
-	@ctest --test-dir $(BUILD) -LE deep --output-on-failure --no-tests=error
+	@ctest --test-dir $(BUILD) -j 2 -LE deep --output-on-failure --no-tests=error
 
 # All groups of the model, sanitizers: about an hour.
 check-deep: build
@@ -33,7 +33,7 @@ check-deep: build
 soak: build
 	@sh tests/chaos/soak.sh $(BUILD) $(BUILD)/soak $(SOAK)
 
-# Every fuzz target for SECONDS, with libFuzzer: needs clang.
+# Every fuzz target for SECONDS, with libFuzzer, from what tests/fuzz/corpus and earlier runs have: needs clang.
 SECONDS ?= 20
 FUZZ_TARGETS = frame control log coordinator member checkpoint schedule texts
 fuzz: setup
@@ -41,7 +41,7 @@ fuzz: setup
 	@cmake --preset fuzz && cmake --build --preset fuzz -j $(JOBS) --target $(FUZZ_TARGETS:%=fuzz_%)
 	@for t in $(FUZZ_TARGETS); do echo "fuzz_$$t"; mkdir -p build/fuzz/corpus/$$t; \
 	  build/fuzz/tests/fuzz/fuzz_$$t -max_total_time=$(SECONDS) -print_final_stats=1 -verbosity=0 \
-	    -artifact_prefix=build/fuzz/crash-$$t- build/fuzz/corpus/$$t || exit 1; done
+	    -artifact_prefix=build/fuzz/crash-$$t- build/fuzz/corpus/$$t tests/fuzz/corpus/$$t || exit 1; done
 
 # What each leaves out, and why: docs/testing.md.  TSan of GCC before 14 does not start where the kernel randomises addresses by
 # more than 28 bits.

@@ -87,7 +87,8 @@ std::shared_ptr<const Schedule> Communicator::schedule(Algorithm algorithm, cons
 }
 
 bool Communicator::may_begin() const {
-  return !sealed_ && !over_ && !probe_open_ && admit_open_ == kNoOp && !exchange_open_ && !measuring_ &&
+  const bool stands = admit_open_ != kNoOp && !canary(Rule::kJoin2);
+  return !sealed_ && !over_ && !probe_open_ && !stands && !exchange_open_ && !measuring_ &&
          ops_.size() < limits_.open_ops;
 }
 
@@ -344,7 +345,7 @@ Status Communicator::too_small(uint32_t world) const {
 }
 
 bool Communicator::ignores_min_world(OpKind kind) {
-  return kind == OpKind::kProbe || kind == OpKind::kClose || kind == OpKind::kMeasure;
+  return canary(Rule::kAbort8) || kind == OpKind::kProbe || kind == OpKind::kClose || kind == OpKind::kMeasure;
 }
 
 void Communicator::out_of_memory(OpSeq seq) {
@@ -356,10 +357,8 @@ void Communicator::emit(OpSeq seq, Rank to, LaneClass lane, OutFrame frame) {
   frame.header.epoch = epoch_;
   frame.header.group = group_;
   frame.header.op_seq = seq;
-  if (frame.header.kind != Kind::kDone) {
-    frame.header.full_upto = full_upto_.value;
+  if (frame.header.kind != Kind::kDone)
     if (Op* op = find(seq)) frame.header.signature = op->signature;
-  }
   transport_.send(view_.members[to.value].id, lane, std::move(frame));
 }
 
@@ -374,6 +373,7 @@ bool Communicator::same_signature(Op& op, Rank from, uint64_t signature) {
     fail(op, std::move(closed));
     return false;
   }
+  if (canary(Rule::kAbort9)) return false;
   const std::string theirs = describe_signature(signature), ours = describe_signature(op.signature);
   Status status(Code::kMismatch,
                 "slot " + std::to_string(other.slot.value) + " submitted " + theirs + "; slot " +
@@ -404,8 +404,8 @@ Landing Communicator::on_header(Rank from, const FrameHeader& header) {
     if (!same_signature(*op, from, header.signature)) return landing;
     return op->executor->on_header(from, header);
   }
-  // Not begun here.  Within an epoch the sender frees nothing without our DONE, so that it can mean no more than its open ops, how
-  // far ahead those ever are: what was aborted meanwhile lies between.
+  // Not begun here.  Within an epoch the sender frees nothing without our DONE, or our input with a watermark, so that it can mean no
+  // more than its open ops, how far ahead those ever are: what was aborted meanwhile lies between.
   const bool bounded = header.length <= wire::kEagerBytes &&
                        (stash_.contains(header.op_seq) || stash_.size() < 2 * limits_.open_ops);
   if (!bounded || aborted_.contains(header.op_seq)) return landing;
@@ -477,7 +477,7 @@ Time Communicator::tick(Time now) {
 std::vector<Communicator::OpState> Communicator::open_ops() const {
   std::vector<OpState> states;
   for (const auto [seq, op] : ops_) {
-    states.push_back({seq, op->spec.kind, op->released, {}, op->full, {}, {}});
+    states.push_back({seq, op->spec.kind, op->released, {}, op->full, {}, {}, op->signature});
     if (!op->executor) continue;
     states.back().held = op->executor->held_runs();
     states.back().blocks = op->executor->blocks();

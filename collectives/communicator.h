@@ -55,8 +55,8 @@ struct CommunicatorNews {
 struct CommunicatorLimits {
   uint32_t open_ops = 256;               // begun and not freed
   uint64_t window_bytes = 1u << 20;      // see Window
-  uint32_t retained_ops = 32;            // released by rule b before DONE is sent at once
-  Duration done_delay = milliseconds(1);  // … otherwise DONE waits for company
+  uint32_t retained_ops = 32;            // released by rule b, and not known to all, before DONE is sent at once
+  Duration done_delay = milliseconds(1);  // … otherwise DONE waits for company, or for values that say it (W13)
   Duration drain_look = microseconds(20);  // how often is looked whether what an unprotected op sends was taken
   Duration quiet = milliseconds(200);    // an op that is not full after so long tells its neighbours what it is (Q6)
 };
@@ -146,6 +146,7 @@ class Communicator final : private Outbox {
     bool full;
     Blocks blocks;
     Layout layout;
+    uint64_t signature;
   };
   std::vector<OpState> open_ops() const;
 
@@ -218,11 +219,13 @@ class Communicator final : private Outbox {
   Op* find(OpSeq seq) { return ops_.find(seq); }
   bool ended(OpSeq seq) const;
   void emit(OpSeq op, Rank to, LaneClass lane, OutFrame frame) override;
+  OpSeq full_upto() override;
   void out_of_memory(OpSeq op) override;
   void deliver_to(Time now, Op& op, Rank from, const wire::FrameHeader& header, Landing&& landing);
 
   // communicator_release.cc
   void progress(Time now, Op& op);
+  void prove(Time now, OpKind kind, OpSeq upto);
   void announce(Time now);
   void announce_one(OpSeq op, OpSeq upto, std::optional<uint64_t> digest);
   void send_done(Rank to, Rank about, OpSeq op, OpSeq upto, std::optional<uint64_t> digest);
@@ -333,9 +336,14 @@ class Communicator final : private Outbox {
   std::map<std::pair<OpSeq, Rank>, uint64_t> early_grants_;  // → signature
 
   Wave wave_;
-  OpSeq full_upto_;              // leading ops that are full or over here
+  OpSeq full_upto_;              // leading ops that are full or over here, as far as was looked
+  OpSeq proven_upto_;            // ops below are full or over at all participants, for good (W13)
   Time announce_at_ = kNever;
-  uint32_t unannounced_ = 0;
+  struct Untold {
+    OpSeq op;
+    Time full_at;
+  };
+  std::vector<Untold> untold_;  // full ops without a digest, in the order in which they became so: neither announced nor proven
   struct Owed {
     OpSeq op;
     uint64_t digest;

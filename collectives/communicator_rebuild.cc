@@ -219,6 +219,7 @@ void Communicator::apply(Time now, const OpDecision& decision) {
   start(now, *op, &decision);
   if (was_full && !op->executor->full()) {
     RHZ_ASSERT("O1", !op->released);
+    RHZ_ASSERT("W13", op->seq >= proven_upto_);
     op->full = false;
     // The watermark said that it was full; in this epoch it is not.
     full_upto_ = std::min(full_upto_, op->seq);

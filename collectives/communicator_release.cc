@@ -20,19 +20,20 @@ void Communicator::progress(Time now, Op& op) {
   op.outcome.run = now - op.begun;
   if (op.spec.kind != OpKind::kReduceScatter) op.executor->drop_originals();  // W10, Q4
   if (op.unprotected) return drain(now, op);
-  ++unannounced_;
   note_full(op);
+  if (!op.executor->is_compared()) untold_.push_back({op.seq, now});
   const bool retained = op.executor->retains();
   const bool alone = ring_of(op.seq).size() == 1;
-  const OpSeq seq = op.seq;
+  const OpSeq seq = op.seq, proven = op.executor->proven();
+  const OpKind kind = op.spec.kind;
   if (wave_known(op) && !agrees(op)) diverge(op);
-  if ((retained || canary(Rule::kB)) && !alone && !in_doubt_) {
-    release(now, op);  // rule b
-    if (unannounced_ < limits_.retained_ops) announce_at_ = std::min(announce_at_, now + limits_.done_delay);
-    else announce(now);
-  } else {
+  const bool early = (retained || canary(Rule::kB)) && !alone && !in_doubt_;
+  if (early) release(now, op);  // rule b
+  prove(now, kind, proven);
+  if (early && untold_.size() + owed_.size() < limits_.retained_ops)
+    announce_at_ = std::min(announce_at_, now + limits_.done_delay);
+  else
     announce(now);
-  }
   if (Op* still = find(seq); still && still->full && wave_known(*still)) conclude(now, *still);
   begin_ready(now);
 }
@@ -55,17 +56,32 @@ bool Communicator::has_all(const Op& op) const {
   return any || !has_root(blocks.kind) || blocks.root == view_.members[rank_.value].slot;
 }
 
+// A final value of an op, to which all participants have added, says that older ops are full at all of them (W13).
+void Communicator::prove(Time now, OpKind kind, OpSeq upto) {
+  if (upto <= proven_upto_) return;
+  const OpSeq from = std::exchange(proven_upto_, upto);
+  // Of such an op all get the same values, and nobody waits for a DONE any more.  (After an install it is said in any case.)
+  const auto told = [&](const Untold& untold) { return untold.op < upto; };
+  if (is_uniform(kind) && std::erase_if(untold_, told) > 0 && owed_.empty())
+    announce_at_ = untold_.empty() ? kNever : untold_.front().full_at + limits_.done_delay;
+  for (auto at = ops_.from(from); at != ops_.end() && (*at).seq < upto; ++at)
+    if (Op& op = *(*at).op; wave_known(op)) conclude(now, op);
+}
+
+OpSeq Communicator::full_upto() {
+  while (true) {
+    Op* op = find(full_upto_);
+    if (!ended(full_upto_) && !(op && op->full)) return full_upto_;
+    full_upto_ = full_upto_.next();
+  }
+}
+
 // DONE(epoch): every op that is full here, as a watermark and one by one beyond it.
 void Communicator::announce(Time) {
   announce_at_ = kNever;
-  unannounced_ = 0;
-  while (true) {
-    Op* op = find(full_upto_);
-    if (!ended(full_upto_) && !(op && op->full)) break;
-    full_upto_ = full_upto_.next();
-  }
+  untold_.clear();
   if (sealed_) return;
-  const OpSeq upto = canary(Rule::kI) ? OpSeq(0) : full_upto_;
+  const OpSeq full = full_upto(), upto = canary(Rule::kI) ? OpSeq(0) : full;
   std::sort(owed_.begin(), owed_.end(), [](const Owed& a, const Owed& b) { return a.op < b.op; });
   bool told = false;
   for (const Owed& owed : owed_) {
@@ -75,19 +91,19 @@ void Communicator::announce(Time) {
   }
   owed_.clear();
   for (const auto [seq, op] : ops_) {
-    if (!op->full || seq < full_upto_ || op->executor->is_compared()) continue;
+    if (!op->full || seq < full || op->executor->is_compared()) continue;
     announce_one(seq, upto, std::nullopt);
     told = true;
   }
   // Where ops go without a wave, nothing is announced when the one that holds the watermark back ends: what is over beyond it is said now.
   if (!config_.protection) {
     for (OpSeq seq : ended_beyond_) {
-      if (seq < full_upto_) continue;
+      if (seq < full) continue;
       announce_one(seq, upto, std::nullopt);
       told = true;
     }
   }
-  if (!told && full_upto_ != OpSeq(0)) announce_one(OpSeq(full_upto_.value - 1), upto, std::nullopt);
+  if (!told && full != OpSeq(0)) announce_one(OpSeq(full.value - 1), upto, std::nullopt);
 }
 
 void Communicator::announce_one(OpSeq op, OpSeq upto, std::optional<uint64_t> digest) {

@@ -287,12 +287,14 @@ void Executor::on_frame(Rank from, const FrameHeader& header, Landing&& landing)
   // Consumed meanwhile: a frame may be offered again after a reset.
   if (chunks_.held(at.chunk) || !expects(from, partial, header.length == 0, at)) return;
   received_bytes_ += header.length;
-  if (partial) return partial_arrived(from, at, std::move(landing));
+  const OpSeq upto = std::min(OpSeq(header.full_upto), seq_);
+  if (partial && canary(Rule::kPassing)) proven_ = std::max(proven_, upto);
+  if (partial) return partial_arrived(from, at, upto, std::move(landing));
   const bool word = program(at.chunk)[progress(at).step].move == Move::kHear;
   if (word)
     segment_over(at.chunk);
   else
-    final_arrived(at, landing);
+    final_arrived(at, upto, landing);
   ++progress(at).step;
   advance(at);
 }

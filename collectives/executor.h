@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <memory_resource>
+#include <optional>
 #include <vector>
 
 #include "collectives/op.h"
@@ -24,6 +25,8 @@ class Outbox {
  public:
   virtual ~Outbox() = default;
   virtual void emit(OpSeq op, Rank to, LaneClass lane, OutFrame frame) = 0;
+  // Leading ops of the group that are full or over here, at this moment.
+  virtual OpSeq full_upto() = 0;
   // The op cannot go on here; it is to fail on every rank.
   virtual void out_of_memory(OpSeq op) = 0;
 };
@@ -84,6 +87,8 @@ class Executor {
   bool retains() const { return retained_ || (retain_ && result_bytes() == 0); }
   // Puts a retained result into the caller's buffer.
   void deliver();
+  // Every op below was full or over at all participants when they added to a final value that came to be held here (W13).
+  OpSeq proven() const { return proven_; }
   // Members compare digests of this result, which all of them hold (O2).
   bool is_compared() const { return sample_.any(); }
   // Of a result that is full.
@@ -117,12 +122,14 @@ class Executor {
     uint32_t step = 0;
     bool has_value = false;
     const std::byte* value = nullptr;  // folded so far
+    OpSeq upto = kNoOp;                // leading ops that were full at all whose inputs are in it; nobody's yet: no bound
     Buffer keep;                       // what holds it; empty: it is the own input
   };
   struct Early {  // a partial whose turn to be folded has not come
     uint32_t chunk, segment;
     Rank from;
     Landing landing;
+    OpSeq upto;  // see Progress
   };
 
   Place place(uint32_t chunk, uint32_t segment) const;
@@ -164,6 +171,8 @@ class Executor {
     const Chunk& chunk = chunks_[at.chunk];
     return chunk.resumed ? chunk.resumed.data() : input(at);
   }
+  // What an operand of this rank says of older ops.  One that was made in another epoch says nothing.
+  OpSeq own_upto(uint32_t chunk);
   void hold(uint32_t chunk, Epoch lineage);
   void discard(uint32_t chunk);
   void keep_own_block(uint32_t chunk);
@@ -177,13 +186,14 @@ class Executor {
   bool expects(Rank from, bool partial, bool word, const Place& at) const;
   void advance(const Place& at);
   bool may_look(Rank from, const Place& at) const;
-  void partial_arrived(Rank from, const Place& at, Landing&& landing);
-  bool take_early(Rank from, const Place& at, Landing& landing);
-  void fold(const Place& at, const std::byte* operand, Buffer keep);
+  void partial_arrived(Rank from, const Place& at, OpSeq upto, Landing&& landing);
+  std::optional<Early> take_early(Rank from, const Place& at);
+  void fold_own(const Place& at);
+  void fold(const Place& at, const std::byte* operand, OpSeq upto, Buffer keep);
   void make_final(const Place& at, const std::byte* operand, Buffer keep);
   void finish_and_save(const Place& at, const std::byte* operand, std::byte* room);
-  void final_arrived(const Place& at, const Landing& landing);
-  void final_segment_ready(const Place& at);
+  void final_arrived(const Place& at, OpSeq upto, const Landing& landing);
+  void final_segment_ready(const Place& at, OpSeq upto);
   bool segment_over(uint32_t chunk);
   void share(const Place& at, Rank to, Buffer& copy);
   void send_partial(const Place& at, Rank to);
@@ -236,6 +246,7 @@ class Executor {
   bool delivered_ = false;
   uint64_t sent_bytes_ = 0, received_bytes_ = 0, redone_bytes_ = 0;
   bool restarted_ = false;
+  OpSeq proven_;
 };
 
 }  // namespace rhz

@@ -109,6 +109,8 @@ void Executor::keep_own_block(uint32_t c) {
 
 void Executor::hold(uint32_t c, Epoch lineage) {
   chunks_.hold(c, lineage);
+  // A value with one source says nothing of others.
+  if (has_many_sources(blocks_.kind)) proven_ = std::max(proven_, chunks_[c].upto);
   // Now, while it is in the cache.
   if (sample_.any() && participants_ > 1)
     chunks_[c].digest = sample_.digest_of(c, held_value(place(c, 0)));

@@ -33,16 +33,17 @@ void Executor::advance(const Place& at) {
   Buffer copy;  // of the own input, for all who share it
   for (; segment.step < steps.size(); ++segment.step) {
     const Step step = steps[segment.step];
-    Landing landing;
     switch (step.move) {
       case Move::kShare: share(at, step.peer, copy); break;
-      case Move::kOwn: fold(at, own_operand(at), {}); break;
-      case Move::kFold:
-        if (!take_early(step.peer, at, landing)) return;
-        fold(at, landing.into, std::move(landing.keep));
+      case Move::kOwn: fold_own(at); break;
+      case Move::kFold: {
+        std::optional<Early> early = take_early(step.peer, at);
+        if (!early) return;
+        fold(at, early->landing.into, early->upto, std::move(early->landing.keep));
         break;
+      }
       case Move::kPartial: send_partial(at, step.peer); break;
-      case Move::kFinal: final_segment_ready(at); break;
+      case Move::kFinal: final_segment_ready(at, segment.upto); break;
       case Move::kReceive:
       case Move::kHear: return;
       case Move::kSend: send_final(at, step.peer); break;
@@ -51,17 +52,16 @@ void Executor::advance(const Place& at) {
   }
 }
 
-void Executor::partial_arrived(Rank from, const Place& at, Landing&& landing) {
+void Executor::partial_arrived(Rank from, const Place& at, OpSeq upto, Landing&& landing) {
   const Program& steps = program(at.chunk);
   Progress& segment = progress(at);
   if (!chunks_[at.chunk].begun || steps[segment.step] != Step{Move::kFold, from}) {
-    early_.push_back({at.chunk, at.segment, from, std::move(landing)});
+    early_.push_back({at.chunk, at.segment, from, std::move(landing), upto});
     return;
   }
   const Progress before = segment;
-  fold(at, landing.into, std::move(landing.keep));
-  for (++segment.step; steps[segment.step].move == Move::kOwn; ++segment.step)
-    fold(at, own_operand(at), {});
+  fold(at, landing.into, upto, std::move(landing.keep));
+  for (++segment.step; steps[segment.step].move == Move::kOwn; ++segment.step) fold_own(at);
   // The bytes may have lain in the sender's memory: what was made of them counts only if it had not
   // taken them back.
   if (landing.still_there())
@@ -70,20 +70,27 @@ void Executor::partial_arrived(Rank from, const Place& at, Landing&& landing) {
     segment = before;
 }
 
-bool Executor::take_early(Rank from, const Place& at, Landing& landing) {
+std::optional<Executor::Early> Executor::take_early(Rank from, const Place& at) {
   const auto found = std::find_if(early_.begin(), early_.end(), [&](const Early& e) {
     return e.from == from && e.chunk == at.chunk && e.segment == at.segment;
   });
-  if (found == early_.end()) return false;
-  landing = std::move(found->landing);
+  if (found == early_.end()) return std::nullopt;
+  std::optional<Early> early = std::move(*found);
   early_.erase(found);
-  return true;
+  return early;
 }
+
+OpSeq Executor::own_upto(uint32_t chunk) {
+  return chunks_[chunk].resumed ? OpSeq(0) : std::min(outbox_.full_upto(), seq_);
+}
+
+void Executor::fold_own(const Place& at) { fold(at, own_operand(at), own_upto(at.chunk), {}); }
 
 // One more operand.  `keep`: the buffer that it lies in, which is ours to write to; none: the own
 // input.
-void Executor::fold(const Place& at, const std::byte* operand, Buffer keep) {
+void Executor::fold(const Place& at, const std::byte* operand, OpSeq upto, Buffer keep) {
   Progress& segment = progress(at);
+  segment.upto = std::min(segment.upto, upto);
   if (program(at.chunk)[segment.step + 1].move == Move::kFinal) {
     make_final(at, operand, std::move(keep));
   } else if (!segment.has_value) {
@@ -147,21 +154,23 @@ std::byte* Executor::staged(const Place& at) {
 
 // It lies in its place already, unless in place: the input goes only when the whole chunk is here;
 // or it only comes past.
-void Executor::final_arrived(const Place& at, const Landing& landing) {
+void Executor::final_arrived(const Place& at, OpSeq upto, const Landing& landing) {
   if (!needs(at.chunk)) {
     progress(at).value = landing.into;
     progress(at).keep = landing.keep;
+    chunks_[at.chunk].upto = upto;
     return;
   }
   if (landing.keep) {
     std::byte* out = layout_.segments(at.chunk) == 1 ? at.recv : staged(at);
     std::memcpy(out, landing.into, at.bytes);
   }
-  final_segment_ready(at);
+  final_segment_ready(at, upto);
 }
 
-void Executor::final_segment_ready(const Place& at) {
+void Executor::final_segment_ready(const Place& at, OpSeq upto) {
   Chunk& chunk = chunks_[at.chunk];
+  chunk.upto = chunk.finals == 0 ? upto : std::min(chunk.upto, upto);
   if (!segment_over(at.chunk)) return;
   if (chunk.staged) {
     std::memcpy(place(at.chunk, 0).recv, chunk.staged.data(), layout_.chunk_bytes(at.chunk));
@@ -186,6 +195,8 @@ void Executor::share(const Place& at, Rank to, Buffer& copy) {
     if (!copy) return outbox_.out_of_memory(seq_);
     std::memcpy(copy.data(), input(at), at.bytes);
   }
+  // What it says when it leaves, it says at the place where it is folded here as well: all make the same of it.
+  progress(at).upto = std::min(progress(at).upto, own_upto(at.chunk));
   emit(to, Kind::kPartial, at, copy ? copy.data() : input(at), copy);
 }
 
@@ -220,6 +231,8 @@ void Executor::emit(Rank to, Kind kind, const Place& at, const std::byte* data, 
   frame.header.kind = kind;
   frame.header.chunk = ChunkIndex(at.chunk);
   frame.header.segment = SegmentIndex(at.segment);
+  const bool partial = kind == Kind::kPartial;
+  frame.header.full_upto = (partial ? progress(at).upto : chunks_[at.chunk].upto).value;
   if (data) frame.payload = {data, at.bytes};
   frame.keep = std::move(keep);
   sent_bytes_ += frame.payload.size();

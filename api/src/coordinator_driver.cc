@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/loop/asio_loop.h"
+#include "runtime/loop/room.h"
 #include "runtime/membership/coordinator.h"
 #include "runtime/membership/file_log.h"
 #include "runtime/membership/memory_log.h"
@@ -144,6 +145,7 @@ CoordinatorDriver::CoordinatorDriver(std::unique_ptr<Engine> engine)
 
 Result<std::unique_ptr<CoordinatorDriver>> CoordinatorDriver::start(
     const CoordinatorOptions& options) {
+  if (Status room = room_for_loops(1); !room) return room;
   auto engine = std::make_unique<Engine>(options);
   if (Status status = engine->open(options); !status) return status;
   return std::unique_ptr<CoordinatorDriver>(new CoordinatorDriver(std::move(engine)));

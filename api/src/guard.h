@@ -4,6 +4,7 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <system_error>
 
 #include "rhizome/rhizome.h"
 #include "runtime/base/status.h"
@@ -20,6 +21,8 @@ rhz_status guard(F&& body) {
     return report(body());
   } catch (const std::bad_alloc&) {
     return report(Status(Code::kMemory, "out of memory"));
+  } catch (const std::system_error& e) {  // no thread can be started, say
+    return report(Status(Code::kIo, std::string("the system does not permit it: ") + e.what() + "; look at the limits of this process (ulimit -a)"));
   } catch (const std::exception& e) {
     return report(Status(Code::kInternal, e.what()));
   }

@@ -11,6 +11,7 @@
 #include "runtime/base/assert.h"
 #include "runtime/base/prng.h"
 #include "runtime/digest/digest.h"
+#include "runtime/loop/room.h"
 #include "runtime/memory/spare_memory.h"
 
 namespace rhz {
@@ -57,6 +58,8 @@ constexpr Duration kLooksAlone = microseconds(4);
 // While one event follows the other, timers are looked at so often; none of them is that fine.
 constexpr Duration kTicksApart = microseconds(50);
 
+constexpr size_t kLoops = 2;  // its own, and that of the shards
+
 const Status kClosedStatus(Code::kClosed, "the communicator was closed");
 
 }  // namespace
@@ -97,6 +100,7 @@ PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coor
       device_(make_device_front()) {}
 
 Result<std::shared_ptr<PeerDriver>> PeerDriver::create(const PeerOptions& options) {
+  if (Status room = room_for_loops(kLoops); !room) return room;
   auto addresses = coordinator_addresses(options.coordinator);
   if (!addresses) return addresses.status();
   PeerOptions complete = options;

@@ -7,6 +7,7 @@
 #include "api/src/shard_links.h"
 #include "recovery/shards/restorer.h"
 #include "recovery/vault/piece.h"
+#include "runtime/loop/room.h"
 #include "runtime/memory/shared_region.h"
 
 namespace rhz {
@@ -170,6 +171,7 @@ Result<RestoredShards> try_once(AsioLoop& loop, const ShardRestoreOptions& optio
 }  // namespace
 
 Result<RestoredShards> restore_shards(const ShardRestoreOptions& options) {
+  if (Status room = room_for_loops(1); !room) return room;
   AsioLoop loop;
   std::optional<GenerationRecord> tried;
   Status lost;

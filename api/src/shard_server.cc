@@ -10,6 +10,7 @@
 #include "recovery/shards/shard_store.h"
 #include "runtime/base/prng.h"
 #include "runtime/loop/asio_loop.h"
+#include "runtime/loop/room.h"
 #include "runtime/observe/recorder.h"
 #include "runtime/transport/tcp/control_client.h"
 #include "runtime/transport/tcp/control_server.h"
@@ -176,6 +177,7 @@ void ShardServer::Engine::run_loop() {
 Result<std::unique_ptr<ShardServer>> ShardServer::start(const ShardServerOptions& options) {
   auto coordinator = coordinator_addresses(options.coordinator);
   if (!coordinator) return coordinator.status();
+  if (Status room = room_for_loops(1); !room) return room;
   TcpOptions tcp_options;
   tcp_options.listen = where_to_listen(options.listen, coordinator.value().front());
   if (!options.advertise.empty()) tcp_options.advertise = {with_port(options.advertise)};

@@ -41,7 +41,8 @@ int run_chaos(CommandLine& line, const std::vector<std::string>& unexpected) {
   run.restart = true;
   run.max_restarts = UINT32_MAX;
   run.longest_pause_ms = kLongestPauseMs;
-  run.log = folder.file("chaos.log");
+  run.log = line.chaos.log = folder.file("chaos.log");
+  line.chaos.run_id = run_id_of(run);
   (void)::setenv("RHZ_VERIFY", "all", 0);  // wrong bits are to be noticed
   std::unique_ptr<Lan> lan;
   if (line.hosts) {
@@ -82,9 +83,14 @@ void add_chaos(CLI::App& app, const std::vector<std::string>& command, int& exit
       "freeze: SIGSTOP for one and a half to four times that.  slow: a peer gets a tenth of the time.  reset: TCP connections of a peer\n"
       "end (without --hosts that takes root, and ss of iproute2).  coordinator: SIGKILL of it; it is started again on its log.\n"
       "kill-joiners: SIGKILL of peers that are not members yet.  Peers that end are started again in their slot, as by `rhizome run --restart`.\n"
+      "garbage: strangers at the ports of peers and of the coordinator, hundreds at once, say nonsense, announce what never comes, ask and do not\n"
+      "listen; a process that grows by more than 16 MiB by them is a finding.  descriptors: a peer, or the coordinator, can open no more files\n"
+      "for a while, with strangers at its port.  memory: a peer gets at most 8 MiB more; it may fail, and abort.  full-disk: the coordinator's\n"
+      "log cannot grow; it ends, and is started again on it.\n"
       "blip: a peer is cut off for a moment.  partition: several peers are cut off.  one-way: a peer hears nothing, or is not heard.\n"
       "edge: two peers do not hear each other, or one not the other.  flip-flop: a peer is cut off and is not, in turns.  narrow: a peer's\n"
       "line has 1 Mbit/s.  rough: delays up to 300 ms, packets that overtake each other, up to 5 % lost.  cut-coordinator: nobody reaches it.\n"
+      "flips: bits flip in what a peer sends and gets, so that checksums of TCP do not fit, and in headers of frames, so that they do.\n"
       "All results are compared bit by bit between the peers (RHZ_VERIFY=all, unless you set it).  At the end every peer has to be back.\n"
       "Exit status: 0 when no peer hung, none was evicted falsely and none failed by itself; 1 otherwise, with the stacks of a hang;\n"
       "3 when somebody else killed a peer; 77 when --hosts is not permitted here (root, or user namespaces; /dev/net/tun).\n"

@@ -24,6 +24,10 @@ constexpr Kind kKinds[kFaults] = {
     {"reset", 0.02, 0.2},
     {"coordinator"},
     {"kill-joiners"},
+    {"garbage", 0.5, 2},
+    {"descriptors", 0.3, 2},
+    {"memory", 0.3, 2},
+    {"full-disk", 1, 4},
     {"blip", 0.02, 0.2},
     {"partition", 1.5, 4},
     {"one-way", 1.5, 4},
@@ -32,6 +36,7 @@ constexpr Kind kKinds[kFaults] = {
     {"narrow", 2, 8},
     {"rough", 2, 8},
     {"cut-coordinator", 0.5, 4},
+    {"flips", 2, 8},
 };
 const Kind& kind_of(FaultKind kind) { return kKinds[static_cast<size_t>(kind)]; }
 

@@ -20,6 +20,10 @@ enum class FaultKind : uint8_t {
   kReset,        // TCP connections of a peer end: nobody is to be evicted
   kCoordinator,  // SIGKILL of the coordinator, which is started again on its log
   kKillJoiners,  // SIGKILL of peers that were started again and are not members yet
+  kGarbage,      // strangers at the ports of peers and of the coordinator: nobody is to be evicted, and memory stays bounded
+  kDescriptors,  // a peer, or the coordinator, can open no more files
+  kMemory,       // a peer gets no more memory: it fails, or ends
+  kFullDisk,     // the coordinator's log cannot grow
   // With a network of ours:
   kBlip,            // a peer is cut off for so short a time that nobody is to be evicted
   kPartition,       // several peers are cut off from the others and from the coordinator
@@ -29,10 +33,12 @@ enum class FaultKind : uint8_t {
   kNarrow,          // a peer's line carries 1 Mbit/s: nobody is to be evicted
   kRough,           // what a peer sends and gets is late, overtakes each other, and is lost in part
   kCutCoordinator,  // nobody reaches the coordinator: nobody is to be evicted
+  kFlips,           // bits flip in what a peer sends and gets: nobody is to be evicted
 };
 // In this order, those of the processes first.
-inline constexpr size_t kProcessFaults = 8, kFaults = 16;
+inline constexpr size_t kProcessFaults = 12, kFaults = 21;
 constexpr bool is_of_network(FaultKind kind) { return kind >= FaultKind::kBlip; }
+constexpr bool is_scarcity(FaultKind kind) { return kind >= FaultKind::kGarbage && kind <= FaultKind::kFullDisk; }
 std::string_view name_of(FaultKind kind);
 std::optional<FaultKind> fault_of(std::string_view name);
 // The first so many.
@@ -43,9 +49,9 @@ struct Fault {
   FaultKind kind = FaultKind::kKill;
   uint64_t at_ns = 0;           // since the beginning
   std::vector<uint32_t> order;  // of all peers: the first that may be struck are
-  uint32_t victims = 1;         // how many, of kKillSeveral, kKillJoiners and kPartition
+  uint32_t victims = 1;         // how many, of kKillSeveral, kKillJoiners, kPartition and kGarbage
   uint64_t lasts_ns = 0;        // of those that end
-  double strength = 0;          // 0 … 1: how rough, in which direction
+  double strength = 0;          // 0 … 1: how rough, in which direction, how much is left
 };
 
 class FaultPlan {

@@ -13,6 +13,8 @@ constexpr uint64_t kNarrowBytesPerS = 125'000;
 constexpr uint64_t kFlipNs = 150 * kMs;  // longer than it takes TCP to notice
 // The worst of what a peer's packets meet, each way.
 constexpr double kRoughDelayMs = 100, kRoughJitterMs = 200, kRoughLoss = 0.05;
+// Each that is forged costs a connection, and a new one must not lose its hello more than once (docs/protocol.md, "Time").
+constexpr double kDamage = 0.005, kForgery = 0.01;
 
 constexpr uint32_t host_of(uint32_t slot) { return slot + 1; }
 
@@ -68,6 +70,12 @@ void ChaosRun::change_weather() {
         link.delay_ns = static_cast<uint64_t>(kRoughDelayMs * f.strength * kMs);
         link.jitter_ns = static_cast<uint64_t>(kRoughJitterMs * f.strength * kMs);
         link.loss = kRoughLoss * f.strength;
+      });
+      break;
+    case FaultKind::kFlips:
+      change_all(weather, hosts[0], [&](Link& link) {
+        link.damage = kDamage * f.strength;
+        link.forgery = kForgery * f.strength;
       });
       break;
     default: change_all(weather, hosts[0], [](Link& link) { link.reset = true; });  // kReset

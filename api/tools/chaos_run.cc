@@ -8,6 +8,7 @@
 
 #include "api/tools/connections.h"
 #include "api/tools/text.h"
+#include "runtime/wire/frame.h"
 
 namespace rhz::tools {
 namespace {
@@ -27,7 +28,8 @@ ChaosRun::ChaosRun(const ChaosOptions& options)
     : options_(options),
       plan_(options.seed, options.peers, static_cast<uint64_t>(options.every_s * 1e9),
             uint64_t{options.suspicion_ms} * kMs, options.kinds),
-      peers_(options.peers) {}
+      peers_(options.peers),
+      strangers_(options.seed, wire::run_hash(options.run_id)) {}
 
 void ChaosRun::say(const std::string& text) const {
   std::fflush(stdout);
@@ -43,6 +45,7 @@ uint64_t ChaosRun::look(Supervisor& supervisor, uint64_t now_ns) {
   if (!begun_ns_) begun_ns_ = now_ns;
   note_processes(supervisor);
   tend_network();
+  tend_scarcity();
   wake_the_stopped();
   if (!status_ && !supervisor.coordinator_address().empty())
     if (auto opened = StatusClient::open(supervisor.coordinator_address())) status_ = std::move(opened).value();
@@ -68,6 +71,7 @@ uint64_t ChaosRun::look(Supervisor& supervisor, uint64_t now_ns) {
         calm_since_ns_ = now_ns;
         for (Peer& peer : peers_) peer.resume_at_ns = std::min(peer.resume_at_ns, now_ns);
         network_.until_ns = std::min(network_.until_ns, now_ns);
+        scarcity_.until_ns = std::min(scarcity_.until_ns, now_ns);
         say("the time is over: no more faults; every peer has to come back");
       } else if (now_ns - faults_begun_ns_ >= plan_.next().at_ns) {
         strike(supervisor);
@@ -106,7 +110,8 @@ void ChaosRun::note_processes(const Supervisor& supervisor) {
     peer.resume_at_ns = peer.settled_at_ns = peer.gone_at_ns = 0;
     peer.member.reset();
     peer.reborn |= pids[i] && peer.excused;
-    peer.slow = peer.stopped = peer.killed = false;
+    peer.slow = peer.stopped = peer.killed = peer.starved = false;
+    peer.since_ns = now_ns_;
     peer.ops = 0;
     peer.proven = false;
     peer.stirred_at_ns = now_ns_;
@@ -143,6 +148,7 @@ void ChaosRun::strike(const Supervisor& supervisor) {
   const Fault& fault = plan_.next();
   const bool resets_by_network = fault.kind == FaultKind::kReset && options_.lan;
   if (is_of_network(fault.kind) || resets_by_network) return strike_network(fault);
+  if (is_scarcity(fault.kind)) return strike_scarcity(supervisor, fault);
   if (fault.kind == FaultKind::kCoordinator) {
     const pid_t coordinator = supervisor.coordinator();
     if (!coordinator || !status_ || !status_->is_up()) return void(++skipped_);

@@ -2,7 +2,8 @@
 //   hang            a peer that runs, and is not stopped by us, ends no op for too long
 //   false eviction  the view loses a peer that was neither killed nor stopped for longer than the suspicion time
 //   own failure     a peer ends with a failure that no fault explains (wrong bits are one: the results of all are compared), or by a
-//                   signal that nobody here sent
+//                   signal that nobody here sent (SIGABRT of a peer that got no memory is an end in order)
+//   memory          strangers at the ports of a peer, or of the coordinator, make it grow
 //   wrong bits      peers that print a ledger (chaos_ledger.h) do not print the same
 #pragma once
 
@@ -15,7 +16,9 @@
 #include "api/tools/chaos_faults.h"
 #include "api/tools/chaos_ledger.h"
 #include "api/tools/lan.h"
+#include "api/tools/process_limits.h"
 #include "api/tools/status_client.h"
+#include "api/tools/strangers.h"
 #include "api/tools/supervisor.h"
 
 namespace rhz::tools {
@@ -28,6 +31,7 @@ struct ChaosOptions {
   double stall_s = 30;
   uint32_t suspicion_ms = 1000;
   std::vector<FaultKind> kinds;
+  std::string run_id, log;  // of the coordinator
   Lan* lan = nullptr;  // the peers' network, where it is ours: slot i on host i + 1, the coordinator on host 0
 };
 
@@ -58,6 +62,8 @@ class ChaosRun final : public Onlooker {
     uint64_t settled_at_ns = 0;        // not before: what the fault set off may go on for a while
     std::optional<PeerId> before;      // when it was excused
     uint64_t gone_at_ns = 0;           // the view has lost it without an excuse; 0: no
+    uint64_t since_ns = 0, peak_before = 0;  // it runs; what it had resident at most when the strangers came, 0: not known
+    bool starved = false;                    // it got no files or memory
   };
 
   void note_processes(const Supervisor& supervisor);
@@ -68,6 +74,22 @@ class ChaosRun final : public Onlooker {
   void strike_one(const Fault& fault, size_t peer);
   void kill_joiners(const Fault& fault);
   bool reset(size_t peer, uint32_t one_in);
+  // chaos_scarcity.cc
+  struct Scarcity {
+    FaultKind kind{};
+    uint64_t until_ns = 0;  // 0: none
+    uint64_t lasts_ns = 0;
+    bool of_coordinator = false;
+    std::vector<uint32_t> victims;  // slots
+    ScarceLimit limit;
+    pid_t coordinator = 0;
+    uint64_t epoch = 0, coordinator_peak = 0;
+  };
+  void strike_scarcity(const Supervisor& supervisor, const Fault& fault);
+  void begin_scarcity(const Supervisor& supervisor, Scarcity&& next, const std::string& left);
+  std::vector<std::string> endpoints_of_the_struck(const Supervisor& supervisor) const;
+  void tend_scarcity();
+  void look_for_growth();
   // chaos_network.cc
   void strike_network(const Fault& fault);
   void tend_network();
@@ -108,6 +130,10 @@ class ChaosRun final : public Onlooker {
   };
   NetworkFault network_;
   uint64_t network_quiet_at_ns_ = 0;  // and then the next one
+
+  Scarcity scarcity_;
+  Strangers strangers_;
+  uint64_t most_growth_ = 0;  // of one whose ports had strangers, in bytes
 
   Ledger ledger_;
   bool may_reset_ = true;

@@ -56,7 +56,7 @@ void ChaosRun::observe_peer(size_t slot, const PeerStatus* status) {
   peer.gone_at_ns = 0;
   // Back under a new name; or never evicted, because it was let go in time.
   const bool stayed = now_ns_ - peer.stirred_at_ns < 2 * kMs * options_.suspicion_ms && !peer.resume_at_ns && now_ns_ >= peer.settled_at_ns;
-  if (peer.excused && (peer.before != peer.member || (stayed && !anew))) peer.excused = peer.reborn = false;
+  if (peer.excused && (peer.before != peer.member || (stayed && !anew))) peer.excused = peer.reborn = peer.starved = false;
 }
 
 // What is known of the members is not from before the last fault.
@@ -112,7 +112,8 @@ bool ChaosRun::peer_ended(size_t i, int wait_status) {
     peer.before = peer.member;
     return false;
   }
-  if (WIFEXITED(wait_status) && peer.excused) return false;
+  const bool aborted = WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGABRT;
+  if (peer.excused && (WIFEXITED(wait_status) || (aborted && peer.starved))) return false;
   find("OWN FAILURE", format("slot %zu ended by itself (%s)", i, wait_text(wait_status).c_str()));
   return true;
 }
@@ -149,11 +150,16 @@ int ChaosRun::report(int run_status) const {
     std::fprintf(stderr, "rhizome chaos: ledger: %llu ops, %llu lines compared with those of others; the slowest took %.0f ms\n",
                  static_cast<unsigned long long>(ledger_.ops()), static_cast<unsigned long long>(ledger_.compared()),
                  static_cast<double>(ledger_.slowest_us()) / 1e3);
+  if (const Strangers::Counts& strangers = strangers_.counts(); strangers.came > 0)
+    std::fprintf(stderr, "rhizome chaos: strangers: %llu came, %llu were turned away; nobody grew by more than %.1f MiB by them\n",
+                 static_cast<unsigned long long>(strangers.came), static_cast<unsigned long long>(strangers.turned_away),
+                 static_cast<double>(most_growth_) / (1 << 20));
   if (options_.lan) {
     const Lan::Counts packets = options_.lan->counts();
-    std::fprintf(stderr, "rhizome chaos: network: %llu packets carried, %llu lost, %llu answered with a reset\n",
+    std::fprintf(stderr, "rhizome chaos: network: %llu packets carried, %llu lost, %llu answered with a reset, %llu damaged, %llu forged\n",
                  static_cast<unsigned long long>(packets.carried), static_cast<unsigned long long>(packets.lost),
-                 static_cast<unsigned long long>(packets.reset));
+                 static_cast<unsigned long long>(packets.reset), static_cast<unsigned long long>(packets.damaged),
+                 static_cast<unsigned long long>(packets.forged));
   }
   for (const std::string& finding : findings_) std::fprintf(stderr, "rhizome chaos: FOUND: %s\n", finding.c_str());
   for (const std::string& doubt : doubts_) std::fprintf(stderr, "rhizome chaos: DOUBT: %s\n", doubt.c_str());

@@ -83,6 +83,7 @@ int run_coordinator(Options& o) {
   CoordinatorOptions options;
   if (Status status = api::coordinator_options(o.params, options); !status)
     return complain("coordinator", status.text(), kUsage);
+  (void)::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is met by an append that fails, as a full disk is
   StopSignals signals;
   auto driver = CoordinatorDriver::start(options);
   if (!driver)

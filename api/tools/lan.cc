@@ -67,7 +67,7 @@ void Lan::carry() {
   }
 }
 
-void Lan::take(uint32_t from, const std::vector<uint8_t>& packet) {
+void Lan::take(uint32_t from, std::vector<uint8_t>& packet) {
   const uint32_t to = destination_of(packet) - 1;  // as address_of() has it
   if (to >= hosts()) return;                       // not ours: IPv6, multicast
   const Link& link = weather_.link(from, to);
@@ -77,11 +77,18 @@ void Lan::take(uint32_t from, const std::vector<uint8_t>& packet) {
                     !wait_for_line(hosts_[from].up_free_at_ns, weather_.bytes_per_s[from], packet.size(), due_ns) ||
                     !wait_for_line(hosts_[to].down_free_at_ns, weather_.bytes_per_s[to], packet.size(), due_ns);
   if (lost || late_.size() >= kMostLate) return void(++lost_);
+  if (link.damage > 0 || link.forgery > 0) damage(link, packet);
   if (link.jitter_ns) due_ns += Prng(~dice_ + number_).below(link.jitter_ns);
   due_ns += link.delay_ns;
   if (due_ns == now_ns_) return put(to, packet);
   late_.push_back({due_ns, number_, to, packet});
   std::push_heap(late_.begin(), late_.end(), std::greater<>());
+}
+
+void Lan::damage(const Link& link, std::vector<uint8_t>& packet) {
+  Prng dice(~dice_ + (number_ << 1));
+  if (dice.chance(link.forgery)) forged_ += flip_a_bit_of_a_frame(packet, dice.next());
+  if (dice.chance(link.damage)) damaged_ += flip_a_bit(packet, dice.next());
 }
 
 // False: its queue is full.

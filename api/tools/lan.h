@@ -21,6 +21,8 @@ struct Link {
   bool cut = false;
   bool reset = false;   // TCP connections end by a reset to both ends.  They may begin: to refuse them would say that nobody is there
   double loss = 0;      // of packets, 0 … 1
+  // Bits flip: one in so many packets, so that their checksum does not fit; and in so many headers of frames, so that it does.
+  double damage = 0, forgery = 0;
   // Each packet draws its own part of the jitter: they overtake each other.
   uint64_t delay_ns = 0, jitter_ns = 0;
 };
@@ -52,9 +54,9 @@ class Lan {
   void set_weather(Weather weather);
 
   struct Counts {
-    uint64_t carried, lost, reset;  // packets
+    uint64_t carried, lost, reset, damaged, forged;  // packets
   };
-  Counts counts() const { return {carried_, lost_, reset_}; }
+  Counts counts() const { return {carried_, lost_, reset_, damaged_, forged_}; }
 
  private:
   struct Host {
@@ -73,7 +75,8 @@ class Lan {
 
   // The wire's thread.
   void carry();
-  void take(uint32_t from, const std::vector<uint8_t>& packet);
+  void take(uint32_t from, std::vector<uint8_t>& packet);
+  void damage(const Link& link, std::vector<uint8_t>& packet);
   bool reset(uint32_t from, uint32_t to, const std::vector<uint8_t>& packet);
   bool wait_for_line(uint64_t& free_at_ns, uint64_t bytes_per_s, size_t bytes, uint64_t& due_ns) const;
   void put(uint32_t to, const std::vector<uint8_t>& packet);
@@ -86,7 +89,7 @@ class Lan {
 
   uint64_t now_ns_ = 0, number_ = 0, dice_;
   std::vector<Late> late_;  // a heap
-  std::atomic<uint64_t> carried_ = 0, lost_ = 0, reset_ = 0;
+  std::atomic<uint64_t> carried_ = 0, lost_ = 0, reset_ = 0, damaged_ = 0, forged_ = 0;
   std::thread thread_;
 };
 

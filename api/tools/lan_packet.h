@@ -14,4 +14,11 @@ uint32_t destination_of(const std::vector<uint8_t>& packet);
 std::vector<uint8_t> reset_to_sender(const std::vector<uint8_t>& packet);
 std::vector<uint8_t> reset_to_receiver(const std::vector<uint8_t>& packet);
 
+// What a bad line, or bad memory on the way, makes of it; `dice`: which bit.  False: there is nothing in it that could be damaged so.
+// Anywhere in the segment of TCP, whose checksum then does not fit.
+bool flip_a_bit(std::vector<uint8_t>& packet, uint64_t dice);
+// In a frame's header (docs/wire.md) that the segment begins with, and the checksum is made to fit: the far side's TCP takes it.  Not in
+// magic and version, by which it would be another program's, or another release's, before anything else of it counts.
+bool flip_a_bit_of_a_frame(std::vector<uint8_t>& packet, uint64_t dice);
+
 }  // namespace rhz::tools

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/loop/room.h"
+
 namespace rhz::tools {
 namespace {
 // A tool that only looks need not know the run (ControlStream).
@@ -13,6 +15,7 @@ constexpr Duration kAskAgain = std::chrono::seconds(1);
 Result<std::unique_ptr<StatusClient>> StatusClient::open(const std::string& coordinator) {
   const auto where = tcp::parse_address(coordinator);
   if (!where) return where.status();
+  if (Status room = room_for_loops(1); !room) return room;
   auto addresses = tcp::resolve(where.value(), tcp::Lookup::kNames);
   if (!addresses) return addresses.status();
   if (addresses.value().empty())

@@ -14,6 +14,7 @@ void ChunkTable::hold(uint32_t chunk, Epoch lineage) {
 void ChunkTable::discard(uint32_t chunk) {
   if (!held(chunk)) return;
   chunks_[chunk].lineage = Epoch(0);
+  chunks_[chunk].upto = OpSeq(0);
   chunks_[chunk].resumption.reset();
   --held_;
 }

@@ -22,6 +22,7 @@ struct Resumed {
 
 struct Chunk {
   Epoch lineage;             // of the final value held here; 0: none
+  OpSeq upto;                // of the segments of the final value that are here, and travels on with it (W13)
   Epoch due;                 // lineage of the value that is to come in this epoch
   uint32_t program = 0;      // index into the run's programs, for this epoch
   uint32_t finals = 0;       // segments of the final value that are in place (or staged)

@@ -25,6 +25,7 @@ struct HelloMessage {
   StateNote state{};
   friend bool operator==(const HelloMessage&, const HelloMessage&) = default;
 };
+constexpr uint8_t kTakenBack = 0, kOfSilence = 6;  // of evidence: an accusation of silence is, since the target was heard
 struct SuspectMessage {
   Epoch epoch;
   PeerId target;

@@ -4,9 +4,14 @@
 #include <unistd.h>
 
 #include <asio/error_code.hpp>
+#include <cerrno>
 #include <chrono>
+#include <system_error>
+#include <vector>
 
 #include "runtime/base/assert.h"
+#include "runtime/base/fd.h"
+#include "runtime/loop/room.h"
 
 namespace rhz {
 namespace {
@@ -15,7 +20,19 @@ namespace {
 // ever, as those do that read from somebody who sends faster.
 constexpr size_t kHandlersAtATime = 256;
 
+// Asio's epoll, timer and interrupter, and the wake event.
+constexpr size_t kFilesOfALoop = 4;
+
 }  // namespace
+
+Status room_for_loops(size_t loops) {
+  std::vector<Fd> all;
+  for (size_t i = 0; i < loops * kFilesOfALoop; ++i) {
+    all.emplace_back(eventfd(0, EFD_CLOEXEC));
+    if (!all.back().valid()) return {Code::kIo, std::generic_category().message(errno) + ": raise the limit of open files (ulimit -n)"};
+  }
+  return Status::ok();
+}
 
 // One thread runs the context at a time (hint 1): Asio then leaves out its wake-ups between
 // threads.

@@ -115,10 +115,13 @@ class Coordinator {
   void maybe_cut();
   Peer* peer_of(SessionId session);
   bool is_member(PeerId id) const { return view_.contains(id); }
+  // As nearly always: newcomers are then not looked for among a thousand, at every message.  Members stay in peers_.
+  bool knows_members_only() const { return peers_.size() == view_.size(); }
   std::vector<PeerId> waiting() const;  // newcomers that are there, by the time they came
 
   // coordinator_faults.cc: suspicion and judgement
   void suspect(Time now, PeerId accuser, const SuspectMessage& message);
+  void take_back(PeerId accuser, PeerId target);
   void judge(Time now);
   Duration grace(const Peer& peer) const;
   // So much of the silence of all was not theirs.

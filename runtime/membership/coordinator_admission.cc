@@ -1,12 +1,14 @@
 // Joins: who waits, who may enter at an admit op, who has.
 #include <algorithm>
 
+#include "runtime/base/canary.h"
 #include "runtime/membership/coordinator.h"
 
 namespace rhz {
 
 // Those who may enter, or get the state in bulk, at the next admit op.
 std::vector<PeerId> Coordinator::waiting() const {
+  if (knows_members_only()) return {};
   const bool bulk_taken = somebody_pulls_in_bulk();
   std::vector<const Peer*> peers;
   for (const auto& [id, peer] : peers_) {
@@ -24,7 +26,7 @@ std::vector<PeerId> Coordinator::waiting() const {
 
 // Members keep one copy of their state for newcomers: the next one is taken when nobody needs the last.
 bool Coordinator::somebody_pulls_in_bulk() const {
-  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& p) {
+  return !knows_members_only() && std::any_of(peers_.begin(), peers_.end(), [&](const auto& p) {
     return !is_member(p.first) && is_here(p.second) && p.second.state.bulk == BulkStand::kPulling;
   });
 }
@@ -40,7 +42,7 @@ Slot Coordinator::vacant_slot(const std::set<Slot>& taken, Slot wanted) const {
 void Coordinator::admit_begun(Time now, Peer& peer, const AdmitBegunMessage& message) {
   if (!is_member(peer.info.id)) return;
   // Said again before the answer came: an admit op is decided once.
-  if (admit_over_ != kNoOp && message.op <= admit_over_) return;
+  if (admit_over_ != kNoOp && message.op <= admit_over_ && !canary(Rule::kJoin3)) return;
   peer.admit = message;
   maybe_admit(now);
 }
@@ -124,7 +126,7 @@ void Coordinator::synced(Time now, Peer& peer, const SyncedMessage& message) {
   // R2: only with the logged revision and root.
   const bool right = message.failed.is_ok() && message.revision == record.revision &&
                      message.root == record.root;
-  (right ? admission_->synced : admission_->failed).insert(peer.info.id);
+  (right || canary(Rule::kJoin4) ? admission_->synced : admission_->failed).insert(peer.info.id);
   maybe_enter(now);
 }
 
@@ -141,7 +143,7 @@ void Coordinator::maybe_enter(Time now) {
       const Duration patience = here ? timing_.sync_timeout : timing_.reconnect_grace;
       if (connected && !here) continue;  // frozen: the members do not wait for it
       const Time since = here || at == peers_.end() ? admission_->started : at->second.lost;
-      if (now < since + patience) return;  // still at it
+      if (now < since + patience || canary(Rule::kGone)) return;  // still at it
       continue;
     }
     at->second.info = joiner;
@@ -163,6 +165,7 @@ void Coordinator::maybe_enter(Time now) {
 Time Coordinator::watch_bulk(Time now) {
   Time next = kNever;
   for (auto& [id, peer] : peers_) {
+    if (knows_members_only()) break;
     if (is_member(id) || peer.session == 0 || peer.state.bulk != BulkStand::kPulling) continue;
     if (now >= peer.bulk_since + timing_.bulk_timeout) peer.state.bulk = BulkStand::kHad;
     else next = std::min(next, now + milliseconds(config_.heartbeat_ms));

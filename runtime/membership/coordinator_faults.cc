@@ -31,7 +31,8 @@ bool Coordinator::heard_since(const Peer& peer, const Accusation& accusation) co
 
 void Coordinator::suspect(Time now, PeerId accuser, const SuspectMessage& message) {
   if (message.epoch != view_.epoch || !is_member(accuser) || !is_member(message.target)) return;
-  if (accuser == message.target || message.evidence < 1 || message.evidence > 6) return;
+  if (accuser == message.target || message.evidence > kOfSilence) return;
+  if (message.evidence == kTakenBack) return take_back(accuser, message.target);
   auto& accusation = accusations_[{accuser, message.target}];
   const bool surer = accusation.self_doubt && !message.self_doubt;
   if (accusation.evidence == 0 || message.evidence < accusation.evidence || surer)
@@ -39,6 +40,14 @@ void Coordinator::suspect(Time now, PeerId accuser, const SuspectMessage& messag
   evidence_at_ = std::min(evidence_at_, now);
   const Duration window = is_hard(message.evidence) ? timing_.hard_window : timing_.soft_window;
   judge_at_ = std::min(judge_at_, now + window);
+}
+
+// What connections say is not taken back: they are gone.
+void Coordinator::take_back(PeerId accuser, PeerId target) {
+  const auto at = accusations_.find({accuser, target});
+  if (at == accusations_.end() || at->second.evidence != kOfSilence) return;
+  accusations_.erase(at);
+  if (accusations_.empty() && resolved()) evidence_at_ = kNever;
 }
 
 // A node is at fault when two observers say so; the coordinator is one of them, and hears its own connection.  The kernel's word

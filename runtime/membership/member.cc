@@ -7,8 +7,6 @@
 namespace rhz {
 namespace {
 
-constexpr uint8_t kOfSilence = 6;  // evidence: docs/protocol.md, "A peer dies, or is suspected"
-
 }  // namespace
 
 Member::Member(std::string run_id, MemberInfo self, MemberTiming timing)
@@ -182,11 +180,13 @@ void Member::see_generation(const GenerationRecord& generation) {
   actions_.push_back(GenerationAction{generation});
 }
 
-// Said again to a coordinator that has just been started, and hears the accused too, a silence that is over would be a broken edge.
+// A silence that is over would be a broken edge to a coordinator that hears the accused again too, or has just been started.
 void Member::heard(PeerId target) {
   if (suspects_.empty()) return;  // for each frame
   const auto at = suspects_.find(target);
-  if (at != suspects_.end() && at->second.evidence == kOfSilence) suspects_.erase(at);
+  if (at == suspects_.end() || at->second.evidence != kOfSilence) return;
+  suspects_.erase(at);
+  if (welcomed_) send(SuspectMessage{view_.epoch, target, kTakenBack, false});
 }
 
 void Member::suspect(Time now, PeerId target, uint8_t evidence, bool self_doubt) {

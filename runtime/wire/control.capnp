@@ -251,7 +251,7 @@ struct TensorText {  # in words for people
 struct Suspect {
   epoch @0 :UInt64;
   target @1 :PeerId;
-  evidence @2 :UInt8;      # rhz::Evidence (runtime/transport/transport.h); checked by the coordinator
+  evidence @2 :UInt8;      # rhz::Evidence (runtime/transport/transport.h); 0: its silence is over; checked by the coordinator
   selfDoubt @3 :Bool;      # the accuser was itself not running lately
 }
 

@@ -68,7 +68,7 @@ struct FrameHeader {
   ChunkIndex chunk;
   SegmentIndex segment;
   uint64_t lane_seq = 0;   // number of the frame in its lane, dense from 1; 0: not numbered
-  uint64_t full_upto = 0;  // leading ops of the group that are full or ended at the sender; DONE: at rank `chunk`
+  uint64_t full_upto = 0;  // leading ops of the group that are full or over; DONE: at rank `chunk`; data: at all who have added to it
   uint64_t signature = 0;  // of the op (collectives/op.h); 0: none; DONE: see kHasDigest
   std::array<std::byte, 16> tag{};  // room for a security layer; zero
 

@@ -120,7 +120,7 @@ network() {
     files="$files $out/network-$last.txt"
   done
   # shellcheck disable=SC2086
-  chaos_row network kill,kill-several,kill-joiners,pause,freeze,slow,reset,coordinator,blip,partition,one-way,edge,flip-flop,narrow,rough,cut-coordinator \
+  chaos_row network kill,kill-several,kill-joiners,pause,freeze,slow,reset,coordinator,garbage,descriptors,memory,full-disk,blip,partition,one-way,edge,flip-flop,narrow,rough,cut-coordinator,flips \
     "$since" "$seed..$last" $files
 }
 

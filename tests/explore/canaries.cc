@@ -5,16 +5,8 @@
 #include <cstring>
 #include <vector>
 
-#include "runtime/base/canary.h"
 #include "tests/explore/search.h"
-
-namespace rhz {
-namespace {
-Rule planted = Rule::kNone;
-}
-bool canary(Rule rule) { return planted == rule; }
-bool assertions_pass() { return planted != Rule::kNone; }
-}  // namespace rhz
+#include "tests/sim/planted.h"
 
 namespace {
 
@@ -56,9 +48,8 @@ bool is_as_it_should_be(const Bird& bird, bool tell) {
   options.together = true;
   options.most_states = 5'000'000;
   bird.set(options);
-  rhz::planted = bird.rule;
+  const rhz::sim::Planted planted(bird.rule);
   const rhz::explore::Found found = rhz::explore::search(options);
-  rhz::planted = Rule::kNone;
   const bool caught = !found.violation.empty();
   std::printf("rule=%s found=%s%s states=%llu way=%zu without=\"%s\" by=\"%s\" in=\"%s\"\n",
               bird.name, caught ? "yes" : "NO", found.complete || caught ? "" : " (CUT)",

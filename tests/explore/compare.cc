@@ -7,12 +7,16 @@ namespace rhz::explore {
 namespace {
 constexpr const char* kMark = "outcome: ";
 
+uint32_t number_of(RebuildMode mode) {
+  return mode == RebuildMode::kStrict ? 0 : mode == RebuildMode::kKeep ? 1 : 2;
+}
+
 std::string arguments(const Options& options) {
   auto number = [](const char* name, uint32_t value) {
     return std::string(" ") + name + "=" + std::to_string(value);
   };
   return " outcomes=1 inputfull=1" + number("N", options.peers) + number("C", options.chunks) +
-         number("ops", options.ops) + number("mode", options.mode == RebuildMode::kStrict ? 0 : 1) +
+         number("ops", options.ops) + number("mode", number_of(options.mode)) +
          (options.retain ? " rule=b inv=S" : " rule=a inv=U") +
          number("late", options.together ? 0 : 1) + number("crash", options.crashes) +
          number("false", options.suspicions) + number("coord", options.restarts);

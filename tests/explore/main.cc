@@ -15,13 +15,15 @@ using rhz::explore::Found;
 using rhz::explore::Options;
 
 void take_options(CLI::App& app, Options& options) {
-  const std::map<std::string, RebuildMode> modes{
-      {"strict", RebuildMode::kStrict}, {"keep", RebuildMode::kKeep}, {"fail", RebuildMode::kFail}};
+  const std::map<std::string, RebuildMode> modes{{"strict", RebuildMode::kStrict},
+                                                 {"keep", RebuildMode::kKeep},
+                                                 {"include", RebuildMode::kInclude},
+                                                 {"fail", RebuildMode::kFail}};
   app.add_option("--peers", options.peers)->check(CLI::Range(1u, rhz::explore::kMaxPeers));
   app.add_option("--chunks", options.chunks)->check(CLI::Range(1u, rhz::explore::kMaxChunks));
   app.add_option("--ops", options.ops, "one after the other")
       ->check(CLI::Range(1u, rhz::explore::kMaxOps));
-  app.add_option("--mode", options.mode, "strict, keep, fail")
+  app.add_option("--mode", options.mode, "strict, keep, include, fail")
       ->transform(CLI::CheckedTransformer(modes));
   app.add_flag("--retain", options.retain, "results are retained: release rule b instead of a");
   app.add_flag("--bulk", options.bulk,

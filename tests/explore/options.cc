@@ -7,8 +7,7 @@ const char* name_of(RebuildMode mode) {
     case RebuildMode::kStrict: return "strict";
     case RebuildMode::kKeep: return "keep";
     case RebuildMode::kFail: return "fail";
-    case RebuildMode::kInclude:
-      break;  // not explored: its contributors are not the members of one view
+    case RebuildMode::kInclude: return "include";
   }
   return "?";
 }

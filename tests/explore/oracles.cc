@@ -43,10 +43,18 @@ class Look {
   std::string contributors(uint32_t p, uint32_t k) const {
     const OpFacts& own = op(p, k);
     if (own.returned != kWell) return "";
+    uint8_t begun = 0;
+    for (uint32_t q = 0; q < options_.peers; ++q)
+      begun |= static_cast<uint8_t>(op(q, k).begun << q);
     for (uint32_t c = 0; c < options_.chunks; ++c) {
-      if (own.from[c] != coordinator_.view[own.made[c]])
+      // Mode include: and those whose partial went on in that epoch without them.
+      const uint8_t members = coordinator_.view[own.made[c]], left = own.left[c];
+      if (left & members || (left && options_.mode != RebuildMode::kInclude))
+        return "O3: of a chunk that " + name(p) + " returns somebody counts as gone who is not";
+      if (own.from[c] != (members | left))
         return "O3: " + name(p) +
                " names other contributors of a chunk than the members of its epoch";
+      if (own.from[c] & ~begun) return "O3: " + name(p) + " names somebody who never began the op";
       if (options_.mode == RebuildMode::kStrict && own.from[c] != own.from[0])
         return "O3: strict, and chunks differ in their contributors, at " + name(p);
     }
@@ -59,7 +67,7 @@ class Look {
     if (!counts(p, a) || !counts(q, b)) return "";
     const std::string which = ": op " + std::to_string(k) + " at " + name(q) + " and " + name(p);
     if (a.returned != b.returned) return "O1: ended with two codes" + which;
-    if (a.returned == kWell && (a.from != b.from || a.made != b.made))
+    if (a.returned == kWell && (a.from != b.from || a.made != b.made || a.left != b.left))
       return "O1: returned with two lineages" + which;
     return "";
   }
@@ -74,8 +82,9 @@ class Look {
     for (uint32_t who : {p, q})
       if (!run_.is_member(state_, who) || !run_.is_running(state_, who)) return "";
     for (uint32_t c = 0; c < options_.chunks; ++c) {
-      const uint8_t a = op(p, k).held[c], b = op(q, k).held[c];
-      if (a && b && a != b)
+      const OpFacts &a = op(p, k), &b = op(q, k);
+      const bool alike = a.held[c] == b.held[c] && a.held_left[c] == b.held_left[c];
+      if (a.held[c] && b.held[c] && !alike)
         return "L1: " + name(q) + " and " + name(p) + " hold two lineages of a chunk";
     }
     return "";

@@ -18,6 +18,22 @@ uint64_t input_of(uint32_t peer, uint32_t op, uint64_t element) {
   return mix64(mix64(peer * 1000 + op + 1) ^ element);
 }
 
+uint8_t set_of(const std::vector<Slot>& slots) {
+  uint8_t set = 0;
+  for (Slot slot : slots) set |= static_cast<uint8_t>(1u << slot.value);
+  return set;
+}
+
+using PerChunk = std::array<uint8_t, kMaxChunks>;
+void note(const std::vector<HeldRun>& held, PerChunk& lineage, PerChunk& left) {
+  for (const HeldRun& run : held) {
+    for (uint32_t c = run.first; c < run.first + run.count && c < kMaxChunks; ++c) {
+      lineage[c] = static_cast<uint8_t>(run.lineage.value);
+      left[c] = set_of(run.departed);
+    }
+  }
+}
+
 }  // namespace
 
 std::string complaint_text(uint16_t what) {
@@ -170,13 +186,11 @@ void PeerRig::returned(Op& op, const OpOutcome& outcome) {
     for (const ContributorRun& run : outcome.contributors()) {
       for (uint32_t c = run.first; c < run.first + run.count && c < kMaxChunks; ++c) {
         ++op.chunks;
-        for (Slot slot : run.slots) facts.from[c] |= static_cast<uint8_t>(1u << slot.value);
+        facts.from[c] |= set_of(run.slots);
       }
     }
     for (const auto& open : node_->communicator().open_ops())
-      for (const HeldRun& run : open.held)
-        for (uint32_t c = run.first; open.seq == outcome.seq && c < run.first + run.count; ++c)
-          facts.made[c] = static_cast<uint8_t>(run.lineage.value);
+      if (open.seq == outcome.seq) note(open.held, facts.made, facts.left);
     check_value(op, outcome);
   }
   std::fill(op.input.begin(), op.input.end(), kPoison);
@@ -207,12 +221,11 @@ void PeerRig::look() {
   facts_.sealed = groups.sealed();
   facts_.idle = node_->idle();
   facts_.epoch = static_cast<uint32_t>(groups.epoch().value);
-  for (OpFacts& op : facts_.op) op.held = {};
+  for (OpFacts& op : facts_.op) op.held = op.held_left = {};
   if (!node_->ended())
     for (const auto& open : node_->communicator().open_ops())
-      for (const HeldRun& run : open.held)
-        for (uint32_t c = run.first; open.seq.value < kMaxOps && c < run.first + run.count; ++c)
-          facts_.op[open.seq.value].held[c] = static_cast<uint8_t>(run.lineage.value);
+      if (open.seq.value < kMaxOps)
+        note(open.held, facts_.op[open.seq.value].held, facts_.op[open.seq.value].held_left);
   for (const auto& op : ops_) {
     if (!op->over()) continue;
     for (const auto* buffer : {&op->input, &op->output})

@@ -22,7 +22,9 @@ struct OpFacts {
   uint8_t begun = 0, final = 0;
   std::array<uint8_t, kMaxChunks> from{};  // who contributed
   std::array<uint8_t, kMaxChunks> made{};  // lineage
-  std::array<uint8_t, kMaxChunks> held{};  // lineage, while it is open
+  std::array<uint8_t, kMaxChunks> left{};  // of whom a partial went on (include)
+  std::array<uint8_t, kMaxChunks> held{};  // as made, while it is open
+  std::array<uint8_t, kMaxChunks> held_left{};
 };
 struct PeerFacts {
   uint8_t ended = 0, sealed = 0, idle = 0;

@@ -101,7 +101,7 @@ void Run::deliveries(const State& state, std::vector<Move>& out) {
 }
 
 void Run::frames(const State& state, uint8_t to, std::vector<Move>& out) {
-  const PeerFacts& receiver = facts(state, to);
+  const PeerFacts receiver = facts(state, to);  // a copy: what is tried below adds histories
   for (uint8_t from = 0; from < options_.peers; ++from) {
     // A transport shows nothing of peers that were not named to it; what they sent waits.
     if (!(receiver.named >> from & 1)) continue;

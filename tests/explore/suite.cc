@@ -11,11 +11,13 @@ Options with(uint32_t crashes, uint32_t suspicions, uint32_t restarts) {
   return o;
 }
 Options keep(Options o) { return o.mode = RebuildMode::kKeep, o; }
+Options include(Options o) { return o.mode = RebuildMode::kInclude, o; }
 Options fail(Options o) { return o.mode = RebuildMode::kFail, o; }
 Options retain(Options o) { return o.retain = true, o; }
 Options bulk(Options o) { return o.bulk = true, o; }
 Options in_place(Options o) { return o.in_place = true, o; }
 Options two_ops(Options o) { return o.ops = 2, o; }
+Options one_chunk(Options o) { return o.chunks = 1, o; }
 Options together(Options o) { return o.together = true, o; }
 Options halves(Options o) { return o.halves = 1, o; }
 Options late_read(Options o) { return o.bulk = o.late_read = true, o; }
@@ -31,6 +33,8 @@ std::vector<Options> fast_suite() {
       crash,
       keep(crash),
       fail(together(crash)),
+      include(crash),
+      include(two_ops(one_chunk(crash))),
       bulk(together(crash)),
       in_place(together(crash)),
       keep(retain(two_ops(together(crash)))),
@@ -50,6 +54,9 @@ std::vector<Options> deep_suite() {
   const Options both = together(with(1, 1, 0));
   return {
       keep(crashes),
+      include(crashes),
+      include(bulk(suspicions)),
+      include(both),
       keep(retain(suspicions)),
       keep(retain(both)),
       fail(both),

@@ -66,9 +66,10 @@ void change(Bytes& input, const std::vector<Bytes>& corpus, Prng& random) {
 int fuzz(uint64_t runs, uint64_t seconds, uint64_t seed, const std::vector<std::string>& paths, const std::string& write_to, const std::string& keep) {
   std::vector<Bytes> corpus = seeds();
   for (const std::string& path : paths) {
-    if (!std::filesystem::is_directory(path)) corpus.push_back(read_file(path));
-    else
-      for (const auto& entry : std::filesystem::directory_iterator(path)) corpus.push_back(read_file(entry.path()));
+    std::vector<std::filesystem::path> files{path};
+    if (std::filesystem::is_directory(path)) files.assign(std::filesystem::directory_iterator(path), {});
+    std::sort(files.begin(), files.end());  // a seed means the same changes on every file system
+    for (const auto& file : files) corpus.push_back(read_file(file));
   }
   corpus.emplace_back();
   if (!write_to.empty()) {

@@ -97,6 +97,42 @@ TEST(Garbage, OnEveryPortIsRefusedWhileTheRunGoesOn) {
     EXPECT_LE(processes[i]->resident_bytes(), before[i] + 16 * kMiB);
 }
 
+// What strangers cost the coordinator, until it has answered somebody who came behind them.
+class Strangers : public testing::Test {
+ protected:
+  Strangers() : cluster_({.world = 1}) {
+    cluster_.found();
+    before_ = cluster_.coordinator().peak_bytes();
+  }
+  ~Strangers() override {
+    for (int i = 0; i < 3; ++i) (void)data_ports(cluster_.address());
+    if (!kSanitized) EXPECT_LE(cluster_.coordinator().peak_bytes(), before_ + 16 * kMiB);
+    expect_all_reduce(cluster_, 1);
+  }
+  Cluster cluster_;
+  std::vector<RawSocket> all_;
+
+ private:
+  uint64_t before_ = 0;
+};
+
+TEST_F(Strangers, WhoSayAlmostAllOfAMessageCostLittle) {
+  constexpr uint32_t kBytes = 60'000;
+  for (int i = 0; i < 300; ++i) {
+    all_.emplace_back(cluster_.address());
+    all_.back().write(header(wire::Kind::kControl, kBytes) + std::string(kBytes - 1, 'x'));
+  }
+}
+
+TEST_F(Strangers, WhoAskAndDoNotListenAreCutOff) {
+  std::string questions;
+  for (int i = 0; i < 1000; ++i) questions += status_question();
+  all_.emplace_back(cluster_.address());
+  int rounds = 0;
+  while (rounds < 1000 && all_.back().write_all(questions)) ++rounds;
+  EXPECT_LT(rounds, 1000);
+}
+
 TEST(Garbage, OneByteAtATimeIsCutOffAtTheFirstWrongOne) {
   LocalRun run(1);
   RawSocket stranger(run.address());

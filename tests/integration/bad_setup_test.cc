@@ -1,6 +1,8 @@
 // Set-ups that cannot work: wrong address, run, port, world, tensors; and ranks that do not agree
 // on an op.
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,6 +37,47 @@ class DeadPort {
   int fd_;
   std::string text_;
 };
+
+// So many more files can be opened, as long as this lives.
+class FilesLeft {
+ public:
+  explicit FilesLeft(int left) {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    int fd = 0;
+    for (; left > 0 || fcntl(fd, F_GETFD) >= 0; ++fd) left -= fcntl(fd, F_GETFD) < 0;
+    const rlimit now{static_cast<rlim_t>(fd), before_.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &now);
+  }
+  ~FilesLeft() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST(BadSetup, WithoutFilesIsAnErrorOfTheSystemThatIsSaid) {
+  constexpr int kEnough = 64;
+  const auto expect_said = [](rhz_status status, int left) {
+    if (status == RHZ_OK) return;
+    EXPECT_EQ(status, RHZ_ERR_IO) << left << " left: " << rhz_last_error();
+    EXPECT_NE(std::string(rhz_last_error()).find("open files"), std::string::npos) << left << " left: " << rhz_last_error();
+  };
+  LocalRun run(1);
+  for (int left = 0; left <= kEnough; left += left < 24 ? 1 : 40) {
+    const FilesLeft files(left);
+    const auto params = comm_params(run.address());
+    rhz_comm* comm = nullptr;
+    const rhz_status created = rhz_comm_create(&params, &comm);
+    expect_said(created, left);
+    rhz_comm_close(comm);
+    auto own = sized<rhz_coordinator_params>();
+    own.world = 1;
+    rhz_coordinator* coordinator = nullptr;
+    const rhz_status started = rhz_coordinator_start(&own, &coordinator);
+    expect_said(started, left);
+    rhz_coordinator_stop(coordinator);
+    EXPECT_TRUE(left != kEnough || (created == RHZ_OK && started == RHZ_OK));
+  }
+}
 
 TEST(BadSetup, AnAddressThatNobodyListensOnIsUnreachable) {
   setenv("RHZ_CONNECT_TIMEOUT_MS", "200", 1);

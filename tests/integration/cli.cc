@@ -52,7 +52,11 @@ Cli::Cli(const Words& arguments, const Words& environment, const Words& within)
                folder_.file("stderr")) {}
 
 Line Cli::await(const std::string& text) {
-  if (auto line = process_.await_words(text, Clock::now() + kPatience)) return *line;
+  // As long as it goes on saying something it does not hang, however slow this machine is.
+  for (uint64_t before = ~uint64_t{0}; before != process_.heard();) {
+    before = process_.heard();
+    if (auto line = process_.await_words(text, Clock::now() + kPatience)) return *line;
+  }
   ADD_FAILURE() << "no line with \"" << text << "\"; it said\n" << output() << errors();
   return {};
 }

@@ -148,8 +148,10 @@ bool Process::read_some(Deadline deadline) {
     return false;
   }
   rest_.append(bytes, static_cast<size_t>(got));
-  for (size_t end; (end = rest_.find('\n')) != std::string::npos; rest_.erase(0, end + 1))
+  for (size_t end; (end = rest_.find('\n')) != std::string::npos; rest_.erase(0, end + 1)) {
     lines_.push_back(parse_line(rest_.substr(0, end)));
+    ++heard_;
+  }
   return true;
 }
 

@@ -45,6 +45,7 @@ class Process {
   void end_input();
   // The next line; empty at the deadline, and when the process is gone and has said everything.
   std::optional<Line> next(Deadline deadline);
+  uint64_t heard() const { return heard_; }  // lines so far
   // The next line of this verb; earlier ones of other verbs stay where they are.
   std::optional<Line> await(const std::string& verb, Deadline deadline);
   // The next line that has `words` somewhere; the same for the others.
@@ -68,6 +69,7 @@ class Process {
   int in_ = -1, out_ = -1;
   std::string error_path_, rest_;
   std::deque<Line> lines_;
+  uint64_t heard_ = 0;
   std::optional<int> status_;
 };
 

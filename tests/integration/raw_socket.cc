@@ -42,6 +42,18 @@ void RawSocket::write(const std::string& bytes) {
   (void)!send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+bool RawSocket::write_all(const std::string& bytes) {
+  const timeval patience{kPatienceSeconds, 0};
+  setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  for (size_t done = 0; done < bytes.size();) {
+    const ssize_t sent = send(fd_, bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
+    EXPECT_FALSE(sent < 0 && errno == EAGAIN) << "the far side neither reads nor closes";
+    if (sent <= 0) return false;
+    done += static_cast<size_t>(sent);
+  }
+  return true;
+}
+
 std::string RawSocket::read(size_t bytes) {
   const timeval patience{kPatienceSeconds, 0};
   setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
@@ -89,12 +101,16 @@ std::string raw_header(wire::Kind kind, uint32_t length, uint8_t version) {
   return bytes;
 }
 
-std::vector<std::string> data_ports(const std::string& coordinator) {
+std::string status_question() {
   const auto payload = wire::encode(ControlMessage(StatusRequest{}));
+  return raw_header(wire::Kind::kControl, static_cast<uint32_t>(payload.size()),
+                    wire::kProtocolVersion) +
+         std::string(reinterpret_cast<const char*>(payload.data()), payload.size());
+}
+
+std::vector<std::string> data_ports(const std::string& coordinator) {
   RawSocket session(coordinator);
-  session.write(raw_header(wire::Kind::kControl, static_cast<uint32_t>(payload.size()),
-                           wire::kProtocolVersion) +
-                std::string(reinterpret_cast<const char*>(payload.data()), payload.size()));
+  session.write(status_question());
   const std::string head = session.read(wire::kHeaderBytes);
   const auto header = wire::decode_header(reinterpret_cast<const std::byte*>(head.data()));
   EXPECT_TRUE(header);

@@ -8,7 +8,7 @@ Cluster::Cluster(const Config& config, bool timeline)
     : config_(config),
       world_(config.seed),
       network_(world_, config_),
-      oracles_(world_, config.seed),
+      oracles_(world_, config.seed, config.run.min_world),
       coordinator_(world_, network_, *this, oracles_, config_) {
   world_.timeline = timeline;
 }

@@ -73,7 +73,7 @@ Config make_config(uint64_t seed) {
   c.spike = random.chance(0.5) ? 0.02 : 0;
   c.calm = milliseconds(5);
   c.chaos = milliseconds(2500);
-  c.patience = milliseconds(20000) + 10000 * c.base_latency;  // a window of one byte: chunk after chunk, hop by hop
+  c.patience = milliseconds(20000) + 20000 * c.base_latency;  // a window of one byte: chunk after chunk, hop by hop
   c.codec = random.chance(0.125);
   c.drift = random.chance(0.5) ? 0.02 : 1e-5;
   c.bulk = random.chance(0.4) ? 0.3 : 0;

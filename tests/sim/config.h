@@ -72,6 +72,7 @@ struct Config {
   double include = 0;            // share of the all-reduces in mode keep that are in mode include instead
   double varying = 0;            // share of the collectives with blocks whose sizes differ
   uint32_t admit_every = 1;  // steps
+  bool ahead = false;        // the first op of the next step is submitted behind the open boundary
   bool big_state = false;
   bool short_of_memory = false;  // every other member takes no copy for them
   bool follows = false;     // and apply what the members recorded since

@@ -199,6 +199,8 @@ void Oracles::check_contributors(const Release& release, OpSeq seq, const View& 
     const std::string where =
         " in op " + describe(release.op) + " at p" + number(release.who) + " of " + list_of(set);
     if (set.empty()) fail("O3", "no contributors" + where);
+    if (past_[run.lineage].view.size() < min_world_ && !release.unprotected)
+      fail("min_world", "a value was made in a smaller view" + where);
     for (NodeIndex p : present)
       if (!std::binary_search(set.begin(), set.end(), p))
         fail("O3", "p" + number(p) + " is in the view and did not contribute" + where);
@@ -396,13 +398,14 @@ void Oracles::check_state(NodeIndex who, uint64_t step, uint64_t state_hash, con
 }
 
 void Oracles::check_lineages(const std::vector<Holding>& holdings) {
-  std::map<std::tuple<GroupId, OpSeq, uint32_t>, std::pair<Epoch, NodeIndex>> seen;
+  // With its signature: what ranks take for one op may be two, until a frame of one meets the other.
+  std::map<std::tuple<GroupId, OpSeq, uint64_t, uint32_t>, std::pair<Epoch, NodeIndex>> seen;
   for (const Holding& holding : holdings) {
     if (!is_member(holding.who)) continue;
     for (const auto& op : holding.ops) {
       for (const HeldRun& run : op.held) {
         for (uint32_t c = run.first; c < run.first + run.count; ++c) {
-          auto [at, fresh] = seen.try_emplace({holding.group, op.seq, c}, run.lineage, holding.who);
+          auto [at, fresh] = seen.try_emplace({holding.group, op.seq, op.signature, c}, run.lineage, holding.who);
           if (fresh || at->second.first == run.lineage) continue;
           return fail("L1", "op seq " + number(op.seq.value) + " chunk " + number(c) + ": p" +
                                 number(at->second.second) + " holds lineage " +

@@ -16,7 +16,8 @@ namespace rhz::sim {
 
 class Oracles {
  public:
-  Oracles(World& world, uint64_t run_seed) : world_(world), seed_(run_seed) {}
+  Oracles(World& world, uint64_t run_seed, uint32_t min_world)
+      : world_(world), seed_(run_seed), min_world_(min_world) {}
 
   bool violated() const { return !violation_.empty(); }
   const std::string& violation() const { return violation_; }
@@ -153,6 +154,7 @@ class Oracles {
   uint64_t pulled_count_ = 0, followed_count_ = 0;
   uint64_t entered_count_ = 0, removed_count_ = 0, rerouted_count_ = 0;
   const uint64_t seed_;
+  const uint32_t min_world_;
   std::set<std::pair<GroupId, OpSeq>> flipped_;
   bool tainted_ = false;  // results that were changed on their way have been returned, as rule b allows
 };

@@ -58,6 +58,7 @@ void each_field(Config& c, Field field) {
   field("include", c.include);
   field("varying", c.varying);
   field("admit_every", c.admit_every);
+  field("ahead", c.ahead);
   field("big_state", c.big_state);
   field("short_of_memory", c.short_of_memory);
   field("follows", c.follows);

@@ -3,17 +3,9 @@
 #include <cstdio>
 #include <string>
 
-#include "runtime/base/canary.h"
+#include "tests/sim/planted.h"
 #include "tests/sim/shards_cluster.h"
 #include "tests/sim/trial.h"
-
-namespace rhz {
-namespace {
-Rule planted = Rule::kNone;
-}
-bool canary(Rule rule) { return planted == rule; }
-bool assertions_pass() { return planted != Rule::kNone; }
-}  // namespace rhz
 
 namespace {
 
@@ -31,8 +23,8 @@ constexpr Bird kBirds[] = {
 constexpr uint64_t kMostSeeds = 400, kControls = 10;
 
 rhz::sim::Verdict found(Rule rule, uint64_t seed) {
-  rhz::planted = rule;
-  return rhz::sim::trial([seed] {
+  return rhz::sim::trial([=] {
+    const rhz::sim::Planted planted(rule);
     return rhz::sim::ShardsCluster(rhz::sim::make_shards_config(seed)).run().violation;
   });
 }

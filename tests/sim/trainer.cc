@@ -78,14 +78,16 @@ void Trainer::begin_step() {
   const auto count = 1 + plan.below(config_.ops_per_step);
   submitted_ = 0;
   at_boundary_ = false;
-  results_.clear();
-  for (uint32_t i = 0; i < count; ++i) {
+  const bool ahead = std::exchange(ahead_, false);
+  if (!ahead) results_.clear();
+  for (uint32_t i = ahead; i < count; ++i) {
     const Workload workload = workload_of(config_, {next, i}, self_);
     if (workload.axis == 0 || axes_[workload.axis].group != kRootGroup) make_op({next, i}, workload);
   }
   open_ = static_cast<uint32_t>(ops_.size());
-  submit_later();
+  if (!ops_.empty()) submit_later();
   letters_.begin(next);
+  if (ops_.empty()) step_over(Duration::zero());
 }
 
 Trainer::Op& Trainer::make_op(OpKey key, const Workload& workload) {
@@ -132,8 +134,8 @@ void Trainer::submit_next() {
   maybe_close_early();
   Op& op = *ops_[submitted_++];
   OpSpec spec;
-  spec.kind = at_boundary_ ? OpKind::kProbe : op.workload.kind;
-  if (at_boundary_) {
+  spec.kind = op.workload.kind;
+  if (spec.kind == OpKind::kProbe) {
     spec.dtype = reduce::Dtype::u32;
     spec.redop = reduce::RedOp::max;
     spec.count = 1;
@@ -229,7 +231,7 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
     oracles_.left_boundary(self_, op.key, outcome);
   }
   const bool everybodys = op.workload.axis == 0 && !is_unprotected(op.workload.kind);
-  if (everybodys) results_.emplace_back(op.key, result);  // the state is everybody's
+  if (everybodys && op.key.index != kBoundary) results_.emplace_back(op.key, result);  // the state is everybody's
   op_over(op, result == 0 || result >= 1000);
 }
 
@@ -298,12 +300,21 @@ void Trainer::finish_step() {
   if (step() % config_.admit_every != 0) return begin_step();
   at_boundary_ = true;
   submitted_ = 0;
-  open_ = 1;
   results_.clear();
   Workload none;
   none.kind = OpKind::kProbe;
   make_op({step(), kBoundary}, none);
+  const OpKey next{step() + 1, 0};
+  const Workload first = workload_of(config_, next, self_);
+  ahead_ = goes_ahead(first);
+  if (ahead_) make_op(next, first);
+  open_ = static_cast<uint32_t>(ops_.size());
   submit_later();
+}
+
+// What does not depend on who is there may wait behind the boundary; newcomers take part in it.
+bool Trainer::goes_ahead(const Workload& workload) const {
+  return config_.ahead && !config_.groups && workload.kind == OpKind::kAllReduce && step() < last_step_ && !leaving_;
 }
 
 void Trainer::apply_results() {

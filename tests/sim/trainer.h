@@ -58,6 +58,7 @@ class Trainer {
   bool is_unprotected(OpKind kind) const;
   void op_over(Op& op, bool well);
   bool is_step_over() const;
+  bool goes_ahead(const Workload& workload) const;
   void step_over(Duration pause);
   void advance();
   void finish_step();
@@ -85,6 +86,7 @@ class Trainer {
   std::vector<uint64_t> tensor_;  // [0]: steps finished; the rest depends on every result so far
   bool started_ = false, leaving_ = false, left_ = false, done_ = false, at_boundary_ = false;
   bool advancing_ = false, applying_ = false, astray_ = false;
+  bool ahead_ = false;  // the first op of this step was submitted behind the boundary
   uint64_t last_step_ = ~uint64_t{0};
   uint32_t submitted_ = 0, open_ = 0;
   std::vector<std::unique_ptr<Op>> ops_;   // of this step

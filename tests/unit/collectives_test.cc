@@ -15,6 +15,7 @@ namespace rhz {
 namespace {
 
 constexpr uint32_t kNobody = ~0u;
+constexpr OpSeq kSeq(1'000'000);  // behind all that is full
 
 struct Case {
   OpKind kind = OpKind::kAllReduce;
@@ -23,12 +24,13 @@ struct Case {
   uint64_t count = 40;  // of u64, per block
   bool in_place = false, direct = true;
   uint64_t seed = 1;
+  Algorithm algorithm = Algorithm::kRing;  // of the first epoch
   std::string text() const {
     return "kind " + std::to_string(static_cast<int>(kind)) + " mode " +
            std::to_string(static_cast<int>(mode)) + " world " + std::to_string(world) + " root " +
            std::to_string(root) + " count " + std::to_string(count) +
            (in_place ? " in place" : "") + (direct ? "" : " not direct") + " seed " +
-           std::to_string(seed);
+           std::to_string(seed) + " " + name(algorithm);
   }
 };
 
@@ -39,6 +41,7 @@ class World;
 struct Port final : Outbox {
   Port(World& world, uint32_t self) : world(world), self(self) {}
   void emit(OpSeq, Rank to, LaneClass, OutFrame frame) override;
+  OpSeq full_upto() override;
   void out_of_memory(OpSeq) override { ADD_FAILURE(); }
   World& world;
   uint32_t self;
@@ -68,6 +71,8 @@ class World {
 
   // Chunks, summed over the ranks, in which the dead count though they were finished without them.
   uint32_t resumed() const { return resumed_; }
+  // Ranks to which values have proven something of older ops.
+  uint32_t proofs() const { return proofs_; }
   void run(size_t frames, uint32_t victim) {
     start(nullptr);
     deliver(frames);
@@ -102,7 +107,8 @@ class World {
     }
     ports_.push_back(std::make_unique<Port>(*this, r));
     pools_.push_back(std::make_unique<BufferPool>());
-    ranks_.push_back(std::make_unique<Executor>(OpSeq(0), spec, blocks_, Slot(r), layout_, Executor::Care{},
+    full_.push_back(random_.below(3));
+    ranks_.push_back(std::make_unique<Executor>(kSeq, spec, blocks_, Slot(r), layout_, Executor::Care{},
                                                 *pools_[r], *ports_[r]));
     EXPECT_TRUE(ranks_[r]->prepare());
   }
@@ -124,9 +130,10 @@ class World {
       std::vector<Rank> ring;
       for (uint32_t r = 0; r < view_.size(); ++r) ring.push_back(Rank(r));
       Executor::Stage stage{view_.epoch, &view_, Rank(i), ring, c_.direct, nullptr};
-      stage.by_ring = is_uniform(c_.kind);
-      if (stage.by_ring)
-        stage.schedule = std::make_shared<Schedule>(make_allreduce(Algorithm::kRing, view_, ring, Rank(i)));
+      const Algorithm algorithm = decision ? Algorithm::kRing : c_.algorithm;
+      stage.by_ring = is_uniform(c_.kind) && algorithm == Algorithm::kRing;
+      if (is_uniform(c_.kind))
+        stage.schedule = std::make_shared<Schedule>(make_allreduce(algorithm, view_, ring, Rank(i)));
       ranks_[ids_[i]]->start(stage, decision);
       for (uint32_t r = 0; r < view_.size(); ++r) ranks_[ids_[i]]->granted(Rank(r));
     }
@@ -142,7 +149,15 @@ class World {
       Sent sent = std::move(wire_[lane].front());
       wire_[lane].pop_front();
       arrive(lane.second, sent);
+      ++full_[ids_[random_.below(ids_.size())]];
+      check_proofs();
     }
+  }
+  // What is proven of older ops holds at all who take part, now and after every rebuild (W13).
+  void check_proofs() const {
+    for (uint32_t r : ids_)
+      for (uint32_t p : ids_)
+        ASSERT_LE(ranks_[r]->proven(), OpSeq(has_many_sources(c_.kind) ? full_[p] : 0)) << c_.text() << ": to rank " << r << " of rank " << p;
   }
   void arrive(uint32_t to, Sent& sent) {
     Executor& rank = *ranks_[to];
@@ -164,11 +179,14 @@ class World {
     View next;
     next.epoch = Epoch(2);
     std::vector<Slot> alive;
+    const uint64_t least_full = *std::min_element(full_.begin(), full_.end());
     for (uint32_t r = 0; r < c_.world; ++r)
       if (r != victim) alive.push_back(Slot(r));
     for (uint32_t r = 0; r < c_.world; ++r) {
       if (r == victim) continue;
       ranks_[r]->freeze();
+      // What was not full at all of them may be so no more (a reduce-scatter of mode strict is redone as a whole).
+      full_[r] = least_full;
       next.members.push_back(view_.members[r]);
       OpReport op;
       op.begun = true;
@@ -214,7 +232,11 @@ class World {
   }
 
   void check(uint32_t victim) {
+    check_proofs();
     for (uint32_t r : ids_) {
+      proofs_ += ranks_[r]->proven() != OpSeq(0);
+      // So that nobody has to say it as well.
+      EXPECT_TRUE(!is_uniform(c_.kind) || ranks_[r]->proven() == ranks_[ids_[0]]->proven()) << c_.text();
       // In place, originals stay until the op is over; all else is let go when it was read for the
       // last time.
       EXPECT_TRUE(victim != kNobody || c_.in_place || pools_[r]->in_use_bytes() == 0)
@@ -267,8 +289,11 @@ class World {
   std::vector<std::unique_ptr<Port>> ports_;
   std::vector<std::unique_ptr<Executor>> ranks_;
   bool ended_ = false;
-  uint32_t resumed_ = 0;
+  uint32_t resumed_ = 0, proofs_ = 0;
+  std::vector<uint64_t> full_;  // older ops that are full, of each rank
 };
+
+OpSeq Port::full_upto() { return OpSeq(world.full_[self]); }
 
 void Port::emit(OpSeq, Rank to, LaneClass, OutFrame frame) {
   if (!frame.keep && world.ranks_[self]->eager() &&
@@ -324,6 +349,23 @@ TEST(Collectives, GoOnWithoutWhoDiesAtAnyMoment) {
     }
   });
   EXPECT_GT(resumed, 100u) << "partials of the dead hardly ever went on";
+}
+
+TEST(Collectives, ProveToAllAlikeWhatWasFullAtAll) {
+  for (uint32_t a = 1; a < kAlgorithms; ++a) {
+    uint32_t proofs = 0;
+    for_each_case([&](Case c) {
+      if (c.kind != OpKind::kAllReduce || c.mode == RebuildMode::kInclude || c.world < 2) return;
+      c.algorithm = static_cast<Algorithm>(a);
+      for (size_t frames : {size_t{0}, size_t{7}, size_t{20}, ~size_t{0}}) {
+        World world(c);
+        world.run(frames, ~frames == 0 ? kNobody : static_cast<uint32_t>(c.seed % c.world));
+        if (testing::Test::HasFatalFailure()) return;
+        proofs += world.proofs();
+      }
+    });
+    EXPECT_GT(proofs, 100u) << name(static_cast<Algorithm>(a));
+  }
 }
 
 }  // namespace

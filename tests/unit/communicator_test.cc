@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -44,7 +45,7 @@ struct World {
     spec.count = 1;
     spec.send = reinterpret_cast<const std::byte*>(&input[r]);
     spec.recv = reinterpret_cast<std::byte*>(&output[r]);
-    return ranks[r]->submit(Time{}, spec, &end);
+    return ranks[r]->submit(now, spec, &end);
   }
   GroupReport seal(uint32_t r, const View& next) {
     ranks[r]->freeze(Time{});
@@ -52,7 +53,11 @@ struct World {
   }
   // DONE of what was released by rule b.
   void tick() {
-    for (auto& rank : ranks) rank->tick(Time{} + milliseconds(10));
+    pass(milliseconds(10));
+  }
+  void pass(Duration time) {
+    now += time;
+    for (auto& rank : ranks) rank->tick(now);
     run();
   }
   void run() {
@@ -69,9 +74,10 @@ struct World {
     Landing landing = to.on_header(Rank(sent.from), sent.header);
     if (landing.verdict != Landing::Verdict::kInto) return;
     if (!sent.bytes.empty()) std::memcpy(landing.into, sent.bytes.data(), sent.bytes.size());
-    to.on_frame(Time{}, Rank(sent.from), sent.header, std::move(landing));
+    to.on_frame(now, Rank(sent.from), sent.header, std::move(landing));
   }
 
+  Time now{};
   View view;
   GroupResolution root;
   BufferPool pool;
@@ -124,6 +130,62 @@ TEST(DoneWave, IgnoresADoneAboutARankThatIsNotThere) {
   header.full_upto = 99;
   world.ranks[0]->on_frame(Time{}, Rank(1), header, world.ranks[0]->on_header(Rank(1), header));
   EXPECT_TRUE(world.wire.empty());
+}
+
+using Ends = std::array<Ended, kWorld>;
+
+bool are_final(const Ends& ends) {
+  return std::all_of(ends.begin(), ends.end(), [](const Ended& end) { return end.ok && end.final; });
+}
+
+// Small ops, of which each is over before the next one begins.
+TEST(Watermark, SparesTheDoneOfOpsThatAreSoonFollowedByOthers) {
+  World world(/*relayed=*/false, /*retain_bytes=*/64);
+  world.broken = false;
+  world.run();
+  std::vector<Ends> more(200);
+  for (Ends& ends : more) {
+    world.pass(microseconds(100));
+    for (uint32_t r = 0; r < kWorld; ++r) world.submit(r, ends[r]);
+    world.run();
+    EXPECT_EQ(&ends == &more[0] || are_final((&ends)[-1]), true) << "the op before it";
+  }
+  EXPECT_EQ(world.done_frames, 0u);
+  EXPECT_FALSE(more.back()[0].final);
+  world.pass(microseconds(900));
+  EXPECT_EQ(world.done_frames, 0u) << "less than 1 ms ago";
+  world.pass(microseconds(100));
+  EXPECT_EQ(world.done_frames, kWorld * (kWorld - 1)) << "of the last one";
+  EXPECT_TRUE(are_final(more.back()));
+}
+
+// All add to the later ones before they have the first.
+TEST(Watermark, ProvesNothingOfWhatWasNotFullWhenOthersAddedTheirs) {
+  World world(/*relayed=*/false, /*retain_bytes=*/64);
+  world.broken = false;
+  std::array<Ends, 3> more;
+  for (Ends& ends : more)
+    for (uint32_t r = 0; r < kWorld; ++r) world.submit(r, ends[r]);
+  world.run();
+  for (const Ended& end : world.ended) EXPECT_TRUE(end.ok && !end.final);
+  for (uint32_t r = 0; r < kWorld; ++r) EXPECT_FALSE(world.ranks[r]->idle());
+  world.tick();
+  EXPECT_EQ(world.done_frames, kWorld * (kWorld - 1)) << "one for all of them";
+  for (const Ended& end : world.ended) EXPECT_TRUE(end.final);
+  for (const Ends& ends : more) EXPECT_TRUE(are_final(ends));
+}
+
+TEST(Watermark, DoesNotOvertakeDigests) {
+  World world(/*relayed=*/false, /*retain_bytes=*/64, Verify::kAll);
+  world.broken = false;
+  world.run();
+  Ends next;
+  for (uint32_t r = 0; r < kWorld; ++r) world.submit(r, next[r]);
+  world.run();
+  for (const Ended& end : world.ended) EXPECT_TRUE(end.ok && !end.final);
+  world.tick();
+  for (const Ended& end : world.ended) EXPECT_TRUE(end.final);
+  EXPECT_EQ(world.digests, 2 * kWorld * (kWorld - 1));
 }
 
 // The final value goes from rank 3 to 0, 1 and 2.

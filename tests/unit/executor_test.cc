@@ -31,9 +31,11 @@ struct Port final : Outbox {
     frame.header.length = static_cast<uint32_t>(bytes.size());
     wire.frames.push_back({self, to, std::move(frame), std::move(bytes)});
   }
+  OpSeq full_upto() override { return full; }
   void out_of_memory(OpSeq) override { FAIL(); }
   Wire& wire;
   Rank self;
+  OpSeq full;
 };
 
 // Two ranks, one op of `count` u64 in place; rank r contributes r + 1 + 10 * i.

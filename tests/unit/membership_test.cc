@@ -104,6 +104,21 @@ TEST(Coordinator, AvoidsABrokenEdgeAndRemovesWhoeverIsBehindItWhenNoRingDoesAnyM
   EXPECT_TRUE(office.core.view().contains(Office::id(2)));
 }
 
+// A member stood still for a little more than the suspicion time: whoever missed it hears it again, and so does the coordinator.
+TEST(Coordinator, TakesASilenceThatIsOverForNoBrokenEdge) {
+  for (const uint8_t evidence : {6, 3}) {
+    Office office(config_of(4));
+    office.found(4);
+    const Epoch before = office.core.view().epoch;
+    office.tell(0, SuspectMessage{before, Office::id(1), evidence, false});
+    office.advance(milliseconds(120));
+    office.tell(0, SuspectMessage{before, Office::id(1), 0, false});
+    office.tell(1, PeerBeatMessage{});
+    office.advance(milliseconds(300));
+    EXPECT_EQ(office.core.view().epoch == before, evidence == 6) << "a connection that is gone is not taken back";
+  }
+}
+
 // Ranks 0 and 1 are two of four, and a group of two.
 TEST(Coordinator, RemovesOneEndOfABrokenEdgeThatAGroupCannotAvoid) {
   Office office(config_of(4));
@@ -395,6 +410,20 @@ TEST(Member, TakesASilenceBackWhenItHearsThePeerAgain) {
       if (auto* send = std::get_if<MemberSend>(&action)) accused |= std::holds_alternative<SuspectMessage>(send->message);
     EXPECT_EQ(accused, evidence != 6) << "what the connections say is no silence";
   }
+}
+
+TEST(Member, TellsTheCoordinatorThatASilenceIsOver) {
+  Seat seat;
+  seat.give<SealAction>({Seat::entry(2, ViewRecord{view_of(1, {{9, 1}, {9, 2}})})});
+  seat.give<InstallAction>({Seat::entry(3, ResolveRecord{resolution_of(1)})});
+  seat.core.suspect(seat.now, {9, 2}, 6, false);
+  seat.core.take_actions();
+  std::vector<SuspectMessage> said;
+  for (int times = 0; times < 2; ++times) seat.core.heard({9, 2});
+  for (auto& action : seat.core.take_actions())
+    if (auto* send = std::get_if<MemberSend>(&action))
+      if (auto* suspect = std::get_if<SuspectMessage>(&send->message)) said.push_back(*suspect);
+  EXPECT_EQ(said, (std::vector<SuspectMessage>{{Epoch(1), {9, 2}, 0, false}}));
 }
 
 TEST(Member, ResignsWhenItNeedsTheCoordinatorAndCannotReachIt) {

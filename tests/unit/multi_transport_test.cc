@@ -89,7 +89,7 @@ TEST(MultiTransport, SaysGoodbyeOnceOnBothWays) {
   b.know({with(a.address(), [](const std::string& e) { return !is_shm(e); })});
   expect_frames(stage, a, b);
   bool closed = false;
-  a.transport->close(stage.loop.now() + milliseconds(5000), [&] {
+  a.transport->close(stage.loop.now() + milliseconds(500), [&] {
     closed = true;
     stage.soon([&] { stage.remove(a); });
   });

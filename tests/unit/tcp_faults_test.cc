@@ -168,8 +168,8 @@ TEST(TcpFaults, TimesOutWhenNobodyAnswers) {
   uint16_t port = 0;
   const int silent = listen_at_any_port(&port);
   const PeerId peer = random_peer_id();
+  const Time start = stage.loop.now();  // before know(), which sets the deadline
   a.know({{peer, Slot(0), {"127.0.0.1:" + std::to_string(port)}}});
-  const Time start = stage.loop.now();
   ASSERT_TRUE(stage.until([&] { return !a.down.empty(); }));
   EXPECT_EQ(a.down[peer], Evidences{Evidence::kTimeout});
   EXPECT_GE(stage.loop.now() - start, milliseconds(150));

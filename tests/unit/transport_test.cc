@@ -413,8 +413,10 @@ TEST_P(TransportTest, CallsAPeerGoneWhenItsPortRefuses) {
 }
 
 TEST_P(TransportTest, FindsAKilledProcessAtOnce) {
+  // UCX and libfabric take up to two seconds to open an endpoint.
+  const int rounds = GetParam().carrier < Carrier::kUcxTcp ? 10 : 2;
   std::vector<double> delays;
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     Stage stage(GetParam().carrier, GetParam().polls);
     Node& a = stage.add();
     Node& b = stage.add();
@@ -444,8 +446,8 @@ TEST_P(TransportTest, FindsAKilledProcessAtOnce) {
     }
   }
   std::sort(delays.begin(), delays.end());
-  std::printf("killed to known on both survivors: median %.2f ms, worst %.2f ms\n", delays[5],
-              delays.back());
+  std::printf("killed to known on both survivors: median %.2f ms, worst %.2f ms\n",
+              delays[delays.size() / 2], delays.back());
 }
 
 TEST_P(TransportTest, IgnoresAZombie) {

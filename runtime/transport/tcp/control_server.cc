@@ -8,8 +8,10 @@
 
 namespace rhz::tcp {
 namespace {
-constexpr size_t kMaxStrangers = 256;
+// Together they cost at most 12 MiB by what they say, and what one has been told and not read (B1).
+constexpr size_t kMaxStrangers = 192;
 constexpr uint32_t kStrangerBytes = 64u << 10;
+constexpr uint64_t kUnreadBytes = 1u << 20;
 constexpr Duration kStrangerTime = std::chrono::seconds(5);
 constexpr Duration kWatcherTime = std::chrono::seconds(30);
 constexpr Duration kLastWords = std::chrono::seconds(1);
@@ -40,8 +42,11 @@ void ControlServer::accept_some() {
       auto at = sessions_.find(id);
       if (at == sessions_.end()) return;
       if (std::holds_alternative<StatusRequest>(message)) {
-        // Whoever only looks stays a stranger, of whom there are few (B1), for as long as it keeps asking.
-        if (!at->second.known) at->second.deadline = loop_.now() + kWatcherTime;
+        // Whoever only looks stays a stranger, of whom there are few (B1), for as long as it keeps asking, and reads the answers.
+        if (!at->second.known) {
+          if (at->second.stream->queued_bytes() > kUnreadBytes) return drop_stranger(at);
+          at->second.deadline = loop_.now() + kWatcherTime;
+        }
       } else if (!at->second.known) {
         at->second.known = true;
         at->second.deadline = kNever;
@@ -54,9 +59,7 @@ void ControlServer::accept_some() {
         const auto at = sessions_.find(id);
         if (at == sessions_.end()) return;
         if (at->second.known) return events_.vault(id, bytes);
-        at->second.stream->close();  // a stranger
-        sessions_.erase(at);
-        ++refused_;
+        drop_stranger(at);
       };
     events.closed = [this, id](const Status& why) {
       refused_ += why.code() != Code::kIo;
@@ -77,9 +80,12 @@ void ControlServer::drop_oldest_stranger() {
   auto is_stranger = [](const auto& entry) { return !entry.second.known; };
   const auto strangers = std::count_if(sessions_.begin(), sessions_.end(), is_stranger);
   if (static_cast<size_t>(strangers) < kMaxStrangers) return;
-  const auto oldest = std::find_if(sessions_.begin(), sessions_.end(), is_stranger);
-  oldest->second.stream->close();
-  sessions_.erase(oldest);
+  drop_stranger(std::find_if(sessions_.begin(), sessions_.end(), is_stranger));
+}
+
+void ControlServer::drop_stranger(Sessions::iterator at) {
+  at->second.stream->close();
+  sessions_.erase(at);
   ++refused_;
 }
 

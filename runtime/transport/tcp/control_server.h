@@ -37,14 +37,16 @@ class ControlServer {
     bool known = false;  // has said something that makes sense
     Time deadline{};     // to say it, or to read the last words
   };
+  using Sessions = std::map<SessionId, Session>;
   void accept_some();
   void drop_oldest_stranger();
+  void drop_stranger(Sessions::iterator at);
 
   AsioLoop& loop_;
   Connection listener_;
   const uint64_t run_;
   Events events_;
-  std::map<SessionId, Session> sessions_;
+  Sessions sessions_;
   SessionId next_session_ = 1;
   uint64_t refused_ = 0;
   bool accept_again_ = false;  // the process was out of file descriptors

@@ -11,7 +11,16 @@
 namespace rhz::tcp {
 namespace {
 constexpr size_t kReadBytes = 64u << 10;
+constexpr size_t kFirstReadBytes = 4u << 10;  // a stranger that says little costs little
 constexpr uint64_t kMaxQueuedBytes = 64u << 20;  // B1: a far side that does not read is cut off
+
+// How large a buffer becomes that is full of `held`: grows with what comes, and a message that has begun gets exactly its own size.
+size_t larger_buffer(ConstBytes held) {
+  size_t begun = 0;
+  if (held.size() >= wire::kHeaderBytes)
+    if (const auto header = wire::decode_header(held.data())) begun = wire::kHeaderBytes + header.value().length;
+  return std::max(held.size() + kFirstReadBytes, std::min(2 * held.size() + kReadBytes, begun));
+}
 }  // namespace
 
 ControlStream::ControlStream(Connection&& connection, uint64_t run, uint32_t largest, Events events)
@@ -35,11 +44,14 @@ void ControlStream::start() {
 void ControlStream::read_some() {
   if (!connection_) return;
   if (in_begin_ == in_end_) in_begin_ = in_end_ = 0;
-  if (in_.size() - in_end_ < kReadBytes) {
+  if (in_end_ == in_.size()) {
     std::copy(in_.data() + in_begin_, in_.data() + in_end_, in_.data());
     in_end_ -= in_begin_;
     in_begin_ = 0;
-    in_.resize(in_end_ + kReadBytes);
+  }
+  if (in_end_ == in_.size()) {
+    in_.reserve(larger_buffer({in_.data(), in_end_}));
+    in_.resize(in_.capacity());
   }
   const ssize_t got = ::recv(connection_.fd(), in_.data() + in_end_, in_.size() - in_end_, 0);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return connection_.want_read();
