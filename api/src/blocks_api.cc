@@ -168,7 +168,7 @@ rhz_status submit_varying(OpKind kind, rhz_comm* comm, const rhz_vcollective_par
     const rhz::Slot self =
         now.rank.value != kNoRank ? now.view.members[now.rank.value].slot : rhz::kAnySlot;
     if (Status s = to_varying(p, rank, self, spec); !s) return s;
-    return rhz::api::submit(group.value(), std::move(spec), out_op);
+    return rhz::api::submit(group.value(), std::move(spec), p.stream, out_op);
   });
 }
 

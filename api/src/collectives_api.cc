@@ -102,7 +102,7 @@ rhz_status submit_collective(OpKind kind, rhz_comm* comm, const rhz_collective_p
       is_root = group.value().driver->slot() == spec.root;
     }
     if (Status s = check_sides(spec, is_root); !s) return s;
-    return submit(group.value(), spec, out_op);
+    return submit(group.value(), spec, p.stream, out_op);
   });
 }
 
@@ -110,7 +110,7 @@ rhz_status submit_plain(rhz_comm* comm, const OpSpec& spec, rhz_op** out_op) {
   return guard([&]() -> Status {
     const auto group = rhz::api::find_group(comm);
     if (!group) return group.status();
-    return submit(group.value(), spec, out_op);
+    return submit(group.value(), spec, nullptr, out_op);
   });
 }
 
@@ -127,7 +127,7 @@ RHZ_API rhz_status rhz_allreduce(rhz_comm* comm, const rhz_allreduce_params* par
     if (Status s = rhz::api::read_struct(params, "rhz_allreduce_params", known); !s) return s;
     OpSpec spec;
     if (Status s = to_allreduce(known, spec); !s) return s;
-    return submit(group.value(), spec, out_op);
+    return submit(group.value(), spec, known.stream, out_op);
   });
 }
 

@@ -105,6 +105,11 @@ void Node::leave(Time now) {
   settle(now);
 }
 
+void Node::resign(Time now, const Status& status) {
+  member_.resign(now, status);
+  settle(now);
+}
+
 void Node::abandon(Time now, const Status& status) {
   if (!ended_) end(now, status);
 }

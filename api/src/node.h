@@ -78,6 +78,8 @@ class Node final : public TransportEvents {
   // A generation that is to be sealed, by whoever keeps its stage in the view `epoch`.
   void propose(Time now, Epoch epoch, GenerationRecord generation);
   void leave(Time now);
+  // Leaves at once, for what this status says; open ops end with it.
+  void resign(Time now, const Status& status);
   // What made a revision, for newcomers who follow: memory for it, or none where there are none.
   std::optional<recovery::Update> update_memory(uint64_t bytes) { return copy_.update_memory(bytes); }
   void record(recovery::Update update) { copy_.record(std::move(update)); }

@@ -32,6 +32,13 @@ rhz::Status rhz_op::submit(const rhz::AnySpec& spec) {
   return handle.status();
 }
 
+rhz::Status rhz_op::submit_on_device(const rhz::OpSpec& spec, void* stream) {
+  note(spec);
+  const auto handle = driver_->submit_on_device(group_, spec, stream, this);
+  if (handle) handle_ = handle.value();
+  return handle.status();
+}
+
 rhz::Status rhz_op::status() const {
   if (!outcome_.status.is_ok() || kind_ != rhz::OpKind::kVerify) return outcome_.status;
   const bool equal = verify_recv[0] == ~verify_recv[2] && verify_recv[1] == ~verify_recv[3];

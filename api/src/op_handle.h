@@ -17,6 +17,7 @@ struct rhz_op final : rhz::OpCompletion {
 
   // Submits; the runtime keeps a reference until the op is final.  On an error it took none, and the caller deletes by discard().
   [[nodiscard]] rhz::Status submit(const rhz::AnySpec& spec);
+  [[nodiscard]] rhz::Status submit_on_device(const rhz::OpSpec& spec, void* stream);
   void discard() { delete this; }
   // Between rhz_group_begin and _end it is not submitted; a third reference is the group's.
   void enter_group(const rhz::AnySpec& spec);

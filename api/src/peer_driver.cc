@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "api/src/device_front.h"
 #include "api/src/reach.h"
 #include "api/src/reduce_rate.h"
 #include "runtime/base/assert.h"
@@ -95,7 +96,8 @@ PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coor
           [this] { return point(); }, [this] { return busy_.load(std::memory_order_relaxed); },
           [this](LogLevel level, const std::string& line) {
             recorder_.note(loop_.now(), level, "%s", line.c_str());
-          }})) {}
+          }})),
+      device_(make_device_front()) {}
 
 Result<std::shared_ptr<PeerDriver>> PeerDriver::create(const PeerOptions& options) {
   if (Status room = room_for_loops(kLoops); !room) return room;
@@ -162,10 +164,10 @@ void PeerDriver::turn(Time until) {
   const Time next = std::min({node_->tick(now), transport_->tick(now), control_.tick(now), until});
   flush_control();
   note_changes();
-  if (!ran && (!node_->idle() || node_->probing(now))) ran = spin(now, next);
+  if (!ran && (!is_idle() || node_->probing(now))) ran = spin(now, next);
   // What ended in the tick may be what the owner waits for.
   const bool news = progress_.notes() != notes;
-  if (!ran && !news && !progress_.wanted() && transport_->arm()) rest(next);
+  if (!ran && !news && !progress_.wanted() && !rest_beside_device(now) && transport_->arm()) rest(next);
   flush_control();
   note_changes();
 }
@@ -187,7 +189,7 @@ bool PeerDriver::spin(Time now, Time next) {
 }
 
 void PeerDriver::rest(Time next) {
-  busy_.store(!node_->idle(), std::memory_order_relaxed);
+  busy_.store(!is_idle(), std::memory_order_relaxed);
   const Time since = loop_.now();
   loop_.run_until(next);
   if (loop_.now() - since < 2 * options_.spin) patience_ = most_patience();
@@ -198,8 +200,8 @@ Duration PeerDriver::most_patience() const {
 }
 
 bool PeerDriver::poll(Time now) {
-  if (!transport_->polled()) return loop_.poll();
-  bool moved = false;
+  bool moved = look_at_device(now);
+  if (!transport_->polled()) return loop_.poll() || moved;
   polling_ = true;
   polled_at_ = now;
   const int looks = crowded_ ? kCrowdedLooks : kLooksPerPoll;
@@ -330,7 +332,7 @@ Status PeerDriver::leave(Duration timeout) {
     }
   };
   progress_.with([&] { leaving_ = true; });
-  wait_until(idle, [&] { return closed_ || node_->idle() || node_->ended(); });
+  wait_until(idle, [&] { return closed_ || is_idle() || node_->ended(); });
   progress_.with([&] {
     if (closed_) return;
     if (!node_->ended()) node_->leave(loop_.now());
@@ -368,9 +370,11 @@ void PeerDriver::close() {
       node_->abandon(loop_.now(), Status(Code::kClosed, "the communicator was closed"));
     control_.stop();
     note_changes();
+    device_->ops().refuse_all(kClosedStatus);
     node_.reset();
     transport_.reset();
   });
+  close_device();
   progress_.stop();
 }
 
@@ -396,6 +400,7 @@ void PeerDriver::submit(std::span<Request> requests) {
       const auto* message = std::get_if<MessageSpec>(&request.spec);
       if (Status no = may_submit(request.group, message != nullptr); !no) request.handle = no;
       else if (message) request.handle = node_->submit(now, *message, request.completion);
+      else if (const auto kept = keep_behind_device(request)) request.handle = *kept;
       else request.handle = node_->submit(now, request.group, std::get<OpSpec>(request.spec), request.completion);
     }
     busy_.store(true, std::memory_order_relaxed);
@@ -412,7 +417,7 @@ Result<uint64_t> PeerDriver::submit(GroupId group, const AnySpec& spec, OpComple
 void PeerDriver::cancel(GroupId group, uint64_t handle) {
   progress_.with([&] {
     if (closed_) return;
-    node_->cancel(loop_.now(), group, handle);
+    if (!device_->ops().cancel(handle)) node_->cancel(loop_.now(), group, handle);
     flush_control();
   });
 }
@@ -424,6 +429,7 @@ Result<GroupId> PeerDriver::split(GroupId parent, const SplitChoice& choice, Dur
     GroupId group;
   };
   auto outcome = std::make_shared<Outcome>();
+  wait_for_device(parent);
   Status may;
   progress_.with([&] {
     may = may_submit(parent, false);
@@ -445,6 +451,7 @@ Result<GroupId> PeerDriver::split(GroupId parent, const SplitChoice& choice, Dur
 void PeerDriver::close_group(GroupId group) {
   progress_.with([&] {
     if (closed_ || node_->ended()) return;
+    device_->ops().refuse(group, Status(Code::kClosed, "the communicator was closed"));
     node_->close_group(loop_.now(), group);
     flush_control();
   });
@@ -456,21 +463,6 @@ Status PeerDriver::publish(const std::string& name, double value) {
     if (!closed_) room = node_->publish(name, value);
   });
   return room ? Status::ok() : Status(Code::kArgument, "8 other names are published already");
-}
-
-Result<std::byte*> PeerDriver::allocate(size_t bytes) {
-  Result<std::byte*> memory = kClosedStatus;
-  progress_.with([&] {
-    if (!closed_) memory = shared_memory_.allocate(bytes);
-  });
-  return memory;
-}
-
-Status PeerDriver::free(std::byte* begin) {
-  bool known = false;
-  progress_.with([&] { known = shared_memory_.free(begin); });
-  return known ? Status::ok()
-               : Status(Code::kArgument, "no memory that this communicator gave out");
 }
 
 PeerDriver::Membership PeerDriver::membership(GroupId group) {

@@ -26,6 +26,9 @@
 #include "runtime/transport/tcp/control_client.h"
 
 namespace rhz {
+namespace api {
+class DeviceFront;
+}
 
 struct PeerOptions {
   std::string coordinator, run_id = "default";
@@ -64,6 +67,10 @@ class PeerDriver {
   // In this order, and in one taking of the loop.
   void submit(std::span<Request> requests);
   void cancel(GroupId group, uint64_t handle);
+  // peer_device.cc (docs/gpu.md).  `stream`: whose order the op keeps; null: of none.
+  bool is_on_device(const void* memory) const;
+  api::DeviceFront& device() { return *device_; }
+  [[nodiscard]] Result<uint64_t> submit_on_device(GroupId group, const OpSpec& spec, void* stream, OpCompletion* completion);
   // Blocks until the op by which it is agreed upon has ended.  The root group's id: none was wanted.
   [[nodiscard]] Result<GroupId> split(GroupId parent, const SplitChoice& choice, Duration timeout);
   void close_group(GroupId group);
@@ -135,6 +142,13 @@ class PeerDriver {
   StateKeeper::Standing standing() const;
   Result<uint64_t> point() const;
   Status may_submit(GroupId group, bool message);
+  std::unique_ptr<api::DeviceFront> make_device_front();
+  std::optional<uint64_t> keep_behind_device(const Request& request);
+  void wait_for_device(GroupId group);
+  void close_device();
+  bool is_idle() const;
+  bool look_at_device(Time now);
+  bool rest_beside_device(Time now);
 
   const PeerOptions options_;
   const std::vector<tcp::SocketAddress> coordinator_;
@@ -171,6 +185,8 @@ class PeerDriver {
   std::unique_ptr<StateKeeper> keeper_;
   std::unique_ptr<ShardDriver> shards_;
   std::unique_ptr<CheckpointKeeper> checkpoints_;
+  std::unique_ptr<api::DeviceFront> device_;
+  Time device_moved_{};  // when it had news last, or nothing to do
   std::atomic<uint64_t> changes_{0};  // grows whenever join() or leave() should look again
 };
 

@@ -60,6 +60,7 @@ void Progress::release(Time now) {
   owned_ = false;
   left_ = now;
   if (waiting_.load(std::memory_order_relaxed) > 0) changed_.notify_all();
+  if (eager_.load(std::memory_order_relaxed)) idle_.notify_one();
 }
 
 void Progress::with(const std::function<void()>& work) {
@@ -130,7 +131,7 @@ void Progress::run() {
       idle_.wait_for(lock, kNap);
       continue;
     }
-    if (loop_.now() - left_ < kTakeOver) {
+    if (!eager_.load(std::memory_order_relaxed) && loop_.now() - left_ < kTakeOver) {
       idle_.wait_for(lock, kTakeOver);
       continue;
     }

@@ -27,6 +27,8 @@ class Progress {
   void with(const std::function<void()>& work);
   // Until done() (any thread may call it) or the deadline; true when done.
   bool wait(const std::function<bool()>& done, Time deadline);
+  // From the owner: work may come without a call or a wake-up, so the progress thread takes the loop as soon as nobody has it.
+  void set_eager(bool eager) { eager_.store(eager, std::memory_order_relaxed); }
   // From the owner: something that a waiting thread looks at has changed.
   void notify();
   // How often that was.
@@ -50,7 +52,7 @@ class Progress {
   std::atomic<uint32_t> wanting_{0};  // threads that want the loop from its owner
   std::atomic<uint32_t> waiting_{0};  // threads that look at changed_
   std::atomic<uint64_t> notes_{0};
-  std::atomic<bool> stop_{false};
+  std::atomic<bool> stop_{false}, eager_{false};
   Time left_{};                       // when an API thread left the loop last
   Time turned_{};                     // end of the newest turn; the owner's
 };

@@ -49,6 +49,8 @@ RHZ_API rhz_status rhz_state_register(rhz_comm* comm, const rhz_tensor* tensor) 
     if (!driver) return driver.status();
     rhz::recovery::Tensor t;
     if (Status s = rhz::api::read_tensor(tensor, t); !s) return s;
+    if (driver.value()->is_on_device(t.data))
+      return {Code::kArgument, "tensor \"" + t.name + "\" is memory of a device: register a copy of it in the host's"};
     return driver.value()->add_tensor(std::move(t));
   });
 }

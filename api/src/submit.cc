@@ -24,14 +24,29 @@ void complete(MessageSpec& spec, rhz_op& op) {
   if (spec.timeout == Duration::zero()) spec.timeout = op.driver().op_timeout();
 }
 
+// Messages are refused: they have an order of their own, and no copy beside the device yet.
+Result<bool> concerns_device(PeerDriver& driver, const AnySpec& spec, const void* stream) {
+  const auto [send, recv] = std::visit([](const auto& s) { return std::pair<const void*, const void*>(s.send, s.recv); }, spec);
+  const bool device = driver.is_on_device(send) || driver.is_on_device(recv);
+  if (device && std::holds_alternative<MessageSpec>(spec))
+    return Status(Code::kArgument, "rhz_send and rhz_recv take no memory of a device: copy it to the host");
+  if ((device || stream) && in_group())
+    return Status(Code::kState, "between rhz_group_begin and rhz_group_end no op may have a stream or memory of a device");
+  return device || stream;
+}
+
 }  // namespace
 
-Status submit(const Comm& comm, AnySpec spec, rhz_op** out_op) {
+Status submit(const Comm& comm, AnySpec spec, void* stream, rhz_op** out_op) {
   if (!out_op) return Status(Code::kArgument, "out_op is NULL");
   *out_op = nullptr;
+  const auto on_device = concerns_device(*comm.driver, spec, stream);
+  if (!on_device) return on_device.status();
   auto* op = new rhz_op(comm.driver, comm.group);
   std::visit([&](auto& known) { complete(known, *op); }, spec);
-  const Status status = in_group() ? keep_in_group(op, std::move(spec)) : op->submit(spec);
+  const Status status = on_device.value() ? op->submit_on_device(std::get<OpSpec>(spec), stream)
+                        : in_group()      ? keep_in_group(op, std::move(spec))
+                                          : op->submit(spec);
   if (!status) {
     op->discard();
     return status;

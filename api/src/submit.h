@@ -8,7 +8,8 @@
 
 namespace rhz::api {
 
-// Makes the handle and submits, in a group at its end.  The caller of the API owns *out_op.
-[[nodiscard]] Status submit(const Comm& comm, AnySpec spec, rhz_op** out_op);
+// Makes the handle and submits, in a group at its end.  `stream`: whose order the op keeps; null: of none.  The caller of the API owns
+// *out_op.
+[[nodiscard]] Status submit(const Comm& comm, AnySpec spec, void* stream, rhz_op** out_op);
 
 }  // namespace rhz::api

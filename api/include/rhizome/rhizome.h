@@ -244,6 +244,7 @@ typedef struct rhz_allreduce_params {
   uint32_t redop;       /* RHZ_REDOP_*; 0: sum */
   uint32_t rebuild;     /* RHZ_REBUILD_*; 0: keep for averages, strict otherwise */
   uint32_t timeout_ms;  /* 0: the communicator's op_timeout; at expiry the op aborts on every rank alike */
+  void *stream;         /* rhizome_cuda.h; NULL: none */
 } rhz_allreduce_params;
 
 /* Submits recv[i] = redop over the ranks of the view of send[i].
@@ -281,6 +282,7 @@ typedef struct rhz_collective_params {
   uint32_t timeout_ms;  /* 0: the communicator's op_timeout */
   uint32_t root_slot;   /* broadcast, reduce, gather, scatter: the slot (rhz_view) of the root */
   uint32_t world_size;  /* allgather, reduce_scatter, gather, scatter, alltoall: for how many ranks the buffers are */
+  void *stream;         /* rhizome_cuda.h; NULL: none */
 } rhz_collective_params;
 
 /* After a death during the op
@@ -325,6 +327,7 @@ typedef struct rhz_vcollective_params {
   const uint64_t *send_counts, *send_displs; /* world_size elements each, read before the call returns */
   const uint64_t *recv_counts, *recv_displs;
   uint32_t dtype, redop, rebuild, timeout_ms, root_slot, world_size; /* as in rhz_collective_params */
+  void *stream;
 } rhz_vcollective_params;
 
 /* Otherwise as their likes above.  Since 1.0. */

@@ -1,0 +1,59 @@
+/* rhizome_cuda.h: memory of CUDA devices, and streams.  No header of CUDA is needed, and none is included: pointers and streams cross as
+ * void *.  The library finds the CUDA driver when it runs; where there is none, everything else works as ever.
+ *
+ * Buffers   send and recv of every collective of rhizome.h, the v-variants included, may be memory of a device (cuMemAlloc, cudaMalloc,
+ *           pools, cuMemMap, managed): the library sees it by itself.  Ranks need not do alike.  Not: rhz_send and rhz_recv, rhz_state_*,
+ *           anything between rhz_group_begin and rhz_group_end (RHZ_ERR_ARGUMENT, RHZ_ERR_STATE).
+ * Way       through locked memory of the host: from the device, reduced on the way by the CPUs, to the device.  Extra memory there: the
+ *           size of what the rank gives and gets, up to twice that; up to 2 GiB of it stay locked for the next op.
+ * stream    of rhz_allreduce_params, rhz_collective_params and rhz_vcollective_params: a CUstream or cudaStream_t that is not 0.  The op begins
+ *           when what is before it on the stream is done; what is behind it on the stream begins when the op is over and its result in recv.
+ *           Buffers in the host's memory keep that order as well.  The call does not block, and rhz_op_wait need not be called before work
+ *           that uses the result is queued on the stream.
+ *           NULL: no stream's order.  The input must be there at the call (cuStreamSynchronize), and the result is when rhz_op_wait says so.
+ *           The default streams have names: RHZ_STREAM_LEGACY and RHZ_STREAM_PER_THREAD, of the thread's current context.
+ * Order     of ops is that of submission, whatever their streams: one that waits for its stream holds up the later ones of its communicator.
+ * Failure   the stream goes on behind an op that failed, as soon as it is over: recv then holds anything, and rhz_op_wait (or rhz_op_poll)
+ *           tells.  A rebuild happens inside the op: the stream stands until it is over.  An op is over in bounded time: at its timeout_ms at
+ *           the latest, or when the communicator is closed.
+ * Lost      a device that failed (a sticky error of its context) takes this peer out of the run: its ops end as RHZ_ERR_IO with CUDA's
+ *           own words, and the others go on without it.
+ * Close     rhz_comm_close ends open ops, and waits up to 10 s until streams have passed them.
+ * Graphs    a stream that is being captured is refused (RHZ_ERR_STATE).
+ * Since 1.0. */
+#ifndef RHIZOME_RHIZOME_CUDA_H
+#define RHIZOME_RHIZOME_CUDA_H
+
+#include <rhizome/rhizome.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RHZ_STREAM_LEGACY ((void *)1)     /* CU_STREAM_LEGACY, cudaStreamLegacy */
+#define RHZ_STREAM_PER_THREAD ((void *)2) /* CU_STREAM_PER_THREAD, cudaStreamPerThread */
+
+/* RHZ_OK: the CUDA driver is there.  RHZ_ERR_IO: it is not, or too old; rhz_last_error() says which. */
+RHZ_API rhz_status rhz_cuda_available(void);
+
+/* Registers memory of this rank's device together with all other ranks of comm: a collective in the order of comm's ops, which blocks until it
+ * has ended.  Each gives a piece of bytes bytes of its own, aligned to 16, of cuMemAlloc or cudaMalloc.  Afterwards all-reduces of sums and averages
+ * of f16, bf16, f32 and f64, whose send and recv lie in registered memory, go by kernels over NVLink (or PCIe) from device to device, with
+ * rebuild as ever.
+ *
+ * Needs     all ranks on one host, each with a device of its own, at most 8; a library that was built with CUDA's compiler.
+ * Alike     where one rank gives registered memory, all do, at the same offsets: other offsets send the op through the host, and memory of one rank
+ *           that is not registered ends it as RHZ_ERR_TIMEOUT.
+ * Who dies  is gone; the others go on among themselves.  Newcomers have nothing registered: after an rhz_admit that let somebody in, ops
+ *           go through the host until all register again.
+ * Memory    stays registered, and must not be freed, until rhz_comm_close has returned on all ranks.  In place costs a copy of the input on the
+ *           device.  For a rebuild, as many bytes of the host's memory are locked.
+ * timeout_ms   of each of two exchanges; 0: the communicator's op_timeout.
+ * Returns   the same on all ranks: RHZ_OK; RHZ_ERR_STATE: it cannot be (rhz_last_error() says why), nothing has changed, and ops go through the
+ *           host; as rhz_allgather.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_cuda_register(rhz_comm *comm, void *memory, uint64_t bytes, uint32_t timeout_ms);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,182 @@
+#include "api/src/device_front.h"
+
+namespace rhz::api {
+
+DeviceFront::DeviceFront(OpenedDevice opened, Progress& progress, Slabs::Memory memory, Below below)
+    : device_(std::move(opened.device)),
+      why_not_(std::move(opened.why_not)),
+      progress_(progress),
+      below_(std::move(below)),
+      ops_({below_.ended, below_.submit, below_.cancel, [this](const DeviceOp& op) { free(op); }}) {
+  if (!device_) return;
+  slabs_ = std::make_unique<Slabs>(*device_, std::move(memory));
+  watch_ = std::make_unique<DeviceWatch>(*device_);
+  windows_ = std::make_unique<PeerWindows>(*device_, *slabs_);
+}
+
+DeviceFront::~DeviceFront() = default;
+
+// All at once, of one page: the driver gives no less.
+Result<DeviceWords> DeviceFront::take_words(const DeviceQueue& by) {
+  std::lock_guard lock(words_mutex_);
+  if (!std::exchange(words_asked_, true)) {
+    const auto all = device_->words(by, DeviceWords::kCount * DeviceOps::kMost);
+    if (!all) {
+      words_asked_ = false;
+      return all.status();
+    }
+    DeviceWord* const first = all.value().data();
+    for (size_t i = 0; i < DeviceOps::kMost; ++i)
+      idle_words_.emplace_back(first + i * DeviceWords::kCount);
+  }
+  if (idle_words_.empty())
+    return Status(Code::kState, "too many ops wait for the device; wait for some of them");
+  const DeviceWords words = idle_words_.back();
+  idle_words_.pop_back();
+  words.clear();
+  return words;
+}
+
+// Calls no device.
+void DeviceFront::free(const DeviceOp& op) {
+  for (const Slab& slab : op.slabs())
+    if (slab.begin) slabs_->give_back(slab);
+  if (op.room()) windows_->give_room_back(op.room());
+  if (!op.words()) return;
+  std::lock_guard lock(words_mutex_);
+  idle_words_.push_back(*op.words());
+}
+
+Result<DeviceQueue> DeviceFront::any_queue(const OpSpec& spec, void* stream) {
+  if (stream) return device_->queue_of(stream);
+  auto own = device_->own_queues(device_->owns(spec.send) ? static_cast<const void*>(spec.send)
+                                                          : spec.recv);
+  if (!own) return own.status();
+  return own.value().in;
+}
+
+// By kernels if all ranks registered the memory.
+Result<std::unique_ptr<DeviceOp>> DeviceFront::make_op(GroupId group, const OpSpec& spec,
+                                                       const DeviceQueue& queue,
+                                                       OpCompletion* completion) {
+  std::optional<PeerOp::Plan> plan;
+  if (windows_->any()) {
+    std::pair<View, PeerId> now;
+    progress_.with([&] { now = below_.members(group); });
+    plan = windows_->plan({group, &spec, &now.first, now.second});
+  }
+  if (!plan) return std::make_unique<DeviceOp>(group, spec, completion);
+  if (spec.send == spec.recv) {
+    auto room = windows_->take_room(queue, spec.count * reduce::size_of(spec.dtype));
+    if (!room) return room.status();
+    plan->saved = room.value();
+  }
+  return std::unique_ptr<DeviceOp>(
+      std::make_unique<PeerOp>(group, spec, completion, std::move(*plan)));
+}
+
+WindowCard DeviceFront::begin_window(GroupId group, void* memory, uint64_t bytes, Status& why_not) {
+  std::pair<View, PeerId> now;
+  progress_.with([&] { now = below_.members(group); });
+  if (!device_) {
+    why_not = why_not_;
+    return {now.second, bytes, {}, {}, 0};
+  }
+  std::lock_guard order(submitting_);
+  return windows_->begin(now.second, static_cast<std::byte*>(memory), bytes, why_not);
+}
+
+Status DeviceFront::map_window(GroupId group, const std::vector<WindowCard>& cards) {
+  if (!device_) return why_not_;
+  std::pair<View, PeerId> now;
+  progress_.with([&] { now = below_.members(group); });
+  std::lock_guard order(submitting_);
+  return windows_->map(group, now.first, cards);
+}
+
+void DeviceFront::end_window(bool keep) {
+  if (!device_) return;
+  std::lock_guard order(submitting_);
+  windows_->end(keep);
+}
+
+Result<uint64_t> DeviceFront::submit(GroupId group, const OpSpec& spec, bool is_root, void* stream,
+                                     OpCompletion* completion) {
+  if (!device_) return why_not_;
+  const auto queue = any_queue(spec, stream);
+  if (!queue) return queue.status();
+  std::lock_guard order(submitting_);
+  Status may;
+  progress_.with([&] {
+    may = below_.may_submit(group);
+    if (may && ops_.is_full())
+      may = Status(Code::kState, "too many ops wait for the device; wait for some of them");
+  });
+  if (!may) return may;
+  const auto words = take_words(queue.value());
+  if (!words) return words.status();
+  auto made = make_op(group, spec, queue.value(), completion);
+  if (!made) {
+    std::lock_guard lock(words_mutex_);
+    idle_words_.push_back(words.value());
+    return made.status();
+  }
+  std::unique_ptr<DeviceOp> op = std::move(made).value();
+  Status status = op->prepare(*device_, *slabs_, words.value(), stream, is_root);
+  if (!status) {
+    free(*op);
+    if (op->words()) return status;
+    std::lock_guard lock(words_mutex_);
+    idle_words_.push_back(words.value());
+    return status;
+  }
+  watch_->watch(queue.value());
+  // What was queued of it goes on, and its copies are never used again.
+  if (status = op->enqueue(*device_); !status) return status;
+  uint64_t handle = 0;
+  progress_.with([&] {
+    handle = ops_.add(std::move(op));
+    look();
+  });
+  return handle;
+}
+
+bool DeviceFront::look() {
+  if (!ops_.idle() && below_.ended()) {
+    const Below::Standing now = below_.standing();
+    ops_.unsettle(now.epoch, now.sealed);
+  }
+  const bool any = ops_.look();
+  if (!watch_) return any;
+  progress_.set_eager(!ops_.idle());
+  watch_->set_needed(!ops_.idle());
+  if (failed_ || !watch_->failed()) return any;
+  failed_ = true;
+  const Status status = watch_->failure();
+  ops_.lose(status);
+  below_.resign(status);
+  return true;
+}
+
+void DeviceFront::close(Duration patience) {
+  if (!device_) return;
+  const auto until = std::chrono::steady_clock::now() + patience;
+  bool idle = false;
+  while (!idle && std::chrono::steady_clock::now() < until) {
+    progress_.with([&] {
+      (void)look();
+      idle = ops_.idle();
+    });
+    std::this_thread::yield();
+  }
+  watch_->stop();
+  if (!idle)
+    progress_.with([&] {
+      ops_.lose(Status(Code::kClosed, "the communicator was closed before the device was done"));
+      (void)ops_.look();
+    });
+  if (idle) windows_->clear();  // else a kernel may still use what they map
+  slabs_->clear();
+}
+
+}  // namespace rhz::api

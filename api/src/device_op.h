@@ -1,0 +1,121 @@
+// One collective whose buffers are a device's, or which keeps the order of a stream: copies beside
+// it, in memory of the host, are what the runtime sees (docs/gpu.md).
+//
+//   on the stream   … │ copy in │ raise `ready` │ wait for `gate` │ copy out │ raise `done` │ …
+//
+// All of this is queued at the submission, on the caller's thread: who owns the loop afterwards
+// looks at words and writes them, and never calls the device, which may be blocked by a call of the
+// program's that waits for this very op.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <optional>
+
+#include "api/src/device_use.h"
+#include "runtime/device/slabs.h"
+
+namespace rhz::api {
+
+struct DeviceWords {
+  static constexpr size_t kCount = 8;
+  DeviceWord *ready = nullptr, *gate = nullptr, *done = nullptr;
+  // Of kernels over mapped memory (peer_op.h).
+  DeviceWord *ready_again = nullptr, *gate_again = nullptr, *again = nullptr, *abort = nullptr,
+             *status = nullptr;
+
+  DeviceWords() = default;
+  explicit DeviceWords(DeviceWord* first)  // of kCount
+      : ready(first),
+        gate(first + 1),
+        done(first + 2),
+        ready_again(first + 3),
+        gate_again(first + 4),
+        again(first + 5),
+        abort(first + 6),
+        status(first + 7) {}
+  void clear() const {
+    for (size_t i = 0; i < kCount; ++i) ready[i].store(0, std::memory_order_relaxed);
+  }
+};
+
+inline bool is_raised(const DeviceWord* word) {
+  return word->load(std::memory_order_acquire) == kRaised;
+}
+inline void raise(DeviceWord* word) { word->store(kRaised, std::memory_order_release); }
+
+class DeviceOp : public OpCompletion {
+ public:
+  // A host op that waits behind others: no words.
+  DeviceOp(GroupId group, OpSpec spec, OpCompletion* user)
+      : spec_(std::move(spec)), group_(group), user_(user) {}
+
+  // On the caller's thread.  `stream` null: none, and the device's own queues are used.
+  [[nodiscard]] Status prepare(Device& device, Slabs& slabs, const DeviceWords& words, void* stream,
+                               bool is_root);
+  // What fails here has queued some of it: the op then counts as one whose device is lost.
+  [[nodiscard]] virtual Status enqueue(Device& device);
+
+  GroupId group() const { return group_; }
+  // Of the copies.
+  const OpSpec& spec() const { return spec_; }
+  const std::optional<DeviceWords>& words() const { return words_; }
+  const std::array<Slab, 2>& slabs() const { return slabs_; }
+  // On the device, or null.
+  virtual std::byte* room() const { return nullptr; }
+
+  // From here on as the loop's owner.  What the runtime can have now, and who is told of it; null:
+  // nothing yet.
+  virtual const OpSpec* next() const;
+  virtual OpCompletion& completion() { return *this; }
+  void given(uint64_t to_runtime) { submitted_ = to_runtime; }
+  const std::optional<uint64_t>& submitted() const { return submitted_; }
+  // Later ops of the group are not given to the runtime.
+  virtual bool goes_first() const { return !submitted_ && !released_; }
+  virtual void cancel() { cancelled_ = true; }
+  bool is_cancelled() const { return cancelled_; }
+  // Who the members are may be about to change, or has.
+  virtual void unsettle(Epoch, bool) {}
+
+  bool is_released() const { return released_; }
+  bool is_told() const { return told_; }
+  virtual bool is_final() const { return final_; }
+  // The device has copied the result, so that the caller may be told.
+  bool is_done() const { return released_ && (!words_ || is_raised(words_->done)); }
+  // The op is over, the device has let go of the copies.  Not ok: whatever the runtime said, the
+  // result did not arrive.
+  void tell(const Status& device);
+  // Ends what the runtime was never given, and opens the gates.
+  virtual void refuse(const Status& status);
+
+  void released(const OpOutcome& outcome) override;
+  void finalised(const Status& status) override;
+
+  uint64_t handle = 0;  // the caller's
+
+ protected:
+  // Memory of the host for what is on the device; makes the runtime's op one of that.
+  [[nodiscard]] virtual Status lend(Slabs& slabs);
+  [[nodiscard]] Status copy(Device& device, bool in);
+  virtual void open_gates() { raise(words_->gate); }
+
+  OpSpec spec_;
+  std::optional<DeviceWords> words_;
+  DeviceQueue in_, out_;
+  DeviceUse use_;
+  std::array<std::byte*, 2> theirs_{};  // the caller's send and recv, where they are a device's
+  std::array<Slab, 2> slabs_;
+  std::optional<uint64_t> submitted_;
+  bool cancelled_ = false;
+
+ private:
+  [[nodiscard]] Status take(Slabs& slabs, const BufferUse& use, size_t side);
+
+  const GroupId group_;
+  OpCompletion* const user_;
+  bool released_ = false, told_ = false, final_ = false;
+  OpOutcome outcome_;
+  Status final_status_;
+};
+
+}  // namespace rhz::api

@@ -1,0 +1,100 @@
+#include "api/src/device_ops.h"
+
+#include <algorithm>
+
+namespace rhz::api {
+
+uint64_t DeviceOps::add(std::unique_ptr<DeviceOp> op) {
+  op->handle = next_handle_++;
+  queues_[op->group()].push_back(op.get());
+  ++untold_;
+  open_.push_back(std::move(op));
+  return open_.back()->handle;
+}
+
+bool DeviceOps::look() {
+  if (open_.empty()) return false;
+  const bool submitted = submit_ready();
+  return tell_done() || submitted;
+}
+
+// What was ended meanwhile is refused here, so that no gate stays closed.
+bool DeviceOps::submit_ready() {
+  if (queues_.empty()) return false;
+  if (const Status ended = below_.ended(); !ended) {
+    refuse_all(ended);
+    return true;
+  }
+  bool any = false;
+  for (auto queue = queues_.begin(); queue != queues_.end();) {
+    while (!queue->second.empty()) {
+      DeviceOp& op = *queue->second.front();
+      const OpSpec* spec = op.next();
+      if (spec) submit(op, *spec);
+      any |= spec != nullptr;
+      if (op.goes_first()) break;
+      queue->second.pop_front();
+    }
+    queue = queue->second.empty() ? queues_.erase(queue) : std::next(queue);
+  }
+  return any;
+}
+
+// It may be over before this returns.
+void DeviceOps::submit(DeviceOp& op, const OpSpec& spec) {
+  const auto handle = below_.submit(op.group(), spec, &op.completion());
+  if (!handle) return op.refuse(handle.status());
+  op.given(handle.value());
+  if (op.is_cancelled()) below_.cancel(op.group(), handle.value());
+}
+
+bool DeviceOps::tell_done() {
+  bool any = false;
+  for (const auto& op : open_) {
+    const bool given_up = !lost_.is_ok() && op->words() && op->is_released();
+    if (op->is_told() || !(op->is_done() || given_up)) continue;
+    if (op->is_done()) below_.free(*op);
+    op->tell(op->is_done() ? Status::ok() : lost_);
+    const auto queue = queues_.find(op->group());
+    if (queue != queues_.end() && !queue->second.empty() && queue->second.front() == op.get())
+      queue->second.pop_front();
+    --untold_;
+    any = true;
+  }
+  std::erase_if(open_, [](const auto& op) { return op->is_told() && op->is_final(); });
+  return any;
+}
+
+bool DeviceOps::cancel(uint64_t handle) {
+  if (handle < kFirstHandle) return false;
+  const auto op =
+      std::find_if(open_.begin(), open_.end(), [&](const auto& o) { return o->handle == handle; });
+  if (op == open_.end()) return true;  // over
+  (*op)->cancel();
+  if ((*op)->submitted()) below_.cancel((*op)->group(), *(*op)->submitted());
+  return true;
+}
+
+void DeviceOps::refuse(GroupId group, const Status& status) {
+  const auto queue = queues_.find(group);
+  if (queue == queues_.end()) return;
+  const Queue ops = std::move(queue->second);
+  queues_.erase(queue);
+  for (DeviceOp* op : ops) op->refuse(status);
+}
+
+void DeviceOps::refuse_all(const Status& status) {
+  while (!queues_.empty()) refuse(GroupId(queues_.begin()->first), status);
+}
+
+void DeviceOps::unsettle(Epoch epoch, bool sealed) {
+  for (const auto& op : open_) op->unsettle(epoch, sealed);
+}
+
+void DeviceOps::lose(const Status& status) {
+  if (!lost_) return;
+  lost_ = status;
+  refuse_all(status);
+}
+
+}  // namespace rhz::api

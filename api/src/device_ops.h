@@ -1,0 +1,66 @@
+// The ops of a peer that wait for a device, and those that came behind them: each group's in the
+// order of their submission.
+//
+// An op has a number from its submission on (O4), and the device may take its time until the input
+// is there: so nothing of the group goes past it.  Used by the loop's owner only; calls no device.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "api/src/device_op.h"
+
+namespace rhz::api {
+
+class DeviceOps {
+ public:
+  // Handles of these ops; the runtime's own count from 0.
+  static constexpr uint64_t kFirstHandle = uint64_t{1} << 63;
+  static constexpr size_t kMost = 256;  // B1: that are open; each has its words
+
+  struct Below {
+    // What is over for good; ok: it goes on.
+    std::function<Status()> ended;
+    std::function<Result<uint64_t>(GroupId, const OpSpec&, OpCompletion*)> submit;
+    std::function<void(GroupId, uint64_t)> cancel;
+    // Of an op whose device has let go of it.
+    std::function<void(const DeviceOp&)> free;
+  };
+  explicit DeviceOps(Below below) : below_(std::move(below)) {}
+
+  uint64_t add(std::unique_ptr<DeviceOp> op);
+  bool is_full() const { return open_.size() >= kMost; }
+  // Something of the group has not been given to the runtime yet.
+  bool queued(GroupId group) const { return queues_.contains(group); }
+  // Nobody waits for anything here.
+  bool idle() const { return untold_ == 0; }
+  // Gives what is ready to the runtime, and tells what is done.  True when there was any.
+  bool look();
+  // False: not an op of this one.
+  bool cancel(uint64_t handle);
+  // Ends what is queued, and not what runs: that is the runtime's.
+  void refuse(GroupId group, const Status& status);
+  void refuse_all(const Status& status);
+  // Members are about to change (`sealed`), or those of this epoch are installed.
+  void unsettle(Epoch epoch, bool sealed);
+  // The device is lost: what is queued for it is never done.  Copies and words are left to it.
+  void lose(const Status& status);
+
+ private:
+  using Queue = std::deque<DeviceOp*>;
+  bool submit_ready();
+  bool tell_done();
+  void submit(DeviceOp& op, const OpSpec& spec);
+
+  const Below below_;
+  uint64_t next_handle_ = kFirstHandle;
+  std::map<GroupId, Queue> queues_;
+  std::vector<std::unique_ptr<DeviceOp>> open_;
+  size_t untold_ = 0;
+  Status lost_;
+};
+
+}  // namespace rhz::api

@@ -1,0 +1,112 @@
+// Memory of the program's: what peers may map, and what is a device's (docs/gpu.md).
+#include <poll.h>
+
+#include <thread>
+
+#include "api/src/device_front.h"
+#include "api/src/peer_driver.h"
+
+namespace rhz {
+
+// B1: how long closing waits for streams to pass the ops that it ended.
+constexpr Duration kDevicePatience = std::chrono::seconds(10);
+// Longer than any op over NVLink.  The loop's own timers are of milliseconds.
+constexpr Duration kDeviceSpin = milliseconds(5);
+constexpr long kDeviceRestNs = 50'000;
+
+Result<std::byte*> PeerDriver::allocate(size_t bytes) {
+  Result<std::byte*> memory = Status(Code::kClosed, "the communicator was closed");
+  progress_.with([&] {
+    if (!closed_) memory = shared_memory_.allocate(bytes);
+  });
+  return memory;
+}
+
+Status PeerDriver::free(std::byte* begin) {
+  bool known = false;
+  progress_.with([&] { known = shared_memory_.free(begin); });
+  return known ? Status::ok()
+               : Status(Code::kArgument, "no memory that this communicator gave out");
+}
+
+std::unique_ptr<api::DeviceFront> PeerDriver::make_device_front() {
+  Slabs::Memory memory;
+  memory.allocate = [this](size_t bytes) { return allocate(bytes); };
+  memory.free = [this](std::byte* begin) { (void)free(begin); };
+  api::DeviceFront::Below below;
+  below.may_submit = [this](GroupId group) { return may_submit(group, false); };
+  below.ended = [this] {
+    return closed_ ? Status(Code::kClosed, "the communicator was closed") : node_->end_status();
+  };
+  below.submit = [this](GroupId group, const OpSpec& spec,
+                        OpCompletion* completion) -> Result<uint64_t> {
+    if (!node_->groups().find(group)) return Status(Code::kClosed, "this communicator was closed");
+    return node_->submit(loop_.now(), group, spec, completion);
+  };
+  below.cancel = [this](GroupId group, uint64_t handle) {
+    node_->cancel(loop_.now(), group, handle);
+  };
+  below.resign = [this](const Status& status) {
+    if (!closed_) node_->resign(loop_.now(), status);
+  };
+  below.standing = [this]() -> api::DeviceFront::Below::Standing {
+    return {node_->communicator().epoch(), node_->member().sealed_now()};
+  };
+  below.members = [this](GroupId group) -> std::pair<View, PeerId> {
+    const Communicator* communicator = closed_ || !node_ ? nullptr : node_->groups().find(group);
+    return {communicator ? communicator->view() : View{}, id_};
+  };
+  return std::make_unique<api::DeviceFront>(open_device(), progress_, std::move(memory),
+                                            std::move(below));
+}
+
+bool PeerDriver::is_on_device(const void* memory) const { return device_->owns(memory); }
+
+Result<uint64_t> PeerDriver::submit_on_device(GroupId group, const OpSpec& spec, void* stream,
+                                              OpCompletion* completion) {
+  const bool is_root = has_root(spec.kind) && slot() == spec.root;
+  return device_->submit(group, spec, is_root, stream, completion);
+}
+
+// As the loop's owner: behind others of the group that wait for the device, in the order of their
+// submission.
+std::optional<uint64_t> PeerDriver::keep_behind_device(const Request& request) {
+  const auto* spec = std::get_if<OpSpec>(&request.spec);
+  if (!spec || !device_->ops().queued(request.group)) return std::nullopt;
+  return device_->ops().add(
+      std::make_unique<api::DeviceOp>(request.group, *spec, request.completion));
+}
+
+// Not the loop's owner: an op that is no submission, a split, comes behind those as well.
+void PeerDriver::wait_for_device(GroupId group) {
+  bool queued = true;
+  while (true) {
+    progress_.with([&] { queued = !closed_ && device_->ops().queued(group); });
+    if (!queued) return;
+    (void)progress_.wait([] { return false; }, loop_.now() + milliseconds(1));
+  }
+}
+
+bool PeerDriver::look_at_device(Time now) {
+  const bool moved = device_->look();
+  if (moved || device_->ops().idle()) device_moved_ = now;
+  return moved;
+}
+
+// A device says nothing when it is done: who waits for one looks again and again, at first without
+// a rest.  False: nobody waits.
+bool PeerDriver::rest_beside_device(Time now) {
+  if (device_->ops().idle()) return false;
+  const timespec rest{0, kDeviceRestNs};
+  if (now - device_moved_ < kDeviceSpin)
+    std::this_thread::yield();
+  else
+    (void)ppoll(nullptr, 0, &rest, nullptr);
+  return true;
+}
+
+bool PeerDriver::is_idle() const { return node_->idle() && device_->ops().idle(); }
+
+void PeerDriver::close_device() { device_->close(kDevicePatience); }
+
+}  // namespace rhz

@@ -1,0 +1,129 @@
+// A rank is killed while the kernels of all run: what the others' devices do then, and how long it
+// takes beside NCCL.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "bench/gpu/bench.h"
+#include "bench/gpu/peer_group.h"
+
+namespace rhz::gpu {
+namespace {
+
+constexpr uint64_t kBytes = 256u << 20;
+constexpr unsigned kBlocks = 64;
+
+// Its kernel runs again and again until it is dead.
+[[noreturn]] void be_victim(Meeting& meeting, PeerGroup& group, Stream stream) {
+  meeting.barrier();
+  for (int i = 0; i < 3; ++i)
+    group.allreduce_f32(kBytes / 4, PeerGroup::Shots::kTwo, kBlocks, stream);
+  kill(getpid(), SIGKILL);
+  _exit(1);
+}
+
+bool readable(PeerGroup& group, uint32_t victim) {
+  std::vector<float> got(1024);
+  to_host(got.data(), group.in_of(victim), got.size() * 4, nullptr);
+  if (synchronize(nullptr) != 0) return false;
+  for (uint64_t i = 0; i < got.size(); ++i)
+    if (got[i] != random_value(victim, i)) return false;
+  return true;
+}
+
+void one_fault(Meeting& meeting, const Options& options, uint32_t rank) {
+  const uint32_t victim = options.ranks - 1;
+  PeerGroup group(meeting, rank, options.ranks, kBytes);
+  const Stream stream = make_stream();
+  std::vector<float> values(kBytes / 4);
+  for (uint64_t i = 0; i < values.size(); ++i) values[i] = random_value(rank, i);
+  to_device(group.in(), values.data(), kBytes, nullptr);
+  (void)synchronize(nullptr);
+  group.allreduce_f32(kBytes / 4, PeerGroup::Shots::kTwo, kBlocks, stream);
+  (void)synchronize(stream);
+  if (rank == victim) be_victim(meeting, group, stream);
+  meeting.barrier();
+  // More than the victim has begun: the last ones wait for it in any case.
+  for (int i = 0; i < 6; ++i)
+    group.allreduce_f32(kBytes / 4, PeerGroup::Shots::kTwo, kBlocks, stream);
+  while (!meeting.dead.load()) sched_yield();
+  const double since = now_us();
+  group.abort();
+  const int error = synchronize(stream);
+  const double out = now_us();
+  const bool aborted = group.status() == kPeerAborted, reads = readable(group, victim);
+  const int unmapped = group.unmap_of(victim);
+  group.clear();
+  if (options.ranks == 2) {  // what is left of two still computes
+    group.go_alone();
+    group.allreduce_f32(kBytes / 4, PeerGroup::Shots::kTwo, kBlocks, stream);
+  }
+  const bool healthy = synchronize(stream) == 0 && group.status() == kPeerDone;
+  std::printf(
+      "fault %.1f ms-to-abort-kernels error %d aborted %d dead-rank's-input-readable %d unmap %d "
+      "device-works %d\n",
+      (out - since) / 1e3, error, aborted, reads, unmapped, healthy);
+  std::fflush(stdout);
+  if (error != 0 || !healthy) meeting.failures.fetch_add(1);
+  meeting.numbers[rank] = out - since;
+}
+
+// The same with NCCL: abort, and a communicator of those who are left.
+void one_nccl_fault(Meeting& meeting, const Options& options, uint32_t rank) {
+  const uint32_t victim = options.ranks - 1;
+  Nccl nccl;
+  if (!nccl.load(options.nccl)) return;
+  const Memory in = allocate(kBytes), out = allocate(kBytes);
+  const Stream stream = make_stream();
+  if (rank == 0) meeting.nccl = nccl.make_id();
+  meeting.barrier();
+  nccl.begin(meeting.nccl, static_cast<int>(options.ranks), static_cast<int>(rank));
+  const auto submit = [&] {
+    nccl.allreduce_f32(reinterpret_cast<void*>(in), reinterpret_cast<void*>(out), kBytes / 4,
+                       stream);
+  };
+  submit();
+  (void)synchronize(stream);
+  meeting.barrier();
+  for (int i = 0; i < (rank == victim ? 3 : 6); ++i) submit();
+  if (rank == victim) kill(getpid(), SIGKILL);
+  while (!meeting.dead.load()) sched_yield();
+  const double since = now_us();
+  nccl.abort();
+  const double aborted = now_us();
+  if (rank == 0) meeting.nccl = nccl.make_id(), meeting.made.store(true);
+  while (!meeting.made.load()) sched_yield();
+  nccl.begin(meeting.nccl, static_cast<int>(options.ranks) - 1, static_cast<int>(rank));
+  const double usable = now_us();
+  submit();
+  (void)synchronize(stream);
+  std::printf("nccl-fault abort %.1f ms, usable %.1f ms, op over %.1f ms\n",
+              (aborted - since) / 1e3, (usable - since) / 1e3, (now_us() - since) / 1e3);
+  std::fflush(stdout);
+  meeting.numbers[rank] = usable - since;
+}
+
+}  // namespace
+
+bool measure_faults(const Options& options) {
+  std::vector<double> ours, theirs;
+  bool well = true;
+  for (uint32_t i = 0; i < options.faults && well; ++i) {
+    for (const auto& [part, took] :
+         {std::pair{&one_fault, &ours}, std::pair{&one_nccl_fault, &theirs}}) {
+      if (part == &one_nccl_fault && i >= 3) continue;  // each takes a second and more
+      Meeting* meeting = Meeting::make(options.ranks);
+      well &= run_ranks(*meeting, options.ranks, part, options) && meeting->failures.load() == 0;
+      if (meeting->numbers[0] > 0) took->push_back(meeting->numbers[0] / 1e3);
+    }
+  }
+  std::printf(
+      "killed while kernels ran, %zu times; from the death being known: kernels out p50 %.2f ms; "
+      "NCCL abort and new communicator p50 %.1f ms (%zu)\n",
+      ours.size(), median(ours), median(theirs), theirs.size());
+  return well;
+}
+
+}  // namespace rhz::gpu

@@ -1,0 +1,71 @@
+#include "bench/gpu/peer_group.h"
+
+extern "C" const unsigned char rhz_peer_allreduce_fatbin[];
+
+namespace rhz::gpu {
+namespace {
+constexpr unsigned kThreads = 512;
+constexpr uint32_t kFlagsOfOp = 3;
+// A whole allocation of the driver's, which is what is shared.
+constexpr size_t kFlagBytes = size_t{2} << 20;
+static_assert(kFlagBytes >= sizeof(uint32_t) * RHZ_PEER_RANKS * RHZ_PEER_BLOCKS);
+}  // namespace
+
+PeerGroup::PeerGroup(Meeting& meeting, uint32_t rank, uint32_t ranks, size_t bytes)
+    : in_(allocate(bytes)),
+      out_(allocate(bytes)),
+      flags_(allocate(kFlagBytes)),
+      host_(static_cast<uint32_t*>(allocate_mapped(4096))),
+      one_shot_(kernel(rhz_peer_allreduce_fatbin, "rhz_one_shot_f32")),
+      two_shot_(kernel(rhz_peer_allreduce_fatbin, "rhz_two_shot_f32")) {
+  fill(flags_, 0, kFlagBytes, nullptr);
+  (void)synchronize(nullptr);
+  meeting.in[rank] = share(in_);
+  meeting.out[rank] = share(out_);
+  meeting.flags[rank] = share(flags_);
+  meeting.barrier();
+  for (uint32_t r = 0; r < ranks; ++r) {
+    p_.place[r] = r;
+    p_.in[r] = reinterpret_cast<void*>(r == rank ? in_ : map(meeting.in[r]));
+    p_.out[r] = reinterpret_cast<void*>(r == rank ? out_ : map(meeting.out[r]));
+    p_.flags[r] = reinterpret_cast<uint32_t*>(r == rank ? flags_ : map(meeting.flags[r]));
+  }
+  p_.rank = rank;
+  p_.ranks = ranks;
+  p_.first_flag = 1;
+  p_.divisor = 1;
+  p_.bound_ns = 10'000'000'000;
+  p_.abort = const_cast<uint32_t*>(host_);
+  p_.status = const_cast<uint32_t*>(host_) + 1;
+  meeting.barrier();
+}
+
+void PeerGroup::allreduce_f32(uint64_t count, Shots shots, unsigned blocks, Stream stream) {
+  p_.count = count;
+  launch(shots == Shots::kOne ? one_shot_ : two_shot_, blocks, kThreads, stream, {&p_});
+  p_.first_flag += kFlagsOfOp;
+}
+
+void PeerGroup::allreduce_as(const char* name, uint64_t count, unsigned blocks, Stream stream) {
+  p_.count = count;
+  launch(kernel(rhz_peer_allreduce_fatbin, name), blocks, kThreads, stream, {&p_});
+  p_.first_flag += kFlagsOfOp;
+}
+
+void PeerGroup::go_alone() {
+  p_.in[0] = p_.in[p_.rank];
+  p_.out[0] = p_.out[p_.rank];
+  p_.flags[0] = p_.flags[p_.rank];
+  p_.rank = 0;
+  p_.ranks = 1;
+}
+
+int PeerGroup::unmap_of(uint32_t rank) {
+  int error = 0;
+  for (const void* memory : {p_.in[rank], static_cast<const void*>(p_.out[rank]),
+                             static_cast<const void*>(p_.flags[rank])})
+    error |= unmap(reinterpret_cast<Memory>(memory));
+  return error;
+}
+
+}  // namespace rhz::gpu

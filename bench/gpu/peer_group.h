@@ -1,0 +1,41 @@
+// The mapped memory of all ranks of a benchmark, and the kernels on it.
+#pragma once
+
+#include "bench/gpu/meeting.h"
+#include "collectives/reduce/cuda/peer_allreduce.h"
+
+namespace rhz::gpu {
+
+class PeerGroup {
+ public:
+  // Collective.  `bytes`: of input and result.
+  PeerGroup(Meeting& meeting, uint32_t rank, uint32_t ranks, size_t bytes);
+
+  enum class Shots { kOne, kTwo };
+  void allreduce_f32(uint64_t count, Shots shots, unsigned blocks, Stream stream);
+  // `kernel`: rhz_two_shot_bf16, …
+  void allreduce_as(const char* kernel, uint64_t count, unsigned blocks, Stream stream);
+  Memory in() const { return in_; }
+  Memory out() const { return out_; }
+
+  void abort() { host_[0] = 1; }
+  PeerStatus status() const { return static_cast<PeerStatus>(host_[1]); }
+  void clear() {
+    host_[0] = 0;
+    host_[1] = 0;
+  }
+  void set_bound(uint64_t ns) { p_.bound_ns = ns; }
+  // What another rank exported, whether it lives or not.
+  Memory in_of(uint32_t rank) const { return reinterpret_cast<Memory>(p_.in[rank]); }
+  // Without others from here on: its own flags answer for them.
+  void go_alone();
+  int unmap_of(uint32_t rank);
+
+ private:
+  PeerAllReduce p_{};
+  Memory in_, out_, flags_;
+  volatile uint32_t* host_;
+  Kernel one_shot_, two_shot_;
+};
+
+}  // namespace rhz::gpu

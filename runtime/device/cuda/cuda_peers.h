@@ -1,0 +1,36 @@
+// PeerAccess by CUDA's IPC handles.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "runtime/device/cuda/driver.h"
+#include "runtime/device/peer_access.h"
+
+namespace rhz::cuda {
+
+class CudaPeers final : public PeerAccess {
+ public:
+  explicit CudaPeers(const Driver& driver) : driver_(driver) {}
+
+  Result<SharedAllocation> share(const void* memory) override;
+  Result<std::byte*> map(const DeviceQueue& by, const SharedAllocation& allocation) override;
+  void unmap(const DeviceQueue& by, const SharedAllocation& allocation, std::byte* begin) override;
+  Result<std::byte*> allocate(const DeviceQueue& by, size_t bytes, bool zeroed) override;
+  void free(const DeviceQueue& by, std::byte* begin) override;
+  Status copy(const DeviceQueue& on, void* to, const void* from, size_t bytes) override;
+  Status run(const DeviceQueue& on, const Launch& launch, const void* parameter) override;
+
+ private:
+  Result<Function> function_of(const DeviceQueue& on, const Launch& launch);
+
+  const Driver& driver_;
+  std::mutex mutex_;
+  // By context, name of the allocation: a process may open each once.
+  std::map<std::pair<Context, std::string>, std::pair<Address, int>> mapped_;
+  std::map<std::pair<Context, const void*>, Module> modules_;      // by the image
+  std::map<std::pair<Context, std::string>, Function> functions_;  // by the kernel's name
+};
+
+}  // namespace rhz::cuda

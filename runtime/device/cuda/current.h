@@ -1,0 +1,35 @@
+// A context that is the calling thread's for a moment.
+#pragma once
+
+#include "runtime/device/cuda/driver.h"
+
+namespace rhz::cuda {
+
+inline Address address_of(const void* memory) { return reinterpret_cast<uintptr_t>(memory); }
+
+class Current {
+ public:
+  Current(const Driver& driver, Context context)
+      : driver_(driver), status_(driver.check(driver.context_push(context), "cuCtxPushCurrent")) {}
+  ~Current() {
+    Context popped = nullptr;
+    if (status_) (void)driver_.context_pop(&popped);
+  }
+  Current(const Current&) = delete;
+  Current& operator=(const Current&) = delete;
+  const Status& status() const { return status_; }
+
+ private:
+  const Driver& driver_;
+  const Status status_;
+};
+
+template <class Call>
+[[nodiscard]] Status in_context(const Driver& driver, Context context, const char* what,
+                                Call&& call) {
+  Current current(driver, context);
+  if (!current.status()) return current.status();
+  return driver.check(call(), what);
+}
+
+}  // namespace rhz::cuda

@@ -1,0 +1,25 @@
+// Who starts the ranks, reads their lines, kills some: a process that never touches a device.
+#pragma once
+
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace rhz::gpu {
+
+class Parent {
+ public:
+  Parent();
+  // Every rank runs the checks of this role; one line per check, of all ranks.
+  bool run(const std::string& role, uint32_t ranks);
+  // In groups of ranks of which all but one are killed one by one, in all modes by turns.
+  bool run_kills(uint32_t ranks, uint32_t kills, uint64_t bytes, bool registered);
+  uint32_t devices() const { return static_cast<uint32_t>(devices_); }
+
+ private:
+  int devices_ = 0;
+  std::mt19937 random_;
+};
+
+}  // namespace rhz::gpu
