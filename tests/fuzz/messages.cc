@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "tests/fuzz/messages.h"
 
 #include "runtime/wire/codec.h"
@@ -19,8 +21,11 @@ OpReport op_of(Tape& tape, uint64_t seq, Epoch epoch) {
   op.mode = static_cast<RebuildMode>(1 + tape.below(4));
   op.blocks.kind = static_cast<OpKind>(1 + tape.below(static_cast<uint64_t>(kLastOpKind)));
   op.blocks.root = Slot(static_cast<uint32_t>(tape.below(kPeers)));
-  for (uint64_t i = tape.below(kPeers + 1); i > 0; --i) op.blocks.layout.push_back(Slot(static_cast<uint32_t>(tape.below(kPeers))));
-  op.chunks = op.begun ? static_cast<uint32_t>(1 + tape.below(8)) : 0;
+  // Only what the codec lets through: layouts where there is one, whole blocks.
+  if (has_layout(op.blocks.kind))
+    for (uint64_t i = 1 + tape.below(kPeers); i > 0; --i) op.blocks.layout.push_back(Slot(static_cast<uint32_t>(tape.below(kPeers))));
+  const uint32_t blocks = op.blocks.count();
+  op.chunks = op.begun ? blocks * static_cast<uint32_t>(1 + tape.below(std::max(8 / blocks, 1u))) : 0;
   op.signature = op.begun ? 1 + tape.below(2) : 0;
   uint32_t at = 0;
   while (op.begun && at < op.chunks && tape.flip()) {
