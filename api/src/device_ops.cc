@@ -66,7 +66,7 @@ bool DeviceOps::tell_done() {
 }
 
 bool DeviceOps::cancel(uint64_t handle) {
-  if (handle < kFirstHandle) return false;
+  if (handle < kFirstHandle || handle >= kMessageBit) return false;
   const auto op =
       std::find_if(open_.begin(), open_.end(), [&](const auto& o) { return o->handle == handle; });
   if (op == open_.end()) return true;  // over

@@ -12,13 +12,15 @@
 #include <vector>
 
 #include "api/src/device_op.h"
+#include "collectives/p2p/message.h"
 
 namespace rhz::api {
 
 class DeviceOps {
  public:
-  // Handles of these ops; the runtime's own count from 0.
-  static constexpr uint64_t kFirstHandle = uint64_t{1} << 63;
+  // Handles of these ops; the runtime's own count from 0, those of messages from a higher bit.
+  static constexpr uint64_t kFirstHandle = uint64_t{1} << 62;
+  static_assert(2 * kFirstHandle == kMessageBit);
   static constexpr size_t kMost = 256;  // B1: that are open; each has its words
 
   struct Below {
