@@ -42,9 +42,12 @@ void DeviceFront::free(const DeviceOp& op) {
   for (const Slab& slab : op.slabs())
     if (slab.begin) slabs_->give_back(slab);
   if (op.room()) windows_->give_room_back(op.room());
-  if (!op.words()) return;
+  if (op.words()) give_back(*op.words());
+}
+
+void DeviceFront::give_back(const DeviceWords& words) {
   std::lock_guard lock(words_mutex_);
-  idle_words_.push_back(*op.words());
+  idle_words_.push_back(words);
 }
 
 Result<DeviceQueue> DeviceFront::any_queue(const OpSpec& spec, void* stream) {
@@ -117,17 +120,14 @@ Result<uint64_t> DeviceFront::submit(GroupId group, const OpSpec& spec, bool is_
   if (!words) return words.status();
   auto made = make_op(group, spec, queue.value(), completion);
   if (!made) {
-    std::lock_guard lock(words_mutex_);
-    idle_words_.push_back(words.value());
+    give_back(words.value());
     return made.status();
   }
   std::unique_ptr<DeviceOp> op = std::move(made).value();
   Status status = op->prepare(*device_, *slabs_, words.value(), stream, is_root);
   if (!status) {
     free(*op);
-    if (op->words()) return status;
-    std::lock_guard lock(words_mutex_);
-    idle_words_.push_back(words.value());
+    if (!op->words()) give_back(words.value());
     return status;
   }
   watch_->watch(queue.value());

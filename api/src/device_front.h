@@ -57,6 +57,7 @@ class DeviceFront {
  private:
   [[nodiscard]] Result<DeviceWords> take_words(const DeviceQueue& by);
   void free(const DeviceOp& op);
+  void give_back(const DeviceWords& words);
   [[nodiscard]] Result<std::unique_ptr<DeviceOp>> make_op(GroupId group, const OpSpec& spec,
                                                           const DeviceQueue& queue,
                                                           OpCompletion* completion);

@@ -228,6 +228,7 @@ TEST_F(DeviceOpsTest, ACancelReachesAnOpWhetherItHasBegunOrNot) {
   EXPECT_TRUE(ops_.cancel(late));
   EXPECT_EQ(cancelled_, (std::vector<uint64_t>{0, 1}));
   EXPECT_FALSE(ops_.cancel(5)) << "the runtime's own";
+  EXPECT_FALSE(ops_.cancel(kMessageBit | 5)) << "a message's";
 }
 
 TEST_F(DeviceOpsTest, WhatWaitsWhenThePeerIsOutEndsSoAndOpensItsGate) {
