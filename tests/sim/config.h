@@ -69,6 +69,7 @@ struct Config {
   uint32_t letters = 0;          // most sends and receives of a step, beside its ops
   bool hurried_letters = false;  // have time-outs, and are cancelled: some have no other side
   MessageLimits message_limits;
+  double others = 0.35;          // share of the collectives that are not all-reduces
   double include = 0;            // share of the all-reduces in mode keep that are in mode include instead
   double varying = 0;            // share of the collectives with blocks whose sizes differ
   uint32_t admit_every = 1;  // steps

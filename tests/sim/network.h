@@ -4,7 +4,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <set>
@@ -25,7 +25,7 @@ struct Stream {
   Time last{};          // arrival of the newest message
   bool closed = false;  // what is under way arrives nowhere
   uint32_t held = 0;    // due, but behind a cut
-  std::deque<Action> messages;
+  std::list<Action> messages;  // no memory while there is none
 };
 using StreamRef = std::shared_ptr<Stream>;
 

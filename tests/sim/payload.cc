@@ -47,7 +47,7 @@ Workload workload_of(const Config& config, OpKey op, NodeIndex who) {
   } else {
     w.count = random.chance(0.2) ? random.below(3) : 1 + random.below(120);
   }
-  if (random.chance(0.35)) {  // one of the others
+  if (random.chance(config.others)) {
     w.kind = static_cast<OpKind>(static_cast<uint64_t>(OpKind::kBroadcast) + random.below(7));
     w.floats = false;
     w.algorithm = Algorithm::kAuto;

@@ -55,6 +55,7 @@ void each_field(Config& c, Field field) {
   field("hurried_letters", c.hurried_letters);
   field("kept_bytes", c.message_limits.kept_bytes);
   field("message_window", c.message_limits.window);
+  field("others", c.others);
   field("include", c.include);
   field("varying", c.varying);
   field("admit_every", c.admit_every);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "runtime/base/assert.h"
 
@@ -22,32 +23,42 @@ SimTransport::SimTransport(World& world, Network& network, Directory& directory,
 SimTransport::~SimTransport() = default;
 
 SimTransport::Peer& SimTransport::peer(PeerId id) {
-  auto& entry = peers_[id];
-  if (!entry) {
-    entry = std::make_unique<Peer>();
-    entry->id = id;
-    for (Lane& lane : entry->lanes) lane.out = network_.open(self_, index_of(id));
+  const NodeIndex index = index_of(id);
+  if (index >= by_index_.size()) by_index_.resize(index + 1);
+  if (!by_index_[index]) {
+    by_index_[index] = &peers_[id];
+    by_index_[index]->id = id;
   }
-  return *entry;
+  return *by_index_[index];
+}
+
+SimTransport::Lane& SimTransport::lane_of(PeerId id, LaneClass lane_class) {
+  auto& lane = peer(id).lanes[static_cast<size_t>(lane_class)];
+  if (!lane) {
+    lane = std::make_unique<Lane>();
+    lane->out = network_.open(self_, index_of(id));
+  }
+  return *lane;
 }
 
 bool SimTransport::names(PeerId id) const {
-  auto at = peers_.find(id);
-  return at != peers_.end() && at->second->named;
+  const NodeIndex index = index_of(id);
+  return index < by_index_.size() && by_index_[index] && by_index_[index]->named;
 }
 
 void SimTransport::set_peers(std::span<const PeerAddress> peers, std::span<const PeerId>) {
+  std::set<PeerId> still;
+  for (const PeerAddress& address : peers) still.insert(address.id);
   for (auto& [id, known] : peers_) {
-    const bool still = std::any_of(peers.begin(), peers.end(),
-                                   [&, who = id](const PeerAddress& p) { return p.id == who; });
-    if (still || !known->named) continue;
-    known->named = false;
-    for (Lane& lane : known->lanes) {
-      lane.queue.clear();
-      lane.sent.clear();
-      lane.arrived.resize(lane.landing ? 1 : 0);
-      lane.held = false;
-      lane.cancelled = lane.landing;
+    if (!known.named || still.contains(id)) continue;
+    known.named = false;
+    for (const auto& lane : known.lanes) {
+      if (!lane) continue;
+      lane->queue.clear();
+      lane->sent.clear();
+      lane->arrived.resize(lane->landing ? 1 : 0);
+      lane->held = false;
+      lane->cancelled = lane->landing;
     }
   }
   for (const PeerAddress& address : peers) {
@@ -55,18 +66,17 @@ void SimTransport::set_peers(std::span<const PeerAddress> peers, std::span<const
     named.named = true;
     named.told_down = false;
     for (LaneClass lane : {LaneClass::kExpress, LaneClass::kBulk})
-      offer_later(address.id, lane, Duration::zero());
+      if (named.lanes[static_cast<size_t>(lane)]) offer_later(address.id, lane, Duration::zero());
     watch_death(address.id);
   }
 }
 
 void SimTransport::send(PeerId to, LaneClass lane_class, OutFrame frame) {
-  auto at = peers_.find(to);
-  if (at == peers_.end() || !at->second->named) {
+  if (!names(to)) {
     ++counters_.dropped_frames;
     return;
   }
-  Lane& lane = at->second->lanes[static_cast<size_t>(lane_class)];
+  Lane& lane = lane_of(to, lane_class);
   frame.header.run = run_hash_;
   frame.header.length = static_cast<uint32_t>(frame.payload.size());
   Out out{std::move(frame), {}, false, 0};
@@ -83,7 +93,7 @@ void SimTransport::send(PeerId to, LaneClass lane_class, OutFrame frame) {
 }
 
 void SimTransport::leave_later(PeerId to, LaneClass lane_class, Duration delay) {
-  Lane& lane = peer(to).lanes[static_cast<size_t>(lane_class)];
+  Lane& lane = lane_of(to, lane_class);
   if (lane.queue.empty() || std::exchange(lane.leaving, true)) return;
   world_.after(delay, [this, self = self_, &directory = directory_, to, lane_class] {
     directory.run(self, [this, to, lane_class] { leave(to, lane_class); });
@@ -92,10 +102,10 @@ void SimTransport::leave_later(PeerId to, LaneClass lane_class, Duration delay) 
 
 // The first frame of the queue goes; its payload is read now and not before.
 void SimTransport::leave(PeerId to, LaneClass lane_class) {
-  Lane& lane = peer(to).lanes[static_cast<size_t>(lane_class)];
+  Lane& lane = lane_of(to, lane_class);
   lane.leaving = false;
   if (lane.queue.empty()) return;
-  forget_consumed(to, lane_class);
+  if (!directory_.transport(index_of(to))) lane.sent.clear();
   lane.sent.push_back(std::move(lane.queue.front()));
   lane.queue.pop_front();
   Out& out = lane.sent.back();
@@ -120,31 +130,31 @@ void SimTransport::leave(PeerId to, LaneClass lane_class) {
                   lane_class == LaneClass::kExpress ? Duration(1000) : config_.base_latency / 4));
 }
 
-// Credit that costs no message: the receiver's count is looked up.
-void SimTransport::forget_consumed(PeerId to, LaneClass lane_class) {
-  Lane& lane = peer(to).lanes[static_cast<size_t>(lane_class)];
-  SimTransport* there = directory_.transport(index_of(to));
-  if (!there) return lane.sent.clear();
-  const uint64_t consumed =
-      there->peer(directory_.id_of(self_)).lanes[static_cast<size_t>(lane_class)].consumed;
-  while (!lane.sent.empty() && lane.sent.front().number <= consumed) lane.sent.pop_front();
+// Credit that costs no message: the sender forgets the frame at once.
+void SimTransport::consume(PeerId from, LaneClass lane_class, uint64_t number) {
+  lane_of(from, lane_class).consumed = number;
+  if (SimTransport* there = directory_.transport(index_of(from))) there->consumed(directory_.id_of(self_), lane_class, number);
+}
+
+void SimTransport::consumed(PeerId to, LaneClass lane_class, uint64_t number) {
+  Lane& lane = lane_of(to, lane_class);
+  while (!lane.sent.empty() && lane.sent.front().number <= number) lane.sent.pop_front();
 }
 
 void SimTransport::reset(PeerId to, LaneClass lane_class) {
-  Lane& lane = peer(to).lanes[static_cast<size_t>(lane_class)];
+  Lane& lane = lane_of(to, lane_class);
   SimTransport* there = directory_.transport(index_of(to));
   if (!there || network_.is_cut(self_, index_of(to))) return;
   lane.out->closed = true;
   lane.out = network_.open(self_, index_of(to));
   there->connection_lost(directory_.id_of(self_), lane_class);
-  forget_consumed(to, lane_class);
   for (; !lane.sent.empty(); lane.sent.pop_back())
     lane.queue.push_front(std::move(lane.sent.back()));
   leave_later(to, lane_class, 2 * network_.latency(self_, index_of(to)));
 }
 
 void SimTransport::connection_lost(PeerId from, LaneClass lane_class) {
-  Lane& lane = peer(from).lanes[static_cast<size_t>(lane_class)];
+  Lane& lane = lane_of(from, lane_class);
   lane.arrived.resize(lane.landing ? 1 : 0);
   lane.held = false;
   lane.lost = lane.cancelled = lane.landing;
@@ -155,7 +165,7 @@ void SimTransport::connection_lost(PeerId from, LaneClass lane_class) {
 // that is all that is sent again.
 void SimTransport::drop(Lane& lane, const std::function<bool(const Out&)>& which) {
   std::erase_if(lane.queue, [&](const Out& out) { return out.number == 0 && which(out); });
-  for (std::deque<Out>* frames : {&lane.queue, &lane.sent}) {
+  for (std::list<Out>* frames : {&lane.queue, &lane.sent}) {
     for (Out& out : *frames) {
       if (!which(out)) continue;
       out.frame.header.kind = Kind::kVoid;
@@ -168,19 +178,19 @@ void SimTransport::drop(Lane& lane, const std::function<bool(const Out&)>& which
 }
 
 void SimTransport::arrive(PeerId from, LaneClass lane_class, In frame) {
-  Lane& lane = peer(from).lanes[static_cast<size_t>(lane_class)];
+  Lane& lane = lane_of(from, lane_class);
   if (frame.number <= lane.consumed) return;  // a duplicate
   lane.arrived.push_back(std::move(frame));
   offer(from, lane_class);
 }
 
 void SimTransport::offer_later(PeerId from, LaneClass lane_class, Duration delay) {
-  Lane& lane = peer(from).lanes[static_cast<size_t>(lane_class)];
+  Lane& lane = lane_of(from, lane_class);
   if (lane.scheduled || lane.arrived.empty()) return;
   lane.scheduled = true;
   world_.after(delay, [this, self = self_, &directory = directory_, from, lane_class] {
     directory.run(self, [this, from, lane_class] {
-      peer(from).lanes[static_cast<size_t>(lane_class)].scheduled = false;
+      lane_of(from, lane_class).scheduled = false;
       offer(from, lane_class);
     });
   });
@@ -189,11 +199,11 @@ void SimTransport::offer_later(PeerId from, LaneClass lane_class, Duration delay
 // Shows headers upwards until the lane is empty, held or landing.
 void SimTransport::offer(PeerId from, LaneClass lane_class) {
   Peer& sender = peer(from);
-  Lane& lane = sender.lanes[static_cast<size_t>(lane_class)];
+  Lane& lane = lane_of(from, lane_class);
   while (sender.named && !lane.held && !lane.landing && !lane.arrived.empty() && events_) {
     In& frame = lane.arrived.front();
     if (frame.header.kind == Kind::kVoid) {
-      lane.consumed = frame.number;
+      consume(from, lane_class, frame.number);
       lane.arrived.pop_front();
       continue;
     }
@@ -203,7 +213,7 @@ void SimTransport::offer(PeerId from, LaneClass lane_class) {
       return;
     }
     if (place.verdict == Landing::Verdict::kDrop) {
-      lane.consumed = frame.number;
+      consume(from, lane_class, frame.number);
       lane.arrived.pop_front();
       continue;
     }
@@ -228,20 +238,20 @@ void SimTransport::offer(PeerId from, LaneClass lane_class) {
 }
 
 void SimTransport::land(PeerId from, LaneClass lane_class) {
-  Lane& lane = peer(from).lanes[static_cast<size_t>(lane_class)];
+  Lane& lane = lane_of(from, lane_class);
   RHZ_ASSERT("sim", lane.landing);
   lane.landing = false;
   Landing place = std::exchange(lane.place, {});
   if (std::exchange(lane.cancelled, false)) {
     // Quiesced meanwhile: the rest is read and forgotten.  Or the connection is gone: it comes
     // again.
-    if (!std::exchange(lane.lost, false)) lane.consumed = lane.arrived.front().number;
+    if (!std::exchange(lane.lost, false)) consume(from, lane_class, lane.arrived.front().number);
     lane.arrived.pop_front();
     return;
   }
   In frame = std::move(lane.arrived.front());
   lane.arrived.pop_front();
-  lane.consumed = frame.number;
+  consume(from, lane_class, frame.number);
   if (!frame.payload.empty()) std::memcpy(place.into, frame.payload.data(), frame.payload.size());
   maybe_flip(frame.header, place.into);
   ++counters_.received_frames;
@@ -260,12 +270,13 @@ void SimTransport::maybe_flip(const wire::FrameHeader& header, std::byte* payloa
 
 bool SimTransport::quiesce() {
   for (auto& [id, known] : peers_) {
-    for (Lane& lane : known->lanes) {
-      drop(lane, [](const Out& out) { return is_op_frame(out.frame.header.kind); });
+    for (const auto& lane : known.lanes) {
+      if (!lane) continue;
+      drop(*lane, [](const Out& out) { return is_op_frame(out.frame.header.kind); });
       // A landing of model state is of no epoch and goes on.
-      if (lane.landing && is_op_frame(lane.arrived.front().header.kind)) {
-        lane.cancelled = true;
-        lane.place = {};
+      if (lane->landing && is_op_frame(lane->arrived.front().header.kind)) {
+        lane->cancelled = true;
+        lane->place = {};
       }
     }
   }
@@ -280,17 +291,18 @@ bool SimTransport::reads(const Out& out, GroupId group, OpSeq op) {
 
 void SimTransport::release_op(GroupId group, OpSeq op) {
   for (auto& [id, known] : peers_)
-    for (Lane& lane : known->lanes)
-      drop(lane, [&](const Out& out) { return reads(out, group, op); });
+    for (const auto& lane : known.lanes)
+      if (lane) drop(*lane, [&](const Out& out) { return reads(out, group, op); });
 }
 
 // As shared memory: until the receiver has it.
 bool SimTransport::reads(GroupId group, OpSeq op) {
   for (auto& [id, known] : peers_) {
-    for (LaneClass lane_class : {LaneClass::kExpress, LaneClass::kBulk}) {
-      forget_consumed(id, lane_class);
-      const Lane& lane = known->lanes[static_cast<size_t>(lane_class)];
-      for (const std::deque<Out>* frames : {&lane.queue, &lane.sent})
+    const bool there = directory_.transport(index_of(id));
+    for (const auto& lane : known.lanes) {
+      if (!lane) continue;
+      if (!there) lane->sent.clear();
+      for (const std::list<Out>* frames : {&lane->queue, &lane->sent})
         for (const Out& out : *frames)
           if (reads(out, group, op)) return true;
     }
@@ -301,8 +313,8 @@ bool SimTransport::reads(GroupId group, OpSeq op) {
 void SimTransport::resume() {
   for (auto& [id, known] : peers_) {
     for (LaneClass lane_class : {LaneClass::kExpress, LaneClass::kBulk}) {
-      Lane& lane = known->lanes[static_cast<size_t>(lane_class)];
-      if (!std::exchange(lane.held, false)) continue;
+      Lane* lane = known.lanes[static_cast<size_t>(lane_class)].get();
+      if (!lane || !std::exchange(lane->held, false)) continue;
       offer_later(id, lane_class,
                   World::between(world_.scheduling, Duration(0), config_.base_latency / 8));
     }
@@ -311,9 +323,9 @@ void SimTransport::resume() {
 
 void SimTransport::close(Time, std::function<void()> closed) {
   for (auto& [id, known] : peers_) {
-    if (!known->named) continue;
+    if (!known.named) continue;
     const NodeIndex target = index_of(id);
-    network_.carry(known->lanes[0].out, [&directory = directory_, target, from = self_] {
+    network_.carry(lane_of(id, LaneClass::kExpress).out, [&directory = directory_, target, from = self_] {
       directory.run(target, [&directory, target, from] {
         if (SimTransport* there = directory.transport(target))
           there->said_goodbye(directory.id_of(from));
@@ -326,10 +338,8 @@ void SimTransport::close(Time, std::function<void()> closed) {
 Time SimTransport::tick(Time) { return kNever; }
 
 void SimTransport::lost(PeerId id, Evidence evidence) {
-  auto at = peers_.find(id);
-  if (at == peers_.end() || !at->second->named || at->second->told_down || !events_) return;
-  if (at->second->said_goodbye) return;
-  at->second->told_down = true;
+  if (!names(id) || peer(id).told_down || peer(id).said_goodbye || !events_) return;
+  peer(id).told_down = true;
   events_->on_edge_down(id, evidence);
 }
 

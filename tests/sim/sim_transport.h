@@ -3,7 +3,7 @@
 // header (half of it at once), and between the two anything happens.
 #pragma once
 
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <vector>
@@ -56,13 +56,15 @@ class SimTransport final : public Transport {
     std::vector<std::byte> payload;
     uint64_t number = 0;
   };
+  // Of a thousand peers each has a thousand others: an idle lane owns no memory (std::list, not std::deque), and one that was never
+  // used is not there.
   struct Lane {
     StreamRef out;
-    std::deque<Out> queue;  // not left yet
-    std::deque<Out> sent;   // and perhaps not consumed
+    std::list<Out> queue;  // not left yet
+    std::list<Out> sent;   // and not consumed
     uint64_t numbers = 0;
     bool leaving = false;    // an event will send the first of it
-    std::deque<In> arrived;  // not consumed
+    std::list<In> arrived;  // not consumed
     uint64_t consumed = 0;   // highest number
     bool held = false, landing = false, cancelled = false, scheduled = false;
     bool lost = false;  // the connection broke during the landing
@@ -72,13 +74,15 @@ class SimTransport final : public Transport {
     PeerId id;
     bool named = false, told_down = false, said_goodbye = false;
     bool watched = false;  // whether what it was sent gets through
-    Lane lanes[2];
+    std::unique_ptr<Lane> lanes[2];
   };
 
   Peer& peer(PeerId id);
+  Lane& lane_of(PeerId id, LaneClass lane);
   void leave(PeerId to, LaneClass lane);
   void leave_later(PeerId to, LaneClass lane, Duration delay);
-  void forget_consumed(PeerId to, LaneClass lane);
+  void consume(PeerId from, LaneClass lane, uint64_t number);
+  void consumed(PeerId to, LaneClass lane, uint64_t number);
   void connection_lost(PeerId from, LaneClass lane);
   static void drop(Lane& lane, const std::function<bool(const Out&)>& which);
   void arrive(PeerId from, LaneClass lane, In frame);
@@ -99,7 +103,8 @@ class SimTransport final : public Transport {
   const NodeIndex self_;
   const uint64_t run_hash_;
   TransportEvents* events_ = nullptr;
-  std::map<PeerId, std::unique_ptr<Peer>> peers_;
+  std::map<PeerId, Peer> peers_;
+  std::vector<Peer*> by_index_;  // the same, by NodeIndex; null: not there
   TransportCounters counters_;
   std::function<void(const wire::FrameHeader&)> flip_;
 };
