@@ -32,8 +32,8 @@ struct Groups::Split final : OpCompletion {
 
 Groups::Groups(PeerId self, Transport& transport, BufferPool& pool, CommunicatorLimits limits)
     : self_(self), transport_(transport), pool_(pool), limits_(limits), window_(limits.window_bytes) {
-  groups_[kRootGroup] = {{},
-                         std::make_unique<Communicator>(self, kRootGroup, transport, pool, window_, limits)};
+  groups_[kRootGroup].communicator =
+      std::make_unique<Communicator>(self, kRootGroup, transport, pool, window_, limits);
 }
 
 Groups::~Groups() = default;
@@ -154,8 +154,12 @@ void Groups::install_group(Time now, GroupId id, Group& group) {
   const auto& all = resolution_.groups;
   const auto found =
       std::find_if(all.begin(), all.end(), [&](const GroupResolution& g) { return g.group == id; });
-  if (id == kRootGroup) return group.communicator->install(now, view_, *found, view_.size());
+  if (id == kRootGroup) {
+    group.ranks = RankIndex(view_);
+    return group.communicator->install(now, view_, *found, view_.size());
+  }
   const View view = group_view(view_, group.members);
+  group.ranks = RankIndex(view);
   group.communicator->install(
       now, view,
       found != all.end() ? *found
@@ -178,10 +182,10 @@ Landing Groups::on_header(PeerId from, const FrameHeader& header) {
     return landing;
   }
   if (header.epoch < view_.epoch || sealed_) return landing;
-  Communicator* communicator = find(header.group);
-  if (!communicator) return view_.contains(from) ? early_header(header) : std::move(landing);
-  const Rank rank = communicator->view().rank_of(from);
-  return rank == kNoRank ? std::move(landing) : communicator->on_header(rank, header);
+  const auto group = groups_.find(header.group);
+  if (group == groups_.end()) return view_.contains(from) ? early_header(header) : std::move(landing);
+  const Rank rank = group->second.ranks.rank_of(from);
+  return rank == kNoRank ? std::move(landing) : group->second.communicator->on_header(rank, header);
 }
 
 bool Groups::is_gone(GroupId id) const {
@@ -208,16 +212,16 @@ Landing Groups::early_header(const FrameHeader& header) {
 void Groups::on_frame(Time now, PeerId from, const FrameHeader& header, Landing&& landing) {
   RHZ_ASSERT("A", header.epoch == view_.epoch && !sealed_);
   const bool stray = header.kind == Kind::kDone && canary(Rule::kG2);
-  Communicator* communicator = find(stray ? kRootGroup : header.group);
-  if (!communicator) {
+  const auto group = groups_.find(stray ? kRootGroup : header.group);
+  if (group == groups_.end()) {
     if (!is_gone(header.group))
       early_[header.group][header.op_seq].push_back({from, header, std::move(landing.keep)});
     return;
   }
-  const Rank rank = communicator->view().rank_of(from);
+  const Rank rank = group->second.ranks.rank_of(from);
   RHZ_ASSERT("D1", rank != kNoRank || header.group != kRootGroup);
   if (rank == kNoRank) return;  // it named a group that it is not in, before that was there
-  communicator->on_frame(now, rank, header, std::move(landing));
+  group->second.communicator->on_frame(now, rank, header, std::move(landing));
 }
 
 void Groups::replay_early(GroupId id, Communicator& communicator) {

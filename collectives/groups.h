@@ -63,6 +63,7 @@ class Groups {
   struct Group {
     std::vector<PeerId> members;
     std::unique_ptr<Communicator> communicator;
+    RankIndex ranks = {};  // of its view
   };
   struct Split;
   struct Early {  // a frame of a group that was not there yet

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/base/status.h"
@@ -56,6 +57,25 @@ struct View {
     return at == members.end() ? kNoRank : Rank(static_cast<uint32_t>(at - members.begin()));
   }
   bool contains(PeerId id) const { return rank_of(id) != kNoRank; }
+};
+
+// The same question for who asks it with every frame or message: of a thousand members View::rank_of looks at half.
+class RankIndex {
+ public:
+  RankIndex() = default;
+  explicit RankIndex(const View& view) {
+    ranks_.reserve(view.size());
+    for (uint32_t r = 0; r < view.size(); ++r) ranks_.emplace_back(view.members[r].id, Rank(r));
+    std::sort(ranks_.begin(), ranks_.end());
+  }
+  Rank rank_of(PeerId id) const {
+    const auto at = std::lower_bound(ranks_.begin(), ranks_.end(), std::pair{id, Rank(0)});
+    return at == ranks_.end() || at->first != id ? kNoRank : at->second;
+  }
+  bool contains(PeerId id) const { return rank_of(id) != kNoRank; }
+
+ private:
+  std::vector<std::pair<PeerId, Rank>> ranks_;  // by rising id
 };
 
 }  // namespace rhz

@@ -73,6 +73,7 @@ void Coordinator::apply(const LogEntry& entry) {
       if (admit_open_) admission_.reset();
     }
     view_ = next;
+    members_ = RankIndex(view_);
     view_index_ = entry.index;
     auto& ids = history_[next.epoch];
     for (const MemberInfo& member : next.members) ids.push_back(member.id);
@@ -88,6 +89,7 @@ void Coordinator::apply(const LogEntry& entry) {
   } else if (const auto* snapshot = std::get_if<SnapshotRecord>(&entry.record)) {
     config_ = snapshot->config;
     view_ = snapshot->view;
+    members_ = RankIndex(view_);
     view_index_ = snapshot->view_index;
     resolution_ = snapshot->resolution;
     retired_ = {snapshot->retired.begin(), snapshot->retired.end()};

@@ -114,7 +114,7 @@ class Coordinator {
   void send_entries_since(const Peer& peer, LogIndex after);
   void maybe_cut();
   Peer* peer_of(SessionId session);
-  bool is_member(PeerId id) const { return view_.contains(id); }
+  bool is_member(PeerId id) const { return members_.contains(id); }
   // As nearly always: newcomers are then not looked for among a thousand, at every message.  Members stay in peers_.
   bool knows_members_only() const { return peers_.size() == view_.size(); }
   std::vector<PeerId> waiting() const;  // newcomers that are there, by the time they came
@@ -209,6 +209,7 @@ class Coordinator {
   size_t kept_shards_ = 0;        // in generations among them
   LogIndex last_index_;
   View view_;
+  RankIndex members_;  // of view_
   LogIndex view_index_;
   Resolution resolution_;
   std::set<PeerId> retired_;

@@ -3,6 +3,9 @@
 #include <algorithm>
 
 namespace rhz::sim {
+namespace {
+constexpr uint64_t kEventsPerLook = 8;  // at everybody, for each of them
+}
 
 Cluster::Cluster(const Config& config, bool timeline)
     : config_(config),
@@ -92,7 +95,7 @@ Outcome Cluster::run() {
   auto step = [&](Time until) {
     if (!world_.step_until(until) || oracles_.violated()) return false;
     const bool changed = std::exchange(seen, oracles_.newest().epoch) != oracles_.newest().epoch;
-    if (changed || world_.events() >= looked + 199) {
+    if (changed || world_.events() >= looked + std::max<uint64_t>(199, kEventsPerLook * processes_.size())) {
       looked = world_.events();
       look();
     }
@@ -109,7 +112,7 @@ Outcome Cluster::run() {
     if (process->alive()) process->trainer().stop_at(last + 3);
   bool over = settled();
   for (uint64_t n = 0; !over && step(end); ++n)
-    if (n % 64 == 0) over = settled();
+    if (n % std::max<uint64_t>(64, processes_.size()) == 0) over = settled();
   if (!over && !oracles_.violated() && !settled())
     oracles_.fail("O5", "not over in time after the healing\n" + dump());
   outcome_.violation = oracles_.violation();

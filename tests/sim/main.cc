@@ -305,7 +305,7 @@ int main(int argc, char** argv) {
     if (!run_scenarios(options, totals))
       totals.violations = std::max<uint64_t>(totals.violations, 1);
   } else if (file) {
-    run_config(options, one.config, true, totals);
+    run_config(options, one.config, options.twice_every > 0, totals);
   } else if (options.first == options.last) {
     run_seed(options, options.first, totals);
   } else {

@@ -7,6 +7,15 @@
 namespace rhz {
 namespace {
 
+TEST(RankIndex, FindsWhomTheViewHas) {
+  View view;
+  EXPECT_FALSE(RankIndex(view).contains(PeerId{1, 1}));
+  for (uint32_t r = 0; r < 5; ++r) view.members.push_back({PeerId{10 - r, r % 2}, Slot(2 * r), 0, {}});
+  const RankIndex ranks(view);
+  for (uint64_t high = 0; high < 12; ++high)
+    for (uint64_t low = 0; low < 3; ++low) EXPECT_EQ(ranks.rank_of({high, low}), view.rank_of({high, low})) << high << " " << low;
+}
+
 TEST(Coordinator, FormsTheFirstViewOnlyWhenTheWorldIsComplete) {
   Office office(config_of(2));
   office.hello(0);
