@@ -30,7 +30,11 @@ using Fate = ChunkRun::Fate;
 
 // A FAIL of these kinds must reach the program on every rank: refused here, it ends a later op
 // (rule 4).  The others speak of one op only: that it completed after all is the best answer.
-bool carried_on(Code code) { return code == Code::kCancelled || code == Code::kMismatch; }
+bool carried_on(Code code) { return !canary(Rule::kAbort4) && (code == Code::kCancelled || code == Code::kMismatch); }
+
+// Of several FAILs of one op the one that does most counts: results that differ end it in any case, and what must reach every program
+// is not lost behind what need not.
+int weight(Code code) { return code == Code::kDiverged ? 2 : carried_on(code) ? 1 : 0; }
 
 class GroupResolver {
  public:
@@ -109,7 +113,7 @@ class GroupResolver {
       if (!report.partials.empty()) op.resumable.emplace_back(rank, &report);
     }
     if (!report.fail.is_ok()) {
-      if (!op.asked) op.reason = report.fail;
+      if (!op.asked || weight(report.fail.code()) > weight(op.reason.code())) op.reason = report.fail;
       op.asked = true;
       result_.answered.push_back({in_.view->members[rank.value].id, report.seq});
     }

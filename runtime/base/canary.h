@@ -9,7 +9,7 @@ enum class Rule {
   kNone, kA, kB, kC, kD, kE, kF, kG, kH, kI, kJ, kG2, kG6, kR1, kR3, kR5, kO2, kM,
   kR2,  // of states
   kWave, kW2, kPassing,  // of release; the last one of watermarks in values (W13)
-  kAbort1, kAbort3, kAbort5, kAbort6, kAbort8, kAbort9,  // "Errors are uniform too"
+  kAbort1, kAbort2, kAbort3, kAbort4, kAbort5, kAbort6, kAbort8, kAbort9,  // "Errors are uniform too"
   kJoin2, kJoin3, kJoin4, kJoin5, kFirst, kGone,  // of joins
   kTwice, kOldFirst, kDomains,  // of generations of shards: R1, R3, R4
 };

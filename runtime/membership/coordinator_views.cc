@@ -9,6 +9,12 @@ namespace rhz {
 namespace {
 constexpr size_t kMaxFaultLines = 32;
 constexpr size_t kMaxHistory = 1024;  // views that a lineage may name
+
+bool has_fail(const SealReport& report) {
+  return std::any_of(report.groups.begin(), report.groups.end(), [](const GroupReport& group) {
+    return std::any_of(group.open.begin(), group.open.end(), [](const OpReport& op) { return !op.fail.is_ok(); });
+  });
+}
 }  // namespace
 
 void Coordinator::maybe_first_view(Time now) {
@@ -134,9 +140,11 @@ GroupResolution Coordinator::resolve_root() {
 }
 
 void Coordinator::maybe_resolve(Time now) {
+  const bool bare = canary(Rule::kAbort2) && view_.cause.starts_with("op ") &&
+                    std::any_of(peers_.begin(), peers_.end(), [](const auto& p) { return p.second.report && has_fail(*p.second.report); });
   for (const MemberInfo& member : view_.members) {
     Peer& peer = peers_.at(member.id);
-    if (!peer.report && canary(Rule::kF)) peer.report = SealReport{view_.epoch, {}};
+    if (!peer.report && (canary(Rule::kF) || bare)) peer.report = SealReport{view_.epoch, {}};
     if (!peer.report) return;  // rule F: of every member
   }
   const auto groups = reported_groups();

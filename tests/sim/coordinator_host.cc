@@ -97,6 +97,7 @@ ConnectionRef CoordinatorHost::accept(NodeIndex peer) {
 }
 
 void CoordinatorHost::send(const ConnectionRef& connection, ControlMessage message) {
+  if (const auto* sealed = std::get_if<SealedMessage>(&message)) oracles_.reported(connection->peer, sealed->report);
   auto m = std::make_shared<ControlMessage>(through_codec(config_, std::move(message)));
   network_.carry(connection->up, [this, connection, m] {
     const IncarnationRef host = connection->host.lock();

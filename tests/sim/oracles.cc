@@ -53,6 +53,7 @@ void Oracles::appended(const LogEntry& entry) {
     if (past.resolved) fail("V1", "two resolutions of epoch " + number(past.view.epoch.value));
     past.resolution = resolve->resolution;
     past.resolved = true;
+    check_answers(resolve->resolution);
     std::vector<NodeIndex> ring;
     for (Rank r : past.resolution.groups.front().ring) ring.push_back(index_of(past.view.members[r.value].id));
     const bool relayed = resolve->resolution.groups.front().relayed;
@@ -74,6 +75,33 @@ bool Oracles::is_durable(const LogEntry& entry) const {
   auto at = log_.find(entry.index);
   return at != log_.end() &&
          (at->second == entry || std::holds_alternative<SnapshotRecord>(at->second.record));
+}
+
+void Oracles::reported(NodeIndex who, const SealReport& report) {
+  if (!is_member(who)) return;
+  for (const MemberInfo& member : view_.members) {
+    if (index_of(member.id) != who) continue;
+    for (const GroupReport& group : report.groups)
+      for (const OpReport& op : group.open)
+        if (op.fail.code() == Code::kCancelled || op.fail.code() == Code::kMismatch)
+          carried_on_.insert({report.epoch, group.group, member.id, op.seq});
+  }
+}
+
+// Of an op that completes after all, a cancel or a mismatch ends a later one, so that every program hears of it ("Errors are
+// uniform too", 4).
+void Oracles::check_answers(const Resolution& resolution) {
+  for (const GroupResolution& group : resolution.groups) {
+    for (const AnsweredFail& answered : group.answered) {
+      if (!carried_on_.contains({resolution.epoch, group.group, answered.peer, answered.seq})) continue;
+      const bool heard = std::any_of(group.ops.begin(), group.ops.end(), [&](const OpDecision& op) {
+        return op.outcome == OpDecision::Outcome::kAbort && op.seq >= answered.seq;
+      });
+      if (!heard)
+        fail("abort4", "p" + number(index_of(answered.peer)) + " failed op seq " + number(answered.seq.value) +
+                           " for everybody, and is answered in epoch " + number(resolution.epoch.value) + " without an ABORT");
+    }
+  }
 }
 
 void Oracles::told(const ControlMessage& message) {

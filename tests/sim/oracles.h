@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "collectives/communicator.h"
@@ -29,6 +30,8 @@ class Oracles {
   bool is_durable(const LogEntry& entry) const;
   // C1: nothing may be told that is not in the log.
   void told(const ControlMessage& message);
+  // What a member said as it was sealed.
+  void reported(NodeIndex who, const SealReport& report);
 
   // What a process did.
   void submitted(NodeIndex who, const OpKey& op) { submitters_[op].insert(who); }
@@ -115,6 +118,7 @@ class Oracles {
     GroupResolution resolution;
   };
   const Stage* stage(GroupId group, Epoch epoch);
+  void check_answers(const Resolution& resolution);
   void check_state(NodeIndex who, uint64_t step, uint64_t state_hash, const char* how);
   std::vector<NodeIndex> contributors(GroupId group, Epoch lineage, OpSeq seq);
   // And those who had gone by then, and whose input had left them.
@@ -137,6 +141,7 @@ class Oracles {
   std::string violation_;
   std::map<LogIndex, LogEntry> log_;
   std::vector<AdmitRecord> admits_;  // ever logged
+  std::set<std::tuple<Epoch, GroupId, PeerId, OpSeq>> carried_on_;  // FAILs in reports for that epoch that every program has to hear of
   View view_;
   std::set<NodeIndex> members_, once_members_;
   std::map<Epoch, Past> past_;

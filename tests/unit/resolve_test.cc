@@ -218,6 +218,29 @@ TEST(Resolve, RefusesToAbortWhatWouldBeKeptAsAWhole) {
   EXPECT_EQ(out.group.answered.size(), 1u);
 }
 
+TEST(Resolve, LosesNoCancelBehindAFailThatNeedNotReachEverybody) {
+  Round round(2);
+  round.op(0, 0).fail = Status(Code::kPeerLost, "mode fail");
+  round.op(1, 0).fail = Status(Code::kCancelled, "stop");
+  for (auto& report : round.reports) report.groups[0].open[0].held = {{0, 4, Epoch(1)}};  // complete
+  const auto out = round.run();
+  ASSERT_EQ(out.group.ops.size(), 2u);
+  EXPECT_EQ(out.group.ops[0].outcome, Outcome::kChunks);
+  EXPECT_EQ(out.group.ops[1].seq, OpSeq(1));
+  EXPECT_EQ(out.group.ops[1].outcome, Outcome::kAbort);
+  EXPECT_EQ(out.group.ops[1].reason.code(), Code::kCancelled);
+}
+
+TEST(Resolve, EndsAnOpWhoseResultsDifferThoughItWasCancelledToo) {
+  Round round(2);
+  round.op(0, 0).fail = Status(Code::kCancelled, "stop");
+  round.op(1, 0).fail = Status(Code::kDiverged, "other bits");
+  for (auto& report : round.reports) report.groups[0].open[0].held = {{0, 4, Epoch(1)}};
+  const auto out = round.run();
+  EXPECT_EQ(round.only(out).outcome, Outcome::kAbort);
+  EXPECT_EQ(round.only(out).reason.code(), Code::kDiverged);
+}
+
 TEST(Resolve, CarriesARefusedCancelToTheFirstLaterOpThatCanBeAborted) {
   Round round(2);
   round.op(0, 0).held = {{0, 4, Epoch(1)}};
