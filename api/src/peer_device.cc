@@ -25,8 +25,23 @@ Result<std::byte*> PeerDriver::allocate(size_t bytes) {
 Status PeerDriver::free(std::byte* begin) {
   bool known = false;
   progress_.with([&] { known = shared_memory_.free(begin); });
+  if (!known) known = device_blocks_.free(begin);
   return known ? Status::ok()
                : Status(Code::kArgument, "no memory that this communicator gave out");
+}
+
+Result<std::byte*> PeerDriver::allocate_on_device(uint64_t bytes) {
+  bool closed = false;
+  progress_.with([&] { closed = closed_; });
+  if (closed) return Status(Code::kClosed, "the communicator was closed");
+  return device_blocks_.allocate(bytes);
+}
+
+Result<StateMemory*> PeerDriver::device_of(const std::byte* memory) {
+  StateMemory* const device = is_on_device(memory) ? device_blocks_.memory() : nullptr;
+  if (device)
+    if (const auto lane = device->lane(memory); !lane) return lane.status();
+  return device;
 }
 
 std::unique_ptr<api::DeviceFront> PeerDriver::make_device_front() {

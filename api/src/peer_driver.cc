@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "api/src/device_front.h"
+#include "recovery/state/device_tensors.h"
 #include "api/src/reach.h"
 #include "api/src/reduce_rate.h"
 #include "runtime/base/assert.h"
@@ -84,7 +85,7 @@ PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coor
                 [this] { node_->control_down(loop_.now()); }}),
       progress_(loop_, [this](Time until) { turn(until); }),
       keeper_(std::make_unique<StateKeeper>(
-          StateKeeper::Surroundings{progress_, state_, shared_memory_, [this] { return standing(); },
+          StateKeeper::Surroundings{progress_, state_, shared_memory_, device_blocks_, [this] { return standing(); },
                                     [this] { return busy_.load(std::memory_order_relaxed); },
                                     [this](LogLevel level, const std::string& line) {
                                       recorder_.note(loop_.now(), level, "%s", line.c_str());
@@ -531,7 +532,8 @@ SyncNumbers PeerDriver::sync_numbers() {
 }
 
 Status PeerDriver::commit(uint64_t revision) {
-  Status status;
+  Status status = recovery::settle(state_.all_tensors());
+  if (!status) return status;
   progress_.with([&] {
     if (closed_)
       status = kClosedStatus;
@@ -545,10 +547,11 @@ Status PeerDriver::commit(uint64_t revision) {
 
 // The caller does not change the tensors meanwhile, and they are registered for good: no need to
 // hold the loop.
-Digest PeerDriver::digest() {
-  const Digest root = state_.root();
+Result<Digest> PeerDriver::digest() {
+  const auto root = recovery::root_of(state_.all_tensors());
+  if (!root) return root;
   progress_.with([&] {
-    if (!state_.header().open()) state_.header().note_root(root);
+    if (!state_.header().open()) state_.header().note_root(root.value());
   });
   return root;
 }
