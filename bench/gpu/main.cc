@@ -1,5 +1,6 @@
 // rhz_gpu_bench: all-reduce among the devices of one host.
 //
+//   rhz_gpu_bench --state BYTES     attach to state on one device, and snapshots of it
 //   rhz_gpu_bench [--ranks 2] [--most BYTES] [--faults N] [--sweep 1] [--api 0] [--nccl LIBRARY]
 #include <signal.h>
 #include <sys/wait.h>
@@ -12,6 +13,9 @@
 #include <cstring>
 
 #include "bench/gpu/bench.h"
+#include "tests/gpu/state_trainer.h"
+
+extern "C" const unsigned char rhz_busy_fatbin[];
 
 namespace rhz::gpu {
 
@@ -70,6 +74,8 @@ Options read(int argc, char** argv) {
       o.most_bytes = number;
     else if (std::strcmp(argv[i], "--faults") == 0)
       o.faults = static_cast<uint32_t>(number);
+    else if (std::strcmp(argv[i], "--state") == 0)
+      o.state_bytes = number;
     else if (std::strcmp(argv[i], "--sweep") == 0)
       o.sweep = number != 0;
     else if (std::strcmp(argv[i], "--api") == 0)
@@ -87,7 +93,13 @@ Options read(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace rhz::gpu;
+  if (be_state_trainer(argc, argv, rhz_busy_fatbin)) return 0;
   const Options options = read(argc, argv);
+  if (options.state_bytes > 0) {
+    const bool well = measure_state(options);
+    std::printf("%s\n", well ? "all results were right" : "FAILED");
+    return well ? 0 : 1;
+  }
   if (options.ranks < 2 || options.ranks > Meeting::kMostRanks) {
     std::fprintf(stderr, "--ranks 2 … 8\n");
     return 2;

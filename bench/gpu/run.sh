@@ -35,6 +35,9 @@ memcheck() {
 memcheck streams "$folder/rhz_gpu_check" --ranks 2 --only streams
 echo "new device errors in the kernel's log: $(($(dmesg 2> /dev/null | grep -c Xid) - faults_before))"
 
+"$folder/rhz_gpu_bench" --state 8589934592 > "$log" 2>&1 || status=1
+grep -v '^snapshot [0-9]*:' "$log"
+
 if [ "$devices" -ge 2 ]; then
   memcheck kernels "$folder/rhz_gpu_check" --only windows
   "$folder/rhz_gpu_bench" --ranks 2 --faults 20 ${nccl:+--nccl "$nccl"} > "$log" 2>&1 || status=1

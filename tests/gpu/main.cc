@@ -2,7 +2,7 @@
 // the exit status.  Ranks are processes, spread over the devices that there are; several may share
 // one.
 //
-//   rhz_gpu_check [--ranks 4] [--only collectives|streams|windows|kills|kernel-kills] [--kills 50]
+//   rhz_gpu_check [--ranks 4] [--only collectives|streams|windows|state|kills|kernel-kills] [--kills 50]
 //   [--bytes 67108864]
 #include <algorithm>
 #include <cstdio>
@@ -11,6 +11,7 @@
 
 #include "tests/gpu/parent.h"
 #include "tests/gpu/rank.h"
+#include "tests/gpu/state_trainer.h"
 
 namespace rhz::gpu {
 namespace {
@@ -74,6 +75,7 @@ int be_parent(const Arguments& a) {
   bool well = true;
   if (a.only.empty() || a.only == "collectives") well &= parent.run("collectives", a.ranks);
   if (a.only.empty() || a.only == "streams") well &= parent.run("streams", a.ranks);
+  if (a.only.empty() || a.only == "state") well &= check_state();
   if (a.only.empty() || a.only == "kills")
     well &= parent.run_kills(a.ranks, a.kills, a.bytes, false);
   const uint32_t n = std::min(parent.devices(), 8u);
@@ -93,6 +95,7 @@ int be_parent(const Arguments& a) {
 }  // namespace rhz::gpu
 
 int main(int argc, char** argv) {
+  if (rhz::gpu::be_state_trainer(argc, argv)) return 0;
   const auto arguments = rhz::gpu::read(argc, argv);
   return arguments.role.empty() ? rhz::gpu::be_parent(arguments) : rhz::gpu::be_rank(arguments);
 }

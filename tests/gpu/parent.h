@@ -22,4 +22,7 @@ class Parent {
   std::mt19937 random_;
 };
 
+// state_check.cc: attach and snapshots, one trainer at a time.
+bool check_state();
+
 }  // namespace rhz::gpu
