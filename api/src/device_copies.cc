@@ -17,7 +17,7 @@ Status through_lane(const Tensor& tensor, Begin begin) {
   Status status = lane.status();
   for (uint64_t at = 0; status && at < tensor.bytes; at += StateMemory::kPieceBytes) {
     status = begin(*lane.value(), at, std::min(StateMemory::kPieceBytes, tensor.bytes - at));
-    if (status) status = lane.value()->finish(nullptr);
+    if (status) status = lane.value()->finish();
   }
   return status;
 }

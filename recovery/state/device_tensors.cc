@@ -13,10 +13,10 @@ Result<Digest> digest_on_device(const Tensor& tensor) {
   auto lane = tensor.device->lane(tensor.data);
   if (!lane) return lane.status();
   std::vector<Digest> blocks;
-  for (uint64_t at = 0; at < tensor.bytes; at += StateMemory::kPieceBytes) {
-    const uint64_t bytes = std::min(StateMemory::kPieceBytes, tensor.bytes - at);
-    Status status = lane.value()->begin_digest(tensor.data + at, bytes);
-    if (status) status = lane.value()->finish(&blocks);
+  for (uint64_t at = 0; at < tensor.bytes; at += StateMemory::kDigestedBytes) {
+    const uint64_t bytes = std::min(StateMemory::kDigestedBytes, tensor.bytes - at);
+    Status status = lane.value()->begin_digest(tensor.data + at, bytes, &blocks);
+    if (status) status = lane.value()->finish();
     if (!status) return status;
   }
   return digest_of(blocks);

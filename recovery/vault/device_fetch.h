@@ -1,5 +1,5 @@
-// Pieces of tensors on devices on their way into a buffer of the host's: two at a time, so that
-// the link between them never stands.
+// Tensors of devices on their way into a buffer of the host's: two pieces at a time, so that the
+// link never stands, and their digests beside that.
 #pragma once
 
 #include <array>
@@ -12,26 +12,28 @@ namespace rhz::recovery {
 
 class DeviceFetch {
  public:
-  static constexpr uint64_t kPieceBytes = StateMemory::kPieceBytes;
-
-  // Begins to copy at most kPieceBytes of a tensor from `from` on.  Their digests come into
-  // `digests`, in the order of the calls, at the latest with drain().  May wait for the piece
-  // before the last one.
-  [[nodiscard]] Status begin(const Tensor& tensor, const std::byte* from, MutableBytes into,
-                             std::vector<Digest>* digests);
+  // Begins to digest `bytes` bytes of a tensor from `from` on, at most kDigestedBytes, and waits
+  // for the digests that were begun before.
+  [[nodiscard]] Status digest(const Tensor& tensor, const std::byte* from, uint64_t bytes,
+                              std::vector<Digest>* append);
+  // Begins to copy at most kPieceBytes, and waits for the piece before the last one.
+  [[nodiscard]] Status copy(const Tensor& tensor, const std::byte* from, MutableBytes into);
   // Waits for all.
   [[nodiscard]] Status drain();
 
  private:
   struct Flight {
     std::unique_ptr<StateMemory::Lane> lane;
-    const void* place = nullptr;             // of the device that the lane is on
-    std::vector<Digest>* digests = nullptr;  // null: nothing is under way
+    const void* place = nullptr;  // of the device that the lane is on
+    bool begun = false;
   };
-  [[nodiscard]] Status land(Flight& flight);
+  // The lane for this tensor, with nothing on it any more.
+  [[nodiscard]] Status clear(Flight& flight, const Tensor& tensor);
+  [[nodiscard]] static Status land(Flight& flight);
 
-  std::array<Flight, 2> flights_;
+  std::array<Flight, 2> copies_;
   size_t next_ = 0;  // which is the older one
+  Flight digests_;
 };
 
 }  // namespace rhz::recovery

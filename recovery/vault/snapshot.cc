@@ -59,7 +59,11 @@ Status SnapshotCopy::copy_piece(const Fd& buffer, uint64_t at, uint64_t bytes) {
   if (tensor.device) {
     if (mapped_.size() < info_.bytes())
       return {Code::kState, "the buffer is not mapped, and no device copies into it"};
-    return fetch_.begin(tensor, from, mapped_.subspan(offset, bytes), &entry.blocks);
+    if (at % StateMemory::kDigestedBytes == 0) {
+      const uint64_t digested = std::min(StateMemory::kDigestedBytes, entry.bytes - at);
+      if (Status s = fetch_.digest(tensor, from, digested, &entry.blocks); !s) return s;
+    }
+    return fetch_.copy(tensor, from, mapped_.subspan(offset, bytes));
   }
   const ConstBytes piece{from, bytes};
   if (Status put = write_piece(buffer, offset, piece); !put) return put;
@@ -76,7 +80,7 @@ Status SnapshotCopy::finish(const Fd& buffer) {
 Result<bool> SnapshotCopy::step(const Fd& buffer, uint64_t budget_bytes) {
   for (uint64_t copied = 0; entry_ < table_.entries.size(); ++entry_, at_ = 0) {
     const uint64_t all = table_.entries[entry_].bytes;
-    const uint64_t most = tensors_[entry_].device ? DeviceFetch::kPieceBytes : kPieceOfCopy;
+    const uint64_t most = tensors_[entry_].device ? StateMemory::kPieceBytes : kPieceOfCopy;
     while (at_ < all) {
       if (copied >= budget_bytes) return false;
       const uint64_t bytes = std::min(most, all - at_);
@@ -127,7 +131,7 @@ Status Restore::piece(size_t index) const {
   auto lane = tensor->device->lane(to);
   Status put = lane.status();
   if (put) put = lane.value()->begin_put(to, into);
-  if (put) put = lane.value()->finish(nullptr);
+  if (put) put = lane.value()->finish();
   return put;
 }
 

@@ -54,15 +54,17 @@ class StateMemory {
   class Lane {
    public:
     virtual ~Lane() = default;
-    // Device to host.  finish() gives the digests as well, each of kDigestBlockBytes, the last one
-    // of what is left.
+    // Device to host, at most kPieceBytes.
     [[nodiscard]] virtual Status begin_fetch(MutableBytes into, const std::byte* from) = 0;
-    // Only the digests.
-    [[nodiscard]] virtual Status begin_digest(const std::byte* from, uint64_t bytes) = 0;
     [[nodiscard]] virtual Status begin_put(std::byte* to, ConstBytes from) = 0;
-    [[nodiscard]] virtual Status finish(std::vector<Digest>* append) = 0;
+    // At most kDigestedBytes.  finish() appends a digest of each kDigestBlockBytes, the last one of
+    // what is left.
+    [[nodiscard]] virtual Status begin_digest(const std::byte* from, uint64_t bytes,
+                                              std::vector<Digest>* append) = 0;
+    [[nodiscard]] virtual Status finish() = 0;
   };
-  static constexpr uint64_t kPieceBytes = uint64_t{64} << 20;  // a begin takes at most so many
+  static constexpr uint64_t kPieceBytes = uint64_t{64} << 20;
+  static constexpr uint64_t kDigestedBytes = uint64_t{1} << 30;
   // On the device of `at`.
   [[nodiscard]] virtual Result<std::unique_ptr<Lane>> lane(const std::byte* at) = 0;
 };

@@ -210,6 +210,7 @@ rhz_status average(std::string& text) {
 // What a step does beside its update: arithmetic in all multiprocessors, or writes to memory.
 void Trainer::work(double ms, bool memory) {
   constexpr size_t kScratch = size_t{1} << 30;
+  constexpr unsigned kBlocks = 132 * 2 * 100;  // a hundred times what the device runs at once
   if (memory || !busy_) {
     if (!scratch_) scratch_ = allocate(kScratch);
     for (double done = 0; done < ms; done += 0.3) fill(scratch_, 1, kScratch, stream_);
@@ -218,10 +219,10 @@ void Trainer::work(double ms, bool memory) {
   const auto run = [&](unsigned iterations) {
     if (!scratch_) scratch_ = allocate(kScratch);
     const void* parameters[] = {&iterations, &scratch_};
-    launch(busy_, 132 * 2, 1024, stream_, {parameters[0], parameters[1]});
+    launch(busy_, kBlocks, 1024, stream_, {parameters[0], parameters[1]});
   };
   if (iterations_per_ms_ == 0) {
-    constexpr unsigned kTrial = 100000;
+    constexpr unsigned kTrial = 1000;
     run(kTrial), (void)synchronize(stream_);
     const double since = now_us();
     run(kTrial), (void)synchronize(stream_);

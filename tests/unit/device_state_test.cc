@@ -167,7 +167,7 @@ class DeviceSnapshot : public testing::Test {
 TEST_F(DeviceSnapshot, BringsTheBytesBack) {
   DeviceTrainer trainer(1), other(3);
   ASSERT_TRUE(copy(trainer, 7));
-  EXPECT_EQ(trainer.device->most_begun, 2u) << "one piece is on its way while the next is begun";
+  EXPECT_EQ(trainer.device->most_copies, 2u) << "one piece is on its way while the next is begun";
   ASSERT_TRUE(restore_into(other));
   const auto expected = weight_of(1);
   EXPECT_EQ(std::memcmp(other.real_weight(), expected.data(), expected.size()), 0);

@@ -6,7 +6,9 @@
 #include <sys/mman.h>
 
 #include <cstring>
+#include <functional>
 #include <map>
+#include <utility>
 
 #include "recovery/vault/piece.h"
 #include "runtime/device/device_blocks.h"
@@ -18,9 +20,9 @@ namespace rhz::test {
 class TestStateMemory final : public StateMemory {
  public:
   int settled = 0;
-  bool broken = false;    // every lane's work fails
-  bool visible = true;    // the device is there
-  size_t most_begun = 0;  // of all lanes at a time
+  bool broken = false;     // every lane's work fails
+  bool visible = true;     // the device is there
+  size_t most_copies = 0;  // to the host, at a time
 
   Result<DeviceBlock> allocate(uint64_t bytes) override {
     auto region = SharedRegion::create(bytes);
@@ -64,35 +66,39 @@ class TestStateMemory final : public StateMemory {
    public:
     explicit TestLane(TestStateMemory& memory) : memory_(memory) {}
     Status begin_fetch(MutableBytes into, const std::byte* from) override {
-      return begin(memory_.real(from), into.data(), into.size(), into.data());
-    }
-    Status begin_digest(const std::byte* from, uint64_t bytes) override {
-      return begin(memory_.real(from), nullptr, bytes, memory_.real(from));
+      EXPECT_LE(into.size(), kPieceBytes);
+      memory_.most_copies = std::max(memory_.most_copies, ++memory_.copies_);
+      return begin([this, into, from] {
+        --memory_.copies_;
+        std::memcpy(into.data(), memory_.real(from), into.size());
+      });
     }
     Status begin_put(std::byte* to, ConstBytes from) override {
-      return begin(from.data(), memory_.real(to), from.size(), nullptr);
+      return begin([=, this] { std::memcpy(memory_.real(to), from.data(), from.size()); });
     }
-    Status finish(std::vector<Digest>* append) override {
-      --memory_.begun_;
+    Status begin_digest(const std::byte* from, uint64_t bytes,
+                        std::vector<Digest>* append) override {
+      EXPECT_LE(bytes, kDigestedBytes);
+      return begin([=, this] {
+        const ConstBytes all(memory_.real(from), bytes);
+        for (uint64_t i = 0; i < digest_blocks(bytes); ++i)
+          append->push_back(digest128(digest_block(all, i)));
+      });
+    }
+    Status finish() override {
       if (memory_.broken) return Status(Code::kIo, "the device is broken");
-      if (to_) std::memcpy(to_, from_, bytes_);
-      const ConstBytes all(digested_, append ? bytes_ : 0);
-      for (uint64_t i = 0; i < digest_blocks(all.size()); ++i)
-        append->push_back(digest128(digest_block(all, i)));
+      std::exchange(work_, nullptr)();
       return Status::ok();
     }
 
    private:
-    Status begin(const std::byte* from, std::byte* to, uint64_t bytes, const std::byte* digested) {
-      EXPECT_LE(bytes, kPieceBytes);
-      memory_.most_begun = std::max(memory_.most_begun, ++memory_.begun_);
-      from_ = from, to_ = to, bytes_ = bytes, digested_ = digested;
+    Status begin(std::function<void()> work) {
+      EXPECT_FALSE(work_) << "one piece at a time";
+      work_ = std::move(work);
       return Status::ok();
     }
     TestStateMemory& memory_;
-    const std::byte *from_ = nullptr, *digested_ = nullptr;
-    std::byte* to_ = nullptr;
-    uint64_t bytes_ = 0;
+    std::function<void()> work_;
   };
 
   Result<DeviceBlock> add(SharedRegion region, Fd fd) {
@@ -104,7 +110,7 @@ class TestStateMemory final : public StateMemory {
   }
 
   std::map<const std::byte*, SharedRegion> blocks_;  // by what the rest sees
-  size_t begun_ = 0;
+  size_t copies_ = 0;
 };
 
 }  // namespace rhz::test

@@ -1,6 +1,7 @@
 #include "runtime/device/cuda/cuda_lane.h"
 
 #include <cstring>
+#include <utility>
 
 #include "runtime/device/cuda/current.h"
 #include "runtime/digest/cuda/block_digests.h"
@@ -9,8 +10,11 @@
 namespace rhz::cuda {
 namespace {
 
-constexpr uint64_t kMostBlocks = StateMemory::kPieceBytes / kDigestBlockBytes;
+constexpr uint64_t kMostBlocks = StateMemory::kDigestedBytes / kDigestBlockBytes;
 constexpr uint64_t kDigestsBytes = kMostBlocks * sizeof(Digest);
+// What it runs is little, and whoever waits for it holds up a snapshot.  The driver takes the most
+// urgent priority that there is.
+constexpr int kMostUrgent = -1000;
 constexpr unsigned kBlocksPerGroup = RHZ_DIGEST_THREADS / RHZ_DIGEST_LANES;
 
 Status launch(const Driver& driver, Function function, Stream stream, BlockDigests parameter) {
@@ -30,7 +34,8 @@ Result<LaneParts> make_lane_parts(const Driver& driver, Context context, Functio
   LaneParts parts;
   void* host = nullptr;
   Status status =
-      driver.check(driver.stream_create(&parts.stream, kStreamNonBlocking), "cuStreamCreate");
+      driver.check(driver.stream_create_urgent(&parts.stream, kStreamNonBlocking, kMostUrgent),
+                   "cuStreamCreateWithPriority");
   if (status)
     status = driver.check(driver.host_alloc(&host, kDigestsBytes + kDigestBlockBytes,
                                             kHostAllocPortable | kHostAllocMapped),
@@ -77,19 +82,22 @@ Result<bool> CudaLane::digest_here(const std::byte* from, uint64_t bytes) {
 }
 
 Status CudaLane::begin_fetch(MutableBytes into, const std::byte* from) {
-  by_kernel_ = 0;
-  const auto here = digest_here(from, into.size());
-  if (!here) return here.status();
-  by_cpu_ = ConstBytes(into).subspan(by_kernel_ * kDigestBlockBytes);
   return copy_out(into.data(), from, into.size());
 }
 
-Status CudaLane::begin_digest(const std::byte* from, uint64_t bytes) {
+Status CudaLane::begin_put(std::byte* to, ConstBytes from) {
+  return in_context(owner_.driver(), context_, "cuMemcpyHtoDAsync", [&] {
+    return owner_.driver().copy_to_device(address_of(to), from.data(), from.size(), parts_.stream);
+  });
+}
+
+Status CudaLane::begin_digest(const std::byte* from, uint64_t bytes, std::vector<Digest>* append) {
   by_kernel_ = 0;
+  by_cpu_ = {};
   const auto here = digest_here(from, bytes);
   if (!here) return here.status();
+  append_ = append;
   const uint64_t done = by_kernel_ * kDigestBlockBytes, left = bytes - done;
-  by_cpu_ = {};
   if (left == 0) return Status::ok();
   std::byte* into = parts_.host + kDigestsBytes;
   if (left > kDigestBlockBytes) {
@@ -100,17 +108,10 @@ Status CudaLane::begin_digest(const std::byte* from, uint64_t bytes) {
   return copy_out(into, from + done, left);
 }
 
-Status CudaLane::begin_put(std::byte* to, ConstBytes from) {
-  by_kernel_ = 0;
-  by_cpu_ = {};
-  return in_context(owner_.driver(), context_, "cuMemcpyHtoDAsync", [&] {
-    return owner_.driver().copy_to_device(address_of(to), from.data(), from.size(), parts_.stream);
-  });
-}
-
-Status CudaLane::finish(std::vector<Digest>* append) {
+Status CudaLane::finish() {
   Status done = in_context(owner_.driver(), context_, "cuStreamSynchronize",
                            [&] { return owner_.driver().stream_synchronize(parts_.stream); });
+  std::vector<Digest>* const append = std::exchange(append_, nullptr);
   if (!done || !append) return done;
   const size_t before = append->size();
   append->resize(before + by_kernel_);

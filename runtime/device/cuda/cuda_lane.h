@@ -16,9 +16,9 @@ class CudaLane final : public StateMemory::Lane {
   ~CudaLane() override;
 
   Status begin_fetch(MutableBytes into, const std::byte* from) override;
-  Status begin_digest(const std::byte* from, uint64_t bytes) override;
   Status begin_put(std::byte* to, ConstBytes from) override;
-  Status finish(std::vector<Digest>* append) override;
+  Status begin_digest(const std::byte* from, uint64_t bytes, std::vector<Digest>* append) override;
+  Status finish() override;
 
  private:
   Status copy_out(std::byte* into, const std::byte* from, uint64_t bytes);
@@ -29,10 +29,11 @@ class CudaLane final : public StateMemory::Lane {
   const Context context_;
   const Function digests_;
   const LaneParts parts_;
-  // Of the piece that is begun.
-  uint64_t by_kernel_ = 0;         // blocks whose digests the device writes …
-  ConstBytes by_cpu_;              // … and what is digested here, when it has come
-  std::vector<std::byte> staged_;  // where nobody asked for the bytes
+  // Of the digests that are begun.
+  std::vector<Digest>* append_ = nullptr;  // null: none
+  uint64_t by_kernel_ = 0;                 // blocks whose digests the device writes …
+  ConstBytes by_cpu_;                      // … and what is digested here, when it has come
+  std::vector<std::byte> staged_;          // for that, where it is more than one block
 };
 
 }  // namespace rhz::cuda

@@ -61,6 +61,7 @@ Result<Driver> load() {
   finder.find("cuLaunchKernel", d.launch);
   finder.find("cuCtxGetDevice", d.context_get_device);
   finder.find("cuDeviceGetCount", d.device_get_count);
+  finder.find("cuStreamCreateWithPriority", d.stream_create_urgent);
   finder.find("cuStreamSynchronize", d.stream_synchronize);
   finder.find("cuMemsetD8Async", d.fill_in_order);
   finder.find("cuMemGetAllocationGranularity", d.get_granularity);

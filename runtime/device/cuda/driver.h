@@ -99,6 +99,7 @@ struct Driver {
   // Memory by its handle, and addresses of their own: what can be exported as a descriptor.
   Error (*context_get_device)(DeviceNumber*) = nullptr;
   Error (*device_get_count)(int*) = nullptr;
+  Error (*stream_create_urgent)(Stream*, unsigned, int) = nullptr;
   Error (*stream_synchronize)(Stream) = nullptr;
   Error (*fill_in_order)(Address, unsigned char, size_t, Stream) = nullptr;
   Error (*get_granularity)(size_t*, const AllocationKind*, int) = nullptr;

@@ -64,7 +64,8 @@ __device__ __forceinline__ uint64_t merged(uint64_t acc, int lane, int secret_of
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(RHZ_DIGEST_THREADS)
+// Two of them could be on a multiprocessor: so that one leaves half of it to other kernels.
+extern "C" __global__ void __launch_bounds__(RHZ_DIGEST_THREADS, 2)
     rhz_block_digests(const BlockDigests p) {
   if (p.blocks == 0) return;  // a run that only loads it
   const int lane = threadIdx.x % RHZ_DIGEST_LANES;

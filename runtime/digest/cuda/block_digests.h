@@ -3,8 +3,9 @@
 
 #include <stdint.h>
 
-#define RHZ_DIGEST_LANES 8     // threads that digest a block together
-#define RHZ_DIGEST_THREADS 64  // of a thread block
+#define RHZ_DIGEST_LANES 8  // threads that digest a block together
+// Of a thread block: many, so that few multiprocessors are taken from other kernels.
+#define RHZ_DIGEST_THREADS 512
 
 struct BlockDigests {
   const void* bytes;     // aligned to 8
