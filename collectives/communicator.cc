@@ -38,6 +38,12 @@ Communicator::Handle Communicator::submit(Time now, const OpSpec& spec, OpComple
   return handle;
 }
 
+std::optional<OpSeq> Communicator::seq_of(Handle handle) const {
+  for (const auto [seq, op] : ops_)
+    if (op->handle == handle) return seq;
+  return std::nullopt;
+}
+
 void Communicator::cancel(Time now, Handle handle) {
   const Status status(Code::kCancelled, "cancelled by slot " +
                                             (rank_ == kNoRank ? std::string("?")

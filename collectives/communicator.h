@@ -83,6 +83,7 @@ class Communicator final : private Outbox {
 
   Handle submit(Time now, const OpSpec& spec, OpCompletion* completion);
   void cancel(Time now, Handle handle);
+  std::optional<OpSeq> seq_of(Handle handle) const;  // of what has begun and is not final
   // The program is done with the group: what is open ends as kClosed on every member unless it is complete, and so does what others
   // submit after it.  gone() once all have closed it.
   void close(Time now);
