@@ -5,6 +5,7 @@
  *           pools, cuMemMap, managed): the library sees it by itself.  Ranks need not do alike.  Not: rhz_send and rhz_recv,
  *           anything between rhz_group_begin and rhz_group_end (RHZ_ERR_ARGUMENT, RHZ_ERR_STATE).
  * State     tensors that are registered (rhz_state_register) may be memory of a device too, with RHZ_TENSOR_OWN: see rhz_cuda_alloc.
+ *           So may those of rhz_digest_tensors, rhz_average_stage and rhz_gradient_norm; the latter two work on copies in the host.
  * Way       through locked memory of the host: from the device, reduced on the way by the CPUs, to the device.  Extra memory there: the
  *           size of what the rank gives and gets, up to twice that; up to 2 GiB of it stay locked for the next op.
  * stream    of rhz_allreduce_params, rhz_collective_params and rhz_vcollective_params: a CUstream or cudaStream_t that is not 0.  The op begins
@@ -61,7 +62,7 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_cuda_register(rhz_comm *comm, void *memory,
  * rhz_free, which waits for the device, at the latest with rhz_comm_close.
  *
  * Registered  memory of a device of any kind can be: in memory of cudaMalloc it is digested, snapshotted and restored alike, but goes with its
- *             process.  Not synced with members, nor in checkpoints: RHZ_TENSOR_OWN.
+ *             process.  Not synced with members, nor in checkpoints: RHZ_TENSOR_OWN.  All these calls may return RHZ_ERR_IO then, with CUDA's words.
  * Updates     rhz_state_begin_update before the first kernel that changes a tensor is launched; rhz_state_end_update waits until the device has
  *             done all that is queued on it, and so does rhz_state_commit: what they say is true of bytes that kernels have written.  A trainer that is killed
  *             while its kernels run inside an update leaves a state that is refused, and let go by the vault at that rhz_state_attach, so that its
