@@ -148,7 +148,7 @@ bool DeviceFront::look() {
   }
   const bool any = ops_.look();
   if (!watch_) return any;
-  progress_.set_eager(!ops_.idle());
+  progress_.set_eager(!ops_.settled());
   watch_->set_needed(!ops_.idle());
   if (failed_ || !watch_->failed()) return any;
   failed_ = true;

@@ -39,6 +39,8 @@ class DeviceOps {
   bool queued(GroupId group) const { return queues_.contains(group); }
   // Nobody waits for anything here.
   bool idle() const { return untold_ == 0; }
+  // Nor do others: the runtime has all that they need of this peer.
+  bool settled() const { return idle() && queues_.empty(); }
   // Gives what is ready to the runtime, and tells what is done.  True when there was any.
   bool look();
   // False: not an op of this one.
@@ -56,6 +58,7 @@ class DeviceOps {
   bool submit_ready();
   bool tell_done();
   void submit(DeviceOp& op, const OpSpec& spec);
+  void leave_queue(const DeviceOp& op);
 
   const Below below_;
   uint64_t next_handle_ = kFirstHandle;

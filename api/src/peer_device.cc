@@ -105,7 +105,7 @@ bool PeerDriver::rest_beside_device(Time now) {
   return true;
 }
 
-bool PeerDriver::is_idle() const { return node_->idle() && device_->ops().idle(); }
+bool PeerDriver::is_idle() const { return node_->idle() && device_->ops().settled(); }
 
 void PeerDriver::close_device() { device_->close(kDevicePatience); }
 

@@ -27,8 +27,6 @@ constexpr uint64_t kOneShotBytes = 1u << 20;
 constexpr unsigned kBlocks = 64, kOneShotBlocks = 32;
 constexpr uint64_t kBytesOfBlock = 512 * 64;
 constexpr uint64_t kAlignment = 16;
-constexpr uint32_t kFlagsOfOp = 3;
-static_assert((PeerWindow::kFlagSets + 2) * PeerWindow::kFlagSetBytes <= PeerWindow::kFlagBytes);
 
 const char* kernel_of(reduce::Dtype dtype, bool one_shot) {
   switch (dtype) {
@@ -61,22 +59,24 @@ constexpr reduce::Dtype kDtypes[] = {reduce::Dtype::f16, reduce::Dtype::bf16, re
 
 // Each kernel once, on nothing: loading one for an op would wait for the op itself.
 Status PeerWindows::warm_up(const PeerWindow& window) const {
-  std::byte* const idle = window.parts.front().flags +
-                          PeerWindow::kFlagSets * PeerWindow::kFlagSetBytes;  // behind what ops use
+  std::byte* const flags = window.parts.front().flags;
+  std::byte* const idle = flags + PeerWindow::kIdleSetAt;
+  auto* const ended =
+      reinterpret_cast<uint64_t*>(flags + PeerWindow::kEndedBlocksAt) + PeerWindow::kFlagSets;
   PeerAllReduce alone{};
   alone.ranks = 1;
   alone.divisor = 1;
   alone.in[0] = alone.out[0] = idle;
-  alone.flags[0] = reinterpret_cast<uint32_t*>(idle);
-  alone.abort = reinterpret_cast<const uint32_t*>(idle) + RHZ_PEER_RANKS * RHZ_PEER_BLOCKS;
-  alone.status = reinterpret_cast<uint32_t*>(idle) + RHZ_PEER_RANKS * RHZ_PEER_BLOCKS;
+  alone.flags[0] = reinterpret_cast<uint64_t*>(idle);
+  alone.ended_blocks = ended;
+  alone.abort = reinterpret_cast<const uint32_t*>(idle) + 2;  // behind the one flag that it uses
+  alone.order = alone.abort;
+  alone.ended = alone.given = alone.done = const_cast<uint32_t*>(alone.abort) + 1;
   Status status;
   for (const reduce::Dtype dtype : kDtypes)
     for (const bool one_shot : {false, true})
       if (status)
         status = access_->run(window.queue, {image(), kernel_of(dtype, one_shot), 1, 32}, &alone);
-  const CopyIf never{idle, idle, 0, alone.abort, kRaised, 0};
-  if (status) status = access_->run(window.queue, {image(), "rhz_copy_if", 1, 32}, &never);
   return status;
 }
 
@@ -192,22 +192,23 @@ std::optional<PeerOp::Plan> PeerWindows::plan(const Wish& wish) {
           ? static_cast<unsigned>(std::clamp<uint64_t>(bytes / kBytesOfBlock, 1, kOneShotBlocks))
           : kBlocks;
   const uint64_t op = send->ops++, send_at = send->offset_of(spec.send),
-                 recv_at = recv->offset_of(spec.recv);
+                 recv_at = recv->offset_of(spec.recv), set = op % PeerWindow::kFlagSets;
   PeerAllReduce& p = plan.parameters;
   const auto& members = wish.view->members;
   for (size_t r = 0; r < members.size(); ++r) {
     const PeerWindow::Part &from = *send->find(members[r].id), &to = *recv->find(members[r].id);
     p.in[r] = from.memory + send_at;
     p.out[r] = to.memory + recv_at;
-    p.flags[r] = reinterpret_cast<uint32_t*>(from.flags + op % PeerWindow::kFlagSets *
-                                                              PeerWindow::kFlagSetBytes);
+    p.flags[r] = reinterpret_cast<uint64_t*>(from.flags + set * PeerWindow::kFlagSetBytes);
     p.place[r] = static_cast<uint32_t>(&from - send->parts.data());
     if (members[r].id == wish.self) p.rank = static_cast<uint32_t>(r);
     plan.slots.push_back(members[r].slot);
   }
   p.count = spec.count;
   p.ranks = static_cast<uint32_t>(members.size());
-  p.first_flag = static_cast<uint32_t>(1 + op / PeerWindow::kFlagSets * kFlagsOfOp);
+  p.first_flag = static_cast<uint32_t>(1 + op / PeerWindow::kFlagSets * RHZ_PEER_STEPS);
+  p.ended_blocks =
+      reinterpret_cast<uint64_t*>(send->parts[send->self].flags + PeerWindow::kEndedBlocksAt) + set;
   p.divisor = spec.redop == reduce::RedOp::avg ? static_cast<float>(p.ranks) : 1.0f;
   p.bound_ns = static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(spec.timeout).count());

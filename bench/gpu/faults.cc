@@ -53,14 +53,14 @@ void one_fault(Meeting& meeting, const Options& options, uint32_t rank) {
   group.abort();
   const int error = synchronize(stream);
   const double out = now_us();
-  const bool aborted = group.status() == kPeerAborted, reads = readable(group, victim);
+  const bool aborted = group.status() != kPeerPassed, reads = readable(group, victim);
   const int unmapped = group.unmap_of(victim);
   group.clear();
   if (options.ranks == 2) {  // what is left of two still computes
     group.go_alone();
     group.allreduce_f32(kBytes / 4, PeerGroup::Shots::kTwo, kBlocks, stream);
   }
-  const bool healthy = synchronize(stream) == 0 && group.status() == kPeerDone;
+  const bool healthy = synchronize(stream) == 0 && group.status() == kPeerPassed;
   std::printf(
       "fault %.1f ms-to-abort-kernels error %d aborted %d dead-rank's-input-readable %d unmap %d "
       "device-works %d\n",

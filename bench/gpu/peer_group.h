@@ -19,7 +19,8 @@ class PeerGroup {
   Memory out() const { return out_; }
 
   void abort() { host_[0] = 1; }
-  PeerStatus status() const { return static_cast<PeerStatus>(host_[1]); }
+  // Of the last kernel that ended.
+  PeerEnd status() const { return static_cast<PeerEnd>(host_[1]); }
   void clear() {
     host_[0] = 0;
     host_[1] = 0;
@@ -32,6 +33,9 @@ class PeerGroup {
   int unmap_of(uint32_t rank);
 
  private:
+  void run(Kernel kernel, uint64_t count, unsigned blocks, Stream stream);
+
+  uint64_t ops_ = 0;
   PeerAllReduce p_{};
   Memory in_, out_, flags_;
   volatile uint32_t* host_;

@@ -15,53 +15,74 @@
 
 namespace {
 
-constexpr uint32_t kFlagsOfOp = 3;
 constexpr int kUnroll = 4;           // 16-byte loads of each input that a thread has in flight
 constexpr int kLooksPerAbort = 256;  // the abort word is on the other side of the bus
+constexpr uint32_t kStopped = RHZ_PEER_STEPS - 1;
+constexpr unsigned kNapNs = 500;  // of who holds the stream
 
 __device__ __forceinline__ uint64_t now_ns() {
   uint64_t ns;
   asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(ns));
   return ns;
 }
-__device__ __forceinline__ void publish(uint32_t* flag, uint32_t value) {
-  asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
+__device__ __forceinline__ void publish(uint64_t* flag, uint64_t value) {
+  asm volatile("st.release.sys.global.u64 [%0], %1;" ::"l"(flag), "l"(value) : "memory");
 }
-__device__ __forceinline__ uint32_t look(const uint32_t* flag) {
+__device__ __forceinline__ uint64_t look(const uint64_t* flag) {
+  uint64_t value;
+  asm volatile("ld.acquire.sys.global.u64 %0, [%1];" : "=l"(value) : "l"(flag) : "memory");
+  return value;
+}
+// Of the host's.
+__device__ __forceinline__ void tell(uint32_t* word, uint32_t value) {
+  asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(word), "r"(value) : "memory");
+}
+__device__ __forceinline__ uint32_t ask(const uint32_t* word) {
   uint32_t value;
-  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(flag) : "memory");
+  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(word) : "memory");
   return value;
 }
 
-__device__ bool wait_for(const PeerAllReduce& p, const uint32_t* flag, uint32_t value) {
-  const uint64_t begun = now_ns();
-  for (int looks = 1; static_cast<int32_t>(look(flag) - value) < 0; ++looks) {
+__device__ __forceinline__ uint64_t flag_of(const PeerAllReduce& p, uint32_t step) {
+  constexpr uint64_t kTag = (uint64_t{1} << RHZ_PEER_TAG_BITS) - 1;
+  return uint64_t{p.first_flag + step} << RHZ_PEER_TAG_BITS | (p.tag & kTag);
+}
+
+// Until the flag says that its rank has come as far, in the same op with the same members.  False:
+// it will not.
+__device__ bool wait_for(const PeerAllReduce& p, const uint64_t* flag, uint32_t step) {
+  const auto steps_of = [](uint64_t f) { return f >> RHZ_PEER_TAG_BITS << RHZ_PEER_TAG_BITS; };
+  const uint64_t wanted = flag_of(p, step);
+  uint64_t begun = 0;
+  for (int looks = 1;; ++looks) {
+    const uint64_t seen = look(flag);
+    // Steps go round; below are those of earlier ops.
+    if (static_cast<int64_t>(steps_of(seen) - steps_of(wanted)) >= 0) {
+      const uint64_t past = seen - wanted;
+      return past << (64 - RHZ_PEER_TAG_BITS) == 0 && past >> RHZ_PEER_TAG_BITS < kStopped - step;
+    }
     if (looks % kLooksPerAbort != 0) continue;
-    const bool aborted = *reinterpret_cast<const volatile uint32_t*>(p.abort) != 0;
-    if (!aborted && now_ns() - begun < p.bound_ns) continue;
-    *reinterpret_cast<volatile uint32_t*>(p.status) = aborted ? kPeerAborted : kPeerTimedOut;
-    return false;
+    if (begun == 0) begun = now_ns();
+    if (ask(p.abort) != 0 || now_ns() - begun >= p.bound_ns) return false;
   }
-  return true;
 }
 
 // Among the blocks of this number.  What they did before is visible behind it.  False: stop.
 //
-// Who stops says to the others that it is through, so that none of them waits for it: one that takes part with other members, because it
-// heard of a death earlier, is not told to stop by anybody else.  What they then compute counts for nothing, by the vote of who stopped.
+// Who stops says so to the others, so that none of them waits for it: one that takes part with
+// other members, because it heard of a death earlier, is not told to stop by anybody else.
 __device__ bool meet(const PeerAllReduce& p, uint32_t step) {
   __syncthreads();
   bool well = true;
-  uint32_t* theirs = nullptr;
+  uint64_t* theirs = nullptr;
   if (threadIdx.x < p.ranks) {
-    const uint32_t value = p.first_flag + step, other = threadIdx.x, block = blockIdx.x * RHZ_PEER_RANKS;
+    const uint32_t other = threadIdx.x, block = blockIdx.x * RHZ_PEER_RANKS;
     theirs = p.flags[other] + block + p.place[p.rank];
-    __threadfence_system();
-    publish(theirs, value);
-    well = wait_for(p, p.flags[p.rank] + block + p.place[other], value);
+    publish(theirs, flag_of(p, step));
+    well = wait_for(p, p.flags[p.rank] + block + p.place[other], step);
   }
   const bool all_well = __syncthreads_and(well);
-  if (!all_well && theirs) publish(theirs, p.first_flag + kFlagsOfOp - 1);
+  if (!all_well && theirs) publish(theirs, flag_of(p, kStopped));
   return all_well;
 }
 
@@ -186,55 +207,122 @@ __device__ void fetch_rest(const PeerAllReduce& p, uint32_t owner, uint64_t begi
 // Legal in place: a share of all inputs is read by its own rank alone, which others wait for before
 // they overwrite their part of it. What fills no pack goes with the last share.
 template <class T>
-__device__ void two_shot(const PeerAllReduce& p) {
+__device__ PeerEnd two_shot(const PeerAllReduce& p) {
   const uint64_t packs = p.count / Pack<T>::kElements;
   const auto share = [&](uint32_t r) { return packs * r / p.ranks; };
-  if (!meet(p, 0)) return;
+  if (!meet(p, 0)) return kPeerStopped;
   const uint64_t rest = packs * Pack<T>::kElements;
   const uint32_t last = p.ranks - 1;
   reduce<T>(p, share(p.rank), share(p.rank + 1));
   if (p.rank == last) reduce_rest<T>(p, rest);
-  if (!meet(p, 1)) return;
+  if (!meet(p, 1)) return kPeerStopped;
   for (uint32_t i = 1; i < p.ranks; ++i) {
     const uint32_t from = (p.rank + i) % p.ranks;
     fetch(p, from, share(from), share(from + 1));
   }
   if (p.rank != last) fetch_rest<T>(p, last, rest);
-  (void)meet(p, 2);  // nobody reads the own result any more
+  return meet(p, 2) ? kPeerPassed : kPeerArrived;  // passed: nobody reads the own result any more
 }
 
 // Not in place.
 template <class T>
-__device__ void one_shot(const PeerAllReduce& p) {
+__device__ PeerEnd one_shot(const PeerAllReduce& p) {
   const uint64_t packs = p.count / Pack<T>::kElements;
-  if (!meet(p, 0)) return;
+  if (!meet(p, 0)) return kPeerStopped;
   reduce<T>(p, 0, packs);
   reduce_rest<T>(p, packs * Pack<T>::kElements);
-  (void)meet(p, 1);  // nobody reads the own input any more
+  return meet(p, 1) ? kPeerPassed : kPeerArrived;  // passed: nobody reads the own input any more
+}
+
+// By one block.
+__device__ void copy(void* to, const void* from, uint64_t bytes) {
+  constexpr int kAtOnce = 8;
+  const uint64_t packs = bytes / 16;
+  const uint4* in = static_cast<const uint4*>(from);
+  uint4* out = static_cast<uint4*>(to);
+  for (uint64_t at = threadIdx.x; at < packs; at += kAtOnce * blockDim.x) {
+    uint4 x[kAtOnce];
+#pragma unroll
+    for (int u = 0; u < kAtOnce; ++u)
+      if (at + u * blockDim.x < packs) x[u] = __ldcv(in + at + u * blockDim.x);
+#pragma unroll
+    for (int u = 0; u < kAtOnce; ++u)
+      if (at + u * blockDim.x < packs) out[at + u * blockDim.x] = x[u];
+  }
+  for (uint64_t i = packs * 16 + threadIdx.x; i < bytes; i += blockDim.x)
+    static_cast<char*>(to)[i] = static_cast<const volatile char*>(from)[i];
+}
+
+// Another order than `old`; kPeerHold: none came in time.
+__device__ uint32_t next_order(const PeerAllReduce& p, uint32_t old) {
+  __shared__ uint32_t order;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    const uint64_t begun = now_ns();
+    while ((order = ask(p.order)) == old) {
+      if (now_ns() - begun >= p.hold_ns) {
+        order = kPeerHold;
+        break;
+      }
+      __nanosleep(kNapNs);
+    }
+  }
+  __syncthreads();
+  return order;
+}
+
+// The stream stands, because this kernel does not end before the host has said how the op goes on.
+__device__ void hold(const PeerAllReduce& p) {
+  uint32_t order = next_order(p, kPeerHold);
+  if (order == kPeerGive) {
+    copy(p.host_in, p.input, p.bytes);
+    __threadfence_system();
+    __syncthreads();
+    if (threadIdx.x == 0) tell(p.given, 1);
+    order = next_order(p, kPeerGive);
+  }
+  if (order == kPeerTake) copy(p.out[p.rank], p.host_out, p.bytes);
+  __threadfence_system();
+  __syncthreads();
+  if (threadIdx.x == 0) tell(p.done, order == kPeerHold ? RHZ_PEER_LEFT : 1);
+}
+
+// What the whole kernel came to is known to the block that ends last.  Passed: the host is told,
+// and that is all.
+__device__ void finish(const PeerAllReduce& p, PeerEnd block) {
+  constexpr int kArrivedAt = 16, kPassedAt = 32;
+  __shared__ PeerEnd all;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    const uint64_t blocks = gridDim.x;
+    uint64_t sum = uint64_t{1} | uint64_t{block != kPeerStopped} << kArrivedAt |
+                   uint64_t{block == kPeerPassed} << kPassedAt;
+    if (blocks > 1) {
+      __threadfence();
+      sum += atomicAdd(reinterpret_cast<unsigned long long*>(p.ended_blocks), sum);
+      __threadfence();
+    }
+    all = (sum & 0xffff) < blocks                  ? kPeerRuns
+          : sum >> kPassedAt == blocks             ? kPeerPassed
+          : (sum >> kArrivedAt & 0xffff) == blocks ? kPeerArrived
+                                                   : kPeerStopped;
+    if (all != kPeerRuns) {
+      *p.ended_blocks = 0;
+      tell(p.ended, all);
+    }
+  }
+  __syncthreads();
+  if (all == kPeerArrived || all == kPeerStopped) hold(p);
 }
 
 }  // namespace
 
-extern "C" __global__ void rhz_copy_if(CopyIf c) {
-  // One look for each block: a thousand warps that look across the bus take a millisecond.
-  __shared__ bool copies;
-  if (threadIdx.x == 0) copies = *static_cast<const volatile uint32_t*>(c.word) == c.value;
-  __syncthreads();
-  if (!copies) return;
-  const uint64_t packs = c.bytes / 16, thread = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  const uint64_t stride = uint64_t{gridDim.x} * blockDim.x;
-  for (uint64_t i = thread; i < packs; i += stride)
-    static_cast<uint4*>(c.to)[i] = static_cast<const uint4*>(c.from)[i];
-  if (const uint64_t i = packs * 16 + thread; i < c.bytes)
-    static_cast<char*>(c.to)[i] = static_cast<const char*>(c.from)[i];
-}
-
 #define RHZ_PEER_KERNELS(name, T)                                                             \
   extern "C" __global__ void __launch_bounds__(512, 1) rhz_two_shot_##name(PeerAllReduce p) { \
-    two_shot<T>(p);                                                                           \
+    finish(p, two_shot<T>(p));                                                                \
   }                                                                                           \
   extern "C" __global__ void __launch_bounds__(512, 1) rhz_one_shot_##name(PeerAllReduce p) { \
-    one_shot<T>(p);                                                                           \
+    finish(p, one_shot<T>(p));                                                                \
   }
 RHZ_PEER_KERNELS(f32, float)
 RHZ_PEER_KERNELS(f64, double)
