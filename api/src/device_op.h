@@ -50,9 +50,10 @@ class DeviceOp : public OpCompletion {
   DeviceOp(GroupId group, OpSpec spec, OpCompletion* user)
       : spec_(std::move(spec)), group_(group), user_(user) {}
 
-  // On the caller's thread.  `stream` null: none, and the device's own queues are used.
-  [[nodiscard]] Status prepare(Device& device, Slabs& slabs, const DeviceWords& words, void* stream,
-                               bool is_root);
+  // On the caller's thread.  `on`: the caller's stream; null: none, and the device's own queues are
+  // used.
+  [[nodiscard]] Status prepare(Device& device, Slabs& slabs, const DeviceWords& words,
+                               const DeviceQueue* on, bool is_root);
   // What fails here has queued some of it: the op then counts as one whose device is lost.
   [[nodiscard]] virtual Status enqueue(Device& device);
 
@@ -100,7 +101,7 @@ class DeviceOp : public OpCompletion {
 
  protected:
   // Memory of the host for what is on the device; makes the runtime's op one of that.
-  [[nodiscard]] virtual Status lend(Slabs& slabs);
+  [[nodiscard]] virtual Status lend(Slabs& slabs, bool is_root);
   [[nodiscard]] Status copy(Device& device, bool in);
   virtual void open_gates() { raise(words_->gate); }
 

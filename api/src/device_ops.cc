@@ -5,7 +5,7 @@
 namespace rhz::api {
 
 uint64_t DeviceOps::add(std::unique_ptr<DeviceOp> op) {
-  op->handle = next_handle_++;
+  if (op->handle == 0) op->handle = take_handle();
   queues_[op->group()].push_back(op.get());
   ++untold_;
   open_.push_back(std::move(op));
@@ -55,14 +55,16 @@ bool DeviceOps::tell_done() {
     op->look();
     const bool given_up = !lost_.is_ok() && op->words() && op->is_released();
     if (!(op->is_done() || given_up)) continue;
-    if (op->is_done()) below_.free(*op);
-    op->tell(op->is_done() ? op->of_device() : lost_);
+    const bool done = op->is_done();
+    op->tell(done ? op->of_device() : lost_);
+    if (done) below_.free(*op);
     --untold_;
     any = true;
   }
   std::erase_if(open_, [this](const auto& op) {
     if (!op->is_told() || !op->is_final()) return false;
     leave_queue(*op);
+    if (op->words()) over_.fetch_add(1, std::memory_order_release);
     return true;
   });
   return any;

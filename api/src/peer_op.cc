@@ -10,7 +10,7 @@ constexpr unsigned kThreads = 512;
 constexpr uint64_t kHoldTimeOuts = 4, kHoldNs = 10'000'000'000;
 }  // namespace
 
-Status PeerOp::lend(Slabs&) {
+Status PeerOp::lend(Slabs&, bool) {
   spec_.send = plan_.host_in;
   spec_.recv = plan_.host_out;
   return Status::ok();

@@ -28,8 +28,11 @@ class PeerOp final : public DeviceOp {
     Epoch epoch;                                        // of the members that take part
     std::vector<Slot> slots;                            // theirs
   };
+  // send and recv lie in windows.
   PeerOp(GroupId group, OpSpec spec, OpCompletion* user, Plan plan)
-      : DeviceOp(group, std::move(spec), user), plan_(std::move(plan)), vote_(*this) {}
+      : DeviceOp(group, std::move(spec), user), plan_(std::move(plan)), vote_(*this) {
+    theirs_ = {const_cast<std::byte*>(spec_.send), spec_.recv};
+  }
 
   Status enqueue(Device& device) override;
   const OpSpec* next() const override;
@@ -73,7 +76,7 @@ class PeerOp final : public DeviceOp {
   void complete(OpOutcome outcome);
   void reduce_again();
   void open_gates() override;
-  Status lend(Slabs& slabs) override;
+  Status lend(Slabs& slabs, bool is_root) override;
   bool passed() const { return end_ == kPeerPassed; }
   void say(PeerOrder order) { words_->order->store(order, std::memory_order_release); }
   uint64_t bytes() const { return spec_.count * reduce::size_of(spec_.dtype); }

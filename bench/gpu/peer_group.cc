@@ -6,12 +6,14 @@ namespace rhz::gpu {
 namespace {
 constexpr unsigned kThreads = 512;
 // A whole allocation of the driver's, which is what is shared.
-constexpr size_t kFlagBytes = size_t{2} << 20;
+constexpr size_t kSlotsAt = size_t{2} << 20,
+                 kSlotBytes = size_t{2} * RHZ_PEER_PUSH_BYTES * RHZ_PEER_RANKS;
+constexpr size_t kFlagBytes = kSlotsAt + RHZ_PEER_SLOTS * kSlotBytes;
 constexpr size_t kFlags = RHZ_PEER_RANKS * RHZ_PEER_BLOCKS;
 // By turns: who is through with an op and begins the next writes where nobody looks for the one
 // before.
 constexpr size_t kSets = 2;
-static_assert(kFlagBytes > sizeof(uint64_t) * kSets * kFlags);
+static_assert(kSlotsAt > sizeof(uint64_t) * kSets * kFlags + 64);
 }  // namespace
 
 PeerGroup::PeerGroup(Meeting& meeting, uint32_t rank, uint32_t ranks, size_t bytes)
@@ -19,6 +21,7 @@ PeerGroup::PeerGroup(Meeting& meeting, uint32_t rank, uint32_t ranks, size_t byt
       out_(allocate(bytes)),
       flags_(allocate(kFlagBytes)),
       host_(static_cast<uint32_t*>(allocate_mapped(4096))),
+      push_(kernel(rhz_peer_allreduce_fatbin, "rhz_push_f32")),
       one_shot_(kernel(rhz_peer_allreduce_fatbin, "rhz_one_shot_f32")),
       two_shot_(kernel(rhz_peer_allreduce_fatbin, "rhz_two_shot_f32")) {
   fill(flags_, 0, kFlagBytes, nullptr);
@@ -38,6 +41,7 @@ PeerGroup::PeerGroup(Meeting& meeting, uint32_t rank, uint32_t ranks, size_t byt
   p_.divisor = 1;
   p_.bound_ns = 10'000'000'000;
   p_.ended_blocks = p_.flags[rank] + kSets * kFlags;
+  p_.slot_over = reinterpret_cast<uint32_t*>(p_.ended_blocks + 1);
   auto* const words = const_cast<uint32_t*>(host_);
   p_.abort = words;
   p_.ended = words + 1;
@@ -52,14 +56,22 @@ void PeerGroup::run(Kernel kernel, uint64_t count, unsigned blocks, Stream strea
   PeerAllReduce p = p_;
   p.count = count;
   p.first_flag = static_cast<uint32_t>(1 + ops_ * RHZ_PEER_STEPS);
-  for (auto& flags : p.flags)
-    if (flags) flags += ops_ % kSets * kFlags;
+  p.push_flag = static_cast<uint32_t>(ops_ + 1);
+  p.slot_before = static_cast<uint32_t>(ops_ / RHZ_PEER_SLOTS);
+  p.slot_over += ops_ % RHZ_PEER_SLOTS;
+  for (uint32_t r = 0; r < p.ranks; ++r) {
+    p.slots[r] = p.flags[r] + (kSlotsAt + ops_ % RHZ_PEER_SLOTS * kSlotBytes) / sizeof(uint64_t);
+    p.flags[r] += ops_ % kSets * kFlags;
+  }
   launch(kernel, blocks, kThreads, stream, {&p});
   ++ops_;
 }
 
 void PeerGroup::allreduce_f32(uint64_t count, Shots shots, unsigned blocks, Stream stream) {
-  run(shots == Shots::kOne ? one_shot_ : two_shot_, count, blocks, stream);
+  run(shots == Shots::kPush  ? push_
+      : shots == Shots::kOne ? one_shot_
+                             : two_shot_,
+      count, blocks, stream);
 }
 
 void PeerGroup::allreduce_as(const char* name, uint64_t count, unsigned blocks, Stream stream) {

@@ -11,7 +11,7 @@ class PeerGroup {
   // Collective.  `bytes`: of input and result.
   PeerGroup(Meeting& meeting, uint32_t rank, uint32_t ranks, size_t bytes);
 
-  enum class Shots { kOne, kTwo };
+  enum class Shots { kPush, kOne, kTwo };
   void allreduce_f32(uint64_t count, Shots shots, unsigned blocks, Stream stream);
   // `kernel`: rhz_two_shot_bf16, …
   void allreduce_as(const char* kernel, uint64_t count, unsigned blocks, Stream stream);
@@ -39,7 +39,7 @@ class PeerGroup {
   PeerAllReduce p_{};
   Memory in_, out_, flags_;
   volatile uint32_t* host_;
-  Kernel one_shot_, two_shot_;
+  Kernel push_, one_shot_, two_shot_;
 };
 
 }  // namespace rhz::gpu

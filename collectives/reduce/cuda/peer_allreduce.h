@@ -32,6 +32,11 @@ enum PeerOrder {
 #define RHZ_PEER_TAG_BITS 40
 #define RHZ_PEER_STEPS 4  // of an op: three meetings, and that it stopped
 
+// What is pushed: so many bytes of an op at most, in lines of 16 bytes and as many of flags.  B1:
+// the memory of others that they are pushed to is that of the op so many before.
+#define RHZ_PEER_PUSH_BYTES 65536
+#define RHZ_PEER_SLOTS 4
+
 struct PeerAllReduce {
   // By rank, as they are mapped here; the own ones are the own memory.
   const void* in[RHZ_PEER_RANKS];
@@ -41,14 +46,20 @@ struct PeerAllReduce {
   uint64_t* flags[RHZ_PEER_RANKS];
   // Where each rank's flags are among the others': the same on all of them, whatever its rank.
   uint32_t place[RHZ_PEER_RANKS];
+  // Likewise, of pushes: 2 * RHZ_PEER_PUSH_BYTES for each rank, by place.
+  uint64_t* slots[RHZ_PEER_RANKS];
   uint64_t count;  // elements
   uint32_t rank, ranks;
   uint32_t
-      first_flag;     // RHZ_PEER_STEPS are used, and the next op on these flags uses the next ones
-  float divisor;      // of the sum; 1: none
-  uint64_t tag;       // RHZ_PEER_TAG_BITS of it count
-  uint64_t bound_ns;  // of each wait for another rank
-  uint64_t* ended_blocks;  // on the own device, 0 before and after
+      first_flag;      // RHZ_PEER_STEPS are used, and the next op on these flags uses the next ones
+  float divisor;       // of the sum; 1: none
+  uint64_t tag;        // RHZ_PEER_TAG_BITS of it count
+  uint64_t bound_ns;   // of each wait for another rank
+  uint32_t push_flag;  // another one for each op
+  uint32_t slot_before;  // so many ops had the slot before
+  // On the own device.
+  uint64_t* ended_blocks;  // 0 before and after
+  uint32_t* slot_over;     // so many of them are over; 0 at the beginning
   // In the host's memory.
   const uint32_t* abort;  // not 0: every wait ends
   const uint32_t* order;  // a PeerOrder
