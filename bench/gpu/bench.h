@@ -13,7 +13,7 @@ struct Options {
   uint32_t ranks = 2;
   uint64_t most_bytes = uint64_t{1} << 30;
   uint32_t faults = 0;
-  bool sweep = false, api = true;
+  bool sweep = false, api = true, only_faults = false;
   std::string nccl = "libnccl.so.2";
 };
 
