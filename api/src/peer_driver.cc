@@ -48,6 +48,7 @@ constexpr size_t kMaxOpenMessages = MessageLimits{}.open;
 // Shared memory is looked at for nothing; looking at the loop is a system call.
 constexpr int kLooksPerPoll = 64;
 constexpr int kMovesPerPoll = 16;
+constexpr int kLooksPerDeviceLook = 8;
 // Where ranks share cores, whoever is waited for gets the core after a few looks, and the loop is looked at after so many of these turns.
 constexpr int kCrowdedLooks = 4;
 constexpr int kCrowdedTurns = 16;
@@ -192,7 +193,9 @@ bool PeerDriver::spin(Time now, Time next) {
 void PeerDriver::rest(Time next) {
   busy_.store(!is_idle(), std::memory_order_relaxed);
   const Time since = loop_.now();
-  loop_.run_until(next);
+  resting_.store(true);  // before the look: who submits does it the other way round
+  if (!device_->any_submitted()) loop_.run_until(next);
+  resting_.store(false);
   if (loop_.now() - since < 2 * options_.spin) patience_ = most_patience();
 }
 
@@ -206,7 +209,10 @@ bool PeerDriver::poll(Time now) {
   polling_ = true;
   polled_at_ = now;
   const int looks = crowded_ ? kCrowdedLooks : kLooksPerPoll;
-  for (int i = 0; i < looks && !moved; ++i) moved = transport_->poll();
+  for (int i = 0; i < looks && !moved; ++i) {
+    moved = transport_->poll();
+    if (device_lingers_ && i % kLooksPerDeviceLook == 0) moved |= look_at_device(now);
+  }
   polling_ = false;
   if (moved && ++moves_ < kMovesPerPoll) return true;
   if (crowded_ && !moved && ++turns_ < kCrowdedTurns) return false;

@@ -192,7 +192,9 @@ class PeerDriver {
   std::unique_ptr<ShardDriver> shards_;
   std::unique_ptr<CheckpointKeeper> checkpoints_;
   std::unique_ptr<api::DeviceFront> device_;
-  Time device_moved_{};  // when it had news last, or nothing to do
+  Time device_moved_{};          // when it had news last, or an op came
+  bool device_lingers_ = false;  // somebody waits for it, or may again soon
+  std::atomic<bool> resting_{false};
   std::atomic<uint64_t> changes_{0};  // grows whenever join() or leave() should look again
 };
 

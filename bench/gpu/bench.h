@@ -14,7 +14,7 @@ struct Options {
   uint64_t most_bytes = uint64_t{1} << 30;
   uint32_t faults = 0;
   uint64_t state_bytes = 0;  // 0: no state, but all-reduces
-  bool sweep = false, api = true;
+  bool sweep = false, api = true, only_faults = false;
   std::string nccl = "libnccl.so.2";
 };
 

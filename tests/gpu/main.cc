@@ -3,7 +3,9 @@
 // one.
 //
 //   rhz_gpu_check [--ranks 4] [--only collectives|streams|windows|state|kills|kernel-kills] [--kills 50]
-//   [--bytes 67108864]
+//   [--bytes 67108864] [--under COMMAND]
+//
+// --under: ranks are run by this command, such as "compute-sanitizer --log-file %p".
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -19,7 +21,7 @@ namespace {
 struct Arguments {
   uint32_t ranks = 4, kills = 50, rebuild = RHZ_REBUILD_STRICT, least = 2;
   uint64_t bytes = 64u << 20;
-  std::string only, role;
+  std::string only, role, under;
   bool registered = false;
   Setting setting;
 };
@@ -42,6 +44,8 @@ Arguments read(int argc, char** argv) {
       a.least = static_cast<uint32_t>(number);
     else if (name == "--only")
       a.only = value;
+    else if (name == "--under")
+      a.under = value;
     else if (name == "--role")
       a.role = value;
     else if (name == "--coordinator")
@@ -71,7 +75,7 @@ int be_rank(const Arguments& a) {
 }
 
 int be_parent(const Arguments& a) {
-  Parent parent;
+  Parent parent(a.under);
   bool well = true;
   if (a.only.empty() || a.only == "collectives") well &= parent.run("collectives", a.ranks);
   if (a.only.empty() || a.only == "streams") well &= parent.run("streams", a.ranks);

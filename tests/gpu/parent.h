@@ -10,7 +10,8 @@ namespace rhz::gpu {
 
 class Parent {
  public:
-  Parent();
+  // `under`: a command with its arguments that runs the ranks of run(); empty: none.
+  explicit Parent(const std::string& under);
   // Every rank runs the checks of this role; one line per check, of all ranks.
   bool run(const std::string& role, uint32_t ranks);
   // In groups of ranks of which all but one are killed one by one, in all modes by turns.
@@ -19,6 +20,7 @@ class Parent {
 
  private:
   int devices_ = 0;
+  std::vector<std::string> under_;
   std::mt19937 random_;
 };
 
