@@ -25,7 +25,7 @@ test: build
 
 # All groups of the model, sanitizers: about an hour.
 check-deep: build
-	@ctest --test-dir $(BUILD) -L deep --output-on-failure --no-tests=error
+	@ctest --test-dir $(BUILD) -j 2 -L deep --output-on-failure --no-tests=error
 	@$(MAKE) asan
 	@$(MAKE) tsan
 

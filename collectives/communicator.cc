@@ -38,6 +38,12 @@ Communicator::Handle Communicator::submit(Time now, const OpSpec& spec, OpComple
   return handle;
 }
 
+std::optional<OpSeq> Communicator::seq_of(Handle handle) const {
+  for (const auto [seq, op] : ops_)
+    if (op->handle == handle) return seq;
+  return std::nullopt;
+}
+
 void Communicator::cancel(Time now, Handle handle) {
   const Status status(Code::kCancelled, "cancelled by slot " +
                                             (rank_ == kNoRank ? std::string("?")
@@ -236,6 +242,7 @@ void Communicator::begin_admit(Time now, Op& begun) {
   begun.deadline = kNever;  // the coordinator bounds it
   admit_open_ = begun.seq;
   if (admit_ended_ != kNoOp && admit_ended_ >= begun.seq) return end(now, begun, Status::ok());
+  act_on_proofs(now);
   announce(now);  // what others stand at it for
   stand_at_admit();
 }
@@ -469,6 +476,7 @@ Time Communicator::tick(Time now) {
                      "op_timeout passed before every rank had taken part; see `rhizome status` for "
                      "who is behind"));
   }
+  if (now >= announce_at_) act_on_proofs(now);
   if (now >= announce_at_) announce(now);
   if (drain_all(now)) next = std::min(next, now + limits_.drain_look);
   return std::min(next, announce_at_);

@@ -55,7 +55,7 @@ struct CommunicatorNews {
 struct CommunicatorLimits {
   uint32_t open_ops = 256;               // begun and not freed
   uint64_t window_bytes = 1u << 20;      // see Window
-  uint32_t retained_ops = 32;            // released by rule b, and not known to all, before DONE is sent at once
+  uint32_t retained_ops = 32;            // released by rule b before it is seen what values proved of them (W13), and DONE sent of the others
   Duration done_delay = milliseconds(1);  // … otherwise DONE waits for company, or for values that say it (W13)
   Duration drain_look = microseconds(20);  // how often is looked whether what an unprotected op sends was taken
   Duration quiet = milliseconds(200);    // an op that is not full after so long tells its neighbours what it is (Q6)
@@ -83,6 +83,7 @@ class Communicator final : private Outbox {
 
   Handle submit(Time now, const OpSpec& spec, OpCompletion* completion);
   void cancel(Time now, Handle handle);
+  std::optional<OpSeq> seq_of(Handle handle) const;  // of what has begun and is not final
   // The program is done with the group: what is open ends as kClosed on every member unless it is complete, and so does what others
   // submit after it.  gone() once all have closed it.
   void close(Time now);
@@ -225,7 +226,8 @@ class Communicator final : private Outbox {
 
   // communicator_release.cc
   void progress(Time now, Op& op);
-  void prove(Time now, OpKind kind, OpSeq upto);
+  void take_proof(OpKind kind, OpSeq upto);
+  void act_on_proofs(Time now);
   void announce(Time now);
   void announce_one(OpSeq op, OpSeq upto, std::optional<uint64_t> digest);
   void send_done(Rank to, Rank about, OpSeq op, OpSeq upto, std::optional<uint64_t> digest);
@@ -338,6 +340,8 @@ class Communicator final : private Outbox {
   Wave wave_;
   OpSeq full_upto_;              // leading ops that are full or over here, as far as was looked
   OpSeq proven_upto_;            // ops below are full or over at all participants, for good (W13)
+  OpSeq proven_to_all_;          // … and all know that
+  OpSeq acted_upto_;             // … and those that could be freed have been
   Time announce_at_ = kNever;
   struct Untold {
     OpSeq op;

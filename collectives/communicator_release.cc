@@ -29,8 +29,10 @@ void Communicator::progress(Time now, Op& op) {
   if (wave_known(op) && !agrees(op)) diverge(op);
   const bool early = (retained || canary(Rule::kB)) && !alone && !in_doubt_;
   if (early) release(now, op);  // rule b
-  prove(now, kind, proven);
-  if (early && untold_.size() + owed_.size() < limits_.retained_ops)
+  take_proof(kind, proven);
+  const auto few = [&] { return early && untold_.size() + owed_.size() < limits_.retained_ops; };
+  if (!few()) act_on_proofs(now);
+  if (few())
     announce_at_ = std::min(announce_at_, now + limits_.done_delay);
   else
     announce(now);
@@ -57,14 +59,19 @@ bool Communicator::has_all(const Op& op) const {
 }
 
 // A final value of an op, to which all participants have added, says that older ops are full at all of them (W13).
-void Communicator::prove(Time now, OpKind kind, OpSeq upto) {
-  if (upto <= proven_upto_) return;
-  const OpSeq from = std::exchange(proven_upto_, upto);
+void Communicator::take_proof(OpKind kind, OpSeq upto) {
+  proven_upto_ = std::max(proven_upto_, upto);
   // Of such an op all get the same values, and nobody waits for a DONE any more.  (After an install it is said in any case.)
-  const auto told = [&](const Untold& untold) { return untold.op < upto; };
-  if (is_uniform(kind) && std::erase_if(untold_, told) > 0 && owed_.empty())
+  if (is_uniform(kind)) proven_to_all_ = std::max(proven_to_all_, upto);
+}
+
+// Of several ops at once: freeing one is on nobody's way but that of the next.
+void Communicator::act_on_proofs(Time now) {
+  const auto told = [&](const Untold& untold) { return untold.op < proven_to_all_; };
+  if (std::erase_if(untold_, told) > 0 && owed_.empty())
     announce_at_ = untold_.empty() ? kNever : untold_.front().full_at + limits_.done_delay;
-  for (auto at = ops_.from(from); at != ops_.end() && (*at).seq < upto; ++at)
+  const OpSeq from = std::exchange(acted_upto_, proven_upto_);
+  for (auto at = ops_.from(from); at != ops_.end() && (*at).seq < proven_upto_; ++at)
     if (Op& op = *(*at).op; wave_known(op)) conclude(now, op);
 }
 

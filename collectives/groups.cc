@@ -26,6 +26,7 @@ struct Groups::Split final : OpCompletion {
   const GroupId parent;
   const SplitChoice choice;
   SplitDone done;
+  Communicator::Handle handle = 0;
   std::vector<uint64_t> send, recv;
   bool returned = false, final = false;
 };
@@ -82,7 +83,7 @@ void Groups::split(Time now, GroupId parent, const SplitChoice& choice, Duration
   spec.send = reinterpret_cast<const std::byte*>(split.send.data());
   spec.recv = reinterpret_cast<std::byte*>(split.recv.data());
   spec.timeout = timeout;
-  find(parent)->submit(now, spec, &split);
+  split.handle = find(parent)->submit(now, spec, &split);
 }
 
 void Groups::split_over(Split& split, const OpOutcome& outcome) {
@@ -142,6 +143,7 @@ void Groups::install(Time now, const View& view, const Resolution& resolution) {
   view_ = view;
   resolution_ = resolution;
   early_.clear();
+  keep_aborts();
   gone_.clear();
   sealed_ = false;
   transport_.resume();
@@ -160,11 +162,32 @@ void Groups::install_group(Time now, GroupId id, Group& group) {
   }
   const View view = group_view(view_, group.members);
   group.ranks = RankIndex(view);
-  group.communicator->install(
-      now, view,
-      found != all.end() ? *found
-                         : fresh_group(id, view, edges_within(view, view_, resolution_.broken)),
-      view_.size());
+  GroupResolution here = found != all.end() ? *found : fresh_group(id, view, edges_within(view, view_, resolution_.broken));
+  if (auto known = early_aborts_.extract(id)) {
+    for (OpDecision& op : here.ops) known.mapped()[op.seq] = std::move(op);
+    here.ops.clear();
+    for (auto& [seq, op] : known.mapped()) here.ops.push_back(std::move(op));
+  }
+  group.communicator->install(now, view, here, view_.size());
+}
+
+// Of a group whose split has ended for others: an ABORT stands, whoever installs it (rule 6), also when none of them is left at the next seal.
+void Groups::keep_aborts() {
+  std::erase_if(early_aborts_, [this](const auto& known) { return !is_coming(known.first); });
+  for (const GroupResolution& group : resolution_.groups) {
+    if (groups_.contains(group.group) || !is_coming(group.group)) continue;
+    for (const OpDecision& op : group.ops)
+      if (op.outcome == OpDecision::Outcome::kAbort && !canary(Rule::kAbort6)) early_aborts_[group.group][op.seq] = op;
+  }
+}
+
+bool Groups::is_coming(GroupId id) {
+  return std::any_of(splits_.begin(), splits_.end(), [&](const auto& split) {
+    if (split->returned) return false;
+    Communicator* const parent = find(split->parent);
+    const auto seq = parent ? parent->seq_of(split->handle) : std::nullopt;
+    return seq && make_group_id(split->parent, *seq, split->choice.colour) == id;
+  });
 }
 
 void Groups::end_all(Time now, const Status& status) {

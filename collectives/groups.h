@@ -72,6 +72,7 @@ class Groups {
     Buffer payload;
   };
   using EarlyOps = std::map<OpSeq, std::vector<Early>>;
+  using Aborts = std::map<OpSeq, OpDecision>;
 
   void freeze(Time now);
   void quiesce();
@@ -82,6 +83,8 @@ class Groups {
   Landing early_header(const wire::FrameHeader& header);
   bool has_room() const;
   bool is_gone(GroupId id) const;
+  bool is_coming(GroupId id);
+  void keep_aborts();
   void drop_what_is_over();
 
   const PeerId self_;
@@ -98,6 +101,7 @@ class Groups {
   std::map<GroupId, Group> groups_;  // the root group first
   std::deque<std::unique_ptr<Split>> splits_;
   std::map<GroupId, EarlyOps> early_;
+  std::map<GroupId, Aborts> early_aborts_;  // of groups whose split has not ended here: nobody repeats them when all who know the group are gone
   std::deque<GroupId> gone_;   // closed in this epoch: what still comes of them is not early
   uint64_t ended_before_ = 0;  // ops of groups that are gone
 };

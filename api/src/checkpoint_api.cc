@@ -77,6 +77,14 @@ Status read_slices(const rhz_tensor_slice* slices, uint32_t count, const char* n
   return Status::ok();
 }
 
+// The disk's side reads and writes by the CPU.
+Status reachable(rhz::PeerDriver& driver, const std::vector<MemorySlice>& slices) {
+  for (const MemorySlice& slice : slices)
+    if (driver.is_on_device(slice.data))
+      return refused(slice.name, "it is memory of a device: give a copy of it in the host's");
+  return Status::ok();
+}
+
 Status read_folder(const char* folder, const char* name, std::string& out) {
   if (!folder || !*folder) return {Code::kArgument, std::string(name) + ".folder is not set"};
   out = folder;
@@ -129,6 +137,7 @@ RHZ_API rhz_status rhz_checkpoint(rhz_comm* comm, const rhz_checkpoint_params* p
     if (!driver) return driver.status();
     CheckpointKeeper::Choice choice;
     if (Status s = read_choice(params, choice); !s) return s;
+    if (Status s = reachable(*driver.value(), choice.slices); !s) return s;
     return driver.value()->checkpoints().begin(choice);
   });
 }
@@ -175,6 +184,7 @@ RHZ_API rhz_status rhz_checkpoint_load(rhz_comm* comm, const rhz_checkpoint_load
                                wanted.slices);
         !s)
       return s;
+    if (Status s = reachable(*driver.value(), wanted.slices); !s) return s;
     auto loaded = driver.value()->checkpoints().load(wanted);
     if (!loaded) return loaded.status();
     info.revision = loaded.value().revision;

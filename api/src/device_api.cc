@@ -83,6 +83,18 @@ RHZ_API rhz_status rhz_cuda_available(void) {
   return rhz::api::guard([] { return rhz::open_device().why_not; });
 }
 
+RHZ_API rhz_status rhz_cuda_alloc(rhz_comm* comm, uint64_t bytes, void** out_memory) {
+  return rhz::api::guard([&]() -> Status {
+    if (!out_memory) return Status(Code::kArgument, "out_memory is NULL");
+    *out_memory = nullptr;
+    auto driver = rhz::api::find_comm(comm);
+    if (!driver) return driver.status();
+    auto memory = driver.value()->allocate_on_device(bytes);
+    if (memory) *out_memory = memory.value();
+    return memory.status();
+  });
+}
+
 RHZ_API rhz_status rhz_cuda_register(rhz_comm* comm, void* memory, uint64_t bytes,
                                      uint32_t timeout_ms) {
   return rhz::api::guard([&] { return register_window(comm, memory, bytes, timeout_ms); });

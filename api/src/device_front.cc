@@ -60,14 +60,10 @@ Result<DeviceQueue> DeviceFront::any_queue(const OpSpec& spec, void* stream) {
 
 // By kernels if all ranks registered the memory.
 Result<std::unique_ptr<DeviceOp>> DeviceFront::make_op(GroupId group, const OpSpec& spec,
+                                                       const Permit& permit,
                                                        const DeviceQueue& queue,
                                                        OpCompletion* completion) {
-  std::optional<PeerOp::Plan> plan;
-  if (windows_->any()) {
-    std::pair<View, PeerId> now;
-    progress_.with([&] { now = below_.members(group); });
-    plan = windows_->plan({group, &spec, &now.first, now.second});
-  }
+  std::optional<PeerOp::Plan> plan = windows_->plan({group, &spec, &permit.view, permit.self});
   if (!plan) return std::make_unique<DeviceOp>(group, spec, completion);
   if (spec.send == spec.recv) {
     auto room = windows_->take_room(queue, spec.count * reduce::size_of(spec.dtype));
@@ -76,6 +72,47 @@ Result<std::unique_ptr<DeviceOp>> DeviceFront::make_op(GroupId group, const OpSp
   }
   return std::unique_ptr<DeviceOp>(
       std::make_unique<PeerOp>(group, spec, completion, std::move(*plan)));
+}
+
+// Taking the loop costs more than a small op.  What ends meanwhile ends the op, once it is there.
+Result<const DeviceFront::Permit*> DeviceFront::permit(GroupId group) {
+  Permit& known = permits_[group];
+  const uint64_t now = standing_.load(std::memory_order_acquire);
+  if (now != 0 && known.standing == now) return &known;
+  Status may;
+  progress_.with([&] {
+    may = below_.may_submit(group);
+    if (!may) return;
+    (void)look();
+    std::tie(known.view, known.self) = below_.members(group);
+    known.standing = standing_.load(std::memory_order_relaxed);
+  });
+  if (!may) {
+    permits_.erase(group);
+    return may;
+  }
+  return &known;
+}
+
+// Votes of ops of which callers have been told take a moment; who has too many others is told so.
+Status DeviceFront::wait_for_room() {
+  const auto full = [&] { return submitted_ - ops_.over() >= DeviceOps::kMost; };
+  const auto votes = [&] { return !full() || ops_.untold() >= DeviceOps::kMost; };
+  if (!full() || (progress_.wait(votes, kNever) && !full())) return Status::ok();
+  return Status(Code::kState, "too many ops wait for the device; wait for some of them");
+}
+
+// As the loop's owner.
+bool DeviceFront::take_submitted() {
+  if (!any_submitted()) return false;
+  std::vector<std::unique_ptr<DeviceOp>> taken;
+  {
+    std::lock_guard lock(inbox_mutex_);
+    taken.swap(inbox_);
+    any_submitted_.store(false);
+  }
+  for (auto& op : taken) ops_.add(std::move(op));
+  return true;
 }
 
 WindowCard DeviceFront::begin_window(GroupId group, void* memory, uint64_t bytes, Status& why_not) {
@@ -100,7 +137,8 @@ Status DeviceFront::map_window(GroupId group, const std::vector<WindowCard>& car
 void DeviceFront::end_window(bool keep) {
   if (!device_) return;
   std::lock_guard order(submitting_);
-  windows_->end(keep);
+  if (const auto* own = windows_->end(keep))
+    registered_.add(own->parts[own->self].memory, own->bytes);
 }
 
 Result<uint64_t> DeviceFront::submit(GroupId group, const OpSpec& spec, bool is_root, void* stream,
@@ -109,22 +147,19 @@ Result<uint64_t> DeviceFront::submit(GroupId group, const OpSpec& spec, bool is_
   const auto queue = any_queue(spec, stream);
   if (!queue) return queue.status();
   std::lock_guard order(submitting_);
-  Status may;
-  progress_.with([&] {
-    may = below_.may_submit(group);
-    if (may && ops_.is_full())
-      may = Status(Code::kState, "too many ops wait for the device; wait for some of them");
-  });
-  if (!may) return may;
+  const auto may = permit(group);
+  if (!may) return may.status();
+  if (Status room = wait_for_room(); !room) return room;
   const auto words = take_words(queue.value());
   if (!words) return words.status();
-  auto made = make_op(group, spec, queue.value(), completion);
+  auto made = make_op(group, spec, *may.value(), queue.value(), completion);
   if (!made) {
     give_back(words.value());
     return made.status();
   }
   std::unique_ptr<DeviceOp> op = std::move(made).value();
-  Status status = op->prepare(*device_, *slabs_, words.value(), stream, is_root);
+  Status status =
+      op->prepare(*device_, *slabs_, words.value(), stream ? &queue.value() : nullptr, is_root);
   if (!status) {
     free(*op);
     if (!op->words()) give_back(words.value());
@@ -133,22 +168,24 @@ Result<uint64_t> DeviceFront::submit(GroupId group, const OpSpec& spec, bool is_
   watch_->watch(queue.value());
   // What was queued of it goes on, and its copies are never used again.
   if (status = op->enqueue(*device_); !status) return status;
-  uint64_t handle = 0;
-  progress_.with([&] {
-    handle = ops_.add(std::move(op));
-    look();
-  });
+  const uint64_t handle = op->handle = ops_.take_handle();
+  ++submitted_;
+  {
+    std::lock_guard lock(inbox_mutex_);
+    inbox_.push_back(std::move(op));
+    any_submitted_.store(true);
+  }
+  below_.wake();
   return handle;
 }
 
 bool DeviceFront::look() {
-  if (!ops_.idle() && below_.ended()) {
-    const Below::Standing now = below_.standing();
-    ops_.unsettle(now.epoch, now.sealed);
-  }
-  const bool any = ops_.look();
-  if (!watch_) return any;
-  progress_.set_eager(!ops_.idle());
+  if (!device_) return false;
+  const bool taken = take_submitted();
+  const Below::Standing now = below_.standing();
+  standing_.store(now.open ? now.epoch.value + 1 : 0, std::memory_order_release);
+  if (!ops_.idle() && now.alive) ops_.unsettle(now.epoch, now.sealed);
+  const bool any = ops_.look() || taken;
   watch_->set_needed(!ops_.idle());
   if (failed_ || !watch_->failed()) return any;
   failed_ = true;
@@ -161,6 +198,10 @@ bool DeviceFront::look() {
 void DeviceFront::close(Duration patience) {
   if (!device_) return;
   const auto until = std::chrono::steady_clock::now() + patience;
+  progress_.with([&] { (void)look(); });
+  {
+    std::lock_guard in_time(submitting_);
+  }  // who asked before this look is through; others are refused
   bool idle = false;
   while (!idle && std::chrono::steady_clock::now() < until) {
     progress_.with([&] {

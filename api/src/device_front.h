@@ -2,12 +2,14 @@
 // watch over them.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 #include "api/src/device_ops.h"
 #include "api/src/device_watch.h"
+#include "api/src/memory_ranges.h"
 #include "api/src/peer_windows.h"
 #include "api/src/progress.h"
 
@@ -25,16 +27,21 @@ class DeviceFront {
     struct Standing {
       Epoch epoch;
       bool sealed = false;
+      bool alive = false;  // a member, and not closed
+      bool open = false;   // ops are taken
     };
     std::function<Standing()> standing;
     // Of the group, and who this peer is.
     std::function<std::pair<View, PeerId>(GroupId)> members;
+    std::function<void()> wake;  // any thread: looks soon, also where the loop is at rest
   };
   DeviceFront(OpenedDevice device, Progress& progress, Slabs::Memory memory, Below below);
   ~DeviceFront();
 
   // Any thread.
-  bool owns(const void* memory) const { return device_ && device_->owns(memory); }
+  bool owns(const void* memory) const {
+    return device_ && (registered_.holds(memory) || device_->owns(memory));
+  }
   // Ok: there is a driver, which says nothing of a device.
   const Status& why_no_device() const { return why_not_; }
   // An op with memory of a device, or one that keeps the order of a stream (null: of none).
@@ -48,17 +55,33 @@ class DeviceFront {
   void end_window(bool keep);
 
   // As the loop's owner.
-  DeviceOps& ops() { return ops_; }
+  DeviceOps& ops() {
+    (void)take_submitted();
+    return ops_;
+  }
   bool look();
+  // Any thread: something waits for look().
+  bool any_submitted() const { return any_submitted_.load(); }
   // Waits until no queue uses a copy any more, at most for `patience`; what is still used then is
   // left to the device.  Not the loop's owner, and nothing is submitted any more.
   void close(Duration patience);
 
  private:
+  // Of a group, good as long as the epoch is the same and ops are taken: what a submission asks the
+  // loop's owner for, and then no more.
+  struct Permit {
+    uint64_t standing = 0;
+    View view;
+    PeerId self;
+  };
+  [[nodiscard]] Result<const Permit*> permit(GroupId group);
+  [[nodiscard]] Status wait_for_room();
+  bool take_submitted();
   [[nodiscard]] Result<DeviceWords> take_words(const DeviceQueue& by);
   void free(const DeviceOp& op);
   void give_back(const DeviceWords& words);
   [[nodiscard]] Result<std::unique_ptr<DeviceOp>> make_op(GroupId group, const OpSpec& spec,
+                                                          const Permit& permit,
                                                           const DeviceQueue& queue,
                                                           OpCompletion* completion);
   [[nodiscard]] Result<DeviceQueue> any_queue(const OpSpec& spec, void* stream);
@@ -70,10 +93,18 @@ class DeviceFront {
   std::unique_ptr<Slabs> slabs_;
   std::unique_ptr<DeviceWatch> watch_;
   std::unique_ptr<PeerWindows> windows_;  // under submitting_
+  MemoryRanges registered_;
   DeviceOps ops_;
   bool failed_ = false;
+  // What the loop's owner says of the members: 0 while no op is taken, else the epoch and 1.
+  std::atomic<uint64_t> standing_{0};
   std::mutex
       submitting_;  // on queues and behind each other: one order.  The loop's owner never takes it
+  std::map<GroupId, Permit> permits_;  // under submitting_
+  uint64_t submitted_ = 0;             // likewise: how many ever
+  std::mutex inbox_mutex_;
+  std::vector<std::unique_ptr<DeviceOp>> inbox_;  // submitted, and not yet seen by the loop's owner
+  std::atomic<bool> any_submitted_{false};
   std::mutex words_mutex_;
   bool words_asked_ = false;
   std::vector<DeviceWords> idle_words_;

@@ -2,28 +2,26 @@
 
 namespace rhz::api {
 
-Status DeviceOp::prepare(Device& device, Slabs& slabs, const DeviceWords& words, void* stream,
-                         bool is_root) {
+Status DeviceOp::prepare(Device& device, Slabs& slabs, const DeviceWords& words,
+                         const DeviceQueue* on, bool is_root) {
   std::byte* const buffers[] = {const_cast<std::byte*>(spec_.send), spec_.recv};
   for (size_t side : {0u, 1u})
-    if (device.owns(buffers[side])) theirs_[side] = buffers[side];
-  if (stream) {
-    auto queue = device.queue_of(stream);
-    if (!queue) return queue.status();
-    in_ = out_ = queue.value();
+    if (!theirs_[side] && device.owns(buffers[side])) theirs_[side] = buffers[side];
+  if (on) {
+    in_ = out_ = *on;
   } else {
     auto own = device.own_queues(theirs_[0] ? theirs_[0] : theirs_[1]);
     if (!own) return own.status();
     in_ = own.value().in;
     out_ = own.value().out;
   }
-  use_ = use_of(spec_, is_root);
-  if (Status status = lend(slabs); !status) return status;
+  if (Status status = lend(slabs, is_root); !status) return status;
   words_ = words;
   return Status::ok();
 }
 
-Status DeviceOp::lend(Slabs& slabs) {
+Status DeviceOp::lend(Slabs& slabs, bool is_root) {
+  use_ = use_of(spec_, is_root);
   Status status = take(slabs, use_.send, 0);
   if (status) status = take(slabs, use_.recv, 1);
   if (theirs_[0]) spec_.send = slabs_[0].begin;

@@ -18,22 +18,22 @@
 namespace rhz::api {
 
 struct DeviceWords {
-  static constexpr size_t kCount = 8;
+  // Of an op: a line of the cache, which the device writes and the loop's owner looks at again and
+  // again.
+  static constexpr size_t kCount = 16;
   DeviceWord *ready = nullptr, *gate = nullptr, *done = nullptr;
   // Of kernels over mapped memory (peer_op.h).
-  DeviceWord *ready_again = nullptr, *gate_again = nullptr, *again = nullptr, *abort = nullptr,
-             *status = nullptr;
+  DeviceWord *ended = nullptr, *order = nullptr, *given = nullptr, *abort = nullptr;
 
   DeviceWords() = default;
   explicit DeviceWords(DeviceWord* first)  // of kCount
       : ready(first),
         gate(first + 1),
         done(first + 2),
-        ready_again(first + 3),
-        gate_again(first + 4),
-        again(first + 5),
-        abort(first + 6),
-        status(first + 7) {}
+        ended(first + 3),
+        order(first + 4),
+        given(first + 5),
+        abort(first + 6) {}
   void clear() const {
     for (size_t i = 0; i < kCount; ++i) ready[i].store(0, std::memory_order_relaxed);
   }
@@ -50,9 +50,10 @@ class DeviceOp : public OpCompletion {
   DeviceOp(GroupId group, OpSpec spec, OpCompletion* user)
       : spec_(std::move(spec)), group_(group), user_(user) {}
 
-  // On the caller's thread.  `stream` null: none, and the device's own queues are used.
-  [[nodiscard]] Status prepare(Device& device, Slabs& slabs, const DeviceWords& words, void* stream,
-                               bool is_root);
+  // On the caller's thread.  `on`: the caller's stream; null: none, and the device's own queues are
+  // used.
+  [[nodiscard]] Status prepare(Device& device, Slabs& slabs, const DeviceWords& words,
+                               const DeviceQueue* on, bool is_root);
   // What fails here has queued some of it: the op then counts as one whose device is lost.
   [[nodiscard]] virtual Status enqueue(Device& device);
 
@@ -73,7 +74,10 @@ class DeviceOp : public OpCompletion {
   // Later ops of the group are not given to the runtime.
   virtual bool goes_first() const { return !submitted_ && !released_; }
   virtual void cancel() { cancelled_ = true; }
-  bool is_cancelled() const { return cancelled_; }
+  // What the runtime was given is to be cancelled.
+  virtual bool is_cancelled() const { return cancelled_; }
+  // The device may have raised a word by which the op is over.
+  virtual void look() {}
   // Who the members are may be about to change, or has.
   virtual void unsettle(Epoch, bool) {}
 
@@ -81,7 +85,9 @@ class DeviceOp : public OpCompletion {
   bool is_told() const { return told_; }
   virtual bool is_final() const { return final_; }
   // The device has copied the result, so that the caller may be told.
-  bool is_done() const { return released_ && (!words_ || is_raised(words_->done)); }
+  virtual bool is_done() const { return released_ && (!words_ || is_raised(words_->done)); }
+  // Of an op that is done.
+  virtual Status of_device() const { return Status::ok(); }
   // The op is over, the device has let go of the copies.  Not ok: whatever the runtime said, the
   // result did not arrive.
   void tell(const Status& device);
@@ -95,7 +101,7 @@ class DeviceOp : public OpCompletion {
 
  protected:
   // Memory of the host for what is on the device; makes the runtime's op one of that.
-  [[nodiscard]] virtual Status lend(Slabs& slabs);
+  [[nodiscard]] virtual Status lend(Slabs& slabs, bool is_root);
   [[nodiscard]] Status copy(Device& device, bool in);
   virtual void open_gates() { raise(words_->gate); }
 

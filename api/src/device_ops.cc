@@ -5,7 +5,7 @@
 namespace rhz::api {
 
 uint64_t DeviceOps::add(std::unique_ptr<DeviceOp> op) {
-  op->handle = next_handle_++;
+  if (op->handle == 0) op->handle = take_handle();
   queues_[op->group()].push_back(op.get());
   ++untold_;
   open_.push_back(std::move(op));
@@ -14,8 +14,8 @@ uint64_t DeviceOps::add(std::unique_ptr<DeviceOp> op) {
 
 bool DeviceOps::look() {
   if (open_.empty()) return false;
-  const bool submitted = submit_ready();
-  return tell_done() || submitted;
+  const bool told = tell_done();  // first: somebody waits for it
+  return submit_ready() || told;
 }
 
 // What was ended meanwhile is refused here, so that no gate stays closed.
@@ -51,18 +51,29 @@ void DeviceOps::submit(DeviceOp& op, const OpSpec& spec) {
 bool DeviceOps::tell_done() {
   bool any = false;
   for (const auto& op : open_) {
+    if (op->is_told()) continue;
+    op->look();
     const bool given_up = !lost_.is_ok() && op->words() && op->is_released();
-    if (op->is_told() || !(op->is_done() || given_up)) continue;
-    if (op->is_done()) below_.free(*op);
-    op->tell(op->is_done() ? Status::ok() : lost_);
-    const auto queue = queues_.find(op->group());
-    if (queue != queues_.end() && !queue->second.empty() && queue->second.front() == op.get())
-      queue->second.pop_front();
+    if (!(op->is_done() || given_up)) continue;
+    const bool done = op->is_done();
+    op->tell(done ? op->of_device() : lost_);
+    if (done) below_.free(*op);
     --untold_;
     any = true;
   }
-  std::erase_if(open_, [](const auto& op) { return op->is_told() && op->is_final(); });
+  std::erase_if(open_, [this](const auto& op) {
+    if (!op->is_told() || !op->is_final()) return false;
+    leave_queue(*op);
+    if (op->words()) over_.fetch_add(1, std::memory_order_release);
+    return true;
+  });
   return any;
+}
+
+// Where it may be in front, but for one that was given up.
+void DeviceOps::leave_queue(const DeviceOp& op) {
+  const auto queue = queues_.find(op.group());
+  if (queue != queues_.end()) std::erase(queue->second, &op);
 }
 
 bool DeviceOps::cancel(uint64_t handle) {
@@ -71,7 +82,8 @@ bool DeviceOps::cancel(uint64_t handle) {
       std::find_if(open_.begin(), open_.end(), [&](const auto& o) { return o->handle == handle; });
   if (op == open_.end()) return true;  // over
   (*op)->cancel();
-  if ((*op)->submitted()) below_.cancel((*op)->group(), *(*op)->submitted());
+  if ((*op)->submitted() && (*op)->is_cancelled())
+    below_.cancel((*op)->group(), *(*op)->submitted());
   return true;
 }
 

@@ -2,9 +2,10 @@
 // order of their submission.
 //
 // An op has a number from its submission on (O4), and the device may take its time until the input
-// is there: so nothing of the group goes past it.  Used by the loop's owner only; calls no device.
+// is there: so nothing of the group goes past it.  Calls no device.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <map>
@@ -33,12 +34,21 @@ class DeviceOps {
   };
   explicit DeviceOps(Below below) : below_(std::move(below)) {}
 
+  // Any thread.
+  uint64_t take_handle() { return next_handle_.fetch_add(1, std::memory_order_relaxed); }
+  // Ops of a device that are over for good, their votes included.
+  uint64_t over() const { return over_.load(std::memory_order_acquire); }
+  // Of which the caller has not been told.
+  size_t untold() const { return untold_.load(std::memory_order_relaxed); }
+
+  // As the loop's owner, from here on.  Its handle: taken here if the op has none.
   uint64_t add(std::unique_ptr<DeviceOp> op);
-  bool is_full() const { return open_.size() >= kMost; }
   // Something of the group has not been given to the runtime yet.
   bool queued(GroupId group) const { return queues_.contains(group); }
   // Nobody waits for anything here.
-  bool idle() const { return untold_ == 0; }
+  bool idle() const { return untold() == 0; }
+  // Nor do others: the runtime has all that they need of this peer.
+  bool settled() const { return idle() && queues_.empty(); }
   // Gives what is ready to the runtime, and tells what is done.  True when there was any.
   bool look();
   // False: not an op of this one.
@@ -56,12 +66,13 @@ class DeviceOps {
   bool submit_ready();
   bool tell_done();
   void submit(DeviceOp& op, const OpSpec& spec);
+  void leave_queue(const DeviceOp& op);
 
   const Below below_;
-  uint64_t next_handle_ = kFirstHandle;
+  std::atomic<uint64_t> next_handle_{kFirstHandle}, over_{0};
   std::map<GroupId, Queue> queues_;
   std::vector<std::unique_ptr<DeviceOp>> open_;
-  size_t untold_ = 0;
+  std::atomic<size_t> untold_{0};
   Status lost_;
 };
 

@@ -12,6 +12,8 @@ namespace rhz {
 constexpr Duration kDevicePatience = std::chrono::seconds(10);
 // Longer than any op over NVLink.  The loop's own timers are of milliseconds.
 constexpr Duration kDeviceSpin = milliseconds(5);
+// Behind the last op, since the next one is likely.
+constexpr Duration kDeviceLinger = milliseconds(1);
 constexpr long kDeviceRestNs = 50'000;
 
 Result<std::byte*> PeerDriver::allocate(size_t bytes) {
@@ -25,8 +27,23 @@ Result<std::byte*> PeerDriver::allocate(size_t bytes) {
 Status PeerDriver::free(std::byte* begin) {
   bool known = false;
   progress_.with([&] { known = shared_memory_.free(begin); });
+  if (!known) known = device_blocks_.free(begin);
   return known ? Status::ok()
                : Status(Code::kArgument, "no memory that this communicator gave out");
+}
+
+Result<std::byte*> PeerDriver::allocate_on_device(uint64_t bytes) {
+  bool closed = false;
+  progress_.with([&] { closed = closed_; });
+  if (closed) return Status(Code::kClosed, "the communicator was closed");
+  return device_blocks_.allocate(bytes);
+}
+
+Result<StateMemory*> PeerDriver::device_of(const std::byte* memory) {
+  StateMemory* const device = is_on_device(memory) ? device_blocks_.memory() : nullptr;
+  if (device)
+    if (const auto lane = device->lane(memory); !lane) return lane.status();
+  return device;
 }
 
 std::unique_ptr<api::DeviceFront> PeerDriver::make_device_front() {
@@ -50,7 +67,13 @@ std::unique_ptr<api::DeviceFront> PeerDriver::make_device_front() {
     if (!closed_) node_->resign(loop_.now(), status);
   };
   below.standing = [this]() -> api::DeviceFront::Below::Standing {
-    return {node_->communicator().epoch(), node_->member().sealed_now()};
+    if (closed_ || node_->ended()) return {};
+    return {node_->communicator().epoch(), node_->member().sealed_now(), true,
+            node_->joined() && !leaving_};
+  };
+  below.wake = [this] {
+    progress_.hurry();
+    if (resting_.load()) loop_.wake();
   };
   below.members = [this](GroupId group) -> std::pair<View, PeerId> {
     const Communicator* communicator = closed_ || !node_ ? nullptr : node_->groups().find(group);
@@ -89,14 +112,19 @@ void PeerDriver::wait_for_device(GroupId group) {
 
 bool PeerDriver::look_at_device(Time now) {
   const bool moved = device_->look();
-  if (moved || device_->ops().idle()) device_moved_ = now;
+  if (moved) device_moved_ = now;
+  const bool waits = !device_->ops().settled();
+  if (waits || device_lingers_) {
+    device_lingers_ = waits || now - device_moved_ < kDeviceLinger;
+    progress_.set_eager(device_lingers_);
+  }
   return moved;
 }
 
-// A device says nothing when it is done: who waits for one looks again and again, at first without
-// a rest.  False: nobody waits.
+// A device says nothing when it is done, nor do threads that submit: who waits for one looks again
+// and again, at first without a rest.  False: nobody waits.
 bool PeerDriver::rest_beside_device(Time now) {
-  if (device_->ops().idle()) return false;
+  if (!device_lingers_) return false;
   const timespec rest{0, kDeviceRestNs};
   if (now - device_moved_ < kDeviceSpin)
     std::this_thread::yield();
@@ -105,7 +133,7 @@ bool PeerDriver::rest_beside_device(Time now) {
   return true;
 }
 
-bool PeerDriver::is_idle() const { return node_->idle() && device_->ops().idle(); }
+bool PeerDriver::is_idle() const { return node_->idle() && device_->ops().settled(); }
 
 void PeerDriver::close_device() { device_->close(kDevicePatience); }
 

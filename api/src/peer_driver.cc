@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "api/src/device_front.h"
+#include "recovery/state/device_tensors.h"
 #include "api/src/reach.h"
 #include "api/src/reduce_rate.h"
 #include "runtime/base/assert.h"
@@ -47,6 +48,7 @@ constexpr size_t kMaxOpenMessages = MessageLimits{}.open;
 // Shared memory is looked at for nothing; looking at the loop is a system call.
 constexpr int kLooksPerPoll = 64;
 constexpr int kMovesPerPoll = 16;
+constexpr int kLooksPerDeviceLook = 8;
 // Where ranks share cores, whoever is waited for gets the core after a few looks, and the loop is looked at after so many of these turns.
 constexpr int kCrowdedLooks = 4;
 constexpr int kCrowdedTurns = 16;
@@ -84,7 +86,7 @@ PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coor
                 [this] { node_->control_down(loop_.now()); }}),
       progress_(loop_, [this](Time until) { turn(until); }),
       keeper_(std::make_unique<StateKeeper>(
-          StateKeeper::Surroundings{progress_, state_, shared_memory_, [this] { return standing(); },
+          StateKeeper::Surroundings{progress_, state_, shared_memory_, device_blocks_, [this] { return standing(); },
                                     [this] { return busy_.load(std::memory_order_relaxed); },
                                     [this](LogLevel level, const std::string& line) {
                                       recorder_.note(loop_.now(), level, "%s", line.c_str());
@@ -191,7 +193,9 @@ bool PeerDriver::spin(Time now, Time next) {
 void PeerDriver::rest(Time next) {
   busy_.store(!is_idle(), std::memory_order_relaxed);
   const Time since = loop_.now();
-  loop_.run_until(next);
+  resting_.store(true);  // before the look: who submits does it the other way round
+  if (!device_->any_submitted()) loop_.run_until(next);
+  resting_.store(false);
   if (loop_.now() - since < 2 * options_.spin) patience_ = most_patience();
 }
 
@@ -205,7 +209,10 @@ bool PeerDriver::poll(Time now) {
   polling_ = true;
   polled_at_ = now;
   const int looks = crowded_ ? kCrowdedLooks : kLooksPerPoll;
-  for (int i = 0; i < looks && !moved; ++i) moved = transport_->poll();
+  for (int i = 0; i < looks && !moved; ++i) {
+    moved = transport_->poll();
+    if (device_lingers_ && i % kLooksPerDeviceLook == 0) moved |= look_at_device(now);
+  }
   polling_ = false;
   if (moved && ++moves_ < kMovesPerPoll) return true;
   if (crowded_ && !moved && ++turns_ < kCrowdedTurns) return false;
@@ -531,7 +538,8 @@ SyncNumbers PeerDriver::sync_numbers() {
 }
 
 Status PeerDriver::commit(uint64_t revision) {
-  Status status;
+  Status status = recovery::settle(state_.all_tensors());
+  if (!status) return status;
   progress_.with([&] {
     if (closed_)
       status = kClosedStatus;
@@ -545,10 +553,11 @@ Status PeerDriver::commit(uint64_t revision) {
 
 // The caller does not change the tensors meanwhile, and they are registered for good: no need to
 // hold the loop.
-Digest PeerDriver::digest() {
-  const Digest root = state_.root();
+Result<Digest> PeerDriver::digest() {
+  const auto root = recovery::root_of(state_.all_tensors());
+  if (!root) return root;
   progress_.with([&] {
-    if (!state_.header().open()) state_.header().note_root(root);
+    if (!state_.header().open()) state_.header().note_root(root.value());
   });
   return root;
 }

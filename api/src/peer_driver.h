@@ -18,6 +18,7 @@
 #include "api/src/shard_restore.h"
 #include "api/src/state_keeper.h"
 #include "recovery/state/state.h"
+#include "runtime/device/device_blocks.h"
 #include "runtime/loop/asio_loop.h"
 #include "runtime/memory/pool.h"
 #include "runtime/memory/shared_memory.h"
@@ -97,6 +98,10 @@ class PeerDriver {
   Result<std::byte*> allocate(size_t bytes);
   // kArgument: allocate() did not give it out.  No open op may use it.
   Status free(std::byte* begin);
+  // Of the device that is the thread's, and outliving this process as long as a vault keeps it.
+  Result<std::byte*> allocate_on_device(uint64_t bytes);
+  // Where the bytes of a tensor are a device's; lanes on it are ready then.  Null: the host's.
+  [[nodiscard]] Result<StateMemory*> device_of(const std::byte* memory);
   Status add_tensor(recovery::Tensor tensor);
   Status commit(uint64_t revision);
   // kState after join().
@@ -107,7 +112,7 @@ class PeerDriver {
   Status follow(ApplyUpdate apply);
   // What makes the revision that is committed next; nothing is done where no newcomer could ask for it.
   Status record_update(uint64_t revision, ConstBytes update);
-  Digest digest();
+  [[nodiscard]] Result<Digest> digest();
   StateKeeper& keeper() { return *keeper_; }
   CheckpointKeeper& checkpoints() { return *checkpoints_; }
 
@@ -155,6 +160,7 @@ class PeerDriver {
   const PeerId id_;
   BufferPool pool_;
   SharedMemory shared_memory_;
+  DeviceBlocks device_blocks_{open_state_memory()};
   AsioLoop loop_;
   recovery::State state_;
   Recorder recorder_;
@@ -186,7 +192,9 @@ class PeerDriver {
   std::unique_ptr<ShardDriver> shards_;
   std::unique_ptr<CheckpointKeeper> checkpoints_;
   std::unique_ptr<api::DeviceFront> device_;
-  Time device_moved_{};  // when it had news last, or nothing to do
+  Time device_moved_{};          // when it had news last, or an op came
+  bool device_lingers_ = false;  // somebody waits for it, or may again soon
+  std::atomic<bool> resting_{false};
   std::atomic<uint64_t> changes_{0};  // grows whenever join() or leave() should look again
 };
 

@@ -4,130 +4,181 @@
 
 namespace rhz::api {
 namespace {
-// Each block of a copy looks across the bus whether it is wanted, a microsecond one after the other.
-constexpr unsigned kThreads = 512, kCopyBlocks = 4;
-}
+constexpr unsigned kThreads = 512;
+// B1: how long a kernel holds its stream.  The vote and what is reduced again each have the op's
+// time-out.
+constexpr uint64_t kHoldTimeOuts = 4, kHoldNs = 10'000'000'000;
+}  // namespace
 
-Status PeerOp::copy_if_again(const DeviceQueue& on, void* to, const void* from) const {
-  const CopyIf parameters{to,      from, bytes(), reinterpret_cast<const uint32_t*>(words_->again),
-                          kRaised, 0};
-  return plan_.access->run(on, {plan_.image, "rhz_copy_if", kCopyBlocks, kThreads}, &parameters);
-}
-
-Status PeerOp::lend(Slabs&) {
+Status PeerOp::lend(Slabs&, bool) {
   spec_.send = plan_.host_in;
   spec_.recv = plan_.host_out;
   return Status::ok();
 }
 
-Status PeerOp::enqueue(Device& device) {
+Status PeerOp::enqueue(Device&) {
   PeerAllReduce p = plan_.parameters;
-  p.abort = reinterpret_cast<const uint32_t*>(words_->abort);
-  p.status = reinterpret_cast<uint32_t*>(words_->status);
-  const std::byte* const input = plan_.saved ? plan_.saved : theirs_[0];
+  const auto word = [](DeviceWord* w) { return reinterpret_cast<uint32_t*>(w); };
+  p.abort = word(words_->abort);
+  p.order = word(words_->order);
+  p.ended = word(words_->ended);
+  p.given = word(words_->given);
+  p.done = word(words_->done);
+  p.tag = plan_.tag;
+  p.hold_ns = kHoldTimeOuts * p.bound_ns + kHoldNs;
+  p.bytes = bytes();
+  p.input = plan_.saved ? plan_.saved : theirs_[0];
+  p.host_in = plan_.host_in;
+  p.host_out = plan_.host_out;
   Status status;
   if (plan_.saved) status = plan_.access->copy(in_, plan_.saved, theirs_[0], bytes());
   if (status)
     status = plan_.access->run(in_, {plan_.image, plan_.kernel, plan_.blocks, kThreads}, &p);
-  if (status) status = device.raise(in_, *words_->ready);
-  if (status) status = device.await(out_, *words_->gate);
-  if (status) status = copy_if_again(out_, plan_.host_in, input);
-  if (status) status = device.raise(out_, *words_->ready_again);
-  if (status) status = device.await(out_, *words_->gate_again);
-  if (status) status = copy_if_again(out_, theirs_[1], plan_.host_out);
-  if (status) status = device.raise(out_, *words_->done);
-  if (!status) {
-    raise(words_->abort);
-    open_gates();  // nobody else would
-  }
   return status;
 }
 
+// Passed: everybody's result is complete, of the same members, and nobody reads the inputs any
+// more.
+void PeerOp::look() {
+  if (end_ != kPeerRuns) return;
+  end_ = static_cast<PeerEnd>(words_->ended->load(std::memory_order_acquire));
+  if (!passed() || is_released()) return;
+  OpOutcome outcome;
+  outcome.first_epoch = outcome.last_epoch = plan_.epoch;
+  complete(std::move(outcome));
+}
+
 const OpSpec* PeerOp::next() const {
-  if (is_released()) return nullptr;
-  if (stage_ == Stage::kKernel && !vote_.given && is_raised(words_->ready)) {
+  if (stage_ == Stage::kKernel && end_ != kPeerRuns) {
     begin_vote();
     return &vote_.spec;
   }
-  if (stage_ == Stage::kAgain && !again_given_ && is_raised(words_->ready_again)) {
-    const_cast<PeerOp*>(this)->again_given_ = true;
+  if (stage_ == Stage::kAgain && !again_given_ && is_raised(words_->given)) {
+    again_given_ = true;
     return &spec_;
   }
   return nullptr;
 }
 
+bool PeerOp::goes_first() const {
+  switch (stage_) {
+    case Stage::kKernel: return true;
+    case Stage::kVote: return !passed();
+    case Stage::kAgain: return !is_told();
+    case Stage::kOver: break;
+  }
+  return false;
+}
+
 // MIN of a number and of its complement: the first is the complement of the second if all gave the
-// same.
+// same.  Strict, whatever the op's mode: who dies behind its kernel takes nothing away.
 void PeerOp::begin_vote() const {
-  const bool well = words_->status->load(std::memory_order_acquire) == kPeerDone;
+  const bool arrived = end_ != kPeerStopped;
+  stage_ = Stage::kVote;
   vote_.given = true;
-  vote_.send[0] = well ? plan_.tag : 0;
-  vote_.send[1] = well ? ~plan_.tag : 0;
+  vote_.send[0] = arrived ? plan_.tag : 0;
+  vote_.send[1] = arrived ? ~plan_.tag : 0;
+  vote_.send[2] = unsettled_ ? 0 : 1;
   OpSpec& spec = vote_.spec;
   spec.dtype = reduce::Dtype::u64;
   spec.redop = reduce::RedOp::min;
-  spec.rebuild = spec_.rebuild;
+  spec.rebuild = RebuildMode::kStrict;
   spec.timeout = spec_.timeout;
-  spec.count = 2;
+  spec.count = std::size(vote_.send);
   spec.parts = mix64(spec_.count ^ mix64(static_cast<uint64_t>(spec_.dtype))) | 1;
   spec.send = reinterpret_cast<const std::byte*>(vote_.send);
   spec.recv = reinterpret_cast<std::byte*>(vote_.recv);
 }
 
 void PeerOp::voted(const OpOutcome& outcome) {
-  const bool alike = vote_.recv[0] != 0 && vote_.recv[0] == ~vote_.recv[1];
-  if (outcome.status && !alike && given_up_.is_ok()) {
-    stage_ = Stage::kAgain;
-    submitted_.reset();
-    raise(words_->again);
-    raise(words_->gate);
+  if (passed()) {
+    stage_ = Stage::kOver;  // whatever it says: it can only be the same
     return;
   }
-  vote_.passed = true;
+  if (outcome.status && vote_.alike()) return complete(outcome);
+  OpOutcome failed = outcome;
+  if (failed.status) failed.status = given_up_;
+  if (failed.status && spec_.rebuild == RebuildMode::kFail && !vote_.settled())
+    failed.status = Status(Code::kPeerLost, "a rank died during the op");
+  if (failed.status) return reduce_again();
   stage_ = Stage::kOver;
-  OpOutcome mine = outcome;
-  mine.bytes = bytes();
-  if (mine.status && !alike) mine.status = given_up_;
-  if (mine.status) {  // of all who took part, also of who died behind its kernel
-    mine.chunk_elements = mine.block_elements = std::max<uint64_t>(spec_.count, 1);
-    mine.chunks_of_block = 1;
-    mine.result_blocks = {0, 1, 1};
-    mine.runs =
-        std::make_shared<const std::vector<ContributorRun>>(1, ContributorRun{0, 1, plan_.slots});
-  }
-  DeviceOp::released(mine);
-  if (vote_.final) DeviceOp::finalised(vote_.final_status);
+  failed.bytes = bytes();
+  DeviceOp::released(failed);
 }
 
-void PeerOp::Vote::finalised(const Status& status) {
-  final = true;
-  final_status = status;
-  if (passed) op.DeviceOp::finalised(status);
+void PeerOp::reduce_again() {
+  stage_ = Stage::kAgain;
+  submitted_.reset();
+  say(kPeerGive);
 }
 
-// What was queued behind them goes on; a kernel that runs ends.
+// Of all who took part, also of who died behind its kernel.
+void PeerOp::complete(OpOutcome outcome) {
+  if (!passed()) stage_ = Stage::kOver;
+  outcome.bytes = bytes();
+  outcome.chunk_elements = outcome.block_elements = std::max<uint64_t>(spec_.count, 1);
+  outcome.chunks_of_block = 1;
+  outcome.result_blocks = {0, 1, 1};
+  outcome.runs =
+      std::make_shared<const std::vector<ContributorRun>>(1, ContributorRun{0, 1, plan_.slots});
+  DeviceOp::released(outcome);
+}
+
+// Comes right behind released(), or later.
+void PeerOp::vote_final(const Status& status) {
+  vote_.final = true;
+  if (stage_ == Stage::kOver) DeviceOp::finalised(status);
+}
+
+void PeerOp::released(const OpOutcome& outcome) {
+  result_on_host_ = outcome.status.is_ok();
+  DeviceOp::released(outcome);
+}
+
+// Where the kernel holds the stream: what is behind it goes on.
 void PeerOp::open_gates() {
-  raise(words_->gate);
-  raise(words_->gate_again);
+  if (!passed()) say(result_on_host_ ? kPeerTake : kPeerGoOn);
+}
+
+bool PeerOp::is_done() const {
+  return is_released() && (passed() || words_->done->load(std::memory_order_acquire) != 0);
+}
+
+Status PeerOp::of_device() const {
+  if (passed() || words_->done->load() != RHZ_PEER_LEFT) return Status::ok();
+  return Status(Code::kTimeout, "the stream stood for too long, and went on without the op");
 }
 
 void PeerOp::cancel() {
   DeviceOp::cancel();
-  if (stage_ == Stage::kKernel) raise(words_->abort);
+  if (end_ == kPeerRuns) raise(words_->abort);
+}
+
+// Somebody may have passed where this kernel has arrived: then the op is over, and cannot be
+// cancelled any more.
+bool PeerOp::is_cancelled() const {
+  return DeviceOp::is_cancelled() && (stage_ == Stage::kAgain || end_ == kPeerStopped);
 }
 
 // A kernel of other members than those that there are now would wait for one that is gone, or
 // reduce with it.
 void PeerOp::unsettle(Epoch epoch, bool sealed) {
-  if (stage_ == Stage::kKernel && !vote_.given && (sealed || epoch != plan_.epoch))
-    raise(words_->abort);
+  if (stage_ != Stage::kKernel || !(sealed || epoch != plan_.epoch)) return;
+  unsettled_ = true;
+  if (end_ == kPeerRuns) raise(words_->abort);
 }
 
-// What the runtime has been given is the runtime's to end.
+// What the runtime has been given is the runtime's to end; a vote that it did not take will not
+// come.
 void PeerOp::refuse(const Status& status) {
-  raise(words_->abort);
-  if (stage_ == Stage::kAgain && again_given_) return;
-  if (vote_.given && stage_ == Stage::kKernel) {
+  if (stage_ == Stage::kVote && !submitted_) vote_.given = false;
+  if (stage_ == Stage::kAgain && again_given_ && submitted_) return;
+  if (is_released()) {
+    if (!vote_.given) stage_ = Stage::kOver, DeviceOp::finalised(status);
+    return;
+  }
+  if (end_ == kPeerRuns) raise(words_->abort);
+  if (stage_ == Stage::kVote && vote_.given) {
     given_up_ = status;
     return;
   }

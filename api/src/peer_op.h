@@ -1,14 +1,12 @@
-// An all-reduce by kernels over memory that the ranks of a host map from each other (docs/gpu.md,
+// An all-reduce by a kernel over memory that the ranks of a host map from each other (docs/gpu.md,
 // "Kernels").
 //
-//   on the stream   … │ kernel │ raise `ready` │ wait for `gate` │ (input out) │ raise
-//   `ready_again` │ wait for `gate_again` │
-//                   (result in) │ raise `done` │ …
-//
-// Whether all kernels came to their end is agreed upon by a vote, an op of the runtime with the
-// op's number: two words, the same on all ranks exactly if each has reduced with the same members.
-// If not, somebody having died in the middle for one, the copies in brackets are made and the ranks
-// that are left reduce once more by themselves, from unchanged inputs.
+// One launch is all that is on the stream.  A kernel that passed its last meeting knows that every
+// rank's kernel has arrived there, so that the op is over: the kernel ends, and the caller is told.
+// One that did not pass holds its stream, until a vote behind it, an op of the runtime with the
+// op's number, says whether all arrived.  If not, somebody having died in the middle for one, the
+// ranks that are left reduce once more by themselves, from unchanged inputs, which the kernel that
+// still holds the stream copies to the host's memory, and the result from there.
 #pragma once
 
 #include "api/src/device_op.h"
@@ -30,23 +28,29 @@ class PeerOp final : public DeviceOp {
     Epoch epoch;                                        // of the members that take part
     std::vector<Slot> slots;                            // theirs
   };
+  // send and recv lie in windows.
   PeerOp(GroupId group, OpSpec spec, OpCompletion* user, Plan plan)
-      : DeviceOp(group, std::move(spec), user), plan_(std::move(plan)), vote_(*this) {}
+      : DeviceOp(group, std::move(spec), user), plan_(std::move(plan)), vote_(*this) {
+    theirs_ = {const_cast<std::byte*>(spec_.send), spec_.recv};
+  }
 
   Status enqueue(Device& device) override;
   const OpSpec* next() const override;
   OpCompletion& completion() override {
     return stage_ == Stage::kAgain ? static_cast<OpCompletion&>(*this) : vote_;
   }
-  // What is reduced again has the windows' memory of the host for itself until its result is on the
-  // device.
-  bool goes_first() const override {
-    return stage_ == Stage::kAgain ? !is_done() : stage_ != Stage::kOver;
-  }
+  // Behind an op that has passed nothing can be reduced again.  What is has the windows' memory of
+  // the host for itself until its result is on the device.
+  bool goes_first() const override;
   void cancel() override;
+  bool is_cancelled() const override;
+  void look() override;
+  bool is_done() const override;
+  Status of_device() const override;
   void unsettle(Epoch epoch, bool sealed) override;
   bool is_final() const override { return DeviceOp::is_final() && (!vote_.given || vote_.final); }
   void refuse(const Status& status) override;
+  void released(const OpOutcome& outcome) override;  // what was reduced again
   std::byte* room() const override { return plan_.saved; }
 
  private:
@@ -55,25 +59,35 @@ class PeerOp final : public DeviceOp {
   struct Vote final : OpCompletion {
     explicit Vote(PeerOp& op) : op(op) {}
     void released(const OpOutcome& outcome) override { op.voted(outcome); }
-    void finalised(const Status& status) override;
+    void finalised(const Status& status) override { op.vote_final(status); }
+    // Minima: whether all gave the same number, and of the second whether all were settled.
+    bool alike() const { return recv[0] != 0 && recv[0] == ~recv[1]; }
+    bool settled() const { return recv[2] != 0; }
     PeerOp& op;
-    bool given = false, final = false, passed = false;
+    bool given = false, final = false;
     Status final_status;
-    uint64_t send[2] = {}, recv[2] = {};
+    uint64_t send[3] = {}, recv[3] = {};
     OpSpec spec;
   };
 
   void begin_vote() const;
   void voted(const OpOutcome& outcome);
+  void vote_final(const Status& status);
+  void complete(OpOutcome outcome);
+  void reduce_again();
   void open_gates() override;
-  Status lend(Slabs& slabs) override;
-  [[nodiscard]] Status copy_if_again(const DeviceQueue& on, void* to, const void* from) const;
+  Status lend(Slabs& slabs, bool is_root) override;
+  bool passed() const { return end_ == kPeerPassed; }
+  void say(PeerOrder order) { words_->order->store(order, std::memory_order_release); }
   uint64_t bytes() const { return spec_.count * reduce::size_of(spec_.dtype); }
 
   Plan plan_;
   mutable Vote vote_;  // its spec is made when it is asked for
-  Stage stage_ = Stage::kKernel;
-  bool again_given_ = false;
+  mutable Stage stage_ = Stage::kKernel;
+  PeerEnd end_ =
+      kPeerRuns;  // as of the last look: the words are others' once the caller has been told
+  bool unsettled_ = false, result_on_host_ = false;
+  mutable bool again_given_ = false;
   Status given_up_;
 };
 

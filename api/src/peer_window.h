@@ -21,9 +21,16 @@ struct PeerWindow {
   // Of which each op takes the next one.  B1: so many ops of a window may be open, then no two that
   // run use one set.
   static constexpr uint32_t kFlagSets = 256;
-  static constexpr size_t kFlagBytes = size_t{2}
-                                       << 20;  // an allocation of its own, which is what is shared
-  static constexpr size_t kFlagSetBytes = sizeof(uint32_t) * RHZ_PEER_RANKS * RHZ_PEER_BLOCKS;
+  static constexpr size_t kFlagSetBytes = sizeof(uint64_t) * RHZ_PEER_RANKS * RHZ_PEER_BLOCKS;
+  static constexpr size_t kSlotBytes = size_t{2} * RHZ_PEER_PUSH_BYTES * RHZ_PEER_RANKS;
+  // Where what is: in an allocation of its own, which is what is shared.  A set that no op uses,
+  // and what the own device alone needs, come behind the sets.
+  static constexpr size_t kIdleSetAt = kFlagSets * kFlagSetBytes;
+  static constexpr size_t kEndedBlocksAt = kIdleSetAt + kFlagSetBytes;
+  static constexpr size_t kSlotsOverAt = kEndedBlocksAt + (kFlagSets + 1) * sizeof(uint64_t);
+  static constexpr size_t kSlotsAt = size_t{4} << 20;
+  static constexpr size_t kFlagBytes = kSlotsAt + RHZ_PEER_SLOTS * kSlotBytes;
+  static_assert(kSlotsOverAt + (RHZ_PEER_SLOTS + 1) * sizeof(uint32_t) <= kSlotsAt);
 
   GroupId group;
   uint64_t bytes = 0;

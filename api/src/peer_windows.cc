@@ -25,17 +25,34 @@ const void* image() { return nullptr; }
 constexpr uint64_t kOneShotBytes = 1u << 20;
 // … and more blocks than these bring nothing, but take multiprocessors from others.
 constexpr unsigned kBlocks = 64, kOneShotBlocks = 32;
-constexpr uint64_t kBytesOfBlock = 512 * 64;
+constexpr uint64_t kBytesOfBlock = 512 * 64, kPushBytesOfBlock = 512 * 16;  // a pack for each thread
 constexpr uint64_t kAlignment = 16;
-constexpr uint32_t kFlagsOfOp = 3;
-static_assert((PeerWindow::kFlagSets + 2) * PeerWindow::kFlagSetBytes <= PeerWindow::kFlagBytes);
 
-const char* kernel_of(reduce::Dtype dtype, bool one_shot) {
+enum class Way { kPush, kOneShot, kTwoShot };
+
+Way way_of(uint64_t bytes, bool in_place) {
+  if (bytes <= RHZ_PEER_PUSH_BYTES) return Way::kPush;
+  return bytes <= kOneShotBytes && !in_place ? Way::kOneShot : Way::kTwoShot;
+}
+
+unsigned blocks_of(Way way, uint64_t bytes) {
+  const auto fitting = [bytes](uint64_t each, unsigned most) {
+    return static_cast<unsigned>(std::clamp<uint64_t>((bytes + each - 1) / each, 1, most));
+  };
+  if (way == Way::kPush) return fitting(kPushBytesOfBlock, kBlocks);
+  return way == Way::kOneShot ? fitting(kBytesOfBlock, kOneShotBlocks) : kBlocks;
+}
+
+const char* kernel_of(reduce::Dtype dtype, Way way) {
+  const auto pick = [way](const char* push, const char* one, const char* two) {
+    return way == Way::kPush ? push : way == Way::kOneShot ? one : two;
+  };
   switch (dtype) {
-    case reduce::Dtype::f16: return one_shot ? "rhz_one_shot_f16" : "rhz_two_shot_f16";
-    case reduce::Dtype::bf16: return one_shot ? "rhz_one_shot_bf16" : "rhz_two_shot_bf16";
-    case reduce::Dtype::f32: return one_shot ? "rhz_one_shot_f32" : "rhz_two_shot_f32";
-    case reduce::Dtype::f64: return one_shot ? "rhz_one_shot_f64" : "rhz_two_shot_f64";
+    case reduce::Dtype::f16: return pick("rhz_push_f16", "rhz_one_shot_f16", "rhz_two_shot_f16");
+    case reduce::Dtype::bf16:
+      return pick("rhz_push_bf16", "rhz_one_shot_bf16", "rhz_two_shot_bf16");
+    case reduce::Dtype::f32: return pick("rhz_push_f32", "rhz_one_shot_f32", "rhz_two_shot_f32");
+    case reduce::Dtype::f64: return pick("rhz_push_f64", "rhz_one_shot_f64", "rhz_two_shot_f64");
     default: return nullptr;
   }
 }
@@ -61,22 +78,25 @@ constexpr reduce::Dtype kDtypes[] = {reduce::Dtype::f16, reduce::Dtype::bf16, re
 
 // Each kernel once, on nothing: loading one for an op would wait for the op itself.
 Status PeerWindows::warm_up(const PeerWindow& window) const {
-  std::byte* const idle = window.parts.front().flags +
-                          PeerWindow::kFlagSets * PeerWindow::kFlagSetBytes;  // behind what ops use
+  std::byte* const flags = window.parts.front().flags;
+  std::byte* const idle = flags + PeerWindow::kIdleSetAt;
+  auto* const ended =
+      reinterpret_cast<uint64_t*>(flags + PeerWindow::kEndedBlocksAt) + PeerWindow::kFlagSets;
   PeerAllReduce alone{};
   alone.ranks = 1;
   alone.divisor = 1;
   alone.in[0] = alone.out[0] = idle;
-  alone.flags[0] = reinterpret_cast<uint32_t*>(idle);
-  alone.abort = reinterpret_cast<const uint32_t*>(idle) + RHZ_PEER_RANKS * RHZ_PEER_BLOCKS;
-  alone.status = reinterpret_cast<uint32_t*>(idle) + RHZ_PEER_RANKS * RHZ_PEER_BLOCKS;
+  alone.flags[0] = reinterpret_cast<uint64_t*>(idle);
+  alone.ended_blocks = ended;
+  alone.slot_over = reinterpret_cast<uint32_t*>(flags + PeerWindow::kSlotsOverAt) + RHZ_PEER_SLOTS;
+  alone.abort = reinterpret_cast<const uint32_t*>(idle) + 2;  // behind the one flag that it uses
+  alone.order = alone.abort;
+  alone.ended = alone.given = alone.done = const_cast<uint32_t*>(alone.abort) + 1;
   Status status;
   for (const reduce::Dtype dtype : kDtypes)
-    for (const bool one_shot : {false, true})
+    for (const Way way : {Way::kPush, Way::kOneShot, Way::kTwoShot})
       if (status)
-        status = access_->run(window.queue, {image(), kernel_of(dtype, one_shot), 1, 32}, &alone);
-  const CopyIf never{idle, idle, 0, alone.abort, kRaised, 0};
-  if (status) status = access_->run(window.queue, {image(), "rhz_copy_if", 1, 32}, &never);
+        status = access_->run(window.queue, {image(), kernel_of(dtype, way), 1, 32}, &alone);
   return status;
 }
 
@@ -153,12 +173,14 @@ Status PeerWindows::map(GroupId group, const View& view, const std::vector<Windo
   return Status::ok();
 }
 
-void PeerWindows::end(bool keep) {
-  if (pending_ && keep)
+const PeerWindow* PeerWindows::end(bool keep) {
+  const bool kept = pending_ && keep;
+  if (kept)
     windows_.push_front(std::move(*pending_));
   else if (pending_)
     close(*pending_);
   pending_.reset();
+  return kept ? &windows_.front() : nullptr;
 }
 
 PeerWindow* PeerWindows::find(const Wish& wish, const void* memory, uint64_t bytes) {
@@ -179,35 +201,40 @@ std::optional<PeerOp::Plan> PeerWindows::plan(const Wish& wish) {
     return std::nullopt;
   const bool in_place = spec.send == spec.recv;
   const uint64_t bytes = spec.count * reduce::size_of(spec.dtype);
-  const bool one_shot = bytes <= kOneShotBytes && !in_place;
+  const Way way = way_of(bytes, in_place);
   PeerOp::Plan plan;
-  plan.kernel = kernel_of(spec.dtype, one_shot);
+  plan.kernel = kernel_of(spec.dtype, way);
   if (!plan.kernel || !is_aligned(spec.send) || !is_aligned(spec.recv)) return std::nullopt;
   PeerWindow *send = find(wish, spec.send, bytes), *recv = find(wish, spec.recv, bytes);
   if (!send || !recv) return std::nullopt;
   plan.access = access_;
   plan.image = image();
-  plan.blocks =
-      one_shot
-          ? static_cast<unsigned>(std::clamp<uint64_t>(bytes / kBytesOfBlock, 1, kOneShotBlocks))
-          : kBlocks;
+  plan.blocks = blocks_of(way, bytes);
   const uint64_t op = send->ops++, send_at = send->offset_of(spec.send),
-                 recv_at = recv->offset_of(spec.recv);
+                 recv_at = recv->offset_of(spec.recv), set = op % PeerWindow::kFlagSets,
+                 slot = op % RHZ_PEER_SLOTS;
   PeerAllReduce& p = plan.parameters;
   const auto& members = wish.view->members;
   for (size_t r = 0; r < members.size(); ++r) {
     const PeerWindow::Part &from = *send->find(members[r].id), &to = *recv->find(members[r].id);
     p.in[r] = from.memory + send_at;
     p.out[r] = to.memory + recv_at;
-    p.flags[r] = reinterpret_cast<uint32_t*>(from.flags + op % PeerWindow::kFlagSets *
-                                                              PeerWindow::kFlagSetBytes);
+    p.flags[r] = reinterpret_cast<uint64_t*>(from.flags + set * PeerWindow::kFlagSetBytes);
+    p.slots[r] = reinterpret_cast<uint64_t*>(from.flags + PeerWindow::kSlotsAt +
+                                             slot * PeerWindow::kSlotBytes);
     p.place[r] = static_cast<uint32_t>(&from - send->parts.data());
     if (members[r].id == wish.self) p.rank = static_cast<uint32_t>(r);
     plan.slots.push_back(members[r].slot);
   }
   p.count = spec.count;
   p.ranks = static_cast<uint32_t>(members.size());
-  p.first_flag = static_cast<uint32_t>(1 + op / PeerWindow::kFlagSets * kFlagsOfOp);
+  p.first_flag = static_cast<uint32_t>(1 + op / PeerWindow::kFlagSets * RHZ_PEER_STEPS);
+  p.ended_blocks =
+      reinterpret_cast<uint64_t*>(send->parts[send->self].flags + PeerWindow::kEndedBlocksAt) + set;
+  p.push_flag = static_cast<uint32_t>(op + 1);
+  p.slot_before = static_cast<uint32_t>(op / RHZ_PEER_SLOTS);
+  p.slot_over =
+      reinterpret_cast<uint32_t*>(send->parts[send->self].flags + PeerWindow::kSlotsOverAt) + slot;
   p.divisor = spec.redop == reduce::RedOp::avg ? static_cast<float>(p.ranks) : 1.0f;
   p.bound_ns = static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(spec.timeout).count());

@@ -28,7 +28,7 @@ class PeerWindows {
   // fails here alone, and the card says so.
   WindowCard begin(PeerId self, std::byte* memory, uint64_t bytes, Status& why_not);
   [[nodiscard]] Status map(GroupId group, const View& view, const std::vector<WindowCard>& cards);
-  void end(bool keep);
+  const PeerWindow* end(bool keep);  // that was kept, or null
 
   // Not given: the op goes through the host, on every rank.
   struct Wish {
@@ -38,8 +38,6 @@ class PeerWindows {
     PeerId self;
   };
   std::optional<PeerOp::Plan> plan(const Wish& wish);
-  // How many ops one window may have open.
-  static constexpr size_t kMostOpen = PeerWindow::kFlagSets;
   // Memory for the input of an op in place, which plan() took.
   [[nodiscard]] Result<std::byte*> take_room(const DeviceQueue& queue, uint64_t bytes);
   void give_room_back(std::byte* room);

@@ -11,6 +11,9 @@ namespace {
 constexpr Duration kTakeOver = microseconds(250);
 // How often it looks while an API thread has the loop.
 constexpr Duration kNap = milliseconds(1);
+// Of who waits for something that the progress thread, being eager, looks for already: handing the loop over takes longer than a small op
+// of a device.
+constexpr Duration kBesideThread = microseconds(50);
 
 // Reductions must give the same bits on every rank: the default rounding, denormals not flushed, whatever the program set.
 class DefaultFloats {
@@ -85,6 +88,9 @@ void Progress::with(const std::function<void()>& work) {
 
 bool Progress::wait(const std::function<bool()>& done, Time deadline) {
   if (done()) return true;
+  if (eager_.load(std::memory_order_relaxed))
+    for (const Time until = loop_.now() + kBesideThread; loop_.now() < until;)
+      if (done()) return true;
   DefaultFloats floats;
   std::unique_lock lock(mutex_);
   const bool bounded = deadline != kNever;  // looking at the clock takes as long as much of a small op
@@ -111,6 +117,10 @@ bool Progress::wait(const std::function<bool()>& done, Time deadline) {
     }
   }
   return true;
+}
+
+void Progress::hurry() {
+  if (!eager_.exchange(true, std::memory_order_relaxed)) idle_.notify_one();
 }
 
 void Progress::notify() {

@@ -29,6 +29,8 @@ class Progress {
   bool wait(const std::function<bool()>& done, Time deadline);
   // From the owner: work may come without a call or a wake-up, so the progress thread takes the loop as soon as nobody has it.
   void set_eager(bool eager) { eager_.store(eager, std::memory_order_relaxed); }
+  // Any thread: as set_eager(true), now.  A wake-up that is lost costs a nap.
+  void hurry();
   // From the owner: something that a waiting thread looks at has changed.
   void notify();
   // How often that was.

@@ -5,11 +5,13 @@
 #include <vector>
 
 #include "api/src/abi.h"
+#include "api/src/device_copies.h"
 #include "api/src/shadow_handle.h"
 #include "api/src/tensor_param.h"
 #include "collectives/op.h"
 #include "recovery/optimizer/adamw.h"
 #include "recovery/optimizer/sgd.h"
+#include "recovery/state/device_tensors.h"
 
 namespace {
 
@@ -131,6 +133,9 @@ Status make(const rhz_shadow_params& p, rhz_shadow& shadow) {
   if (p.revision == 0) return refused("revision is 0: which one do the tensors hold?");
   std::vector<Tensor> tensors;
   if (Status s = make_rule(p, shadow, tensors); !s) return s;
+  if (Status s = rhz::api::mark_device_tensors(tensors); !s) return s;
+  if (rhz::recovery::any_on_device(tensors))
+    return refused("a tensor is memory of a device: a shadow works on a copy in the host's memory");
   for (Tensor& tensor : tensors)
     if (Status s = shadow.state.add(std::move(tensor)); !s) return s;
   if (Status s = shadow.state.commit(p.revision); !s) return s;
@@ -227,11 +232,13 @@ RHZ_API rhz_status rhz_digest_tensors(const rhz_tensor* tensors, uint32_t tensor
     if (!tensors || tensor_count == 0) return Status(Code::kArgument, "tensors names no tensor");
     std::vector<Tensor> read;
     if (Status s = rhz::api::read_tensors(tensors, tensor_count, "tensors", read); !s) return s;
+    if (Status s = rhz::api::mark_device_tensors(read); !s) return s;
     rhz::recovery::State state;
     for (Tensor& tensor : read)
       if (Status s = state.add(std::move(tensor)); !s) return s;
-    const rhz::Digest root = state.root();
-    std::memcpy(out_digest, root.data(), root.size());
+    const auto root = rhz::recovery::root_of(state.all_tensors());
+    if (!root) return root.status();
+    std::memcpy(out_digest, root.value().data(), root.value().size());
     return Status::ok();
   });
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "api/src/device_copies.h"
 #include "api/src/tensor_param.h"
 #include "recovery/average/average.h"
 #include "recovery/average/stage_order.h"
@@ -12,6 +13,7 @@ using rhz::Code;
 using rhz::Status;
 using rhz::api::guard;
 using rhz::api::read_tensors;
+using rhz::api::DeviceCopies;
 using rhz::api::write_struct;
 using rhz::recovery::NeighbourWeights;
 using rhz::recovery::StageAverage;
@@ -61,10 +63,15 @@ Status average(const rhz_average_params& p, rhz_average_info& info) {
     if (!found) return found.status();
     weights = found.value();
   }
+  DeviceCopies read_only, written;
+  for (auto* tensors : {&stages.before, &stages.after})
+    if (Status s = read_only.take(*tensors); !s) return s;
+  if (Status s = written.take(stages.lost); !s) return s;
   auto run = p.after ? StageAverage::average(stages.before, stages.after, weights, stages.lost)
                      : StageAverage::copy(stages.before, stages.lost);
   if (!run) return run.status();
   while (!run.value().step(UINT64_MAX)) continue;
+  if (Status s = written.put_back(); !s) return s;
   info.weight_before = weights.before;
   info.weight_after = weights.after;
   info.learning_rate_factor = rhz::recovery::kLearningRateFactor;
@@ -124,6 +131,8 @@ RHZ_API rhz_status rhz_gradient_norm(const rhz_tensor* tensors, uint32_t tensor_
     if (!tensors || tensor_count == 0) return Status(Code::kArgument, "tensors names no tensor");
     std::vector<Tensor> read;
     if (Status s = read_tensors(tensors, tensor_count, "tensors", read); !s) return s;
+    DeviceCopies copies;
+    if (Status s = copies.take(read); !s) return s;
     const auto norm = rhz::recovery::l2_norm(read);
     if (!norm) return norm.status();
     *out_norm = norm.value();

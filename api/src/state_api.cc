@@ -49,8 +49,12 @@ RHZ_API rhz_status rhz_state_register(rhz_comm* comm, const rhz_tensor* tensor) 
     if (!driver) return driver.status();
     rhz::recovery::Tensor t;
     if (Status s = rhz::api::read_tensor(tensor, t); !s) return s;
-    if (driver.value()->is_on_device(t.data))
-      return {Code::kArgument, "tensor \"" + t.name + "\" is memory of a device: register a copy of it in the host's"};
+    auto device = driver.value()->device_of(t.data);
+    if (!device) return device.status();
+    t.device = device.value();
+    if (t.device && !t.own)
+      return {Code::kArgument, "tensor \"" + t.name + "\" is memory of a device: these are not synced with the members, so that they are "
+                               "registered with RHZ_TENSOR_OWN, or as a copy in the host's memory"};
     return driver.value()->add_tensor(std::move(t));
   });
 }
@@ -68,8 +72,9 @@ RHZ_API rhz_status rhz_state_digest(rhz_comm* comm, uint8_t out_digest[16]) {
     auto driver = rhz::api::find_comm(comm);
     if (!driver) return driver.status();
     if (!out_digest) return Status(Code::kArgument, "out_digest is NULL");
-    const rhz::Digest digest = driver.value()->digest();
-    std::memcpy(out_digest, digest.data(), digest.size());
+    const auto digest = driver.value()->digest();
+    if (!digest) return digest.status();
+    std::memcpy(out_digest, digest.value().data(), digest.value().size());
     return Status::ok();
   });
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/src/shard_restore.h"
+#include "recovery/state/device_tensors.h"
 #include "recovery/vault/attach.h"
 #include "recovery/vault/client.h"
 #include "recovery/vault/local_vault.h"
@@ -82,6 +83,8 @@ Status StateKeeper::begin_update() {
 Status StateKeeper::end_update() {
   StateHeader& header = around_.state.header();
   if (!header.open()) return {Code::kState, "no update is open"};
+  // What kernels change has changed, or the state stays open.
+  if (Status done = recovery::settle(around_.state.all_tensors()); !done) return done;
   header.end_update();
   return Status::ok();
 }
@@ -117,32 +120,35 @@ Result<StateKeeper::Attached> StateKeeper::attach(std::span<recovery::Tensor> te
         pieces.status().code() == Code::kStateLost || pieces.status().code() == Code::kState;
     return with_next(pieces.status(), there ? next_source(now.slot) : kMembers);
   }
-  auto attached = take_up(std::move(pieces).value(), tensors, revision, unchecked);
+  auto attached = take_up(now.slot, std::move(pieces).value(), tensors, revision, unchecked);
   if (attached || attached.status().code() != Code::kStateLost) return attached;
   return with_next({Code::kStateLost,
                     "slot " + std::to_string(now.slot.value) + ": " + attached.status().text()},
                    next_source(now.slot));
 }
 
-Result<StateKeeper::Attached> StateKeeper::take_up(std::vector<Fd> pieces,
+Result<StateKeeper::Attached> StateKeeper::take_up(Slot slot, std::vector<Fd> pieces,
                                                    std::span<recovery::Tensor> tensors,
                                                    uint64_t revision, bool unchecked) {
   auto opened = recovery::open_kept(std::move(pieces));
   if (!opened) return opened.status();
   recovery::KeptState& kept = opened.value();
   StateHeader& header = *kept.header;
-  if (Status whole = recovery::judge_kept(header); !whole) return whole;
+  if (Status whole = recovery::judge_kept(header); !whole) {
+    // Of no use to anybody, and a device may not have room for another one beside it.
+    if (!kept.on_device.empty()) (void)vault_->drop(slot);
+    return whole;
+  }
   Attached attached{header.revision.load(), 0, false};
   if (revision != 0 && revision != attached.revision) {
     return Status(Code::kStateLost, "revision " + std::to_string(attached.revision) + " is kept, " +
                                         std::to_string(revision) + " is asked for");
   }
-  Status mapped;
-  around_.progress.with([&] { mapped = recovery::map_kept(kept, around_.memory, tensors); });
-  if (!mapped) return mapped;
+  if (Status mapped = map(kept, tensors); !mapped) return mapped;
   if (header.has_root() && !unchecked) {
     if (Status same = recovery::check_root(header, tensors); !same) {
       around_.progress.with([&] { recovery::unmap_kept(around_.memory, tensors); });
+      recovery::unmap_devices(kept, around_.devices);
       return same;
     }
     attached.verified = true;
@@ -154,6 +160,17 @@ Result<StateKeeper::Attached> StateKeeper::take_up(std::vector<Fd> pieces,
     attached_ = true;
   });
   return attached;
+}
+
+Status StateKeeper::map(recovery::KeptState& kept, std::span<recovery::Tensor> tensors) {
+  if (Status same = kept.table.matches(tensors); !same) return same;
+  if (Status mapped = recovery::map_devices(kept, around_.devices); !mapped) return mapped;
+  Status mapped;
+  around_.progress.with([&] {
+    mapped = recovery::map_kept(kept, around_.memory, around_.devices.memory(), tensors);
+  });
+  if (!mapped) recovery::unmap_devices(kept, around_.devices);
+  return mapped;
 }
 
 void StateKeeper::joined() {
@@ -168,7 +185,7 @@ void StateKeeper::keep(Slot slot) {
   bool any = false;
   around_.progress.with([&] {
     any = !around_.state.all_tensors().empty();
-    if (any) keeping = recovery::keep_state(around_.state, around_.memory);
+    if (any) keeping = recovery::keep_state(around_.state, around_.memory, around_.devices);
   });
   if (!any) return;
   Status kept = keeping.status();
@@ -252,6 +269,14 @@ Status StateKeeper::copy(Slot slot, const SnapshotChoice& choice, Background::Pa
   auto buffer = vault_->begin(slot, copy.info());
   if (keep_again(slot) && !buffer) buffer = vault_->begin(slot, copy.info());
   if (!buffer) return buffer.status();
+  const auto tensors = around_.state.all_tensors();
+  const auto on_device =
+      std::find_if(tensors.begin(), tensors.end(), [](const auto& t) { return t.device; });
+  if (on_device != tensors.end()) {
+    auto mapped = pinned_.map(buffer.value(), *on_device);
+    if (!mapped) return mapped.status();
+    copy.map(mapped.value());
+  }
   for (bool done = false; !done;) {
     if (Status go = pace.next(); !go)
       return {go.code(), go.text() + " before the snapshot was complete"};
@@ -293,8 +318,8 @@ Result<recovery::SnapshotInfo> StateKeeper::restore(uint64_t revision, bool unch
   Status restored = restore_from(found.value(), unchecked);
   if (!restored)
     return restored.code() == Code::kMismatch ? restored : with_next(restored, kOtherHosts);
-  // The run goes on from here: what was sealed later is of a past that did not happen.  A vault that
-  // does not answer now has lost all of it when it does.
+  // The run goes on from here: what was sealed later is of a past that did not happen.  A vault
+  // that does not answer now has lost all of it when it does.
   (void)vault_->seal(slot, found.value().info.revision);
   return found.value().info;
 }

@@ -11,10 +11,13 @@
 #include <string>
 #include <vector>
 
-#include "api/src/progress.h"
 #include "api/src/background.h"
+#include "api/src/pinned_buffers.h"
+#include "api/src/progress.h"
 #include "recovery/state/state.h"
+#include "recovery/vault/attach.h"
 #include "recovery/vault/vault.h"
+#include "runtime/device/device_blocks.h"
 #include "runtime/memory/shared_memory.h"
 #include "runtime/observe/recorder.h"
 
@@ -36,6 +39,7 @@ class StateKeeper {
     Progress& progress;
     recovery::State& state;
     SharedMemory& memory;
+    DeviceBlocks& devices;
     std::function<Standing()> standing;
     std::function<bool()> busy;                              // as in Background
     std::function<void(LogLevel, const std::string&)> note;  // as the loop's owner
@@ -44,6 +48,7 @@ class StateKeeper {
   StateKeeper(Surroundings around, const std::string& vault, uint64_t run);
 
   Status begin_update();
+  // Waits until devices have done what is queued, where tensors are theirs.
   Status end_update();
 
   struct Attached {
@@ -101,9 +106,10 @@ class StateKeeper {
   Standing standing();
   Status may_attach(Standing& now);
   Result<uint64_t> may_snapshot(const SnapshotChoice& choice) const;
-  [[nodiscard]] Result<Attached> take_up(std::vector<Fd> pieces,
+  [[nodiscard]] Result<Attached> take_up(Slot slot, std::vector<Fd> pieces,
                                          std::span<recovery::Tensor> tensors, uint64_t revision,
                                          bool unchecked);
+  [[nodiscard]] Status map(recovery::KeptState& kept, std::span<recovery::Tensor> tensors);
   Status copy(Slot slot, const SnapshotChoice& choice, Background::Pace& pace);
   void keep(Slot slot);
   bool keep_again(Slot slot);
@@ -116,7 +122,8 @@ class StateKeeper {
   std::mutex keeping_;                          // one keep() at a time
   uint64_t kept_with_ = 0;                      // the vault's incarnation then; under keeping_
   std::vector<std::shared_ptr<recovery::StateHeader>>
-      old_headers_;          // somebody may still be about to look; under keeping_
+      old_headers_;         // somebody may still be about to look; under keeping_
+  PinnedBuffers pinned_;    // the snapshotter's own
   Background snapshotter_;  // the last: its thread uses the others
 };
 

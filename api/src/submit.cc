@@ -8,20 +8,23 @@ namespace rhz::api {
 namespace {
 
 // What depends on the communicator, or needs memory of the handle.
-void complete(OpSpec& spec, rhz_op& op) {
+Status complete(OpSpec& spec, rhz_op& op) {
   if (spec.timeout == Duration::zero()) spec.timeout = op.driver().op_timeout();
   if (spec.kind == OpKind::kAllReduce) spec.algorithm = op.driver().algorithm();
-  if (spec.kind != OpKind::kVerify) return;
-  const Digest digest = op.driver().digest();
-  std::memcpy(op.verify_send.data(), digest.data(), digest.size());
+  if (spec.kind != OpKind::kVerify) return Status::ok();
+  const auto digest = op.driver().digest();
+  if (!digest) return digest.status();
+  std::memcpy(op.verify_send.data(), digest.value().data(), sizeof(Digest));
   op.verify_send[2] = ~op.verify_send[0];
   op.verify_send[3] = ~op.verify_send[1];
   spec.send = reinterpret_cast<const std::byte*>(op.verify_send.data());
   spec.recv = reinterpret_cast<std::byte*>(op.verify_recv.data());
+  return Status::ok();
 }
 
-void complete(MessageSpec& spec, rhz_op& op) {
+Status complete(MessageSpec& spec, rhz_op& op) {
   if (spec.timeout == Duration::zero()) spec.timeout = op.driver().op_timeout();
+  return Status::ok();
 }
 
 // Messages are refused: they have an order of their own, and no copy beside the device yet.
@@ -43,8 +46,9 @@ Status submit(const Comm& comm, AnySpec spec, void* stream, rhz_op** out_op) {
   const auto on_device = concerns_device(*comm.driver, spec, stream);
   if (!on_device) return on_device.status();
   auto* op = new rhz_op(comm.driver, comm.group);
-  std::visit([&](auto& known) { complete(known, *op); }, spec);
-  const Status status = on_device.value() ? op->submit_on_device(std::get<OpSpec>(spec), stream)
+  Status status = std::visit([&](auto& known) { return complete(known, *op); }, spec);
+  if (status)
+    status = on_device.value() ? op->submit_on_device(std::get<OpSpec>(spec), stream)
                         : in_group()      ? keep_in_group(op, std::move(spec))
                                           : op->submit(spec);
   if (!status) {

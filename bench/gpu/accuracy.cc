@@ -12,7 +12,7 @@
 namespace rhz::gpu {
 namespace {
 
-constexpr uint64_t kCount = (1u << 20) + 7;
+constexpr uint64_t kCount = (1u << 20) + 7, kPushCount = 8191;  // of 64 bits: 64 KiB
 
 struct Type {
   const char* name;
@@ -52,19 +52,20 @@ void measure_accuracy(Meeting& meeting, const Options& options, uint32_t rank) {
   PeerGroup group(meeting, rank, options.ranks, size_t{16} << 20);
   std::vector<std::byte> bytes(kCount * 8), own(8);
   for (const Type& type : kTypes)
-    for (const char* shots : {"one", "two"}) {
-      for (uint64_t i = 0; i < kCount; ++i)
+    for (const std::string way : {"push", "one_shot", "two_shot"}) {
+      const uint64_t count = way == "push" ? kPushCount : kCount;
+      for (uint64_t i = 0; i < count; ++i)
         store(type, bytes.data() + i * type.bytes, random_value(rank, i));
-      to_device(group.in(), bytes.data(), kCount * type.bytes, stream);
-      fill(group.out(), 0xA5, kCount * type.bytes, stream);
+      to_device(group.in(), bytes.data(), count * type.bytes, stream);
+      fill(group.out(), 0xA5, count * type.bytes, stream);
       (void)synchronize(stream);
       meeting.barrier();
-      const std::string name = std::string("rhz_") + shots + "_shot_" + type.name;
-      group.allreduce_as(name.c_str(), kCount, 32, stream);
-      to_host(bytes.data(), group.out(), kCount * type.bytes, stream);
+      const std::string name = "rhz_" + way + "_" + type.name;
+      group.allreduce_as(name.c_str(), count, way == "push" ? 8 : 32, stream);
+      to_host(bytes.data(), group.out(), count * type.bytes, stream);
       const int error = synchronize(stream);
       double worst = 0;  // in half units in the last place of the largest sum that there could be
-      for (uint64_t i = 0; i < kCount; ++i) {
+      for (uint64_t i = 0; i < count; ++i) {
         double sum = 0;
         for (uint32_t r = 0; r < options.ranks; ++r) {
           store(type, own.data(), random_value(r, i));

@@ -13,7 +13,8 @@ struct Options {
   uint32_t ranks = 2;
   uint64_t most_bytes = uint64_t{1} << 30;
   uint32_t faults = 0;
-  bool sweep = false, api = true;
+  uint64_t state_bytes = 0;  // 0: no state, but all-reduces
+  bool sweep = false, api = true, only_faults = false;
   std::string nccl = "libnccl.so.2";
 };
 
@@ -25,6 +26,8 @@ bool run_ranks(Meeting& meeting, uint32_t ranks, void (*rank)(Meeting&, const Op
 void measure_speed(Meeting& meeting, const Options& options, uint32_t rank);
 // accuracy.cc: every kernel, of every type, against float64.
 void measure_accuracy(Meeting& meeting, const Options& options, uint32_t rank);
+// state.cc: attach and snapshots, one trainer at a time.
+bool measure_state(const Options& options);
 // faults.cc: a rank is killed while all kernels run.
 bool measure_faults(const Options& options);
 

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "bench/gpu/bench.h"
@@ -53,14 +54,14 @@ void one_fault(Meeting& meeting, const Options& options, uint32_t rank) {
   group.abort();
   const int error = synchronize(stream);
   const double out = now_us();
-  const bool aborted = group.status() == kPeerAborted, reads = readable(group, victim);
+  const bool aborted = group.status() != kPeerPassed, reads = readable(group, victim);
   const int unmapped = group.unmap_of(victim);
   group.clear();
   if (options.ranks == 2) {  // what is left of two still computes
     group.go_alone();
     group.allreduce_f32(kBytes / 4, PeerGroup::Shots::kTwo, kBlocks, stream);
   }
-  const bool healthy = synchronize(stream) == 0 && group.status() == kPeerDone;
+  const bool healthy = synchronize(stream) == 0 && group.status() == kPeerPassed;
   std::printf(
       "fault %.1f ms-to-abort-kernels error %d aborted %d dead-rank's-input-readable %d unmap %d "
       "device-works %d\n",
@@ -70,8 +71,8 @@ void one_fault(Meeting& meeting, const Options& options, uint32_t rank) {
   meeting.numbers[rank] = out - since;
 }
 
-// The same with NCCL: abort, and a communicator of those who are left.
-void one_nccl_fault(Meeting& meeting, const Options& options, uint32_t rank) {
+// The same with NCCL: abort, and a communicator of those who are left; or what NCCL has for it.
+void one_nccl_fault(Meeting& meeting, const Options& options, uint32_t rank, bool shrink) {
   const uint32_t victim = options.ranks - 1;
   Nccl nccl;
   if (!nccl.load(options.nccl)) return;
@@ -91,38 +92,52 @@ void one_nccl_fault(Meeting& meeting, const Options& options, uint32_t rank) {
   if (rank == victim) kill(getpid(), SIGKILL);
   while (!meeting.dead.load()) sched_yield();
   const double since = now_us();
-  nccl.abort();
-  const double aborted = now_us();
-  if (rank == 0) meeting.nccl = nccl.make_id(), meeting.made.store(true);
-  while (!meeting.made.load()) sched_yield();
-  nccl.begin(meeting.nccl, static_cast<int>(options.ranks) - 1, static_cast<int>(rank));
+  if (shrink) {
+    if (!nccl.shrink(static_cast<int>(victim))) return;
+  } else {
+    nccl.abort();
+    if (rank == 0) meeting.nccl = nccl.make_id(), meeting.made.store(true);
+    while (!meeting.made.load()) sched_yield();
+    nccl.begin(meeting.nccl, static_cast<int>(options.ranks) - 1, static_cast<int>(rank));
+  }
   const double usable = now_us();
   submit();
   (void)synchronize(stream);
-  std::printf("nccl-fault abort %.1f ms, usable %.1f ms, op over %.1f ms\n",
-              (aborted - since) / 1e3, (usable - since) / 1e3, (now_us() - since) / 1e3);
+  std::printf("nccl-fault %s: usable %.1f ms, op over %.1f ms\n",
+              shrink ? "shrink" : "abort and a new communicator", (usable - since) / 1e3,
+              (now_us() - since) / 1e3);
   std::fflush(stdout);
   meeting.numbers[rank] = usable - since;
+}
+
+void one_nccl_abort(Meeting& meeting, const Options& options, uint32_t rank) {
+  one_nccl_fault(meeting, options, rank, false);
+}
+void one_nccl_shrink(Meeting& meeting, const Options& options, uint32_t rank) {
+  one_nccl_fault(meeting, options, rank, true);
 }
 
 }  // namespace
 
 bool measure_faults(const Options& options) {
-  std::vector<double> ours, theirs;
+  struct Part {
+    void (*fault)(Meeting&, const Options&, uint32_t);
+    uint32_t most;  // NCCL's take a second and more
+    std::vector<double> took;
+  } parts[] = {{one_fault, options.faults, {}}, {one_nccl_abort, 3, {}}, {one_nccl_shrink, 3, {}}};
   bool well = true;
-  for (uint32_t i = 0; i < options.faults && well; ++i) {
-    for (const auto& [part, took] :
-         {std::pair{&one_fault, &ours}, std::pair{&one_nccl_fault, &theirs}}) {
-      if (part == &one_nccl_fault && i >= 3) continue;  // each takes a second and more
+  for (Part& part : parts)
+    for (uint32_t i = 0; i < std::min(options.faults, part.most) && well; ++i) {
       Meeting* meeting = Meeting::make(options.ranks);
-      well &= run_ranks(*meeting, options.ranks, part, options) && meeting->failures.load() == 0;
-      if (meeting->numbers[0] > 0) took->push_back(meeting->numbers[0] / 1e3);
+      well &=
+          run_ranks(*meeting, options.ranks, part.fault, options) && meeting->failures.load() == 0;
+      if (meeting->numbers[0] > 0) part.took.push_back(meeting->numbers[0] / 1e3);
     }
-  }
   std::printf(
-      "killed while kernels ran, %zu times; from the death being known: kernels out p50 %.2f ms; "
-      "NCCL abort and new communicator p50 %.1f ms (%zu)\n",
-      ours.size(), median(ours), median(theirs), theirs.size());
+      "killed while kernels ran, %zu times; from the death being known, p50: kernels out %.2f ms; "
+      "NCCL abort and new communicator %.1f ms (%zu), ncclCommShrink %.1f ms (%zu)\n",
+      parts[0].took.size(), median(parts[0].took), median(parts[1].took), parts[1].took.size(),
+      median(parts[2].took), parts[2].took.size());
   return well;
 }
 

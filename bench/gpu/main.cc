@@ -1,6 +1,8 @@
 // rhz_gpu_bench: all-reduce among the devices of one host.
 //
-//   rhz_gpu_bench [--ranks 2] [--most BYTES] [--faults N] [--sweep 1] [--api 0] [--nccl LIBRARY]
+//   rhz_gpu_bench --state BYTES     attach to state on one device, and snapshots of it
+//   rhz_gpu_bench [--ranks 2] [--most BYTES] [--faults N] [--only-faults 1] [--sweep 1] [--api 0]
+//   [--nccl LIBRARY]
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +14,9 @@
 #include <cstring>
 
 #include "bench/gpu/bench.h"
+#include "tests/gpu/state_trainer.h"
+
+extern "C" const unsigned char rhz_busy_fatbin[];
 
 namespace rhz::gpu {
 
@@ -70,6 +75,10 @@ Options read(int argc, char** argv) {
       o.most_bytes = number;
     else if (std::strcmp(argv[i], "--faults") == 0)
       o.faults = static_cast<uint32_t>(number);
+    else if (std::strcmp(argv[i], "--state") == 0)
+      o.state_bytes = number;
+    else if (std::strcmp(argv[i], "--only-faults") == 0)
+      o.only_faults = number != 0;
     else if (std::strcmp(argv[i], "--sweep") == 0)
       o.sweep = number != 0;
     else if (std::strcmp(argv[i], "--api") == 0)
@@ -87,17 +96,23 @@ Options read(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace rhz::gpu;
+  if (be_state_trainer(argc, argv, rhz_busy_fatbin)) return 0;
   const Options options = read(argc, argv);
+  if (options.state_bytes > 0) {
+    const bool well = measure_state(options);
+    std::printf("%s\n", well ? "all results were right" : "FAILED");
+    return well ? 0 : 1;
+  }
   if (options.ranks < 2 || options.ranks > Meeting::kMostRanks) {
     std::fprintf(stderr, "--ranks 2 … 8\n");
     return 2;
   }
-  Meeting* meeting = Meeting::make(options.ranks);
-  bool well =
-      run_ranks(*meeting, options.ranks, measure_speed, options) && meeting->failures.load() == 0;
-  meeting = Meeting::make(options.ranks);
-  well &= run_ranks(*meeting, options.ranks, measure_accuracy, options) &&
-          meeting->failures.load() == 0;
+  bool well = true;
+  for (auto* part : {&measure_speed, &measure_accuracy}) {
+    if (options.only_faults) break;
+    Meeting* meeting = Meeting::make(options.ranks);
+    well &= run_ranks(*meeting, options.ranks, part, options) && meeting->failures.load() == 0;
+  }
   if (options.faults > 0) well &= measure_faults(options);
   std::printf("%s\n", well ? "all results were right" : "FAILED");
   return well ? 0 : 1;

@@ -49,4 +49,14 @@ void Nccl::allreduce_f32(const void* send, void* recv, size_t count, void* strea
 void Nccl::end() { call(library_, "ncclCommDestroy", comm_); }
 void Nccl::abort() { call(library_, "ncclCommAbort", comm_); }
 
+bool Nccl::shrink(int without_rank) {
+  constexpr int kAbort = 1;  // NCCL_SHRINK_ABORT
+  if (!dlsym(library_, "ncclCommShrink")) return false;
+  void* smaller = nullptr;
+  call(library_, "ncclCommShrink", comm_, &without_rank, 1, &smaller, static_cast<void*>(nullptr),
+       kAbort);
+  comm_ = smaller;
+  return true;
+}
+
 }  // namespace rhz::gpu

@@ -22,6 +22,9 @@ class Nccl {
   void end();
   // Without the others, one of which is gone.
   void abort();
+  // A communicator of those that are left, whatever runs on this one being ended; false: this NCCL
+  // has none such.
+  bool shrink(int without_rank);
 
  private:
   void* library_ = nullptr;

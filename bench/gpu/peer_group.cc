@@ -5,10 +5,15 @@ extern "C" const unsigned char rhz_peer_allreduce_fatbin[];
 namespace rhz::gpu {
 namespace {
 constexpr unsigned kThreads = 512;
-constexpr uint32_t kFlagsOfOp = 3;
 // A whole allocation of the driver's, which is what is shared.
-constexpr size_t kFlagBytes = size_t{2} << 20;
-static_assert(kFlagBytes >= sizeof(uint32_t) * RHZ_PEER_RANKS * RHZ_PEER_BLOCKS);
+constexpr size_t kSlotsAt = size_t{2} << 20,
+                 kSlotBytes = size_t{2} * RHZ_PEER_PUSH_BYTES * RHZ_PEER_RANKS;
+constexpr size_t kFlagBytes = kSlotsAt + RHZ_PEER_SLOTS * kSlotBytes;
+constexpr size_t kFlags = RHZ_PEER_RANKS * RHZ_PEER_BLOCKS;
+// By turns: who is through with an op and begins the next writes where nobody looks for the one
+// before.
+constexpr size_t kSets = 2;
+static_assert(kSlotsAt > sizeof(uint64_t) * kSets * kFlags + 64);
 }  // namespace
 
 PeerGroup::PeerGroup(Meeting& meeting, uint32_t rank, uint32_t ranks, size_t bytes)
@@ -16,6 +21,7 @@ PeerGroup::PeerGroup(Meeting& meeting, uint32_t rank, uint32_t ranks, size_t byt
       out_(allocate(bytes)),
       flags_(allocate(kFlagBytes)),
       host_(static_cast<uint32_t*>(allocate_mapped(4096))),
+      push_(kernel(rhz_peer_allreduce_fatbin, "rhz_push_f32")),
       one_shot_(kernel(rhz_peer_allreduce_fatbin, "rhz_one_shot_f32")),
       two_shot_(kernel(rhz_peer_allreduce_fatbin, "rhz_two_shot_f32")) {
   fill(flags_, 0, kFlagBytes, nullptr);
@@ -28,28 +34,48 @@ PeerGroup::PeerGroup(Meeting& meeting, uint32_t rank, uint32_t ranks, size_t byt
     p_.place[r] = r;
     p_.in[r] = reinterpret_cast<void*>(r == rank ? in_ : map(meeting.in[r]));
     p_.out[r] = reinterpret_cast<void*>(r == rank ? out_ : map(meeting.out[r]));
-    p_.flags[r] = reinterpret_cast<uint32_t*>(r == rank ? flags_ : map(meeting.flags[r]));
+    p_.flags[r] = reinterpret_cast<uint64_t*>(r == rank ? flags_ : map(meeting.flags[r]));
   }
   p_.rank = rank;
   p_.ranks = ranks;
-  p_.first_flag = 1;
   p_.divisor = 1;
   p_.bound_ns = 10'000'000'000;
-  p_.abort = const_cast<uint32_t*>(host_);
-  p_.status = const_cast<uint32_t*>(host_) + 1;
+  p_.ended_blocks = p_.flags[rank] + kSets * kFlags;
+  p_.slot_over = reinterpret_cast<uint32_t*>(p_.ended_blocks + 1);
+  auto* const words = const_cast<uint32_t*>(host_);
+  p_.abort = words;
+  p_.ended = words + 1;
+  p_.order = words + 2;
+  p_.given = words + 3;
+  p_.done = words + 4;
+  words[2] = kPeerGoOn;  // nobody here reduces again
   meeting.barrier();
 }
 
+void PeerGroup::run(Kernel kernel, uint64_t count, unsigned blocks, Stream stream) {
+  PeerAllReduce p = p_;
+  p.count = count;
+  p.first_flag = static_cast<uint32_t>(1 + ops_ * RHZ_PEER_STEPS);
+  p.push_flag = static_cast<uint32_t>(ops_ + 1);
+  p.slot_before = static_cast<uint32_t>(ops_ / RHZ_PEER_SLOTS);
+  p.slot_over += ops_ % RHZ_PEER_SLOTS;
+  for (uint32_t r = 0; r < p.ranks; ++r) {
+    p.slots[r] = p.flags[r] + (kSlotsAt + ops_ % RHZ_PEER_SLOTS * kSlotBytes) / sizeof(uint64_t);
+    p.flags[r] += ops_ % kSets * kFlags;
+  }
+  launch(kernel, blocks, kThreads, stream, {&p});
+  ++ops_;
+}
+
 void PeerGroup::allreduce_f32(uint64_t count, Shots shots, unsigned blocks, Stream stream) {
-  p_.count = count;
-  launch(shots == Shots::kOne ? one_shot_ : two_shot_, blocks, kThreads, stream, {&p_});
-  p_.first_flag += kFlagsOfOp;
+  run(shots == Shots::kPush  ? push_
+      : shots == Shots::kOne ? one_shot_
+                             : two_shot_,
+      count, blocks, stream);
 }
 
 void PeerGroup::allreduce_as(const char* name, uint64_t count, unsigned blocks, Stream stream) {
-  p_.count = count;
-  launch(kernel(rhz_peer_allreduce_fatbin, name), blocks, kThreads, stream, {&p_});
-  p_.first_flag += kFlagsOfOp;
+  run(kernel(rhz_peer_allreduce_fatbin, name), count, blocks, stream);
 }
 
 void PeerGroup::go_alone() {

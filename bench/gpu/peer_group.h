@@ -11,7 +11,7 @@ class PeerGroup {
   // Collective.  `bytes`: of input and result.
   PeerGroup(Meeting& meeting, uint32_t rank, uint32_t ranks, size_t bytes);
 
-  enum class Shots { kOne, kTwo };
+  enum class Shots { kPush, kOne, kTwo };
   void allreduce_f32(uint64_t count, Shots shots, unsigned blocks, Stream stream);
   // `kernel`: rhz_two_shot_bf16, …
   void allreduce_as(const char* kernel, uint64_t count, unsigned blocks, Stream stream);
@@ -19,7 +19,8 @@ class PeerGroup {
   Memory out() const { return out_; }
 
   void abort() { host_[0] = 1; }
-  PeerStatus status() const { return static_cast<PeerStatus>(host_[1]); }
+  // Of the last kernel that ended.
+  PeerEnd status() const { return static_cast<PeerEnd>(host_[1]); }
   void clear() {
     host_[0] = 0;
     host_[1] = 0;
@@ -32,10 +33,13 @@ class PeerGroup {
   int unmap_of(uint32_t rank);
 
  private:
+  void run(Kernel kernel, uint64_t count, unsigned blocks, Stream stream);
+
+  uint64_t ops_ = 0;
   PeerAllReduce p_{};
   Memory in_, out_, flags_;
   volatile uint32_t* host_;
-  Kernel one_shot_, two_shot_;
+  Kernel push_, one_shot_, two_shot_;
 };
 
 }  // namespace rhz::gpu

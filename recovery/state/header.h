@@ -25,6 +25,8 @@ struct StateHeader {
   std::atomic<uint64_t> marked{0};     // 1: the program marks its updates
   std::atomic<uint64_t> digested{1};   // the phase whose root `root` is; 1: none
   Digest root{};
+  uint64_t device_pieces = 0;  // how many pieces, the last ones, are memory of a device …
+  uint64_t device_bytes = 0;   // … and of how many bytes, all of them together
 
   bool open() const { return phase.load(std::memory_order_relaxed) % 2 != 0; }
   // Where the other one is already the case, nothing happens.

@@ -17,6 +17,7 @@
 #include "runtime/base/bytes.h"
 #include "runtime/base/status.h"
 #include "runtime/base/types.h"
+#include "runtime/device/state_memory.h"
 
 namespace rhz::recovery {
 
@@ -31,6 +32,7 @@ struct Tensor {
   std::byte* data = nullptr;  // `bytes` bytes of the caller's
   uint64_t bytes = 0;         // count_elems times the size of the dtype
   bool own = false;           // of this peer's part of the model: kept, but not synced with the members
+  StateMemory* device = nullptr;  // not null: `data` is a device's, and the CPU does not reach it (device_tensors.h)
 
   ConstBytes view() const { return {data, bytes}; }
 };

@@ -1,7 +1,8 @@
 // A state that is kept as it is, and taken up again by the next process: what the pieces hold.
 //
-//   piece 0 = [ StateHeader, a page | table ]      pieces 1 … = the blocks of rhz_alloc that the
-//   tensors lie in
+//   piece 0 = [ StateHeader, a page | table | device id, bytes u64 of each device piece ]
+//   pieces 1 … = the blocks of rhz_alloc that the tensors lie in, and behind them those of
+//   rhz_cuda_alloc
 //
 // No copy is made on either side.  Functions and values; the caller has the loop, where shared
 // memory belongs to one.
@@ -15,6 +16,7 @@
 #include "recovery/state/state.h"
 #include "recovery/vault/table.h"
 #include "recovery/vault/vault.h"
+#include "runtime/device/device_blocks.h"
 #include "runtime/memory/shared_memory.h"
 #include "runtime/memory/shared_region.h"
 
@@ -24,14 +26,22 @@ struct Keeping {
   std::vector<Fd> pieces;               // for the vault
   std::shared_ptr<StateHeader> header;  // in the first of them, with what `state` holds now
 };
-// kArgument: a tensor lies in no memory of rhz_alloc; the text names it.  kMemory.
-[[nodiscard]] Result<Keeping> keep_state(const State& state, const SharedMemory& memory);
+// kArgument: a tensor lies in no memory of rhz_alloc or rhz_cuda_alloc; the text names it. kMemory.
+// Calls no device.
+[[nodiscard]] Result<Keeping> keep_state(const State& state, const SharedMemory& memory,
+                                         const DeviceBlocks& devices);
 
 // What a vault had kept, not in use yet.
 struct KeptState {
   std::shared_ptr<StateHeader> header;
   StateTable table;
   std::vector<Fd> blocks;  // piece i + 1
+  struct OnDevice {
+    DeviceId device{};
+    uint64_t bytes = 0;
+    std::byte* begin = nullptr;  // since map_devices()
+  };
+  std::vector<OnDevice> on_device;  // the last ones of them
 };
 // kCorrupt: these are no pieces of a state.
 [[nodiscard]] Result<KeptState> open_kept(std::vector<Fd> pieces);
@@ -40,10 +50,14 @@ struct KeptState {
 // (without the next source).
 [[nodiscard]] Status judge_kept(const StateHeader& header);
 
-// Maps the blocks: sets the data of `tensors`, which have names, dtypes, counts and sizes (by
+// Maps the blocks of devices, which is not for the loop's owner.  After a failure none is mapped.
+[[nodiscard]] Status map_devices(KeptState& kept, DeviceBlocks& devices);
+void unmap_devices(KeptState& kept, DeviceBlocks& devices);
+// Maps the others, and sets the data of `tensors`, which have names, dtypes, counts and sizes (by
 // rising name) and no data.  kMismatch: they are not the ones that are kept.  After a failure
-// nothing is mapped.
-[[nodiscard]] Status map_kept(KeptState& kept, SharedMemory& memory, std::span<Tensor> tensors);
+// nothing of the host's is mapped.
+[[nodiscard]] Status map_kept(KeptState& kept, SharedMemory& memory, StateMemory* device_memory,
+                              std::span<Tensor> tensors);
 void unmap_kept(SharedMemory& memory, std::span<const Tensor> tensors);
 
 // Whether the bytes have the root that was taken of them: kStateLost if not.  Whoever asks has seen

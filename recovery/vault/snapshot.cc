@@ -51,21 +51,45 @@ SnapshotCopy::SnapshotCopy(std::span<const Tensor> tensors, uint64_t revision, u
   info_.table_bytes = table_bytes(table_) + digests * sizeof(Digest);
 }
 
+Status SnapshotCopy::copy_piece(const Fd& buffer, uint64_t at, uint64_t bytes) {
+  TableEntry& entry = table_.entries[entry_];
+  const Tensor& tensor = tensors_[entry_];
+  const std::byte* const from = begin_of(entry, tensor) + at;
+  const uint64_t offset = entry.offset + at;
+  if (tensor.device) {
+    if (mapped_.size() < info_.bytes())
+      return {Code::kState, "the buffer is not mapped, and no device copies into it"};
+    if (at % StateMemory::kDigestedBytes == 0) {
+      const uint64_t digested = std::min(StateMemory::kDigestedBytes, entry.bytes - at);
+      if (Status s = fetch_.digest(tensor, from, digested, &entry.blocks); !s) return s;
+    }
+    return fetch_.copy(tensor, from, mapped_.subspan(offset, bytes));
+  }
+  const ConstBytes piece{from, bytes};
+  if (Status put = write_piece(buffer, offset, piece); !put) return put;
+  for (uint64_t i = 0; i < digest_blocks(bytes); ++i)
+    entry.blocks.push_back(digest128(digest_block(piece, i)));
+  return Status::ok();
+}
+
+Status SnapshotCopy::finish(const Fd& buffer) {
+  if (Status landed = fetch_.drain(); !landed) return landed;
+  return write_piece(buffer, info_.data_bytes, table_.serialise());
+}
+
 Result<bool> SnapshotCopy::step(const Fd& buffer, uint64_t budget_bytes) {
-  for (uint64_t copied = 0; entry_ < table_.entries.size(); ++entry_) {
-    TableEntry& entry = table_.entries[entry_];
-    const std::byte* const begin = begin_of(entry, tensors_[entry_]);
-    for (uint64_t at = entry.blocks.size() * kDigestBlockBytes; at < entry.bytes;
-         at += kPieceOfCopy) {
+  for (uint64_t copied = 0; entry_ < table_.entries.size(); ++entry_, at_ = 0) {
+    const uint64_t all = table_.entries[entry_].bytes;
+    const uint64_t most = tensors_[entry_].device ? StateMemory::kPieceBytes : kPieceOfCopy;
+    while (at_ < all) {
       if (copied >= budget_bytes) return false;
-      const ConstBytes piece{begin + at, std::min(kPieceOfCopy, entry.bytes - at)};
-      if (Status put = write_piece(buffer, entry.offset + at, piece); !put) return put;
-      for (uint64_t i = 0; i < digest_blocks(piece.size()); ++i)
-        entry.blocks.push_back(digest128(digest_block(piece, i)));
-      copied += piece.size();
+      const uint64_t bytes = std::min(most, all - at_);
+      if (Status put = copy_piece(buffer, at_, bytes); !put) return put;
+      at_ += bytes;
+      copied += bytes;
     }
   }
-  if (Status put = write_piece(buffer, info_.data_bytes, table_.serialise()); !put) return put;
+  if (Status done = finish(buffer); !done) return done;
   return true;
 }
 
@@ -89,20 +113,34 @@ Result<Restore> Restore::make(const Snapshot& snapshot, const StateTable& table,
     if (entry.blocks.size() != digest_blocks(entry.bytes))
       return Status(Code::kCorrupt, "the snapshot has no digests of tensor \"" + entry.name + "\"");
     for (uint64_t at = 0; at < entry.bytes; at += kPieceOfCopy)
-      restore.pieces_.push_back({&entry, begin_of(entry, tensors[i]), at});
+      restore.pieces_.push_back({&entry, &tensors[i], at});
   }
   return restore;
 }
 
+// Behind a device the CPU looks at the bytes before they go there.
 Status Restore::piece(size_t index) const {
-  const auto& [entry, tensor, at] = pieces_[index];
-  const MutableBytes into{tensor + at, std::min(kPieceOfCopy, entry->bytes - at)};
+  const Piece& piece = pieces_[index];
+  const auto& [entry, tensor, at] = piece;
+  std::byte* const to = begin_of(*entry, *tensor) + at;
+  const uint64_t bytes = std::min(kPieceOfCopy, entry->bytes - at);
+  std::vector<std::byte> staged(tensor->device ? bytes : 0);
+  const MutableBytes into{tensor->device ? staged.data() : to, bytes};
   if (Status got = read_piece(snapshot_->buffer, entry->offset + at, into); !got) return got;
-  for (uint64_t i = 0; !unchecked_ && i < digest_blocks(into.size()); ++i) {
-    const uint64_t block = at / kDigestBlockBytes + i;
-    if (digest128(digest_block(into, i)) == entry->blocks[block]) continue;
+  if (Status same = check(piece, into); !same || !tensor->device) return same;
+  auto lane = tensor->device->lane(to);
+  Status put = lane.status();
+  if (put) put = lane.value()->begin_put(to, into);
+  if (put) put = lane.value()->finish();
+  return put;
+}
+
+Status Restore::check(const Piece& piece, ConstBytes bytes) const {
+  for (uint64_t i = 0; !unchecked_ && i < digest_blocks(bytes.size()); ++i) {
+    const uint64_t block = piece.at / kDigestBlockBytes + i;
+    if (digest128(digest_block(bytes, i)) == piece.entry->blocks[block]) continue;
     return {Code::kCorrupt, "the snapshot of revision " + std::to_string(snapshot_->info.revision) +
-                                " is damaged in tensor \"" + entry->name + "\", byte " +
+                                " is damaged in tensor \"" + piece.entry->name + "\", byte " +
                                 std::to_string(block * kDigestBlockBytes) +
                                 "; the tensors hold neither what they held nor the snapshot"};
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "recovery/state/state.h"
+#include "recovery/vault/device_fetch.h"
 #include "recovery/vault/table.h"
 #include "recovery/vault/vault.h"
 
@@ -20,15 +21,24 @@ class SnapshotCopy {
  public:
   SnapshotCopy(std::span<const Tensor> tensors, uint64_t revision, uint32_t part, uint32_t parts);
   const SnapshotInfo& info() const { return info_; }
+  // Tensors of devices are copied by these, and not by the CPU: needs the whole buffer mapped.
+  void map(MutableBytes buffer) { mapped_ = buffer; }
   // Copies about so many bytes more into the buffer, of info().bytes() or more; true when all is
   // there, the table too.
   [[nodiscard]] Result<bool> step(const Fd& buffer, uint64_t budget_bytes);
 
  private:
+  // One piece; where in the entry it begins.
+  [[nodiscard]] Status copy_piece(const Fd& buffer, uint64_t at, uint64_t bytes);
+  [[nodiscard]] Status finish(const Fd& buffer);
+
   std::span<const Tensor> tensors_;
   StateTable table_;
   SnapshotInfo info_;
   size_t entry_ = 0;
+  uint64_t at_ = 0;  // in that entry
+  MutableBytes mapped_;
+  DeviceFetch fetch_;
 };
 
 // Reads the table of a snapshot.  kCorrupt.
@@ -50,9 +60,10 @@ class Restore {
  private:
   struct Piece {
     const TableEntry* entry;
-    std::byte* tensor;  // where the entry begins
-    uint64_t at;        // in the entry
+    const Tensor* tensor;
+    uint64_t at;  // in the entry
   };
+  [[nodiscard]] Status check(const Piece& piece, ConstBytes bytes) const;
   Restore(const Snapshot& snapshot, bool unchecked) : snapshot_(&snapshot), unchecked_(unchecked) {}
 
   const Snapshot* snapshot_;

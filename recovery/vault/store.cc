@@ -49,15 +49,20 @@ size_t VaultStore::descriptors() const {
 Status VaultStore::keep(OwnerId owner, uint32_t pid, Slot slot, std::vector<Fd> pieces) {
   if (pieces.size() < 2 || pieces.size() > kMaxPieces)
     return {Code::kArgument, "a state has 2 to " + std::to_string(kMaxPieces) + " pieces"};
-  uint64_t bytes = 0;
-  for (const Fd& piece : pieces) {
+  auto head = map_head(pieces.front());
+  if (!head) return head.status();
+  // Of a device's memory only the trainers know what it is.
+  const StateHeader& header = *header_in(head.value());
+  const uint64_t on_device = header.device_pieces;
+  uint64_t bytes = header.device_bytes;
+  if (on_device >= pieces.size() || bytes > kMaxPieceBytes)
+    return {Code::kArgument, "the header of a state tells of more than there is"};
+  for (const Fd& piece : std::span(pieces).first(pieces.size() - on_device)) {
     const uint64_t size = piece_bytes(piece);
     if (size == 0 || size > kMaxPieceBytes)
       return {Code::kArgument, "a piece is no memory of a sealed size"};
     bytes += size;
   }
-  auto head = map_head(pieces.front());
-  if (!head) return head.status();
   auto found = holder(slot);
   if (!found) return found.status();
   Holder& held = *found.value();

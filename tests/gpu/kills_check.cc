@@ -40,6 +40,10 @@ char wish() {
   return read(0, &byte, 1) == 1 ? byte : '.';
 }
 
+// Half of those who die have given nothing to the op that the others have begun; the kernel of the other half may
+// well come to its end without them.
+bool gives_nothing() { return std::random_device()() % 2 == 0; }
+
 // Somewhere in an op that takes so long.
 [[noreturn]] void die_within(uint64_t ns) {
   const uint64_t at = now_ns() + std::random_device()() % std::max<uint64_t>(ns, 1);
@@ -102,6 +106,7 @@ void run_until_killed(Rank& rank, uint32_t least, uint64_t bytes, uint32_t rebui
     const uint64_t begun = now_ns();
     const char wanted = wish();
     stop |= wanted != 0 && wanted != 'k';
+    if (wanted == 'k' && gives_nothing()) die_within(2 * took);
     if (rhz_allreduce(rank.comm(), &p, &op) != RHZ_OK) {
       wrong = rhz_last_error();
       break;

@@ -2,8 +2,10 @@
 // the exit status.  Ranks are processes, spread over the devices that there are; several may share
 // one.
 //
-//   rhz_gpu_check [--ranks 4] [--only collectives|streams|windows|kills|kernel-kills] [--kills 50]
-//   [--bytes 67108864]
+//   rhz_gpu_check [--ranks 4] [--only collectives|streams|windows|state|kills|kernel-kills] [--kills 50]
+//   [--bytes 67108864] [--under COMMAND]
+//
+// --under: ranks are run by this command, such as "compute-sanitizer --log-file %p".
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +13,7 @@
 
 #include "tests/gpu/parent.h"
 #include "tests/gpu/rank.h"
+#include "tests/gpu/state_trainer.h"
 
 namespace rhz::gpu {
 namespace {
@@ -18,7 +21,7 @@ namespace {
 struct Arguments {
   uint32_t ranks = 4, kills = 50, rebuild = RHZ_REBUILD_STRICT, least = 2;
   uint64_t bytes = 64u << 20;
-  std::string only, role;
+  std::string only, role, under;
   bool registered = false;
   Setting setting;
 };
@@ -41,6 +44,8 @@ Arguments read(int argc, char** argv) {
       a.least = static_cast<uint32_t>(number);
     else if (name == "--only")
       a.only = value;
+    else if (name == "--under")
+      a.under = value;
     else if (name == "--role")
       a.role = value;
     else if (name == "--coordinator")
@@ -70,10 +75,11 @@ int be_rank(const Arguments& a) {
 }
 
 int be_parent(const Arguments& a) {
-  Parent parent;
+  Parent parent(a.under);
   bool well = true;
   if (a.only.empty() || a.only == "collectives") well &= parent.run("collectives", a.ranks);
   if (a.only.empty() || a.only == "streams") well &= parent.run("streams", a.ranks);
+  if (a.only.empty() || a.only == "state") well &= check_state();
   if (a.only.empty() || a.only == "kills")
     well &= parent.run_kills(a.ranks, a.kills, a.bytes, false);
   const uint32_t n = std::min(parent.devices(), 8u);
@@ -93,6 +99,7 @@ int be_parent(const Arguments& a) {
 }  // namespace rhz::gpu
 
 int main(int argc, char** argv) {
+  if (rhz::gpu::be_state_trainer(argc, argv)) return 0;
   const auto arguments = rhz::gpu::read(argc, argv);
   return arguments.role.empty() ? rhz::gpu::be_parent(arguments) : rhz::gpu::be_rank(arguments);
 }

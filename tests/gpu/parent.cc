@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <sstream>
 
 #include "tests/gpu/cuda_calls.h"
 #include "tests/gpu/rank.h"
@@ -40,6 +41,13 @@ int count_devices() {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 }
 
+std::string own_program() {
+  char path[4096];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+  return length > 0 ? std::string(path, static_cast<size_t>(length)) : "rhz_gpu_check";
+}
+
+// The program is the first of the arguments.
 Child start(const std::vector<std::string>& arguments) {
   int in[2], out[2];
   if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) std::exit(2);
@@ -51,7 +59,7 @@ Child start(const std::vector<std::string>& arguments) {
   if (child.pid == 0) {
     dup2(in[0], 0);
     dup2(out[1], 1);
-    execv("/proc/self/exe", argv.data());
+    execvp(argv[0], argv.data());
     _exit(127);
   }
   close(in[0]), close(out[1]);
@@ -63,7 +71,8 @@ Child start(const std::vector<std::string>& arguments) {
 // A run of its own: coordinator and ranks.
 class Run {
  public:
-  Run(uint32_t ranks, int devices, const std::string& role, const std::vector<std::string>& more) {
+  Run(uint32_t ranks, int devices, const std::string& role, const std::vector<std::string>& more,
+      const std::vector<std::string>& under = {}) {
     rhz_coordinator_params params{};
     params.struct_size = sizeof params;
     params.run_id = "gpu";
@@ -73,19 +82,21 @@ class Run {
       std::exit(2);
     }
     for (uint32_t slot = 0; slot < ranks; ++slot) {
-      std::vector<std::string> a = {"rhz_gpu_check",
-                                    "--role",
-                                    role,
-                                    "--coordinator",
-                                    rhz_coordinator_address(coordinator_),
-                                    "--slot",
-                                    std::to_string(slot),
-                                    "--ranks",
-                                    std::to_string(ranks),
-                                    "--devices",
-                                    std::to_string(devices),
-                                    "--device",
-                                    std::to_string(slot % static_cast<uint32_t>(devices))};
+      std::vector<std::string> a = under;
+      const std::vector<std::string> own = {own_program(),
+                                            "--role",
+                                            role,
+                                            "--coordinator",
+                                            rhz_coordinator_address(coordinator_),
+                                            "--slot",
+                                            std::to_string(slot),
+                                            "--ranks",
+                                            std::to_string(ranks),
+                                            "--devices",
+                                            std::to_string(devices),
+                                            "--device",
+                                            std::to_string(slot % static_cast<uint32_t>(devices))};
+      a.insert(a.end(), own.begin(), own.end());
       a.insert(a.end(), more.begin(), more.end());
       children_.push_back(start(a));
     }
@@ -209,14 +220,16 @@ Aftermath aftermath(const std::vector<Child>& children, uint64_t kill_ns) {
 
 }  // namespace
 
-Parent::Parent() : devices_(count_devices()), random_(20251126) {
+Parent::Parent(const std::string& under) : devices_(count_devices()), random_(20251126) {
+  std::istringstream words(under);
+  for (std::string word; words >> word;) under_.push_back(word);
   signal(SIGPIPE, SIG_IGN);
   if (devices_ == 0) std::printf("FAIL there is no CUDA device\n"), std::exit(1);
   std::printf("devices %d\n", devices_);
 }
 
 bool Parent::run(const std::string& role, uint32_t ranks) {
-  Run run(ranks, devices_, role, {});
+  Run run(ranks, devices_, role, {}, under_);
   while (run.read_some(kPatienceMs)) {
   }
   return report(run.children());

@@ -10,7 +10,8 @@ namespace rhz::gpu {
 
 class Parent {
  public:
-  Parent();
+  // `under`: a command with its arguments that runs the ranks of run(); empty: none.
+  explicit Parent(const std::string& under);
   // Every rank runs the checks of this role; one line per check, of all ranks.
   bool run(const std::string& role, uint32_t ranks);
   // In groups of ranks of which all but one are killed one by one, in all modes by turns.
@@ -19,7 +20,11 @@ class Parent {
 
  private:
   int devices_ = 0;
+  std::vector<std::string> under_;
   std::mt19937 random_;
 };
+
+// state_check.cc: attach and snapshots, one trainer at a time.
+bool check_state();
 
 }  // namespace rhz::gpu

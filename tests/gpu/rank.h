@@ -50,7 +50,9 @@ std::string outcome(rhz_status submitted, rhz_op* op, rhz_status expected = RHZ_
 void check_collectives(Rank& rank);  // collectives_check.cc
 void check_blocks(Rank& rank);       // blocks_check.cc
 void check_streams(Rank& rank);      // streams_check.cc
-void check_windows(Rank& rank);      // windows_check.cc
+// Of an op on this memory, 4 MiB of it at most.
+std::string cancelled_in(Rank& rank, Memory memory);
+void check_windows(Rank& rank);  // windows_check.cc
 // kills_check.cc: runs all-reduces until fewer than `least` ranks are left, or stdin ends; a line
 // for each.
 void run_until_killed(Rank& rank, uint32_t least, uint64_t bytes, uint32_t rebuild,

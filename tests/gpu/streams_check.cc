@@ -184,10 +184,11 @@ std::string refused(Rank& rank) {
   return wrong;
 }
 
+}  // namespace
+
 // Ranks 1 and up cancel an op whose stream has not come to it; rank 0 comes to it after they were
 // told that it is over.
-std::string cancelled(Rank& rank) {
-  const Memory a = allocate(kBytes);
+std::string cancelled_in(Rank& rank, Memory a) {
   fill(a, 0, kBytes, rank.stream());
   Latch latch(rank.stream());
   rhz_op *op = nullptr, *note = nullptr;
@@ -219,11 +220,9 @@ std::string cancelled(Rank& rank) {
     if (wrong.empty()) wrong = of_note;
   }
   if (synchronize(rank.stream()) != 0) return "the stream failed";  // the gate is open
-  free(a);
   return wrong;
 }
 
-}  // namespace
 
 void check_streams(Rank& rank) {
   rank.check("stream: input, two all-reduces and what follows, with no wait between", chain(rank));
@@ -232,7 +231,9 @@ void check_streams(Rank& rank) {
   rank.check("stream: the default one by name", default_stream(rank));
   rank.check("stream: the event fd", by_event(rank));
   rank.check("stream: what is refused says so", refused(rank));
-  rank.check("stream: a cancelled op opens it", cancelled(rank));
+  const Memory a = allocate(kBytes);
+  rank.check("stream: a cancelled op opens it", cancelled_in(rank, a));
+  free(a);
 }
 
 }  // namespace rhz::gpu

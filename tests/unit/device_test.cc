@@ -5,7 +5,6 @@
 #include <deque>
 
 #include "api/src/device_ops.h"
-#include "api/src/device_use.h"
 #include "api/src/peer_op.h"
 
 namespace rhz::api::test {
@@ -65,8 +64,8 @@ class TestDevice final : public Device {
 class TestAccess final : public PeerAccess {
  public:
   explicit TestAccess(TestDevice& device) : device_(device) {}
-  // What the all-reduce kernel does: waits until it is true.
-  std::function<bool(const PeerAllReduce&)> kernel;
+  // What the all-reduce kernel comes to; kPeerRuns: it is not over.
+  std::function<PeerEnd(const PeerAllReduce&)> kernel;
 
   Result<SharedAllocation> share(const void*) override { return SharedAllocation{}; }
   Result<std::byte*> map(const DeviceQueue&, const SharedAllocation&) override {
@@ -80,17 +79,25 @@ class TestAccess final : public PeerAccess {
   Status copy(const DeviceQueue&, void* to, const void* from, size_t bytes) override {
     return device_.copy(to, from, bytes);
   }
-  Status run(const DeviceQueue&, const Launch& launch, const void* parameter) override {
-    if (std::strcmp(launch.kernel, "rhz_copy_if") != 0)
-      return device_.push(
-          [this, p = *static_cast<const PeerAllReduce*>(parameter)] { return kernel(p); });
-    return device_.push([c = *static_cast<const CopyIf*>(parameter)] {
-      if (*c.word == c.value) std::memcpy(c.to, c.from, c.bytes);
-      return true;
-    });
+  Status run(const DeviceQueue&, const Launch&, const void* parameter) override {
+    return device_.push(
+        [this, p = *static_cast<const PeerAllReduce*>(parameter)] { return turn(p); });
   }
 
  private:
+  // True when it has ended; one that did not pass holds the stream.
+  bool turn(const PeerAllReduce& p) {
+    if (*p.ended == kPeerRuns) *p.ended = kernel(p);
+    if (*p.ended == kPeerRuns || *p.ended == kPeerPassed) return *p.ended == kPeerPassed;
+    if (*p.order == kPeerGive && *p.given == 0) {
+      std::memcpy(p.host_in, p.input, p.bytes);
+      *p.given = 1;
+    }
+    if (*p.order == kPeerTake) std::memcpy(p.out[0], p.host_out, p.bytes);
+    if (*p.order == kPeerTake || *p.order == kPeerGoOn) *p.done = 1;
+    return *p.done != 0;
+  }
+
   TestDevice& device_;
 };
 
@@ -143,16 +150,17 @@ class DeviceOpsTest : public testing::Test {
       device_,
       {[this](size_t bytes) -> Result<std::byte*> { return given_.emplace_back(bytes).data(); },
        [](std::byte*) {}}};
-  std::vector<DeviceWord> words_ = std::vector<DeviceWord>(64);
+  std::vector<DeviceWord> words_ = std::vector<DeviceWord>(16 * DeviceWords::kCount);
   size_t used_ = 0;
   std::vector<std::byte> host_ = std::vector<std::byte>(4096);
   std::vector<Begun> begun_;
   std::vector<uint64_t> cancelled_;
-  Status ended_;
+  Status ended_, refuses_;
   int freed_ = 0;
   DeviceOps ops_{
       {[this] { return ended_; },
        [this](GroupId group, const OpSpec& spec, OpCompletion* completion) -> Result<uint64_t> {
+         if (!refuses_) return refuses_;
          begun_.push_back({group, spec, completion});
          return begun_.size() - 1;
        },
@@ -276,10 +284,11 @@ class PeerOpTest : public DeviceOpsTest {
  protected:
   static constexpr uint64_t kTag = 12345;
 
-  void add_kernel(User& user, Epoch epoch = Epoch(3)) {
+  uint64_t add_kernel(User& user, RebuildMode mode = RebuildMode::kStrict) {
     OpSpec spec;
     spec.dtype = reduce::Dtype::f32;
     spec.count = 16;
+    spec.rebuild = mode;
     spec.send = device_.memory.data();
     spec.recv = device_.memory.data() + 64;
     PeerOp::Plan plan;
@@ -288,27 +297,42 @@ class PeerOpTest : public DeviceOpsTest {
     plan.host_in = host_.data();
     plan.host_out = host_.data() + 64;
     plan.tag = kTag;
-    plan.epoch = epoch;
+    plan.parameters.out[0] = got();
+    plan.epoch = Epoch(3);
     plan.slots = {Slot(0), Slot(1)};
     auto op = std::make_unique<PeerOp>(kRootGroup, spec, &user, std::move(plan));
     DeviceWord* const first = words_.data() + DeviceWords::kCount * used_++;
-    ASSERT_TRUE(op->prepare(device_, slabs_, DeviceWords(first), nullptr, false));
-    ASSERT_TRUE(op->enqueue(device_));
-    ops_.add(std::move(op));
+    EXPECT_TRUE(op->prepare(device_, slabs_, DeviceWords(first), nullptr, false));
+    EXPECT_TRUE(op->enqueue(device_));
+    return ops_.add(std::move(op));
+  }
+  void comes_to(PeerEnd end) {
+    access_.kernel = [end](const PeerAllReduce&) { return end; };
+  }
+  // Runs until somebody tells it to stop.
+  void waits() {
+    access_.kernel = [](const PeerAllReduce& p) { return *p.abort ? kPeerStopped : kPeerRuns; };
   }
   void look() {
     for (int i = 0; i < 4; ++i) device_.run(), (void)ops_.look();
   }
+  bool is_vote(size_t i) const { return begun_[i].spec.count == 3; }
+  uint64_t word_of(size_t i, size_t at) const {
+    uint64_t words[3];
+    std::memcpy(words, begun_[i].spec.send, sizeof words);
+    return words[at];
+  }
   // What the others say as well, or something else.
-  void vote(size_t i, bool alike) {
-    const OpSpec& spec = begun_[i].spec;
-    ASSERT_EQ(spec.count, 2u);
-    uint64_t words[2];
-    std::memcpy(words, spec.send, sizeof words);
-    if (!alike) words[0] = 0;
-    std::memcpy(spec.recv, words, sizeof words);
+  void vote(size_t i, bool alike, bool settled = true) {
+    ASSERT_TRUE(is_vote(i));
+    uint64_t words[] = {alike ? word_of(i, 0) : 0, word_of(i, 1), settled ? word_of(i, 2) : 0};
+    std::memcpy(begun_[i].spec.recv, words, sizeof words);
     begun_[i].completion->released(OpOutcome{});
     begun_[i].completion->finalised(Status::ok());
+  }
+  void vote_fails(size_t i, Code code) {
+    begun_[i].completion->released(with(code));
+    begun_[i].completion->finalised(with(code).status);
   }
   std::byte* sent() { return device_.memory.data(); }
   std::byte* got() { return device_.memory.data() + 64; }
@@ -316,47 +340,118 @@ class PeerOpTest : public DeviceOpsTest {
   TestAccess access_{device_};
 };
 
-TEST_F(PeerOpTest, IsOverWhenAllSayThatTheirKernelsAre) {
+TEST_F(PeerOpTest, IsOverAtOnceWhereTheKernelPassed) {
   User user;
-  access_.kernel = [&](const PeerAllReduce&) { return got()[0] = std::byte{7}, true; };
+  access_.kernel = [&](const PeerAllReduce&) { return got()[0] = std::byte{7}, kPeerPassed; };
   add_kernel(user);
-  look();
-  ASSERT_EQ(begun_.size(), 1u);
-  EXPECT_TRUE(ops_.queued(kRootGroup)) << "nothing overtakes the vote";
+  device_.run();
+  EXPECT_EQ(device_.queued(), 0u) << "the stream goes on by itself";
+  EXPECT_TRUE(ops_.look());
+  EXPECT_EQ(user.told, std::vector{Code::kOk}) << "before any vote is over";
+  EXPECT_TRUE(user.final.empty());
+  EXPECT_EQ(got()[0], std::byte{7});
+  ASSERT_EQ(begun_.size(), 1u) << "others may need the vote";
+  EXPECT_EQ(word_of(0, 0), kTag);
   vote(0, true);
   look();
+  EXPECT_EQ(user.final, std::vector{Code::kOk});
+  EXPECT_EQ(freed_, 1);
+}
+
+TEST_F(PeerOpTest, NothingThatTheVoteSaysContradictsWhoPassed) {
+  User errs, odd;
+  comes_to(kPeerPassed);
+  add_kernel(errs);
+  add_kernel(odd);
+  look();
+  ASSERT_EQ(begun_.size(), 2u)
+      << "the second vote does not wait for the first: nothing will come between";
+  // Its words are another op's by now.
+  sent()[0] = std::byte{5};
+  vote_fails(0, Code::kTimeout);
+  vote(1, false);
+  look();
+  EXPECT_EQ(errs.told, std::vector{Code::kOk});
+  EXPECT_EQ(errs.final, std::vector{Code::kTimeout}) << "that everybody has it is not known";
+  EXPECT_EQ(odd.told, std::vector{Code::kOk});
+  EXPECT_EQ(begun_.size(), 2u) << "nothing is reduced again";
+  EXPECT_TRUE(ops_.settled());
+}
+
+TEST_F(PeerOpTest, OpsOfTheHostComeBehindTheVoteOfOneThatPassedAndDoNotWaitForItsEnd) {
+  User user, behind;
+  comes_to(kPeerPassed);
+  add_kernel(user);
+  add(behind, kRootGroup, false);
+  look();
+  ASSERT_EQ(begun_.size(), 2u);
+  EXPECT_TRUE(is_vote(0));
+  EXPECT_EQ(begun_[1].spec.send, host_.data());
+}
+
+TEST_F(PeerOpTest, WhoArrivedHoldsTheStreamUntilTheVoteSaysThatAllDid) {
+  User user, behind;
+  access_.kernel = [&](const PeerAllReduce&) { return got()[0] = std::byte{7}, kPeerArrived; };
+  add_kernel(user);
+  add(behind, kRootGroup, false);
+  look();
+  EXPECT_EQ(device_.queued(), 1u);
+  EXPECT_TRUE(user.told.empty());
+  ASSERT_EQ(begun_.size(), 1u) << "the one behind waits: this one may be reduced again";
+  EXPECT_EQ(word_of(0, 0), kTag);
+  vote(0, true);
+  look();
+  EXPECT_EQ(device_.queued(), 0u);
   EXPECT_EQ(user.told, std::vector{Code::kOk});
   EXPECT_EQ(user.final, std::vector{Code::kOk});
   EXPECT_EQ(got()[0], std::byte{7});
-  EXPECT_EQ(begun_.size(), 1u);
-  EXPECT_TRUE(ops_.idle());
+  EXPECT_EQ(begun_.size(), 2u);
 }
 
-TEST_F(PeerOpTest, IsReducedAgainThroughTheHostWhenOneDidNotComeToItsEnd) {
-  User user, behind;
-  access_.kernel = [&](const PeerAllReduce&) { return got()[0] = std::byte{99}, true; };
+TEST_F(PeerOpTest, IsReducedAgainThroughTheHostWhereOneDidNotArrive) {
+  for (const PeerEnd end : {kPeerArrived, kPeerStopped}) {
+    User user, behind;
+    const size_t first = begun_.size();
+    access_.kernel = [&](const PeerAllReduce&) { return got()[0] = std::byte{99}, end; };
+    add_kernel(user);
+    add(behind, kRootGroup, false);
+    sent()[0] = std::byte{5};
+    look();
+    EXPECT_EQ(word_of(first, 0), end == kPeerArrived ? kTag : 0);
+    vote(first, false);
+    look();
+    ASSERT_EQ(begun_.size(), first + 2) << "the one behind waits";
+    EXPECT_EQ(begun_[first + 1].spec.send[0], std::byte{5}) << "the input is unchanged";
+    EXPECT_TRUE(user.told.empty());
+    finish(first + 1);
+    look();
+    EXPECT_EQ(user.told, std::vector{Code::kOk});
+    EXPECT_EQ(user.final, std::vector{Code::kOk});
+    EXPECT_EQ(got()[0], std::byte{6});
+    ASSERT_EQ(begun_.size(), first + 3);
+    finish(first + 2);
+    look();
+    EXPECT_TRUE(ops_.settled());
+  }
+}
+
+TEST_F(PeerOpTest, WhatIsReducedAgainWithAnErrorEndsSoAndTheStreamGoesOn) {
+  User user;
+  comes_to(kPeerStopped);
   add_kernel(user);
-  add(behind, kRootGroup, false);
-  sent()[0] = std::byte{5};
   look();
   vote(0, false);
   look();
-  ASSERT_EQ(begun_.size(), 2u) << "the one behind waits";
-  EXPECT_EQ(begun_[1].spec.send[0], std::byte{5}) << "the input is unchanged";
-  EXPECT_TRUE(user.told.empty());
-  finish(1);
+  finish(1, Code::kPeerLost);
   look();
-  EXPECT_EQ(user.told, std::vector{Code::kOk});
-  EXPECT_EQ(user.final, std::vector{Code::kOk});
-  EXPECT_EQ(got()[0], std::byte{6});
-  EXPECT_EQ(begun_.size(), 3u);
+  EXPECT_EQ(user.told, std::vector{Code::kPeerLost});
+  EXPECT_EQ(got()[0], std::byte{0});
+  EXPECT_EQ(device_.queued(), 0u);
 }
 
 TEST_F(PeerOpTest, AKernelThatWaitsEndsWhenTheMembersChange) {
   User user;
-  access_.kernel = [](const PeerAllReduce& p) {
-    return *p.abort != 0 ? (*p.status = kPeerAborted, true) : false;
-  };
+  waits();
   add_kernel(user);
   look();
   ops_.unsettle(Epoch(3), false);
@@ -365,32 +460,116 @@ TEST_F(PeerOpTest, AKernelThatWaitsEndsWhenTheMembersChange) {
   ops_.unsettle(Epoch(3), true);
   look();
   ASSERT_EQ(begun_.size(), 1u);
-  uint64_t word;
-  std::memcpy(&word, begun_[0].spec.send, sizeof word);
-  EXPECT_EQ(word, 0u) << "it says that its kernel was ended";
+  EXPECT_EQ(word_of(0, 0), 0u) << "it says that its kernel was ended";
+  EXPECT_EQ(word_of(0, 2), 0u) << "and that members have changed";
 }
 
-TEST_F(PeerOpTest, AnErrorOfTheVoteEndsTheOp) {
+TEST_F(PeerOpTest, InModeFailADeathInTheKernelEndsTheOpEverywhereUnlessAllArrived) {
+  User lost, complete, odd;
+  comes_to(kPeerArrived);
+  add_kernel(lost, RebuildMode::kFail);
+  look();
+  EXPECT_EQ(begun_[0].spec.rebuild, RebuildMode::kStrict) << "a death does not end the vote";
+  vote(0, false, false);
+  look();
+  EXPECT_EQ(lost.told, std::vector{Code::kPeerLost});
+  EXPECT_EQ(device_.queued(), 0u);
+  add_kernel(complete, RebuildMode::kFail);
+  look();
+  vote(1, true, false);
+  look();
+  EXPECT_EQ(complete.told, std::vector{Code::kOk});
+  add_kernel(odd, RebuildMode::kFail);
+  look();
+  vote(2, false);
+  look();
+  ASSERT_EQ(begun_.size(), 4u) << "nobody died: reduced again";
+  EXPECT_EQ(begun_[3].spec.rebuild, RebuildMode::kFail);
+}
+
+TEST_F(PeerOpTest, AnErrorOfTheVoteEndsTheOpOfWhoDidNotPass) {
   User user;
-  access_.kernel = [](const PeerAllReduce&) { return true; };
+  comes_to(kPeerArrived);
   add_kernel(user);
   look();
-  begun_[0].completion->released(with(Code::kTimeout));
-  begun_[0].completion->finalised(with(Code::kTimeout).status);
+  vote_fails(0, Code::kTimeout);
   look();
   EXPECT_EQ(user.told, std::vector{Code::kTimeout});
   EXPECT_EQ(device_.queued(), 0u);
-  EXPECT_TRUE(ops_.idle());
+  EXPECT_TRUE(ops_.settled());
 }
 
-TEST_F(PeerOpTest, WhatIsRefusedBeforeItsVoteLeavesNoKernelAndNoClosedGate) {
+TEST_F(PeerOpTest, ACancelStopsTheKernelAndEndsTheVoteOfWhoDidNotArrive) {
+  User stopped, arrived;
+  waits();
+  ops_.cancel(add_kernel(stopped));
+  look();
+  ASSERT_EQ(begun_.size(), 1u);
+  EXPECT_EQ(cancelled_, std::vector<uint64_t>{0});
+  vote_fails(0, Code::kCancelled);
+  look();
+  EXPECT_EQ(stopped.told, std::vector{Code::kCancelled});
+  access_.kernel = [](const PeerAllReduce& p) { return *p.abort ? kPeerArrived : kPeerRuns; };
+  ops_.cancel(add_kernel(arrived));
+  look();
+  ASSERT_EQ(begun_.size(), 2u);
+  EXPECT_EQ(cancelled_.size(), 1u) << "somebody may have passed";
+  vote(1, true);
+  look();
+  EXPECT_EQ(arrived.told, std::vector{Code::kOk});
+}
+
+TEST_F(PeerOpTest, WhatIsRefusedBeforeItsVoteLeavesNoKernelThatHoldsTheStream) {
   User user;
-  access_.kernel = [](const PeerAllReduce& p) { return *p.abort != 0; };
+  waits();
   add_kernel(user);
   ops_.refuse_all(Status(Code::kClosed, "test"));
   look();
   EXPECT_EQ(user.told, std::vector{Code::kClosed});
   EXPECT_EQ(device_.queued(), 0u);
+}
+
+TEST_F(PeerOpTest, WhoPassedKeepsItsResultWhenTheCommunicatorIsClosedBeforeTheVote) {
+  User first, second;
+  waits();
+  add_kernel(first);
+  look();
+  // The second one passes while the first still runs: it is on another stream.
+  add_kernel(second);
+  words_[DeviceWords::kCount + 3] = kPeerPassed;
+  (void)ops_.look();
+  EXPECT_EQ(second.told, std::vector{Code::kOk});
+  ops_.refuse_all(Status(Code::kClosed, "test"));
+  look();
+  EXPECT_EQ(first.told.size(), 1u);
+  EXPECT_EQ(second.told, std::vector{Code::kOk});
+  EXPECT_EQ(second.final, std::vector{Code::kClosed});
+  EXPECT_TRUE(ops_.settled());
+}
+
+TEST_F(PeerOpTest, AVoteThatTheRuntimeDoesNotTakeEndsTheOp) {
+  for (const PeerEnd end : {kPeerPassed, kPeerArrived}) {
+    User user;
+    comes_to(end);
+    add_kernel(user);
+    refuses_ = Status(Code::kClosed, "test");
+    look();
+    EXPECT_EQ(user.told, std::vector{end == kPeerPassed ? Code::kOk : Code::kClosed});
+    EXPECT_EQ(user.final, std::vector{Code::kClosed});
+    EXPECT_EQ(device_.queued(), 0u);
+    EXPECT_TRUE(ops_.settled());
+  }
+}
+
+TEST_F(PeerOpTest, AStreamThatWentOnByItselfEndsTheOpAsTimedOut) {
+  User user;
+  comes_to(kPeerArrived);
+  add_kernel(user);
+  look();
+  words_[2] = RHZ_PEER_LEFT;
+  vote(0, true);
+  (void)ops_.look();
+  EXPECT_EQ(user.told, std::vector{Code::kTimeout});
 }
 
 TEST(Slabs, KeepsWhatItLockedForTheNextOfThatSize) {
@@ -408,77 +587,6 @@ TEST(Slabs, KeepsWhatItLockedForTheNextOfThatSize) {
   slabs.give_back(first);
   slabs.clear();
   EXPECT_EQ(device.pinned, 1);
-}
-
-OpSpec spec_of(OpKind kind, std::byte* send, std::byte* recv) {
-  OpSpec spec;
-  spec.kind = kind;
-  spec.dtype = reduce::Dtype::u16;
-  spec.count = 10;
-  spec.ranks = has_layout(kind) ? 3 : 0;
-  spec.send = send;
-  spec.recv = recv;
-  return spec;
-}
-
-using Extents = std::vector<Extent>;
-
-TEST(DeviceUse, IsWhatEachCollectiveGivesAndGets) {
-  std::byte s, r;
-  const Extents none, block{{0, 20}}, all{{0, 60}};
-  struct {
-    OpKind kind;
-    bool root;
-    Extents reads, writes;
-  } const cases[] = {
-      {OpKind::kAllReduce, false, block, block},   {OpKind::kBroadcast, true, block, none},
-      {OpKind::kBroadcast, false, none, block},    {OpKind::kReduce, true, block, block},
-      {OpKind::kReduce, false, block, none},       {OpKind::kAllGather, false, block, all},
-      {OpKind::kReduceScatter, false, all, block}, {OpKind::kGather, true, block, all},
-      {OpKind::kGather, false, block, none},       {OpKind::kScatter, true, all, block},
-      {OpKind::kScatter, false, none, block},      {OpKind::kAllToAll, false, all, all},
-  };
-  for (const auto& c : cases) {
-    const DeviceUse use = use_of(spec_of(c.kind, &s, &r), c.root);
-    EXPECT_EQ(use.send.reads, c.reads) << static_cast<int>(c.kind);
-    EXPECT_EQ(use.recv.writes, c.writes) << static_cast<int>(c.kind);
-    EXPECT_TRUE(use.send.writes.empty() && use.recv.reads.empty());
-  }
-}
-
-TEST(DeviceUse, InPlaceCopiesAllBlocksBecauseRanksMayMove) {
-  std::byte b;
-  const DeviceUse gather = use_of(spec_of(OpKind::kAllGather, nullptr, &b), false);
-  EXPECT_EQ(gather.recv.reads, (Extents{{0, 60}}));
-  EXPECT_EQ(gather.recv.writes, (Extents{{0, 60}}));
-  const DeviceUse scatter = use_of(spec_of(OpKind::kReduceScatter, &b, nullptr), false);
-  EXPECT_EQ(scatter.send.reads, (Extents{{0, 60}}));
-  EXPECT_EQ(scatter.send.writes, (Extents{{0, 60}}));
-}
-
-TEST(DeviceUse, LeavesAloneWhatLiesBetweenBlocks) {
-  std::byte s, r;
-  OpSpec spec = spec_of(OpKind::kAllGather, &s, &r);
-  auto varying = std::make_shared<Varying>();
-  varying->counts = {4, 0, 7};
-  varying->send_at = {0};
-  varying->recv_at = {1, 9, 20};
-  varying->rank = 2;
-  spec.varying = varying;
-  DeviceUse use = use_of(spec, false);
-  EXPECT_EQ(use.send.reads, (Extents{{0, 14}}));
-  EXPECT_EQ(use.recv.writes, (Extents{{2, 8}, {40, 14}}));
-  EXPECT_EQ(use.recv.end(), 54u);
-  spec.send = nullptr;  // in place
-  use = use_of(spec, false);
-  EXPECT_EQ(use.recv.reads, (Extents{{40, 14}}));
-}
-
-TEST(DeviceUse, OfNothingIsNothing) {
-  std::byte b;
-  OpSpec spec = spec_of(OpKind::kAllReduce, &b, &b);
-  spec.count = 0;
-  EXPECT_EQ(use_of(spec, false).send.end(), 0u);
 }
 
 }  // namespace

@@ -169,6 +169,36 @@ TEST(Groups, AreReportedAsClosedByWhoMissedTheLastDone) {
   EXPECT_TRUE(report.groups[1].closed);
 }
 
+// Rank 0 is ahead with the split, its op in the new group is ended, and rank 0 is gone before rank 1 has the group (rule 6).
+TEST(Groups, EndAnOpThatWasAbortedBeforeTheyWereThere) {
+  Pair pair;
+  pair.split(0);
+  pair.split(1);
+  pair.deliver_to(0);
+  ASSERT_NE(pair.made[0], kRootGroup);
+  pair.wire.clear();
+  Groups& late = *pair.groups[1];
+  const OpDecision again{OpSeq(0), OpDecision::Outcome::kChunks, {}, {}};
+  Resolution second = Pair::resolution_of(2);
+  second.groups[0].ops = {again};
+  second.groups.push_back(fresh_group(pair.made[0], Pair::view_of(2), {}));
+  second.groups[1].ops = {{OpSeq(0), OpDecision::Outcome::kAbort, Status(Code::kCancelled, "by rank 0"), {}}};
+  (void)late.seal(Time{}, Pair::view_of(2));
+  late.install(Time{}, Pair::view_of(2), second);
+  ASSERT_EQ(pair.made[1], kRootGroup);
+  View alone = Pair::view_of(3);
+  alone.members.erase(alone.members.begin());
+  Resolution third{Epoch(3), {fresh_group(kRootGroup, alone, {})}, {}};
+  third.groups[0].ops = {again};
+  (void)late.seal(Time{}, alone);
+  late.install(Time{}, alone, third);
+  ASSERT_EQ(pair.made[1], pair.made[0]);
+  pair.sum(1);
+  EXPECT_EQ(pair.ended[1].code, Code::kCancelled);
+  pair.sum(1);
+  EXPECT_TRUE(pair.ended[1].ok) << "the next one";
+}
+
 // ---- the choice
 
 TEST(Split, PutsRanksByKeyAndThenInTheOrderOfTheParent) {

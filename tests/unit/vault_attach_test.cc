@@ -30,7 +30,7 @@ TEST(Attach, GivesTheBytesBackWhenTheTrainerIsGone) {
   EXPECT_EQ(kept.value().header->revision, 7u);
   SharedMemory memory;
   auto tensors = Trainer::wanted();
-  ASSERT_TRUE(map_kept(kept.value(), memory, tensors));
+  ASSERT_TRUE(map_kept(kept.value(), memory, nullptr, tensors));
   ASSERT_TRUE(kept.value().header->has_root());
   EXPECT_TRUE(check_root(*kept.value().header, tensors));
   std::vector<std::byte> expected(Trainer::kWeight);
@@ -44,10 +44,11 @@ TEST(Attach, GivesTheBytesBackWhenTheTrainerIsGone) {
 
 TEST(Attach, KeepsNothingThatLiesElsewhere) {
   SharedMemory memory;
+  const DeviceBlocks no_devices{{}};
   State state;
   std::vector<std::byte> bytes(100);
   ASSERT_TRUE(state.add({"momentum", kByte, bytes.size(), bytes.data(), bytes.size()}));
-  expect_status(keep_state(state, memory).status(), Code::kArgument,
+  expect_status(keep_state(state, memory, no_devices).status(), Code::kArgument,
                 "\"momentum\" lies in no memory of rhz_alloc");
 }
 
@@ -93,7 +94,7 @@ TEST(Attach, RefusesOtherTensorsAndMapsNothing) {
   SharedMemory memory;
   auto tensors = Trainer::wanted();
   tensors[0].count_elems = tensors[0].bytes = 11;
-  expect_status(map_kept(kept.value(), memory, tensors), Code::kMismatch, "\"bias\"");
+  expect_status(map_kept(kept.value(), memory, nullptr, tensors), Code::kMismatch, "\"bias\"");
   EXPECT_EQ(tensors[1].data, nullptr);
 }
 

@@ -45,7 +45,7 @@ struct Trainer {
   }
   // For a vault; the header is the shared one from then on.
   std::vector<Fd> pieces() {
-    auto keeping = keep_state(state, memory);
+    auto keeping = keep_state(state, memory, devices);
     EXPECT_TRUE(keeping) << keeping.status().text();
     state.keep_header(keeping.value().header);
     return std::move(keeping.value().pieces);
@@ -56,6 +56,7 @@ struct Trainer {
   }
 
   SharedMemory memory;
+  DeviceBlocks devices{{}};
   State state;
 };
 

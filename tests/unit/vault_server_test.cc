@@ -71,7 +71,7 @@ TEST(VaultServer, HandsAStateOfManyPiecesOver) {
   }
   {
     auto first = vault.client();
-    auto keeping = keep_state(state, memory);
+    auto keeping = keep_state(state, memory, DeviceBlocks({}));
     ASSERT_TRUE(keeping);
     ASSERT_TRUE(first.keep(Slot(0), std::move(keeping.value().pieces)));
   }
@@ -81,7 +81,7 @@ TEST(VaultServer, HandsAStateOfManyPiecesOver) {
   auto kept = open_kept(std::move(pieces).value());
   ASSERT_TRUE(kept) << kept.status().text();
   SharedMemory again;
-  ASSERT_TRUE(map_kept(kept.value(), again, wanted));
+  ASSERT_TRUE(map_kept(kept.value(), again, nullptr, wanted));
   for (size_t i = 0; i < wanted.size(); ++i)
     EXPECT_EQ(std::memcmp(wanted[i].data, state.tensors()[i].data, 8), 0) << i;
 }

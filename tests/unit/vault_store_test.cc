@@ -57,9 +57,9 @@ TEST(VaultStore, RefusesPiecesThatAreNoneAndKeepsWhatItHas) {
     return all;
   };
   expect_status(store.keep(kFirst, 10, kSlot, {}), Code::kArgument, "2 to 1025 pieces");
-  expect_status(
-      store.keep(kFirst, 10, kSlot, pieces(make_piece(4096).value(), Fd(eventfd(0, EFD_CLOEXEC)))),
-      Code::kArgument, "no memory of a sealed size");
+  expect_status(store.keep(kFirst, 10, kSlot,
+                           pieces(std::move(trainer.pieces().front()), Fd(eventfd(0, EFD_CLOEXEC)))),
+                Code::kArgument, "no memory of a sealed size");
   expect_status(
       store.keep(kFirst, 10, kSlot, pieces(make_piece(4096).value(), make_piece(4096).value())),
       Code::kArgument, "header of a state");

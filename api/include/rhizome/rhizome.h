@@ -231,7 +231,7 @@ enum {
  * other.  bytes > 0; page aligned, zeroed.  At most 1024 pieces at a time; freed with rhz_free, at the latest with rhz_comm_close.
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _MEMORY, _STATE, _CLOSED. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_alloc(rhz_comm *comm, size_t bytes, void **out_memory);
-/* Frees memory of rhz_alloc that no open op uses.  NULL: no-op.
+/* Frees memory of rhz_alloc, or rhz_cuda_alloc, that no open op uses.  NULL: no-op.
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT (this communicator did not give it out), _STATE. */
 RHZ_API rhz_status rhz_free(rhz_comm *comm, void *memory);
 

@@ -2,8 +2,10 @@
  * void *.  The library finds the CUDA driver when it runs; where there is none, everything else works as ever.
  *
  * Buffers   send and recv of every collective of rhizome.h, the v-variants included, may be memory of a device (cuMemAlloc, cudaMalloc,
- *           pools, cuMemMap, managed): the library sees it by itself.  Ranks need not do alike.  Not: rhz_send and rhz_recv, rhz_state_*,
+ *           pools, cuMemMap, managed): the library sees it by itself.  Ranks need not do alike.  Not: rhz_send and rhz_recv,
  *           anything between rhz_group_begin and rhz_group_end (RHZ_ERR_ARGUMENT, RHZ_ERR_STATE).
+ * State     tensors that are registered (rhz_state_register) may be memory of a device too, with RHZ_TENSOR_OWN: see rhz_cuda_alloc.
+ *           So may those of rhz_digest_tensors, rhz_average_stage and rhz_gradient_norm; the latter two work on copies in the host.
  * Way       through locked memory of the host: from the device, reduced on the way by the CPUs, to the device.  Extra memory there: the
  *           size of what the rank gives and gets, up to twice that; up to 2 GiB of it stay locked for the next op.
  * stream    of rhz_allreduce_params, rhz_collective_params and rhz_vcollective_params: a CUstream or cudaStream_t that is not 0.  The op begins
@@ -44,6 +46,8 @@ RHZ_API rhz_status rhz_cuda_available(void);
  * Needs     all ranks on one host, each with a device of its own, at most 8; a library that was built with CUDA's compiler.
  * Alike     where one rank gives registered memory, all do, at the same offsets: other offsets send the op through the host, and memory of one rank
  *           that is not registered ends it as RHZ_ERR_TIMEOUT.
+ * Over      an op is, for a rank, when its kernel knows that everybody's result is complete: the stream goes on by itself, and rhz_op_wait returns,
+ *           also where another rank is still to hear of it.  Nothing can change that result any more.  Its rhz_op_info has no times.
  * Who dies  is gone; the others go on among themselves.  Newcomers have nothing registered: after an rhz_admit that let somebody in, ops
  *           go through the host until all register again.
  * Memory    stays registered, and must not be freed, until rhz_comm_close has returned on all ranks.  In place costs a copy of the input on the
@@ -52,6 +56,23 @@ RHZ_API rhz_status rhz_cuda_available(void);
  * Returns   the same on all ranks: RHZ_OK; RHZ_ERR_STATE: it cannot be (rhz_last_error() says why), nothing has changed, and ops go through the
  *           host; as rhz_allgather.   Since 1.0. */
 RHZ_API RHZ_NODISCARD rhz_status rhz_cuda_register(rhz_comm *comm, void *memory, uint64_t bytes, uint32_t timeout_ms);
+
+/* Memory of the device that is the calling thread's (cudaSetDevice), zeroed, for tensors that outlive this process: registered with
+ * rhz_state_register and RHZ_TENSOR_OWN, they are kept by the vault of the host as they are, and rhz_state_attach maps them again for the trainer
+ * that is started in this one's place, on the same device.  That trainer makes its CUDA context first (cudaFree(NULL)).  Any other use is fine
+ * but rhz_cuda_register.  bytes > 0; a multiple of 2 MiB is taken, so cut tensors from few and large pieces.  At most 1024 at a time; freed with
+ * rhz_free, which waits for the device, at the latest with rhz_comm_close.
+ *
+ * Registered  memory of a device of any kind can be: in memory of cudaMalloc it is digested, snapshotted and restored alike, but goes with its
+ *             process.  Not synced with members, nor in checkpoints: RHZ_TENSOR_OWN.  All these calls may return RHZ_ERR_IO then, with CUDA's words.
+ * Updates     rhz_state_begin_update before the first kernel that changes a tensor is launched; rhz_state_end_update waits until the device has
+ *             done all that is queued on it, and so does rhz_state_commit: what they say is true of bytes that kernels have written.  A trainer that is killed
+ *             while its kernels run inside an update leaves a state that is refused, and let go by the vault at that rhz_state_attach, so that its
+ *             memory can be had again.  Memory that nobody attaches to stays taken until the slot's next trainer registers, or the vault ends.
+ * Snapshots   rhz_snapshot copies beside the program's streams, at the rate of the link, and digests on the device; the first two of a slot also get and lock
+ *             the buffers, which takes longer than the copy.  Kernels that write the tensors are launched behind rhz_snapshot_fence, as ever.
+ * Returns     RHZ_OK, RHZ_ERR_ARGUMENT, _MEMORY, _STATE (the thread has no context), _IO (no driver, or its own words), _CLOSED.   Since 1.0. */
+RHZ_API RHZ_NODISCARD rhz_status rhz_cuda_alloc(rhz_comm *comm, uint64_t bytes, void **out_memory);
 
 #ifdef __cplusplus
 }

@@ -67,7 +67,7 @@ typedef struct rhz_attach_info {
 /* Gives a trainer the tensors of the one that had its slot before it, at their old contents: sets the data of each in params->tensors.  They are
  * memory of rhz_alloc from then on (rhz_free, or rhz_comm_close at the latest), and are registered like any other.  Before
  * rhz_comm_join, once, with a slot asked for (slot_plus_one or RHZ_SLOT).  Waits up to 2 s for the end of a trainer that was killed just now.
- * After an error nothing is mapped, what the vault holds stays, and the text names the next source.
+ * After an error nothing is mapped, what the vault holds stays (but memory of a device that holds no revision: it is let go), and the text names the next source.
  * out_info may be NULL.
  * Returns   RHZ_OK, RHZ_ERR_ARGUMENT, _ABI, _MEMORY, _CLOSED,
  *           _STATE (joined already, no slot; or the slot's trainer still lives),

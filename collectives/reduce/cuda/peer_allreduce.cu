@@ -1,8 +1,11 @@
-// All-reduce among devices of one host that map each other's memory: nobody writes into another's
-// but flags, data is pulled.
+// All-reduce among devices of one host that map each other's memory.  Nobody writes into what is
+// the program's: data is pulled from there, or pushed into memory of the library's own.
 //
 //   two shots   each rank reduces its share of everybody's input into its own result, then fetches
-//   the other shares from theirs one shot    each rank reduces everybody's input by itself
+//               the other shares from theirs
+//   one shot    each rank reduces everybody's input by itself
+//   push        each rank gives everybody its input, with flags in it, and reduces what it was
+//   given
 //
 // Inputs are added in the order of the ranks, in float32 (float64 of float64), and rounded once:
 // the same bits on every rank.  A block works with the blocks of the same number on the other ranks
@@ -15,54 +18,103 @@
 
 namespace {
 
-constexpr uint32_t kFlagsOfOp = 3;
 constexpr int kUnroll = 4;           // 16-byte loads of each input that a thread has in flight
 constexpr int kLooksPerAbort = 256;  // the abort word is on the other side of the bus
+constexpr uint32_t kStopped = RHZ_PEER_STEPS - 1;
+constexpr unsigned kNapNs = 500;  // of who holds the stream
 
 __device__ __forceinline__ uint64_t now_ns() {
   uint64_t ns;
   asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(ns));
   return ns;
 }
-__device__ __forceinline__ void publish(uint32_t* flag, uint32_t value) {
-  asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
+__device__ __forceinline__ void publish(uint64_t* flag, uint64_t value) {
+  asm volatile("st.release.sys.global.u64 [%0], %1;" ::"l"(flag), "l"(value) : "memory");
 }
-__device__ __forceinline__ uint32_t look(const uint32_t* flag) {
+// Without what was written before.
+__device__ __forceinline__ void note(uint64_t* flag, uint64_t value) {
+  asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(flag), "l"(value) : "memory");
+}
+__device__ __forceinline__ uint64_t look(const uint64_t* flag) {
+  uint64_t value;
+  asm volatile("ld.acquire.sys.global.u64 %0, [%1];" : "=l"(value) : "l"(flag) : "memory");
+  return value;
+}
+// Of the host's.
+__device__ __forceinline__ void tell(uint32_t* word, uint32_t value) {
+  asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(word), "r"(value) : "memory");
+}
+__device__ __forceinline__ uint32_t ask(const uint32_t* word) {
   uint32_t value;
-  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(flag) : "memory");
+  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(word) : "memory");
   return value;
 }
 
-__device__ bool wait_for(const PeerAllReduce& p, const uint32_t* flag, uint32_t value) {
-  const uint64_t begun = now_ns();
-  for (int looks = 1; static_cast<int32_t>(look(flag) - value) < 0; ++looks) {
-    if (looks % kLooksPerAbort != 0) continue;
-    const bool aborted = *reinterpret_cast<const volatile uint32_t*>(p.abort) != 0;
-    if (!aborted && now_ns() - begun < p.bound_ns) continue;
-    *reinterpret_cast<volatile uint32_t*>(p.status) = aborted ? kPeerAborted : kPeerTimedOut;
-    return false;
-  }
-  return true;
+__device__ __forceinline__ uint64_t flag_of(const PeerAllReduce& p, uint32_t step) {
+  constexpr uint64_t kTag = (uint64_t{1} << RHZ_PEER_TAG_BITS) - 1;
+  return uint64_t{p.first_flag + step} << RHZ_PEER_TAG_BITS | (p.tag & kTag);
 }
 
-// Among the blocks of this number.  What they did before is visible behind it.  False: stop.
-//
-// Who stops says to the others that it is through, so that none of them waits for it: one that takes part with other members, because it
-// heard of a death earlier, is not told to stop by anybody else.  What they then compute counts for nothing, by the vote of who stopped.
+__device__ __forceinline__ uint64_t* flag_at(const PeerAllReduce& p, uint32_t at_rank,
+                                             uint32_t of_rank) {
+  return p.flags[at_rank] + blockIdx.x * RHZ_PEER_RANKS + p.place[of_rank];
+}
+
+// Until the flag says that its rank has come as far, in the same op with the same members.  False:
+// it will not.
+__device__ bool wait_for(const PeerAllReduce& p, const uint64_t* flag, uint32_t step) {
+  const auto steps_of = [](uint64_t f) { return f >> RHZ_PEER_TAG_BITS << RHZ_PEER_TAG_BITS; };
+  const uint64_t wanted = flag_of(p, step);
+  uint64_t begun = 0;
+  for (int looks = 1;; ++looks) {
+    const uint64_t seen = look(flag);
+    // Steps go round; below are those of earlier ops.
+    if (static_cast<int64_t>(steps_of(seen) - steps_of(wanted)) >= 0) {
+      const uint64_t past = seen - wanted;
+      return past << (64 - RHZ_PEER_TAG_BITS) == 0 && past >> RHZ_PEER_TAG_BITS < kStopped - step;
+    }
+    if (looks % kLooksPerAbort != 0) continue;
+    if (begun == 0) begun = now_ns();
+    if (ask(p.abort) != 0 || now_ns() - begun >= p.bound_ns) return false;
+  }
+}
+
+// Of a flag of this op's generation, or another's: whether its rank takes part, and has not
+// stopped.
+__device__ bool takes_part(const PeerAllReduce& p, uint64_t seen) {
+  const uint64_t past = seen - flag_of(p, 0);
+  if (static_cast<int64_t>(past >> RHZ_PEER_TAG_BITS << RHZ_PEER_TAG_BITS) < 0)
+    return true;  // an earlier one
+  return past << (64 - RHZ_PEER_TAG_BITS) == 0 && past >> RHZ_PEER_TAG_BITS < kStopped;
+}
+
+// Who stops says so to the others, so that none of them waits for it: one that takes part with
+// other members, because it heard of a death earlier, is not told to stop by anybody else.
+__device__ void stop(const PeerAllReduce& p) {
+  if (threadIdx.x < p.ranks) publish(flag_at(p, threadIdx.x, p.rank), flag_of(p, kStopped));
+}
+
+// Each of the first threads sees to one rank.  False: stop.
+__device__ bool gather(const PeerAllReduce& p, uint32_t step) {
+  const bool well = threadIdx.x >= p.ranks || wait_for(p, flag_at(p, p.rank, threadIdx.x), step);
+  const bool all_well = __syncthreads_and(well);
+  if (!all_well) stop(p);
+  return all_well;
+}
+
+// Among the blocks of this number.  What they did before is visible behind it.
 __device__ bool meet(const PeerAllReduce& p, uint32_t step) {
   __syncthreads();
-  bool well = true;
-  uint32_t* theirs = nullptr;
-  if (threadIdx.x < p.ranks) {
-    const uint32_t value = p.first_flag + step, other = threadIdx.x, block = blockIdx.x * RHZ_PEER_RANKS;
-    theirs = p.flags[other] + block + p.place[p.rank];
-    __threadfence_system();
-    publish(theirs, value);
-    well = wait_for(p, p.flags[p.rank] + block + p.place[other], value);
-  }
-  const bool all_well = __syncthreads_and(well);
-  if (!all_well && theirs) publish(theirs, p.first_flag + kFlagsOfOp - 1);
-  return all_well;
+  if (threadIdx.x < p.ranks) publish(flag_at(p, threadIdx.x, p.rank), flag_of(p, step));
+  return gather(p, step);
+}
+
+// The last time: says that this block has read all that it needs of the others'.  It has used what
+// it read, so that no order is left to be kept.
+__device__ bool part(const PeerAllReduce& p, uint32_t step) {
+  __syncthreads();
+  if (threadIdx.x < p.ranks) note(flag_at(p, threadIdx.x, p.rank), flag_of(p, step));
+  return gather(p, step);
 }
 
 // 16 bytes as numbers to add in.
@@ -186,55 +238,279 @@ __device__ void fetch_rest(const PeerAllReduce& p, uint32_t owner, uint64_t begi
 // Legal in place: a share of all inputs is read by its own rank alone, which others wait for before
 // they overwrite their part of it. What fills no pack goes with the last share.
 template <class T>
-__device__ void two_shot(const PeerAllReduce& p) {
+__device__ PeerEnd two_shot(const PeerAllReduce& p) {
   const uint64_t packs = p.count / Pack<T>::kElements;
   const auto share = [&](uint32_t r) { return packs * r / p.ranks; };
-  if (!meet(p, 0)) return;
+  if (!meet(p, 0)) return kPeerStopped;
   const uint64_t rest = packs * Pack<T>::kElements;
   const uint32_t last = p.ranks - 1;
   reduce<T>(p, share(p.rank), share(p.rank + 1));
   if (p.rank == last) reduce_rest<T>(p, rest);
-  if (!meet(p, 1)) return;
+  if (!meet(p, 1)) return kPeerStopped;
   for (uint32_t i = 1; i < p.ranks; ++i) {
     const uint32_t from = (p.rank + i) % p.ranks;
     fetch(p, from, share(from), share(from + 1));
   }
   if (p.rank != last) fetch_rest<T>(p, last, rest);
-  (void)meet(p, 2);  // nobody reads the own result any more
+  return part(p, 2) ? kPeerPassed : kPeerArrived;  // passed: nobody reads the own result any more
 }
 
 // Not in place.
 template <class T>
-__device__ void one_shot(const PeerAllReduce& p) {
+__device__ PeerEnd one_shot(const PeerAllReduce& p) {
   const uint64_t packs = p.count / Pack<T>::kElements;
-  if (!meet(p, 0)) return;
+  if (!meet(p, 0)) return kPeerStopped;
   reduce<T>(p, 0, packs);
   reduce_rest<T>(p, packs * Pack<T>::kElements);
-  (void)meet(p, 1);  // nobody reads the own input any more
+  return part(p, 1) ? kPeerPassed : kPeerArrived;  // passed: nobody reads the own input any more
+}
+
+constexpr uint64_t kLineWords = 4;  // of 64 bits: four bytes of data each, and a flag
+
+__device__ __forceinline__ uint64_t* line_of(const PeerAllReduce& p, uint32_t at_rank,
+                                             uint32_t of_rank, uint64_t pack) {
+  constexpr uint64_t kLines = RHZ_PEER_PUSH_BYTES / 16;
+  return p.slots[at_rank] + (p.place[of_rank] * kLines + pack) * kLineWords;
+}
+
+__device__ __forceinline__ void push(uint64_t* line, const uint4& x, uint32_t flag) {
+  const uint64_t high = uint64_t{flag} << 32;
+  asm volatile("st.volatile.global.v2.u64 [%0], {%1, %2};" ::"l"(line), "l"(high | x.x),
+               "l"(high | x.y)
+               : "memory");
+  asm volatile("st.volatile.global.v2.u64 [%0], {%1, %2};" ::"l"(line + 2), "l"(high | x.z),
+               "l"(high | x.w)
+               : "memory");
+}
+
+__device__ __forceinline__ bool pushed(const uint64_t* line, uint4& x, uint32_t flag) {
+  uint64_t a, b, c, d;
+  asm volatile("ld.volatile.global.v2.u64 {%0, %1}, [%2];"
+               : "=l"(a), "=l"(b)
+               : "l"(line)
+               : "memory");
+  asm volatile("ld.volatile.global.v2.u64 {%0, %1}, [%2];"
+               : "=l"(c), "=l"(d)
+               : "l"(line + 2)
+               : "memory");
+  x = make_uint4(static_cast<uint32_t>(a), static_cast<uint32_t>(b), static_cast<uint32_t>(c),
+                 static_cast<uint32_t>(d));
+  return a >> 32 == flag && b >> 32 == flag && c >> 32 == flag && d >> 32 == flag;
+}
+
+// False: it will not come.
+__device__ bool receive(const PeerAllReduce& p, uint32_t from, uint64_t pack, uint4& x) {
+  const uint64_t* line = line_of(p, p.rank, from, pack);
+  const uint64_t* flag = flag_at(p, p.rank, from);
+  uint64_t begun = 0;
+  for (int looks = 1; !pushed(line, x, p.push_flag); ++looks) {
+    if (looks % kLooksPerAbort != 0) continue;
+    if (begun == 0) begun = now_ns();
+    if (!takes_part(p, look(flag)) || ask(p.abort) != 0 || now_ns() - begun >= p.bound_ns)
+      return false;
+  }
+  return true;
+}
+
+// The ops that had this slot before are over here, and so the others have read what they were
+// given.
+__device__ bool slot_is_free(const PeerAllReduce& p) {
+  uint64_t begun = 0;
+  for (int looks = 1; static_cast<int32_t>(ask(p.slot_over) - p.slot_before) < 0; ++looks) {
+    if (looks % kLooksPerAbort != 0) continue;
+    if (begun == 0) begun = now_ns();
+    if (ask(p.abort) != 0 || now_ns() - begun >= p.bound_ns) return false;
+  }
+  return true;
+}
+
+// The last one may be of fewer elements.
+template <class T>
+__device__ uint4 load_pack(const PeerAllReduce& p, uint64_t pack) {
+  constexpr int kElements = Pack<T>::kElements;
+  const T* in = static_cast<const T*>(p.in[p.rank]) + pack * kElements;
+  if ((pack + 1) * kElements <= p.count) return *reinterpret_cast<const uint4*>(in);
+  uint4 x = make_uint4(0, 0, 0, 0);
+  for (uint64_t i = 0; pack * kElements + i < p.count; ++i) reinterpret_cast<T*>(&x)[i] = in[i];
+  return x;
+}
+template <class T>
+__device__ void store_pack(const PeerAllReduce& p, uint64_t pack, const uint4& x) {
+  constexpr int kElements = Pack<T>::kElements;
+  T* out = static_cast<T*>(p.out[p.rank]) + pack * kElements;
+  if ((pack + 1) * kElements <= p.count) {
+    *reinterpret_cast<uint4*>(out) = x;
+    return;
+  }
+  for (uint64_t i = 0; pack * kElements + i < p.count; ++i)
+    out[i] = reinterpret_cast<const T*>(&x)[i];
+}
+
+// `x`: the own one, and then the sum.
+template <class T>
+__device__ bool reduce_pushed(const PeerAllReduce& p, uint64_t pack, uint4& x) {
+  typename Pack<T>::Sum sum[Pack<T>::kElements] = {};
+  for (uint32_t r = 0; r < p.ranks; ++r) {
+    uint4 given = x;
+    if (r != p.rank && !receive(p, r, pack, given)) return false;
+    Pack<T>::add(sum, given);
+  }
+  if (p.divisor != 1)
+    for (auto& s : sum) s /= static_cast<typename Pack<T>::Sum>(p.divisor);
+  x = Pack<T>::round(sum);
+  return true;
+}
+
+// A pack for each thread.  Legal in place: what is the program's is touched by its own rank alone.
+//
+// Who has all that it needs has arrived, before its result is written: nothing can keep it from
+// that any more, and nobody else reads it.
+template <class T>
+__device__ PeerEnd push(const PeerAllReduce& p) {
+  const uint64_t packs = (p.count + Pack<T>::kElements - 1) / Pack<T>::kElements;
+  const uint64_t pack = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const bool any = pack < packs;
+  uint4 x = any ? load_pack<T>(p, pack) : make_uint4(0, 0, 0, 0);
+  bool well = __syncthreads_and(threadIdx.x != 0 || slot_is_free(p));
+  if (well && any) {
+    for (uint32_t i = 1; i < p.ranks; ++i) {
+      const uint32_t to = (p.rank + i) % p.ranks;
+      push(line_of(p, to, p.rank, pack), x, p.push_flag);
+    }
+    well = reduce_pushed<T>(p, pack, x);
+  }
+  if (!__syncthreads_and(well)) {
+    stop(p);
+    return kPeerStopped;
+  }
+  if (threadIdx.x < p.ranks) note(flag_at(p, threadIdx.x, p.rank), flag_of(p, 1));
+  if (any) store_pack<T>(p, pack, x);
+  return gather(p, 1) ? kPeerPassed : kPeerArrived;
+}
+
+// What `part` of so many blocks copies.
+__device__ void copy(void* to, const void* from, uint64_t bytes, uint32_t part, uint32_t parts) {
+  constexpr int kAtOnce = 8;
+  const uint64_t packs = bytes / 16, stride = uint64_t{parts} * blockDim.x;
+  const uint64_t thread = uint64_t{part} * blockDim.x + threadIdx.x;
+  const uint4* in = static_cast<const uint4*>(from);
+  uint4* out = static_cast<uint4*>(to);
+  for (uint64_t at = thread; at < packs; at += kAtOnce * stride) {
+    uint4 x[kAtOnce];
+#pragma unroll
+    for (int u = 0; u < kAtOnce; ++u)
+      if (at + u * stride < packs) x[u] = __ldcv(in + at + u * stride);
+#pragma unroll
+    for (int u = 0; u < kAtOnce; ++u)
+      if (at + u * stride < packs) out[at + u * stride] = x[u];
+  }
+  for (uint64_t i = packs * 16 + thread; i < bytes; i += stride)
+    static_cast<char*>(to)[i] = static_cast<const volatile char*>(from)[i];
+}
+
+// Another order than `old`; kPeerHold: none came in time.
+__device__ uint32_t next_order(const PeerAllReduce& p, uint32_t old) {
+  __shared__ uint32_t order;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    const uint64_t begun = now_ns();
+    while ((order = ask(p.order)) == old) {
+      if (now_ns() - begun >= p.hold_ns) {
+        order = kPeerHold;
+        break;
+      }
+      __nanosleep(kNapNs);
+    }
+  }
+  __syncthreads();
+  return order;
+}
+
+// What the blocks of a kernel count together, in one word: how many have come to their end, arrived
+// and passed; of those that hold the stream, how many have given their part of the input, and are
+// through.
+constexpr int kArrivedAt = 16, kPassedAt = 32, kGaveAt = 48, kThroughAt = 56;
+static_assert(RHZ_PEER_BLOCKS < 1 << (kThroughAt - kGaveAt));
+
+__device__ __forceinline__ uint64_t count(uint64_t* counter, uint64_t own) {
+  uint64_t before;
+  asm volatile("atom.acq_rel.gpu.global.add.u64 %0, [%1], %2;"
+               : "=l"(before)
+               : "l"(counter), "l"(own)
+               : "memory");
+  return before + own;
+}
+__device__ __forceinline__ void count_op(uint32_t* counter) {
+  asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(counter) : "memory");
+}
+__device__ __forceinline__ uint32_t not_passed(uint64_t sum) {
+  return static_cast<uint32_t>((sum & 0xffff) - (sum >> kPassedAt & 0xffff));
+}
+
+// The stream stands, because the blocks that did not pass do not end before the host has said how
+// the op goes on.  It says so when all have come to their end.
+__device__ void hold(const PeerAllReduce& p, uint32_t holder) {
+  uint32_t order = next_order(p, kPeerHold);
+  uint64_t ended = look(p.ended_blocks);
+  while ((ended & 0xffff) < gridDim.x)
+    ended = look(p.ended_blocks);  // the order may have come before
+  const uint32_t holders = not_passed(ended);
+  if (order == kPeerGive) {
+    copy(p.host_in, p.input, p.bytes, holder, holders);
+    __threadfence_system();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      const uint64_t sum = count(p.ended_blocks, uint64_t{1} << kGaveAt);
+      if ((sum >> kGaveAt & 0xff) == holders) tell(p.given, 1);
+    }
+    order = next_order(p, kPeerGive);
+  }
+  if (order == kPeerTake) copy(p.out[p.rank], p.host_out, p.bytes, holder, holders);
+  __threadfence_system();
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  const uint64_t sum = count(p.ended_blocks, uint64_t{1} << kThroughAt);
+  if (sum >> kThroughAt != holders) return;
+  *p.ended_blocks = 0;
+  count_op(p.slot_over);
+  tell(p.done, order == kPeerHold ? RHZ_PEER_LEFT : 1);
+}
+
+// What the whole kernel came to is known to the block that ends last.  Passed: the host is told,
+// and that is all.
+__device__ void finish(const PeerAllReduce& p, PeerEnd block) {
+  __shared__ uint32_t holder;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    const uint64_t blocks = gridDim.x;
+    const bool passed = block == kPeerPassed, arrived = block != kPeerStopped;
+    uint64_t sum = uint64_t{1} | uint64_t{arrived} << kArrivedAt | uint64_t{passed} << kPassedAt;
+    if (blocks > 1 || !passed) sum = count(p.ended_blocks, sum);
+    holder = not_passed(sum) - 1;
+    if ((sum & 0xffff) == blocks) {
+      const bool all_passed = not_passed(sum) == 0;
+      if (all_passed && blocks > 1) *p.ended_blocks = 0;
+      if (all_passed) count_op(p.slot_over);
+      tell(p.ended, all_passed                               ? kPeerPassed
+                    : (sum >> kArrivedAt & 0xffff) == blocks ? kPeerArrived
+                                                             : kPeerStopped);
+    }
+  }
+  __syncthreads();
+  if (block != kPeerPassed) hold(p, holder);
 }
 
 }  // namespace
 
-extern "C" __global__ void rhz_copy_if(CopyIf c) {
-  // One look for each block: a thousand warps that look across the bus take a millisecond.
-  __shared__ bool copies;
-  if (threadIdx.x == 0) copies = *static_cast<const volatile uint32_t*>(c.word) == c.value;
-  __syncthreads();
-  if (!copies) return;
-  const uint64_t packs = c.bytes / 16, thread = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  const uint64_t stride = uint64_t{gridDim.x} * blockDim.x;
-  for (uint64_t i = thread; i < packs; i += stride)
-    static_cast<uint4*>(c.to)[i] = static_cast<const uint4*>(c.from)[i];
-  if (const uint64_t i = packs * 16 + thread; i < c.bytes)
-    static_cast<char*>(c.to)[i] = static_cast<const char*>(c.from)[i];
-}
-
 #define RHZ_PEER_KERNELS(name, T)                                                             \
   extern "C" __global__ void __launch_bounds__(512, 1) rhz_two_shot_##name(PeerAllReduce p) { \
-    two_shot<T>(p);                                                                           \
+    finish(p, two_shot<T>(p));                                                                \
   }                                                                                           \
   extern "C" __global__ void __launch_bounds__(512, 1) rhz_one_shot_##name(PeerAllReduce p) { \
-    one_shot<T>(p);                                                                           \
+    finish(p, one_shot<T>(p));                                                                \
+  }                                                                                           \
+  extern "C" __global__ void __launch_bounds__(512, 1) rhz_push_##name(PeerAllReduce p) {     \
+    finish(p, push<T>(p));                                                                    \
   }
 RHZ_PEER_KERNELS(f32, float)
 RHZ_PEER_KERNELS(f64, double)

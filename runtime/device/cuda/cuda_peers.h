@@ -30,7 +30,7 @@ class CudaPeers final : public PeerAccess {
   // By context, name of the allocation: a process may open each once.
   std::map<std::pair<Context, std::string>, std::pair<Address, int>> mapped_;
   std::map<std::pair<Context, const void*>, Module> modules_;      // by the image
-  std::map<std::pair<Context, std::string>, Function> functions_;  // by the kernel's name
+  std::map<std::pair<Context, const char*>, Function> functions_;  // by the kernel's name, a literal
 };
 
 }  // namespace rhz::cuda

@@ -9,11 +9,16 @@ inline Address address_of(const void* memory) { return reinterpret_cast<uintptr_
 
 class Current {
  public:
-  Current(const Driver& driver, Context context)
-      : driver_(driver), status_(driver.check(driver.context_push(context), "cuCtxPushCurrent")) {}
+  // Mostly it is already: then nothing has to be put back.
+  Current(const Driver& driver, Context context) : driver_(driver) {
+    Context now = nullptr;
+    if (driver.context_get_current(&now) == kSuccess && now == context) return;
+    status_ = driver.check(driver.context_push(context), "cuCtxPushCurrent");
+    pushed_ = status_.is_ok();
+  }
   ~Current() {
     Context popped = nullptr;
-    if (status_) (void)driver_.context_pop(&popped);
+    if (pushed_) (void)driver_.context_pop(&popped);
   }
   Current(const Current&) = delete;
   Current& operator=(const Current&) = delete;
@@ -21,7 +26,8 @@ class Current {
 
  private:
   const Driver& driver_;
-  const Status status_;
+  Status status_;
+  bool pushed_ = false;
 };
 
 template <class Call>

@@ -59,6 +59,21 @@ Result<Driver> load() {
   finder.find("cuModuleLoadData", d.module_load);
   finder.find("cuModuleGetFunction", d.module_get_function);
   finder.find("cuLaunchKernel", d.launch);
+  finder.find("cuCtxGetDevice", d.context_get_device);
+  finder.find("cuDeviceGetCount", d.device_get_count);
+  finder.find("cuStreamCreateWithPriority", d.stream_create_urgent);
+  finder.find("cuStreamSynchronize", d.stream_synchronize);
+  finder.find("cuMemsetD8Async", d.fill_in_order);
+  finder.find("cuMemGetAllocationGranularity", d.get_granularity);
+  finder.find("cuMemCreate", d.create);
+  finder.find("cuMemRelease", d.release);
+  finder.find("cuMemExportToShareableHandle", d.export_handle);
+  finder.find("cuMemImportFromShareableHandle", d.import_handle);
+  finder.find("cuMemAddressReserve", d.reserve);
+  finder.find("cuMemAddressFree", d.unreserve);
+  finder.find("cuMemMap", d.map);
+  finder.find("cuMemUnmap", d.unmap);
+  finder.find("cuMemSetAccess", d.set_access);
   if (!finder.missing().empty())
     return Status(Code::kIo, "the CUDA driver is too old: it has no " + finder.missing());
   return d;

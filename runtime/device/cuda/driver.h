@@ -23,7 +23,25 @@ struct IpcHandle {  // CUipcMemHandle
   char bytes[64];
 };
 
+struct Location {  // CUmemLocation
+  int type = 1;    // CU_MEM_LOCATION_TYPE_DEVICE
+  int id = 0;      // its ordinal
+};
+struct AllocationKind {  // CUmemAllocationProp
+  int type = 1;          // CU_MEM_ALLOCATION_TYPE_PINNED
+  int handles = 1;       // CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
+  Location location;
+  void* of_windows = nullptr;
+  unsigned char flags[8] = {};
+};
+struct Access {  // CUmemAccessDesc
+  Location location;
+  int flags = 3;  // CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+};
+using Allocation = unsigned long long;  // CUmemGenericAllocationHandle
+
 inline constexpr Error kSuccess = 0;
+inline constexpr Error kOutOfMemory = 2;
 inline constexpr Error kNotReady = 600;
 inline constexpr int kAttributeContext = 1;        // CU_POINTER_ATTRIBUTE_CONTEXT
 inline constexpr int kAttributeMemoryType = 2;     // CU_POINTER_ATTRIBUTE_MEMORY_TYPE
@@ -34,6 +52,8 @@ inline constexpr unsigned kStreamNonBlocking = 1;
 inline constexpr unsigned kWaitGeq = 0, kWriteDefault = 0;
 inline constexpr int kCaptureNone = 0;
 inline constexpr unsigned kIpcLazyPeerAccess = 1;
+inline constexpr int kFileDescriptor = 1;    // CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
+inline constexpr int kLeastGranularity = 0;  // CU_MEM_ALLOC_GRANULARITY_MINIMUM
 // CU_STREAM_LEGACY and CU_STREAM_PER_THREAD: names of the default streams of the current context.
 inline constexpr uintptr_t kLegacyStream = 1, kPerThreadStream = 2;
 
@@ -75,6 +95,23 @@ struct Driver {
   Error (*module_get_function)(Function*, Module, const char*) = nullptr;
   Error (*launch)(Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
                   Stream, void**, void**) = nullptr;
+
+  // Memory by its handle, and addresses of their own: what can be exported as a descriptor.
+  Error (*context_get_device)(DeviceNumber*) = nullptr;
+  Error (*device_get_count)(int*) = nullptr;
+  Error (*stream_create_urgent)(Stream*, unsigned, int) = nullptr;
+  Error (*stream_synchronize)(Stream) = nullptr;
+  Error (*fill_in_order)(Address, unsigned char, size_t, Stream) = nullptr;
+  Error (*get_granularity)(size_t*, const AllocationKind*, int) = nullptr;
+  Error (*create)(Allocation*, size_t, const AllocationKind*, unsigned long long) = nullptr;
+  Error (*release)(Allocation) = nullptr;
+  Error (*export_handle)(void*, Allocation, int, unsigned long long) = nullptr;
+  Error (*import_handle)(Allocation*, void*, int) = nullptr;
+  Error (*reserve)(Address*, size_t, size_t, Address, unsigned long long) = nullptr;
+  Error (*unreserve)(Address, size_t) = nullptr;
+  Error (*map)(Address, size_t, size_t, Allocation, unsigned long long) = nullptr;
+  Error (*unmap)(Address, size_t) = nullptr;
+  Error (*set_access)(Address, size_t, const Access*, size_t) = nullptr;
 
   // kIo, with the driver's own words.
   [[nodiscard]] Status check(Error error, const char* what) const;

@@ -14,6 +14,11 @@ static_assert(sizeof(CUdeviceptr) == sizeof(Address) && sizeof(CUcontext) == siz
 static_assert(sizeof(CUpointer_attribute) == sizeof(int) &&
               sizeof(CUstreamCaptureStatus) == sizeof(int));
 static_assert(sizeof(CUmemorytype) == sizeof(unsigned) && sizeof(cuuint32_t) == sizeof(uint32_t));
+static_assert(sizeof(CUmemGenericAllocationHandle) == sizeof(Allocation) &&
+              sizeof(CUmemAllocationProp) == sizeof(AllocationKind) &&
+              offsetof(CUmemAllocationProp, location) == offsetof(AllocationKind, location) &&
+              sizeof(CUmemAccessDesc) == sizeof(Access) &&
+              offsetof(CUmemAccessDesc, flags) == offsetof(Access, flags));
 static_assert(sizeof(CUipcMemHandle) == sizeof(IpcHandle) && sizeof(CUuuid) == 16);
 
 TEST(CudaAbi, NumbersAreThoseOfTheDriver) {
@@ -31,6 +36,13 @@ TEST(CudaAbi, NumbersAreThoseOfTheDriver) {
   EXPECT_EQ(kWriteDefault, unsigned{CU_STREAM_WRITE_VALUE_DEFAULT});
   EXPECT_EQ(kCaptureNone, int{CU_STREAM_CAPTURE_STATUS_NONE});
   EXPECT_EQ(kIpcLazyPeerAccess, unsigned{CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS});
+  EXPECT_EQ(kOutOfMemory, int{CUDA_ERROR_OUT_OF_MEMORY});
+  EXPECT_EQ(kFileDescriptor, int{CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR});
+  EXPECT_EQ(kLeastGranularity, int{CU_MEM_ALLOC_GRANULARITY_MINIMUM});
+  EXPECT_EQ(AllocationKind{}.type, int{CU_MEM_ALLOCATION_TYPE_PINNED});
+  EXPECT_EQ(AllocationKind{}.handles, int{CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR});
+  EXPECT_EQ(Location{}.type, int{CU_MEM_LOCATION_TYPE_DEVICE});
+  EXPECT_EQ(Access{}.flags, int{CU_MEM_ACCESS_FLAGS_PROT_READWRITE});
   EXPECT_EQ(reinterpret_cast<uintptr_t>(CU_STREAM_LEGACY), kLegacyStream);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(CU_STREAM_PER_THREAD), kPerThreadStream);
 }
