@@ -67,6 +67,7 @@ int Supervisor::run() {
     reap();
     start_due();
     stop_the_lost();
+    stop_the_unfounded();
     if (onlooker_) onlook_at_ns_ = onlooker_->look(*this, monotonic_ns());
   }
 }
@@ -99,6 +100,7 @@ void Supervisor::wait_for_events() {
     if (job.stopping && job.state == State::kRunning) next = std::min(next, job.kill_at_ns);
   }
   if (others_) next = std::min(next, look_at_ns_);
+  if (founding_look_at_ns_) next = std::min(next, founding_look_at_ns_);
   if (stop_at_ns_) next = std::min(next, stop_at_ns_);
   int timeout_ms = -1;
   if (next != UINT64_MAX) {
@@ -189,19 +191,46 @@ bool Supervisor::peers_done() const {
   });
 }
 
+// No peer is to come from elsewhere.
+bool Supervisor::is_whole_run() const {
+  return options_.join.empty() && std::max(options_.world, options_.max_world) <= options_.peers;
+}
+
+Result<StatusReply> Supervisor::ask_coordinator() {
+  if (!status_)
+    if (auto opened = StatusClient::open(coordinator_address_)) status_ = std::move(opened).value();
+  return status_ ? status_->ask(kLookPatience) : Result<StatusReply>(Status(Code::kUnreachable, ""));
+}
+
+// A run is founded by all of its world.  Those who wait for one that has failed would wait for ever.
+void Supervisor::stop_the_unfounded() {
+  if (founding_look_at_ns_ == 0 || stop_signals_ > 0 || monotonic_ns() < founding_look_at_ns_) return;
+  founding_look_at_ns_ = monotonic_ns() + kLookPauseNs;
+  const auto reply = ask_coordinator();
+  if (!reply) return;
+  const auto& peers = reply.value().peers;
+  const auto waiting = static_cast<size_t>(std::count_if(peers.begin(), peers.end(), [](const PeerStatus& p) { return p.connected; }));
+  const auto left = static_cast<size_t>(std::count_if(jobs_.begin(), jobs_.end(), [](const Job& job) {
+    return job.is_peer() && job.state != State::kDone;
+  }));
+  if (reply.value().view.size() > 0 || left == 0) founding_look_at_ns_ = 0;
+  else if (waiting == left) {
+    say(jobs_[static_cast<size_t>(first_failure_)].label +
+        format(" failed before the run was founded, and the other %zu wait for it in vain: they are stopped", left));
+    founding_look_at_ns_ = 0;
+    stop(SIGTERM);
+  }
+}
+
 // Members elsewhere need our coordinator until they have left: each death and each leave is a new
 // view.  Those that wait for a founder of ours wait in vain.
 bool Supervisor::others_go_on() {
-  const RunOptions& o = options_;
-  const bool alone = std::max(o.world, o.max_world) <= o.peers;
-  if (alone || coordinator_address_.empty() || stop_signals_ > 0) return false;
+  if (is_whole_run() || coordinator_address_.empty() || stop_signals_ > 0) return false;
   const Job& coordinator = jobs_.front();
   if (coordinator.state == State::kPausing) return true;  // it will tell
   if (coordinator.state != State::kRunning || coordinator.stopping) return others_ = false;
   if (monotonic_ns() < look_at_ns_) return others_;
-  if (!status_)
-    if (auto opened = StatusClient::open(coordinator_address_)) status_ = std::move(opened).value();
-  auto reply = status_ ? status_->ask(kLookPatience) : Status(Code::kUnreachable, "");
+  auto reply = ask_coordinator();
   const bool before = std::exchange(
       others_, reply && std::any_of(reply.value().peers.begin(), reply.value().peers.end(),
                                     [](const PeerStatus& p) { return p.member && p.connected; }));

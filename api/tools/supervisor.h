@@ -100,7 +100,10 @@ class Supervisor {
   void stop_services();
   void stop_service(Job& job);
   bool peers_done() const;
+  bool is_whole_run() const;
+  Result<StatusReply> ask_coordinator();
   bool others_go_on();
+  void stop_the_unfounded();
   void stop_the_lost();
   int verdict() const;
   void say(const std::string& text) const;
@@ -117,6 +120,8 @@ class Supervisor {
   bool others_ = false;
   uint64_t look_at_ns_ = 0;  // 0: not looking
   int first_failure_ = -1;  // job that failed for good first
+  // A peer has failed for good, and as far as is known the run has not been founded: when to look again.
+  uint64_t founding_look_at_ns_ = 0;  // 0: not
   // A peer has said that nothing gives the run's state back; when those that do not end by
   // themselves are told to.
   bool lost_ = false;

@@ -203,7 +203,10 @@ void Supervisor::ended(Job& job, int wait_status) {
   if (options_.restart && job.restarts >= options_.max_restarts)
     text += format(" and was restarted %u times already", job.restarts);
   say(text);
-  if (first_failure_ < 0 && !job.excused) first_failure_ = static_cast<int>(&job - jobs_.data());
+  if (first_failure_ < 0 && !job.excused) {
+    first_failure_ = static_cast<int>(&job - jobs_.data());
+    if (job.is_peer() && is_whole_run() && !coordinator_address_.empty()) founding_look_at_ns_ = 1;
+  }
 }
 
 }  // namespace rhz::tools

@@ -45,6 +45,13 @@ TEST(Run, EndsWithTheStatusOfTheFirstToFail) {
   expect_has(killed.errors(), {"slot 0 failed: signal 9 (Killed)"});
 }
 
+TEST(Run, StopsWhoWaitsForAFounderThatHasFailed) {
+  const Words behind = {"--", "sh", "-c", "test $RHZ_SLOT = 1 && exit 9; exec \"$@\"", "sh"};
+  Cli run(words("run -n 3") + behind + trainer(5, 0));
+  EXPECT_EQ(run.end(), 9);
+  expect_has(run.errors(), {"slot 1 failed before the run was founded, and the other 2 wait for it in vain"});
+}
+
 TEST(Run, StopsToRestartWhatFailsAtOnce) {
   Cli run(words("run -n 1 --restart --max-restarts 2") + shell("echo again; exit 3"));
   EXPECT_EQ(run.end(), 3);

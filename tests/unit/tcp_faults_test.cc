@@ -162,6 +162,25 @@ TEST(TcpFaults, CallsAPeerGoneWhenAnotherRunTookItsPort) {
   EXPECT_EQ(b.down[a.id], Evidences{Evidence::kRefused});
 }
 
+// A version is not under the checksum, because another version may have another checksum.
+TEST(TcpFaults, TakesAVersionThatIsDamagedOnceForNoOtherProcess) {
+  for (const bool hello : {true, false}) {
+    Bridged net;
+    (hello ? net.wire.hellos_to_damage : net.wire.answers_to_damage) = 1;
+    net.a.send(net.b.id, LaneClass::kExpress, 1, {});
+    ASSERT_TRUE(net.stage.until([&] { return net.b.received.size() == 1; }));
+    EXPECT_EQ(net.wire.hellos_to_damage + net.wire.answers_to_damage, 0);
+    EXPECT_TRUE(net.a.down.empty());
+  }
+}
+
+TEST(TcpFaults, CallsAPeerGoneWhenWhoAnswersSpeaksAnotherVersionEachTime) {
+  Bridged net;
+  net.wire.answers_to_damage = 1000;
+  ASSERT_TRUE(net.stage.until([&] { return !net.a.down.empty(); }));
+  EXPECT_EQ(net.a.down[net.b.id][0], Evidence::kRefused);
+}
+
 TEST(TcpFaults, TimesOutWhenNobodyAnswers) {
   Stage stage;
   Node& a = stage.add(impatient());

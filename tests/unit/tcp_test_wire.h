@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <list>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace rhz::test {
@@ -92,10 +93,12 @@ class Forwarder {
         continue;
       }
       pairs_.push_back({fd, connect_to(target_), {}, {}});
+      spoil(pairs_.back().forth_spoilt, hellos_to_damage);
+      spoil(pairs_.back().back_spoilt, answers_to_damage);
     }
     for (auto pair = pairs_.begin(); pair != pairs_.end();) {
-      const bool alive = move(pair->near, pair->far, pair->forth, &allowance_) &&
-                         move(pair->far, pair->near, pair->back, nullptr);
+      const bool alive = move(pair->near, pair->far, pair->forth, pair->forth_spoilt, &allowance_) &&
+                         move(pair->far, pair->near, pair->back, pair->back_spoilt, nullptr);
       if (allowance_ == 0) {
         allowance_ = SIZE_MAX;
         return reset_all();
@@ -112,18 +115,26 @@ class Forwarder {
 
   bool reset_on_accept = false;
   size_t resets = 0;
+  // Of so many of the next connections the version's byte in what is said first is another one.
+  int hellos_to_damage = 0, answers_to_damage = 0;
 
  private:
   struct Pair {
     int near, far;
     std::string forth, back;  // taken from one side, not given to the other yet
+    bool forth_spoilt = false, back_spoilt = false;
   };
-  static bool move(int from, int to, std::string& waiting, size_t* allowance) {
+  static void spoil(bool& spoilt, int& how_many) {
+    spoilt = how_many > 0;
+    how_many -= spoilt;
+  }
+  static bool move(int from, int to, std::string& waiting, bool& spoilt, size_t* allowance) {
     if (waiting.empty()) {
       char bytes[65536];
       const ssize_t got = ::recv(from, bytes, sizeof bytes, MSG_DONTWAIT);
       if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return false;
       if (got > 0) waiting.assign(bytes, static_cast<size_t>(got));
+      if (got > kVersionAt && std::exchange(spoilt, false)) waiting[kVersionAt] ^= 1;
     }
     if (waiting.empty()) return true;
     size_t size = waiting.size();
@@ -136,6 +147,7 @@ class Forwarder {
     return true;
   }
 
+  static constexpr int kVersionAt = 4;
   const uint16_t target_;
   uint16_t port_ = 0;
   int listener_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "runtime/transport/tcp/socket.h"
 
@@ -95,11 +96,11 @@ void Dialer::read_answer() {
 
 void Dialer::judge_answer() {
   const auto header = wire::decode_header(answer_.data());
-  if (!header) {
-    // Whoever speaks another protocol, or another version, is another process; damage may pass.
-    const bool foreign = load<uint32_t>(answer_.data()) != wire::kMagic;
-    return next_address(foreign || header.status().code() == Code::kVersion);
-  }
+  // Whoever speaks another protocol, or another version, is another process.  Both are read before the checksum, and so may be damage, which passes.
+  const bool foreign = !header && (load<uint32_t>(answer_.data()) != wire::kMagic || header.status().code() == Code::kVersion);
+  const bool called_foreign = header && header.value().flags == static_cast<uint16_t>(Refusal::kVersion);
+  const bool odd = foreign || called_foreign, odd_before = std::exchange(odd_before_, odd);
+  if (!header || odd) return next_address(odd && odd_before);
   const wire::FrameHeader& ack = header.value();
   if (ack.kind != wire::Kind::kHelloAck) return next_address(true);
   if (ack.flags != 0) return next_address(is_final(static_cast<Refusal>(ack.flags)));

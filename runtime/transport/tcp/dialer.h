@@ -49,6 +49,7 @@ class Dialer {
   Connection connection_;
   size_t index_ = 0;         // of the address being tried
   bool all_refused_ = true;  // so far
+  bool odd_before_ = false;  // the answer before, too, was of another protocol or version
   Time give_up_at_ = kNever;
   std::array<std::byte, wire::kHeaderBytes> answer_{};
   size_t answered_ = 0;
