@@ -213,7 +213,8 @@ void Supervisor::stop_the_unfounded() {
   const auto left = static_cast<size_t>(std::count_if(jobs_.begin(), jobs_.end(), [](const Job& job) {
     return job.is_peer() && job.state != State::kDone;
   }));
-  if (reply.value().view.size() > 0 || left == 0) founding_look_at_ns_ = 0;
+  const bool founded = reply.value().view.epoch != Epoch(0);  // also when all have left since
+  if (founded || left == 0) founding_look_at_ns_ = 0;
   else if (waiting == left) {
     say(jobs_[static_cast<size_t>(first_failure_)].label +
         format(" failed before the run was founded, and the other %zu wait for it in vain: they are stopped", left));

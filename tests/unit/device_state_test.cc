@@ -27,12 +27,7 @@ class DeviceTrainer {
     EXPECT_TRUE(state.commit(revision));
   }
   std::byte* real_weight() const { return device->real(state.all_tensors()[1].data); }
-  std::vector<Fd> pieces() {
-    auto keeping = keep_state(state, memory, devices);
-    EXPECT_TRUE(keeping) << keeping.status().text();
-    state.keep_header(keeping.value().header);
-    return std::move(keeping.value().pieces);
-  }
+  std::vector<Fd> pieces() { return pieces_of(state, memory, devices); }
   static std::vector<Tensor> wanted() {
     return {{"bias", kByte, kBias, nullptr, kBias}, {"weight", kByte, kWeight, nullptr, kWeight}};
   }

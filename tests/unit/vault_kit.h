@@ -30,6 +30,14 @@ inline void fill(std::byte* data, size_t bytes, unsigned seed) {
   }
 }
 
+// For a vault; the header is the shared one from then on.
+inline std::vector<Fd> pieces_of(State& state, SharedMemory& memory, DeviceBlocks& devices) {
+  auto keeping = keep_state(state, memory, devices);
+  EXPECT_TRUE(keeping) << keeping.status().text();
+  state.keep_header(keeping.value().header);
+  return std::move(keeping.value().pieces);
+}
+
 // Two tensors in a block each, filled from the seed, at a revision, with marked updates.
 struct Trainer {
   static constexpr size_t kWeight = 3 * kDigestBlockBytes + 100, kBias = 10;
@@ -43,13 +51,7 @@ struct Trainer {
     state.header().marked = 1;
     EXPECT_TRUE(state.commit(revision));
   }
-  // For a vault; the header is the shared one from then on.
-  std::vector<Fd> pieces() {
-    auto keeping = keep_state(state, memory, devices);
-    EXPECT_TRUE(keeping) << keeping.status().text();
-    state.keep_header(keeping.value().header);
-    return std::move(keeping.value().pieces);
-  }
+  std::vector<Fd> pieces() { return pieces_of(state, memory, devices); }
   // The same names without data.
   static std::vector<Tensor> wanted() {
     return {{"bias", kByte, kBias, nullptr, kBias}, {"weight", kByte, kWeight, nullptr, kWeight}};
