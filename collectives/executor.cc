@@ -276,8 +276,7 @@ void Executor::save_original(uint32_t c, Buffer room) {
   if (!loses_input(c)) return;
   Chunk& chunk = chunks_[c];
   const uint64_t bytes = layout_.chunk_bytes(c);
-  chunk.original = room ? std::move(room) : pool_.take(bytes);
-  RHZ_ASSERT("memory", chunk.original);
+  chunk.original = room ? std::move(room) : pool_.must_take(bytes);
   std::memcpy(chunk.original.data(), place(c, 0).send, bytes);
 }
 

@@ -147,8 +147,7 @@ void Executor::finish_and_save(const Place& at, const std::byte* operand, std::b
 
 std::byte* Executor::staged(const Place& at) {
   Chunk& chunk = chunks_[at.chunk];
-  if (!chunk.staged) chunk.staged = pool_.take(layout_.chunk_bytes(at.chunk));
-  RHZ_ASSERT("memory", chunk.staged);
+  if (!chunk.staged) chunk.staged = pool_.must_take(layout_.chunk_bytes(at.chunk));
   return chunk.staged.data() + at.segment * layout_.segment_elements * layout_.element_bytes;
 }
 

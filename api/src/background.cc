@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace rhz {
@@ -21,6 +22,7 @@ constexpr Duration kLeastYield =
 constexpr Duration kLook = microseconds(100);  // between two looks at whether they still are
 
 const Status kClosed(Code::kClosed, "the communicator was closed");
+const Status kNoMemory(Code::kMemory, "");
 
 }  // namespace
 
@@ -91,7 +93,12 @@ void Background::run() {
     lock.unlock();
     piece_began_ = Clock::now();
     Pace pace(*this);
-    Status outcome = job(pace);
+    Status outcome;
+    try {
+      outcome = job(pace);
+    } catch (const std::bad_alloc&) {
+      outcome = kNoMemory;
+    }
     lock.lock();
     outcome_ = std::move(outcome);
     running_.store(false, std::memory_order_release);

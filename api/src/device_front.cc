@@ -220,4 +220,8 @@ void DeviceFront::close(Duration patience) {
   slabs_->clear();
 }
 
+void DeviceFront::break_off() {
+  if (device_) watch_->stop();
+}
+
 }  // namespace rhz::api

@@ -65,6 +65,8 @@ class DeviceFront {
   // Waits until no queue uses a copy any more, at most for `patience`; what is still used then is
   // left to the device.  Not the loop's owner, and nothing is submitted any more.
   void close(Duration patience);
+  // Instead, when the loop is broken: all that the device may still use is left to it.
+  void break_off();
 
  private:
   // Of a group, good as long as the epoch is the same and ops are taken: what a submission asks the

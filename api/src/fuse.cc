@@ -27,7 +27,7 @@ bool go_together(const OpSpec& a, const OpSpec& b) {
 }
 
 // Several all-reduces behind each other in one buffer, reduced in place.
-class FusedOp final : public OpCompletion {
+class FusedOp final : public OpenOp {
  public:
   explicit FusedOp(std::vector<Kept>&& parts) : parts_(std::move(parts)) {}
 
@@ -48,7 +48,8 @@ class FusedOp final : public OpCompletion {
     return whole;
   }
 
-  void released(const OpOutcome& whole) override {
+ private:
+  void when_released(const OpOutcome& whole) override {
     OpOutcome outcome = whole;
     outcome.fused = true;
     uint64_t at = 0;
@@ -61,12 +62,10 @@ class FusedOp final : public OpCompletion {
       outcome.first_element += spec(i).count;
     }
   }
-  void finalised(const Status& status) override {
+  void when_final(const Status& status) override {
     for (Kept& part : parts_) part.op->finalised(status);
     delete this;
   }
-
- private:
   const OpSpec& spec(size_t i) const { return std::get<OpSpec>(parts_[i].spec); }
 
   std::vector<Kept> parts_;

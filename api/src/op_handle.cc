@@ -53,7 +53,7 @@ void rhz_op::cancel() {
   if (!is_in_group() && !is_released()) driver_->cancel(group_, handle_);
 }
 
-void rhz_op::released(const rhz::OpOutcome& outcome) {
+void rhz_op::when_released(const rhz::OpOutcome& outcome) {
   {
     std::lock_guard lock(event_mutex_);
     outcome_ = outcome;
@@ -63,7 +63,7 @@ void rhz_op::released(const rhz::OpOutcome& outcome) {
   driver_->progress().notify();
 }
 
-void rhz_op::finalised(const rhz::Status& status) {
+void rhz_op::when_final(const rhz::Status& status) {
   final_status_ = status;
   final_.store(true, std::memory_order_release);
   driver_->progress().notify();

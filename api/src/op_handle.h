@@ -6,11 +6,12 @@
 #include <memory>
 #include <mutex>
 
+#include "api/src/open_ops.h"
 #include "api/src/peer_driver.h"
 #include "collectives/op.h"
 #include "rhizome/rhizome.h"
 
-struct rhz_op final : rhz::OpCompletion {
+struct rhz_op final : rhz::OpenOp {
  public:
   rhz_op(std::shared_ptr<rhz::PeerDriver> driver, rhz::GroupId group)
       : driver_(std::move(driver)), group_(group) {}
@@ -39,11 +40,10 @@ struct rhz_op final : rhz::OpCompletion {
   // For rhz_state_verify: the digest and its complement, whose minima are equal and opposite when all ranks agree.
   std::array<uint64_t, 4> verify_send{}, verify_recv{};
 
-  void released(const rhz::OpOutcome& outcome) override;
-  void finalised(const rhz::Status& status) override;
-
  private:
   ~rhz_op() override;
+  void when_released(const rhz::OpOutcome& outcome) override;
+  void when_final(const rhz::Status& status) override;
   void note(const rhz::AnySpec& spec);
 
   std::shared_ptr<rhz::PeerDriver> driver_;

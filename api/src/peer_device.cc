@@ -49,7 +49,9 @@ Result<StateMemory*> PeerDriver::device_of(const std::byte* memory) {
 std::unique_ptr<api::DeviceFront> PeerDriver::make_device_front() {
   Slabs::Memory memory;
   memory.allocate = [this](size_t bytes) { return allocate(bytes); };
-  memory.free = [this](std::byte* begin) { (void)free(begin); };
+  memory.free = [this](std::byte* begin) {
+    if (!progress_.is_broken()) (void)free(begin);
+  };
   api::DeviceFront::Below below;
   below.may_submit = [this](GroupId group) { return may_submit(group, false); };
   below.ended = [this] {
@@ -86,7 +88,7 @@ std::unique_ptr<api::DeviceFront> PeerDriver::make_device_front() {
 bool PeerDriver::is_on_device(const void* memory) const { return device_->owns(memory); }
 
 Result<uint64_t> PeerDriver::submit_on_device(GroupId group, const OpSpec& spec, void* stream,
-                                              OpCompletion* completion) {
+                                              OpenOp* completion) {
   const bool is_root = has_root(spec.kind) && slot() == spec.root;
   return device_->submit(group, spec, is_root, stream, completion);
 }

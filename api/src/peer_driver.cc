@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "api/src/device_front.h"
+#include "api/src/out_of_memory.h"
 #include "recovery/state/device_tensors.h"
 #include "api/src/reach.h"
 #include "api/src/reduce_rate.h"
@@ -63,6 +64,7 @@ constexpr Duration kTicksApart = microseconds(50);
 constexpr size_t kLoops = 2;  // its own, and that of the shards
 
 const Status kClosedStatus(Code::kClosed, "the communicator was closed");
+const Status kNoMemory(Code::kMemory, "close this peer");  // so short that a copy needs none
 
 }  // namespace
 
@@ -84,7 +86,7 @@ PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coor
                   flush_control();
                 },
                 [this] { node_->control_down(loop_.now()); }}),
-      progress_(loop_, [this](Time until) { turn(until); }),
+      progress_(loop_, [this](Time until) { turn(until); }, [this] { break_off(); }),
       keeper_(std::make_unique<StateKeeper>(
           StateKeeper::Surroundings{progress_, state_, shared_memory_, device_blocks_, [this] { return standing(); },
                                     [this] { return busy_.load(std::memory_order_relaxed); },
@@ -369,20 +371,36 @@ void PeerDriver::close() {
   keeper_->stop();
   shards_->stop();
   checkpoints_->stop();
-  progress_.with([this] {
-    if (closed_) return;
-    closed_ = true;
-    if (!node_) return;
-    if (!node_->ended())
-      node_->abandon(loop_.now(), Status(Code::kClosed, "the communicator was closed"));
-    control_.stop();
-    note_changes();
-    device_->ops().refuse_all(kClosedStatus);
-    node_.reset();
-    transport_.reset();
-  });
-  close_device();
+  try {
+    progress_.with([this] {
+      if (closed_) return;
+      closed_ = true;
+      if (!node_) return;
+      if (!node_->ended())
+        node_->abandon(loop_.now(), Status(Code::kClosed, "the communicator was closed"));
+      control_.stop();
+      note_changes();
+      device_->ops().refuse_all(kClosedStatus);
+      node_.reset();
+      transport_.reset();
+    });
+    close_device();
+  } catch (const OutOfMemory&) {
+    device_->break_off();
+  }
   progress_.stop();
+}
+
+// As the loop's owner, after a step that found no memory half way.  What the cores hold may be half of anything: it is not used again, and
+// the ends of connections tell the others.  No memory is needed here.
+void PeerDriver::break_off() noexcept {
+  closed_ = true;
+  node_.reset();
+  transport_.reset();
+  control_.stop();
+  device_->ops().refuse_all(kNoMemory);
+  open_ops_.end_all(kNoMemory);
+  recorder_.note(loop_.now(), LogLevel::kWarn, "event=end status=%d text=\"no memory in the middle of a step\"", static_cast<int>(kNoMemory.code()));
 }
 
 // As the loop's owner.
@@ -400,22 +418,30 @@ Status PeerDriver::may_submit(GroupId group, bool message) {
   return Status::ok();
 }
 
-void PeerDriver::submit(std::span<Request> requests) {
+// An op is in the list before the cores have it, since it may end inside their call.
+void PeerDriver::submit(std::span<Request> requests) try {
   progress_.with([&] {
     const Time now = loop_.now();
     for (Request& request : requests) {
       const auto* message = std::get_if<MessageSpec>(&request.spec);
-      if (Status no = may_submit(request.group, message != nullptr); !no) request.handle = no;
-      else if (message) request.handle = node_->submit(now, *message, request.completion);
+      if (Status no = may_submit(request.group, message != nullptr); !no) {
+        request.handle = no;
+        continue;
+      }
+      request.handle = uint64_t{0};
+      open_ops_.add(*request.completion);
+      if (message) request.handle = node_->submit(now, *message, request.completion);
       else if (const auto kept = keep_behind_device(request)) request.handle = *kept;
       else request.handle = node_->submit(now, request.group, std::get<OpSpec>(request.spec), request.completion);
     }
     busy_.store(true, std::memory_order_relaxed);
     if (!closed_) flush_control();
   });
+} catch (const OutOfMemory&) {
+  // Those that were given to the cores have ended with that, and the others say so themselves.
 }
 
-Result<uint64_t> PeerDriver::submit(GroupId group, const AnySpec& spec, OpCompletion* completion) {
+Result<uint64_t> PeerDriver::submit(GroupId group, const AnySpec& spec, OpenOp* completion) {
   Request request{group, spec, completion};
   submit({&request, 1});
   return request.handle;

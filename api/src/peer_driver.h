@@ -12,6 +12,7 @@
 #include "api/src/copy_pages.h"
 #include "api/src/core_sharing.h"
 #include "api/src/node.h"
+#include "api/src/open_ops.h"
 #include "api/src/progress.h"
 #include "api/src/request.h"
 #include "api/src/shard_driver.h"
@@ -64,14 +65,14 @@ class PeerDriver {
   void close();
 
   // kState before join(); what ended this peer, after that.
-  [[nodiscard]] Result<uint64_t> submit(GroupId group, const AnySpec& spec, OpCompletion* completion);
-  // In this order, and in one taking of the loop.
+  [[nodiscard]] Result<uint64_t> submit(GroupId group, const AnySpec& spec, OpenOp* completion);
+  // In this order, and in one taking of the loop.  kMemory is an answer too: no exception leaves it.
   void submit(std::span<Request> requests);
   void cancel(GroupId group, uint64_t handle);
   // peer_device.cc (docs/gpu.md).  `stream`: whose order the op keeps; null: of none.
   bool is_on_device(const void* memory) const;
   api::DeviceFront& device() { return *device_; }
-  [[nodiscard]] Result<uint64_t> submit_on_device(GroupId group, const OpSpec& spec, void* stream, OpCompletion* completion);
+  [[nodiscard]] Result<uint64_t> submit_on_device(GroupId group, const OpSpec& spec, void* stream, OpenOp* completion);
   // Blocks until the op by which it is agreed upon has ended.  The root group's id: none was wanted.
   [[nodiscard]] Result<GroupId> split(GroupId parent, const SplitChoice& choice, Duration timeout);
   void close_group(GroupId group);
@@ -131,6 +132,7 @@ class PeerDriver {
   PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coordinator);
   Status open();
   void turn(Time until);
+  void break_off() noexcept;
   bool poll(Time now);
   Time frame_time() const { return polling_ ? polled_at_ : loop_.now(); }
   bool spin(Time now, Time next);
@@ -168,6 +170,7 @@ class PeerDriver {
   std::atomic<bool> busy_{false};  // ops are open, as of the last look
   CopyPages copy_pages_{[this] { return busy_.load(std::memory_order_relaxed); }};
   std::unique_ptr<Node> node_;
+  OpenOps open_ops_;
   tcp::ControlClient control_;
   Progress progress_;
 

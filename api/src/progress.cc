@@ -1,8 +1,12 @@
 #include "api/src/progress.h"
 
+#include <new>
+
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
+
+#include "api/src/out_of_memory.h"
 
 namespace rhz {
 namespace {
@@ -29,8 +33,8 @@ class DefaultFloats {
 
 }  // namespace
 
-Progress::Progress(Loop& loop, std::function<void(Time)> turn)
-    : loop_(loop), turn_(std::move(turn)) {}
+Progress::Progress(Loop& loop, std::function<void(Time)> turn, std::function<void()> broken)
+    : loop_(loop), turn_(std::move(turn)), on_broken_(std::move(broken)) {}
 
 Progress::~Progress() { stop(); }
 
@@ -66,24 +70,55 @@ void Progress::release(Time now) {
   if (eager_.load(std::memory_order_relaxed)) idle_.notify_one();
 }
 
+// Of a caller that has mutex_ locked: it is not, between the two.
+class Progress::Ownership {
+ public:
+  Ownership(Progress& progress, std::unique_lock<std::mutex>& lock) : progress_(progress), lock_(lock) {
+    progress_.acquire(lock_);
+    lock_.unlock();
+  }
+  ~Ownership() {
+    lock_.lock();
+    progress_.release(left);
+  }
+  Ownership(const Ownership&) = delete;
+  Ownership& operator=(const Ownership&) = delete;
+
+  Time left{};
+
+ private:
+  Progress& progress_;
+  std::unique_lock<std::mutex>& lock_;
+};
+
+// As the owner.
+template <class Work>
+void Progress::step(Work&& work) {
+  if (is_broken()) throw OutOfMemory();
+  try {
+    work();
+  } catch (const std::bad_alloc&) {
+    on_broken_();
+    broken_.store(true, std::memory_order_release);
+    notify();
+    throw OutOfMemory();
+  }
+}
+
 void Progress::with(const std::function<void()>& work) {
   std::unique_lock lock(mutex_);
-  acquire(lock);
-  lock.unlock();
-  Time now;
-  {
-    DefaultFloats floats;
+  Ownership own(*this, lock);
+  DefaultFloats floats;
+  step([&] {
     work();
     // A program whose ops are all over when they are submitted (a world of one) never waits, and the progress thread is never
     // left alone with the loop: heartbeats, and what the coordinator says, get their turn here.
-    now = loop_.now();
-    if (now - turned_ > kNap) {
-      turn_(now);
-      turned_ = now;
+    own.left = loop_.now();
+    if (own.left - turned_ > kNap) {
+      turn_(own.left);
+      turned_ = own.left;
     }
-  }
-  lock.lock();
-  release(now);
+  });
 }
 
 bool Progress::wait(const std::function<bool()>& done, Time deadline) {
@@ -95,21 +130,26 @@ bool Progress::wait(const std::function<bool()>& done, Time deadline) {
   std::unique_lock lock(mutex_);
   const bool bounded = deadline != kNever;  // looking at the clock takes as long as much of a small op
   while (!done()) {
+    if (is_broken()) throw OutOfMemory();
     if (bounded && loop_.now() >= deadline) return false;
     if (owned_ && !owned_by_thread_) {  // another caller does the work for both
       waiting_.fetch_add(1, std::memory_order_acq_rel);  // pairs with notify()
-      auto ready = [&] { return !owned_ || done(); };
+      auto ready = [&] { return !owned_ || done() || is_broken(); };
       if (!bounded) changed_.wait(lock, ready);
       else changed_.wait_for(lock, deadline - loop_.now(), ready);
       waiting_.fetch_sub(1, std::memory_order_relaxed);
       continue;
     }
-    acquire(lock);
-    lock.unlock();
-    while (!done() && !wanted() && (!bounded || loop_.now() < deadline)) turn_(deadline);
-    turned_ = loop_.now();
-    lock.lock();
-    release(turned_);
+    {
+      Ownership own(*this, lock);
+      try {
+        step([&] {
+          while (!done() && !wanted() && (!bounded || loop_.now() < deadline)) turn_(deadline);
+        });
+      } catch (const OutOfMemory&) {  // by which what is waited for may have ended
+      }
+      own.left = turned_ = loop_.now();
+    }
     if (wanted() && !done()) {  // let who asked have it first
       lock.unlock();
       std::this_thread::yield();
@@ -136,7 +176,7 @@ void Progress::run() {
   DefaultFloats floats;
   if (on_thread_start_) on_thread_start_();
   std::unique_lock lock(mutex_);
-  while (!stop_.load(std::memory_order_relaxed)) {
+  while (!stop_.load(std::memory_order_relaxed) && !is_broken()) {
     if (owned_ || wanted()) {
       idle_.wait_for(lock, kNap);
       continue;
@@ -147,7 +187,12 @@ void Progress::run() {
     }
     owned_ = owned_by_thread_ = true;
     lock.unlock();
-    while (!stop_.load(std::memory_order_relaxed) && !wanted()) turn_(kNever);
+    try {
+      step([&] {
+        while (!stop_.load(std::memory_order_relaxed) && !wanted()) turn_(kNever);
+      });
+    } catch (const OutOfMemory&) {  // whoever calls next is told
+    }
     turned_ = loop_.now();
     lock.lock();
     owned_ = owned_by_thread_ = false;

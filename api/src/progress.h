@@ -15,18 +15,20 @@ namespace rhz {
 
 class Progress {
  public:
-  // `turn`: runs what is ready, blocks at most until the given time, and returns early when the loop is woken.
-  Progress(Loop& loop, std::function<void(Time until)> turn);
+  // `turn`: runs what is ready, blocks at most until the given time, and returns early when the loop is woken.  `broken`: called once, as
+  // the loop's owner, when a turn or anybody's work has ended by std::bad_alloc; nothing is run behind it.
+  Progress(Loop& loop, std::function<void(Time until)> turn, std::function<void()> broken);
   ~Progress();
 
   void start(std::function<void()> on_thread_start);
   // Ends the thread; afterwards callers own the loop by turns.
   void stop();
 
-  // Runs `work` as the loop's owner.
+  // Runs `work` as the loop's owner.  Throws OutOfMemory from the moment on when it is broken, and so does wait().
   void with(const std::function<void()>& work);
   // Until done() (any thread may call it) or the deadline; true when done.
   bool wait(const std::function<bool()>& done, Time deadline);
+  bool is_broken() const { return broken_.load(std::memory_order_acquire); }
   // From the owner: work may come without a call or a wake-up, so the progress thread takes the loop as soon as nobody has it.
   void set_eager(bool eager) { eager_.store(eager, std::memory_order_relaxed); }
   // Any thread: as set_eager(true), now.  A wake-up that is lost costs a nap.
@@ -39,12 +41,16 @@ class Progress {
   bool wanted() const { return wanting_.load(std::memory_order_relaxed) > 0; }
 
  private:
+  class Ownership;
   void acquire(std::unique_lock<std::mutex>& lock);
   void release(Time now);
+  template <class Work>
+  void step(Work&& work);
   void run();
 
   Loop& loop_;
   const std::function<void(Time)> turn_;
+  const std::function<void()> on_broken_;
   std::function<void()> on_thread_start_;
   std::thread thread_;
   std::mutex mutex_;
@@ -54,7 +60,7 @@ class Progress {
   std::atomic<uint32_t> wanting_{0};  // threads that want the loop from its owner
   std::atomic<uint32_t> waiting_{0};  // threads that look at changed_
   std::atomic<uint64_t> notes_{0};
-  std::atomic<bool> stop_{false}, eager_{false};
+  std::atomic<bool> stop_{false}, eager_{false}, broken_{false};
   Time left_{};                       // when an API thread left the loop last
   Time turned_{};                     // end of the newest turn; the owner's
 };

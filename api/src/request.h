@@ -3,6 +3,7 @@
 
 #include <variant>
 
+#include "api/src/open_ops.h"
 #include "collectives/op.h"
 #include "collectives/p2p/message.h"
 
@@ -13,8 +14,8 @@ using AnySpec = std::variant<OpSpec, MessageSpec>;
 struct Request {
   GroupId group;  // of a collective
   AnySpec spec;
-  OpCompletion* completion = nullptr;
-  Result<uint64_t> handle = uint64_t{0};  // the answer
+  OpenOp* completion = nullptr;
+  Result<uint64_t> handle = Status(Code::kMemory, "");  // the answer
 };
 
 }  // namespace rhz

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <new>
 
 namespace rhz {
 namespace {
@@ -64,7 +65,7 @@ void ShardDriver::start_thread() {
 
 Status ShardDriver::protect(Request request) {
   std::lock_guard lock(mutex_);
-  if (stop_) return {Code::kClosed, "the communicator was closed"};
+  if (stop_) return over_;
   if (!in_run_) return {Code::kState, "not a member yet: call rhz_comm_join first"};
   if (working_)
     return {Code::kState, "a revision is still being protected: call rhz_protect_fence first"};
@@ -243,6 +244,20 @@ void ShardDriver::run() {
   ::pthread_setname_np(::pthread_self(), "rhz-shards");
   const sched_param none{};
   ::pthread_setschedparam(::pthread_self(), SCHED_BATCH, &none);  // as the snapshotter
+  try {
+    serve();
+  } catch (const std::bad_alloc&) {
+    const Status short_of_memory(Code::kMemory, "");
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+      over_ = short_of_memory;
+    }
+    protected_now(short_of_memory);
+  }
+}
+
+void ShardDriver::serve() {
   Time audit_at = loop_.now() + kAuditPause;
   while (!stop_) {
     take_news();

@@ -72,6 +72,7 @@ class ShardDriver {
   };
   void start_thread();
   void run();
+  void serve();
   void take_news();
   Time begin();
   bool carry_out();
@@ -91,6 +92,7 @@ class ShardDriver {
   Inbox inbox_;                                       // under mutex_
   std::optional<Request> request_;                    // under mutex_: not begun
   bool working_ = false;                              // under mutex_: a revision is under way
+  Status over_{Code::kClosed, "the communicator was closed"};  // under mutex_: why it was stopped
   Status outcome_;                                    // under mutex_
   bool in_run_ = false;                               // under mutex_: a view is known
   std::map<uint32_t, GenerationRecord> generations_;  // under mutex_: the newest ones …

@@ -45,18 +45,17 @@ Status submit(const Comm& comm, AnySpec spec, void* stream, rhz_op** out_op) {
   *out_op = nullptr;
   const auto on_device = concerns_device(*comm.driver, spec, stream);
   if (!on_device) return on_device.status();
-  auto* op = new rhz_op(comm.driver, comm.group);
+  struct Discard {
+    void operator()(rhz_op* op) const { op->discard(); }
+  };
+  std::unique_ptr<rhz_op, Discard> op(new rhz_op(comm.driver, comm.group));
   Status status = std::visit([&](auto& known) { return complete(known, *op); }, spec);
   if (status)
     status = on_device.value() ? op->submit_on_device(std::get<OpSpec>(spec), stream)
-                        : in_group()      ? keep_in_group(op, std::move(spec))
+                        : in_group()      ? keep_in_group(op.get(), std::move(spec))
                                           : op->submit(spec);
-  if (!status) {
-    op->discard();
-    return status;
-  }
-  *out_op = op;
-  return Status::ok();
+  if (status) *out_op = op.release();
+  return status;
 }
 
 }  // namespace rhz::api

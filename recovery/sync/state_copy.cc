@@ -36,12 +36,13 @@ Status StateCopy::begin(const State& state) {
     return mapped;
   }
   from_ = &state;
+  copy_.emplace();
   std::byte* at = memory_;
   for (const Tensor& tensor : state.tensors()) {
     Tensor copy = tensor;
     copy.data = at;
     at += tensor.bytes;
-    const Status added = copy_.add(std::move(copy));
+    const Status added = copy_->add(std::move(copy));
     RHZ_ASSERT("R2", added.is_ok());  // they were registered once already
   }
   return Status::ok();
@@ -66,7 +67,7 @@ bool StateCopy::copy(uint64_t budget_bytes) {
 void StateCopy::open(Donor& live, Time now, uint64_t most_recorded) {
   RHZ_ASSERT("R2", !copying());
   asked_ = now;
-  donor_.take_over(live, copy_);
+  donor_.take_over(live, *copy_);
   updates_.open(donor_.revision(), most_recorded);
   make_spare();
 }
@@ -79,7 +80,7 @@ void StateCopy::close() {
   if (memory_) ::munmap(memory_, bytes_);
   memory_ = nullptr;
   from_ = nullptr;
-  copy_ = State();
+  copy_.reset();
   bytes_ = copied_ = offset_ = 0;
   tensor_ = 0;
   held_.clear();

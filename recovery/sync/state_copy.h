@@ -81,7 +81,7 @@ class StateCopy {
 
   Donor donor_;
   PageMaker* const pages_;
-  State copy_;
+  std::optional<State> copy_;
   UpdateLog updates_;  // since it was taken
   Update spare_;       // for the next one: a trainer waits for that copy, and should not for pages as well
   uint64_t usual_ = 0;         // bytes of the newest one

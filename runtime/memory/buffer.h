@@ -34,6 +34,7 @@ class Buffer {
     uint32_t references = 0;
     uint32_t size_class = 0;
     BufferPool* pool = nullptr;
+    Block* next = nullptr;  // in the pool
   };
   explicit Buffer(Block* block) : block_(block) { retain(); }
   void retain() {

@@ -38,8 +38,9 @@ void Buffer::reset() {
 
 BufferPool::~BufferPool() {
   RHZ_ASSERT("buffers outlive their pool", in_use_bytes_ == 0);
-  for (auto& blocks : idle_) {
-    for (Buffer::Block* block : blocks) {
+  for (Buffer::Block* first : idle_) {
+    while (Buffer::Block* block = first) {
+      first = block->next;
       free_memory(block->data, block->capacity);
       delete block;
     }
@@ -51,14 +52,13 @@ Buffer BufferPool::take(size_t bytes) {
   const auto size_class = static_cast<uint32_t>(std::countr_zero(capacity));
   RHZ_ASSERT("B1", size_class < kClasses);
   Buffer::Block* block = nullptr;
-  if (auto& idle = idle_[size_class]; !idle.empty()) {
-    block = idle.back();
-    idle.pop_back();
+  if (auto& idle = idle_[size_class]) {
+    block = std::exchange(idle, idle->next);
     idle_bytes_ -= capacity;
   } else {
     std::byte* data = get_memory(capacity);
     if (!data) return {};
-    block = new (std::nothrow) Buffer::Block{data, capacity, 0, size_class, this};
+    block = new (std::nothrow) Buffer::Block{data, capacity, 0, size_class, this, nullptr};
     if (!block) {
       free_memory(data, capacity);
       return {};
@@ -69,7 +69,13 @@ Buffer BufferPool::take(size_t bytes) {
   return Buffer(block);
 }
 
-void BufferPool::give_back(Buffer::Block* block) {
+Buffer BufferPool::must_take(size_t bytes) {
+  Buffer buffer = take(bytes);
+  if (!buffer) throw std::bad_alloc();
+  return buffer;
+}
+
+void BufferPool::give_back(Buffer::Block* block) noexcept {
   in_use_bytes_ -= block->capacity;
   if (idle_bytes_ + block->capacity > keep_bytes_) {
     free_memory(block->data, block->capacity);
@@ -77,7 +83,7 @@ void BufferPool::give_back(Buffer::Block* block) {
     return;
   }
   idle_bytes_ += block->capacity;
-  idle_[block->size_class].push_back(block);
+  block->next = std::exchange(idle_[block->size_class], block);
 }
 
 }  // namespace rhz

@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstddef>
-#include <vector>
 
 #include "runtime/memory/buffer.h"
 
@@ -21,6 +20,8 @@ class BufferPool {
 
   // At least `bytes` bytes, or an empty Buffer when the system has none.
   [[nodiscard]] Buffer take(size_t bytes);
+  // Where there is no way back: std::bad_alloc when the system has none.
+  [[nodiscard]] Buffer must_take(size_t bytes);
   size_t in_use_bytes() const { return in_use_bytes_; }
   size_t idle_bytes() const { return idle_bytes_; }
   size_t peak_bytes() const { return peak_bytes_; }
@@ -28,11 +29,11 @@ class BufferPool {
  private:
   friend class Buffer;
   static constexpr uint32_t kClasses = 44;  // up to 2^43 bytes
-  void give_back(Buffer::Block* block);
+  void give_back(Buffer::Block* block) noexcept;
 
   const size_t keep_bytes_;
   size_t in_use_bytes_ = 0, idle_bytes_ = 0, peak_bytes_ = 0;
-  std::array<std::vector<Buffer::Block*>, kClasses> idle_;
+  std::array<Buffer::Block*, kClasses> idle_{};  // the first of each list
 };
 
 }  // namespace rhz

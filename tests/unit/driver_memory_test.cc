@@ -17,12 +17,12 @@ constexpr uint32_t kRanks = 3;
 constexpr uint64_t kCount = 3'000'001;
 constexpr std::chrono::seconds kPatience{60};
 
-struct Completion final : OpCompletion {
-  void released(const OpOutcome& outcome) override {
+struct Completion final : OpenOp {
+  void when_released(const OpOutcome& outcome) override {
     status = outcome.status;
     done = true;
   }
-  void finalised(const Status&) override { over = true; }
+  void when_final(const Status&) override { over = true; }
   Status status;
   std::atomic<bool> done{false}, over{false};
 };

@@ -14,7 +14,8 @@ PeerLink::PeerLink(Shared& shared, LaneKinds& kinds, const PeerAddress& peer)
 PeerLink::~PeerLink() {
   // One of them may be in the middle of telling the layer above of a frame, and live on for that
   // long.
-  for (auto& [number, lane] : in_) lane->end();
+  for (auto& [number, lane] : in_)
+    if (lane) lane->end();  // none where there was no memory for it
 }
 
 Outgoing& PeerLink::out_lane(uint32_t number) {

@@ -158,8 +158,7 @@ void SendQueue::renumber() {
 
 void SendQueue::own_payload(Frame& frame, size_t from) {
   if (frame.payload.empty()) return;
-  Buffer copy = pool_.take(frame.payload.size());
-  RHZ_ASSERT("memory", copy);
+  Buffer copy = pool_.must_take(frame.payload.size());
   std::memcpy(copy.data() + from, frame.payload.data() + from, frame.payload.size() - from);
   frame.payload = {copy.data(), frame.payload.size()};
   frame.keep = std::move(copy);
