@@ -202,23 +202,25 @@ Result<StatusReply> Supervisor::ask_coordinator() {
   return status_ ? status_->ask(kLookPatience) : Result<StatusReply>(Status(Code::kUnreachable, ""));
 }
 
-// A run is founded by all of its world.  Those who wait for one that has failed would wait for ever.
+// A run is founded by all of its world.  Those who wait for one that has ended would wait for ever.
 void Supervisor::stop_the_unfounded() {
   if (founding_look_at_ns_ == 0 || stop_signals_ > 0 || monotonic_ns() < founding_look_at_ns_) return;
   founding_look_at_ns_ = monotonic_ns() + kLookPauseNs;
+  const auto left = static_cast<size_t>(std::count_if(jobs_.begin(), jobs_.end(), [](const Job& job) {
+    return job.is_peer() && job.state != State::kDone;
+  }));
+  if (left == 0) return void(founding_look_at_ns_ = 0);
   const auto reply = ask_coordinator();
   if (!reply) return;
   const auto& peers = reply.value().peers;
   const auto waiting = static_cast<size_t>(std::count_if(peers.begin(), peers.end(), [](const PeerStatus& p) { return p.connected; }));
-  const auto left = static_cast<size_t>(std::count_if(jobs_.begin(), jobs_.end(), [](const Job& job) {
-    return job.is_peer() && job.state != State::kDone;
-  }));
   const bool founded = reply.value().view.epoch != Epoch(0);  // also when all have left since
-  if (founded || left == 0) founding_look_at_ns_ = 0;
+  if (founded) founding_look_at_ns_ = 0;
   else if (waiting == left) {
-    say(jobs_[static_cast<size_t>(first_failure_)].label +
-        format(" failed before the run was founded, and the other %zu wait for it in vain: they are stopped", left));
+    say(jobs_[static_cast<size_t>(first_end_)].label +
+        format(" ended before the run was founded, and the other %zu wait for it in vain: they are stopped", left));
     founding_look_at_ns_ = 0;
+    unfounded_ = true;
     stop(SIGTERM);
   }
 }
@@ -242,7 +244,7 @@ bool Supervisor::others_go_on() {
 }
 
 int Supervisor::verdict() const {
-  if (first_failure_ < 0) return 0;
+  if (first_failure_ < 0) return unfounded_ ? 1 : 0;
   const Job& job = jobs_[static_cast<size_t>(first_failure_)];
   say(job.label + " failed: " + wait_text(job.wait_status));
   const int status = shell_status(job.wait_status);

@@ -103,6 +103,7 @@ class Supervisor {
   bool is_whole_run() const;
   Result<StatusReply> ask_coordinator();
   bool others_go_on();
+  void look_for_founding(const Job& job);
   void stop_the_unfounded();
   void stop_the_lost();
   int verdict() const;
@@ -120,8 +121,10 @@ class Supervisor {
   bool others_ = false;
   uint64_t look_at_ns_ = 0;  // 0: not looking
   int first_failure_ = -1;  // job that failed for good first
-  // A peer has failed for good, and as far as is known the run has not been founded: when to look again.
+  int first_end_ = -1;      // peer that ended for good first, also well
+  // As far as is known the run had not been founded then: when to look again.
   uint64_t founding_look_at_ns_ = 0;  // 0: not
+  bool unfounded_ = false;            // nor was it, and the others were stopped
   // A peer has said that nothing gives the run's state back; when those that do not end by
   // themselves are told to.
   bool lost_ = false;

@@ -179,7 +179,7 @@ void Supervisor::ended(Job& job, int wait_status) {
   if (job.stopping) return;
   if (onlooker_ && job.is_peer()) job.excused = !onlooker_->peer_ended(peer_index(job), wait_status);
   const bool good = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
-  if (good && job.is_peer()) return;
+  if (good && job.is_peer()) return look_for_founding(job);
   if (job.is_peer() && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == kLost)
     return end_the_lost(job);
   if (may_restart(job)) {
@@ -203,10 +203,14 @@ void Supervisor::ended(Job& job, int wait_status) {
   if (options_.restart && job.restarts >= options_.max_restarts)
     text += format(" and was restarted %u times already", job.restarts);
   say(text);
-  if (first_failure_ < 0 && !job.excused) {
-    first_failure_ = static_cast<int>(&job - jobs_.data());
-    if (job.is_peer() && is_whole_run() && !coordinator_address_.empty()) founding_look_at_ns_ = 1;
-  }
+  if (first_failure_ < 0 && !job.excused) first_failure_ = static_cast<int>(&job - jobs_.data());
+  look_for_founding(job);
+}
+
+void Supervisor::look_for_founding(const Job& job) {
+  if (first_end_ >= 0 || !job.is_peer() || !is_whole_run() || coordinator_address_.empty()) return;
+  first_end_ = static_cast<int>(&job - jobs_.data());
+  founding_look_at_ns_ = 1;
 }
 
 }  // namespace rhz::tools

@@ -45,11 +45,13 @@ TEST(Run, EndsWithTheStatusOfTheFirstToFail) {
   expect_has(killed.errors(), {"slot 0 failed: signal 9 (Killed)"});
 }
 
-TEST(Run, StopsWhoWaitsForAFounderThatHasFailed) {
-  const Words behind = {"--", "sh", "-c", "test $RHZ_SLOT = 1 && exit 9; exec \"$@\"", "sh"};
-  Cli run(words("run -n 3") + behind + trainer(5, 0));
-  EXPECT_EQ(run.end(), 9);
-  expect_has(run.errors(), {"slot 1 failed before the run was founded, and the other 2 wait for it in vain"});
+TEST(Run, StopsWhoWaitsForAFounderThatHasEnded) {
+  for (const auto& [own, whole] : {std::pair{"9", 9}, {"0", 1}}) {
+    const Words behind = {"--", "sh", "-c", std::string("test $RHZ_SLOT = 1 && exit ") + own + "; exec \"$@\"", "sh"};
+    Cli run(words("run -n 3") + behind + trainer(5, 0));
+    EXPECT_EQ(run.end(), whole);
+    expect_has(run.errors(), {"slot 1 ended before the run was founded, and the other 2 wait for it in vain"});
+  }
 }
 
 TEST(Run, StopsToRestartWhatFailsAtOnce) {
