@@ -5,8 +5,9 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <new>
 #include <utility>
+
+#include "runtime/base/out_of_memory.h"
 
 namespace rhz {
 namespace {
@@ -94,11 +95,7 @@ void Background::run() {
     piece_began_ = Clock::now();
     Pace pace(*this);
     Status outcome;
-    try {
-      outcome = job(pace);
-    } catch (const std::bad_alloc&) {
-      outcome = kNoMemory;
-    }
+    if (!had_memory([&] { outcome = job(pace); })) outcome = kNoMemory;
     lock.lock();
     outcome_ = std::move(outcome);
     running_.store(false, std::memory_order_release);

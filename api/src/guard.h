@@ -6,8 +6,8 @@
 #include <string>
 #include <system_error>
 
-#include "api/src/out_of_memory.h"
 #include "rhizome/rhizome.h"
+#include "runtime/base/out_of_memory.h"
 #include "runtime/base/status.h"
 
 namespace rhz::api {

@@ -6,11 +6,11 @@
 #include <cstdio>
 
 #include "api/src/device_front.h"
-#include "api/src/out_of_memory.h"
 #include "recovery/state/device_tensors.h"
 #include "api/src/reach.h"
 #include "api/src/reduce_rate.h"
 #include "runtime/base/assert.h"
+#include "runtime/base/out_of_memory.h"
 #include "runtime/base/prng.h"
 #include "runtime/digest/digest.h"
 #include "runtime/loop/room.h"
@@ -64,7 +64,6 @@ constexpr Duration kTicksApart = microseconds(50);
 constexpr size_t kLoops = 2;  // its own, and that of the shards
 
 const Status kClosedStatus(Code::kClosed, "the communicator was closed");
-const Status kNoMemory(Code::kMemory, "close this peer");  // so short that a copy needs none
 
 }  // namespace
 
@@ -330,79 +329,6 @@ Status PeerDriver::join(Duration timeout) {
   return outcome;
 }
 
-Status PeerDriver::leave(Duration timeout) {
-  const Time deadline = loop_.now() + timeout;
-  bool idle = false, ended = false;
-  auto wait_until = [&](bool& flag, const std::function<bool()>& test) {
-    while (true) {
-      progress_.with([&] { flag = test(); });
-      if (flag || loop_.now() >= deadline) return;
-      (void)progress_.wait([] { return false; }, std::min(deadline, loop_.now() + milliseconds(2)));
-    }
-  };
-  progress_.with([&] { leaving_ = true; });
-  wait_until(idle, [&] { return closed_ || is_idle() || node_->ended(); });
-  progress_.with([&] {
-    if (closed_) return;
-    if (!node_->ended()) node_->leave(loop_.now());
-    flush_control();
-  });
-  if (idle) wait_until(ended, [&] { return closed_ || node_->ended(); });
-  const auto closed = std::make_shared<std::atomic<bool>>(
-      false);  // the transport may call back after we stopped waiting
-  progress_.with([&] {
-    if (closed_ || std::exchange(transport_closing_, true)) return void(*closed = true);
-    if (!node_->ended()) node_->abandon(loop_.now(), Status(Code::kClosed, "left the run"));
-    transport_->close(loop_.now() + milliseconds(500), [closed] { *closed = true; });
-  });
-  const Time bound = loop_.now() + milliseconds(750);
-  (void)progress_.wait([&] { return closed->load(); }, bound);
-  progress_.with([&] {
-    if (closed_) return;
-    control_.stop();
-    note_changes();
-  });
-  keeper_->left();
-  if (idle) return Status::ok();
-  return Status(Code::kTimeout, "ops were still open when the time for leaving was over");
-}
-
-void PeerDriver::close() {
-  keeper_->stop();
-  shards_->stop();
-  checkpoints_->stop();
-  try {
-    progress_.with([this] {
-      if (closed_) return;
-      closed_ = true;
-      if (!node_) return;
-      if (!node_->ended())
-        node_->abandon(loop_.now(), Status(Code::kClosed, "the communicator was closed"));
-      control_.stop();
-      note_changes();
-      device_->ops().refuse_all(kClosedStatus);
-      node_.reset();
-      transport_.reset();
-    });
-    close_device();
-  } catch (const OutOfMemory&) {
-    device_->break_off();
-  }
-  progress_.stop();
-}
-
-// As the loop's owner, after a step that found no memory half way.  What the cores hold may be half of anything: it is not used again, and
-// the ends of connections tell the others.  No memory is needed here.
-void PeerDriver::break_off() noexcept {
-  closed_ = true;
-  node_.reset();
-  transport_.reset();
-  control_.stop();
-  device_->ops().refuse_all(kNoMemory);
-  open_ops_.end_all(kNoMemory);
-  recorder_.note(loop_.now(), LogLevel::kWarn, "event=end status=%d text=\"no memory in the middle of a step\"", static_cast<int>(kNoMemory.code()));
-}
-
 // As the loop's owner.
 Status PeerDriver::may_submit(GroupId group, bool message) {
   if (closed_) return kClosedStatus;
@@ -419,8 +345,8 @@ Status PeerDriver::may_submit(GroupId group, bool message) {
 }
 
 // An op is in the list before the cores have it, since it may end inside their call.
-void PeerDriver::submit(std::span<Request> requests) try {
-  progress_.with([&] {
+void PeerDriver::submit(std::span<Request> requests) {
+  const auto all = [&] {
     const Time now = loop_.now();
     for (Request& request : requests) {
       const auto* message = std::get_if<MessageSpec>(&request.spec);
@@ -436,9 +362,9 @@ void PeerDriver::submit(std::span<Request> requests) try {
     }
     busy_.store(true, std::memory_order_relaxed);
     if (!closed_) flush_control();
-  });
-} catch (const OutOfMemory&) {
-  // Those that were given to the cores have ended with that, and the others say so themselves.
+  };
+  // Without memory, those that were given to the cores have ended by that, and the others say so themselves.
+  (void)had_memory([&] { progress_.with(all); });
 }
 
 Result<uint64_t> PeerDriver::submit(GroupId group, const AnySpec& spec, OpenOp* completion) {

@@ -1,12 +1,10 @@
 #include "api/src/progress.h"
 
-#include <new>
-
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
 
-#include "api/src/out_of_memory.h"
+#include "runtime/base/out_of_memory.h"
 
 namespace rhz {
 namespace {
@@ -94,15 +92,12 @@ class Progress::Ownership {
 // As the owner.
 template <class Work>
 void Progress::step(Work&& work) {
-  if (is_broken()) throw OutOfMemory();
-  try {
-    work();
-  } catch (const std::bad_alloc&) {
-    on_broken_();
-    broken_.store(true, std::memory_order_release);
-    notify();
-    throw OutOfMemory();
-  }
+  if (is_broken()) out_of_memory();
+  if (had_memory(work)) return;
+  on_broken_();
+  broken_.store(true, std::memory_order_release);
+  notify();
+  out_of_memory();
 }
 
 void Progress::with(const std::function<void()>& work) {
@@ -130,7 +125,7 @@ bool Progress::wait(const std::function<bool()>& done, Time deadline) {
   std::unique_lock lock(mutex_);
   const bool bounded = deadline != kNever;  // looking at the clock takes as long as much of a small op
   while (!done()) {
-    if (is_broken()) throw OutOfMemory();
+    if (is_broken()) out_of_memory();
     if (bounded && loop_.now() >= deadline) return false;
     if (owned_ && !owned_by_thread_) {  // another caller does the work for both
       waiting_.fetch_add(1, std::memory_order_acq_rel);  // pairs with notify()
@@ -142,12 +137,12 @@ bool Progress::wait(const std::function<bool()>& done, Time deadline) {
     }
     {
       Ownership own(*this, lock);
-      try {
+      // Without memory, what is waited for may have ended by that.
+      (void)had_memory([&] {
         step([&] {
           while (!done() && !wanted() && (!bounded || loop_.now() < deadline)) turn_(deadline);
         });
-      } catch (const OutOfMemory&) {  // by which what is waited for may have ended
-      }
+      });
       own.left = turned_ = loop_.now();
     }
     if (wanted() && !done()) {  // let who asked have it first
@@ -187,12 +182,12 @@ void Progress::run() {
     }
     owned_ = owned_by_thread_ = true;
     lock.unlock();
-    try {
+    // Without memory: whoever calls next is told.
+    (void)had_memory([&] {
       step([&] {
         while (!stop_.load(std::memory_order_relaxed) && !wanted()) turn_(kNever);
       });
-    } catch (const OutOfMemory&) {  // whoever calls next is told
-    }
+    });
     turned_ = loop_.now();
     lock.lock();
     owned_ = owned_by_thread_ = false;

@@ -5,7 +5,8 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <new>
+
+#include "runtime/base/out_of_memory.h"
 
 namespace rhz {
 namespace {
@@ -244,17 +245,14 @@ void ShardDriver::run() {
   ::pthread_setname_np(::pthread_self(), "rhz-shards");
   const sched_param none{};
   ::pthread_setschedparam(::pthread_self(), SCHED_BATCH, &none);  // as the snapshotter
-  try {
-    serve();
-  } catch (const std::bad_alloc&) {
-    const Status short_of_memory(Code::kMemory, "");
-    {
-      std::lock_guard lock(mutex_);
-      stop_ = true;
-      over_ = short_of_memory;
-    }
-    protected_now(short_of_memory);
+  if (had_memory([this] { serve(); })) return;
+  const Status shortage(Code::kMemory, "");
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+    over_ = shortage;
   }
+  protected_now(shortage);
 }
 
 void ShardDriver::serve() {

@@ -244,8 +244,10 @@ bool Supervisor::others_go_on() {
 }
 
 int Supervisor::verdict() const {
-  if (first_failure_ < 0) return unfounded_ ? 1 : 0;
-  const Job& job = jobs_[static_cast<size_t>(first_failure_)];
+  // Of a run that was not founded, who ended, and not who was stopped for that.
+  const int judged = unfounded_ ? first_end_ : first_failure_;
+  if (judged < 0) return 0;
+  const Job& job = jobs_[static_cast<size_t>(judged)];
   say(job.label + " failed: " + wait_text(job.wait_status));
   const int status = shell_status(job.wait_status);
   return status ? status : 1;

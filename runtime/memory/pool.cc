@@ -8,6 +8,7 @@
 #include <new>
 
 #include "runtime/base/assert.h"
+#include "runtime/base/out_of_memory.h"
 
 namespace rhz {
 namespace {
@@ -71,7 +72,7 @@ Buffer BufferPool::take(size_t bytes) {
 
 Buffer BufferPool::must_take(size_t bytes) {
   Buffer buffer = take(bytes);
-  if (!buffer) throw std::bad_alloc();
+  if (!buffer) out_of_memory();
   return buffer;
 }
 

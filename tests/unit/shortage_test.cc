@@ -10,8 +10,8 @@
 
 #include "api/src/coordinator_config.h"
 #include "api/src/coordinator_driver.h"
-#include "api/src/out_of_memory.h"
 #include "api/src/peer_driver.h"
+#include "runtime/base/out_of_memory.h"
 
 namespace {
 // How many allocations this thread still gets, and whether they are counted.
@@ -150,6 +150,8 @@ class Shortage : public ::testing::TestWithParam<TransportChoice> {
  protected:
   // What the victim does until it has no memory; false: it had enough.
   using Ends = bool (*)(Peer& victim, long allocations);
+  void SetUp() override { setenv("RHZ_LOG", "none", 1); }  // a line per victim
+  void TearDown() override { unsetenv("RHZ_LOG"); }
   void play(long allocations, Ends ends) {
     Trio run(GetParam());
     std::atomic<bool> broken{false};
