@@ -2,7 +2,7 @@
 BUILD ?= build/release
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup configure build demo test check-deep soak fuzz asan tsan bench-peers bench-net install clean
+.PHONY: all setup configure build demo test check-deep exhaustive soak fuzz asan tsan bench-peers bench-net install clean
 
 all: build
 
@@ -19,15 +19,19 @@ build: configure
 demo: build
 	@$(BUILD)/api/tools/rhizome-demo --rhizome $(BUILD)/api/tools/rhizome --trainer $(BUILD)/api/examples/char_lm
 
-# Everything that is not labelled deep.
+# Everything that is labelled neither deep nor exhaustive.
 test: build
-	@ctest --test-dir $(BUILD) -j 2 -LE deep --output-on-failure --no-tests=error
+	@ctest --test-dir $(BUILD) -j 2 -LE 'deep|exhaustive' --output-on-failure --no-tests=error
 
-# All groups of the model, sanitizers: about an hour.
+# Mutants of the model, longer kills, chaos and fuzzing; sanitizers.
 check-deep: build
 	@ctest --test-dir $(BUILD) -j 2 -L deep --output-on-failure --no-tests=error
 	@$(MAKE) asan
 	@$(MAKE) tsan
+
+# Every group of the model, and two faults in the exploration of the cores, searched to their end: about an hour.
+exhaustive: build
+	@ctest --test-dir $(BUILD) -j 2 -L exhaustive --output-on-failure --no-tests=error
 
 # Hours: kills, churn, faults of the network, simulator, fuzzing; a table at the end.  SOAK="kills=100 churn=1": parts of it.
 soak: build
