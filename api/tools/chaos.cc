@@ -1,4 +1,5 @@
 // `rhizome chaos`: a user's own trainers under faults.
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
 
@@ -18,9 +19,21 @@ constexpr int kNotPermitted = 77;  // as CTest has it
 struct CommandLine {
   ChaosOptions chaos;
   RunOptions run;
-  std::string kinds;
+  std::string kinds, required;
   bool hosts = false;
 };
+
+// "KIND[=N],…".  Empty; or what is wrong with it.
+std::string read_required(CommandLine& line) {
+  for (const std::string& part : line.required.empty() ? std::vector<std::string>() : split(line.required, ',')) {
+    const size_t equals = part.find('=');
+    const std::string name = part.substr(0, equals), count = equals == part.npos ? "1" : part.substr(equals + 1);
+    if (!fault_of(name) && name != kStrangers) return "--require: there is no fault \"" + name + "\"; there are " + fault_names(true) + ", and " + kStrangers;
+    if (count.empty() || count.size() > 18 || count.find_first_not_of("0123456789") != count.npos) return "--require: \"" + part + "\" takes a number behind =";
+    line.chaos.required[name] = std::strtoull(count.c_str(), nullptr, 10);
+  }
+  return {};
+}
 
 int run_chaos(CommandLine& line, const std::vector<std::string>& unexpected) {
   if (!unexpected.empty() || line.run.command.empty())
@@ -32,7 +45,8 @@ int run_chaos(CommandLine& line, const std::vector<std::string>& unexpected) {
     if (is_of_network(*kind) && !line.hosts) return complain("chaos", "\"" + name + "\" takes --hosts", kUsage);
     line.chaos.kinds.push_back(*kind);
   }
-  const TempFolder folder;
+  if (const std::string wrong = read_required(line); !wrong.empty()) return complain("chaos", wrong, kUsage);
+  TempFolder folder;
   if (!folder.good()) return complain("chaos", "cannot make a folder for the coordinator's log (TMPDIR)");
   if (!line.chaos.seed) line.chaos.seed = random_u64() % 1'000'000;
   RunOptions& run = line.run;
@@ -54,8 +68,13 @@ int run_chaos(CommandLine& line, const std::vector<std::string>& unexpected) {
     line.chaos.lan = lan.get();
   }
   ChaosRun chaos(line.chaos);
-  const int status = Supervisor(run, &chaos).run();
-  return chaos.report(status);
+  const int status = chaos.report(Supervisor(run, &chaos).run());
+  if (chaos.has_found()) {
+    chaos.ledger().write(folder.file("ledger.txt"));
+    std::fprintf(stderr, "rhizome chaos: the coordinator's log, and the newest of the ledger, are kept in %s\n", folder.path().c_str());
+    folder.keep();
+  }
+  return status;
 }
 
 }  // namespace
@@ -74,13 +93,19 @@ void add_chaos(CLI::App& app, const std::vector<std::string>& command, int& exit
   sub->add_option("--stall-s", line->chaos.stall_s, "a peer that ends no op for so long hangs; longer than your longest step")
       ->capture_default_str()
       ->check(CLI::Range(1.0, 3600.0));
+  sub->add_option("--op-bound-s", line->chaos.op_bound_s,
+                  "an op of a ledger line that took longer is a finding, beside the time that this peer was held and that without a coordinator\n"
+                  "(default: --stall-s and two suspicion times)")
+      ->check(CLI::Range(0.001, 86'400.0));
+  sub->add_option("--require", line->required,
+                  "KIND[=N], with commas: what has to have struck so often (1), and \"strangers\", which have to have come; else the exit status is 1");
   sub->add_option("--suspicion-ms", line->chaos.suspicion_ms, "silence that makes a peer suspect")
       ->capture_default_str()
       ->check(CLI::Range(100u, 60'000u));
   sub->add_option("--run-id", line->run.run_id, "name of the run (default: $RHZ_RUN_ID, else \"default\")");
   sub->footer(
       "kill: SIGKILL of a peer.  kill-several: of more at once; one stays.  pause: SIGSTOP for up to half of the suspicion time.\n"
-      "freeze: SIGSTOP for one and a half to four times that.  slow: a peer gets a tenth of the time.  reset: TCP connections of a peer\n"
+      "freeze: SIGSTOP for one and a half to four times that, now and then up to twenty.  slow: a peer gets a twentieth of the time.  reset: TCP connections of a peer\n"
       "end (without --hosts that takes root, and ss of iproute2).  coordinator: SIGKILL of it; it is started again on its log.\n"
       "kill-joiners: SIGKILL of peers that are not members yet.  Peers that end are started again in their slot, as by `rhizome run --restart`.\n"
       "garbage: strangers at the ports of peers and of the coordinator, hundreds at once, say nonsense, announce what never comes, ask and do not\n"
@@ -92,7 +117,8 @@ void add_chaos(CLI::App& app, const std::vector<std::string>& command, int& exit
       "line has 1 Mbit/s.  rough: delays up to 300 ms, packets that overtake each other, up to 5 % lost.  cut-coordinator: nobody reaches it.\n"
       "flips: bits flip in what a peer sends and gets, so that checksums of TCP do not fit, and in headers of frames, so that they do.\n"
       "All results are compared bit by bit between the peers (RHZ_VERIFY=all, unless you set it).  At the end every peer has to be back.\n"
-      "Exit status: 0 when no peer hung, none was evicted falsely and none failed by itself; 1 otherwise, with the stacks of a hang;\n"
+      "Exit status: 0 when no peer hung, none was evicted falsely and none failed by itself, no restarted coordinator had lost a decision and the\n"
+      "view did not change for no reason; 1 otherwise, with the stacks of a hang, and a folder with the coordinator's log and the ledger is kept;\n"
       "3 when somebody else killed a peer; 77 when --hosts is not permitted here (root, or user namespaces; /dev/net/tun).\n"
       "The same seed strikes at the same times; what it meets there depends on how the processes run.\n"
       "example: rhizome chaos --seed 7 --minutes 5 -n 4 -- ./trainer --data text\n"

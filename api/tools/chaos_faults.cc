@@ -14,12 +14,14 @@ constexpr double kLongestGap = 5;  // in means
 struct Kind {
   std::string_view name;
   double shortest = 0, longest = 0;
+  double rarely = 0;  // one in kRare lasts for `longest` up to this; 0: none does
 };
+constexpr double kRare = 8;
 constexpr Kind kKinds[kFaults] = {
     {"kill"},
     {"kill-several"},
     {"pause", 0.05, 0.5},
-    {"freeze", 1.5, 4},
+    {"freeze", 1.5, 4, 20},
     {"slow", 1, 4},
     {"reset", 0.02, 0.2},
     {"coordinator"},
@@ -77,7 +79,9 @@ void FaultPlan::advance() {
   for (size_t i = peers_; i > 1; --i) std::swap(next_.order[i - 1], next_.order[whom_.below(i)]);
   next_.victims = peers_ > 2 ? 2 + static_cast<uint32_t>(whom_.below(peers_ - 2)) : 1;
   const Kind& kind = kind_of(next_.kind);
-  const double times = kind.shortest + how_long_.unit() * (kind.longest - kind.shortest);
+  const double drawn = how_long_.unit();
+  double times = kind.shortest + drawn * (kind.longest - kind.shortest);
+  if (kind.rarely > 0 && drawn < 1 / kRare) times = kind.longest + drawn * kRare * (kind.rarely - kind.longest);
   next_.lasts_ns = static_cast<uint64_t>(times * static_cast<double>(suspicion_ns_));
   next_.strength = how_much_.unit();
 }

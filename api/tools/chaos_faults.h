@@ -15,8 +15,8 @@ enum class FaultKind : uint8_t {
   kKill,         // SIGKILL of one peer
   kKillSeveral,  // of several at once; one stays
   kPause,        // SIGSTOP for less than the suspicion time: nobody is to be evicted
-  kFreeze,       // SIGSTOP for longer: the peer is out, and comes back
-  kSlow,         // stopped for nine tenths of the time: nobody is to be evicted
+  kFreeze,       // SIGSTOP for longer, rarely for much longer: the peer is out, and comes back
+  kSlow,         // stopped for nineteen twentieths of the time: nobody is to be evicted
   kReset,        // TCP connections of a peer end: nobody is to be evicted
   kCoordinator,  // SIGKILL of the coordinator, which is started again on its log
   kKillJoiners,  // SIGKILL of peers that were started again and are not members yet

@@ -108,6 +108,7 @@ void ChaosRun::strike_network(const Fault& fault) {
     whom += format(" %u", slot);
   }
   if (evicts) struck_at_ns_ = now_ns_;
+  views_.struck(std::max<uint32_t>(1, static_cast<uint32_t>(next.victims.size())));
   ++struck_[fault.kind];
   network_ = std::move(next);
   say(format("%s of%s for %.0f ms (%.2f)", std::string(name_of(fault.kind)).c_str(), whom.empty() ? " all" : (" slot" + whom).c_str(),

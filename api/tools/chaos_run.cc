@@ -16,7 +16,8 @@ namespace {
 constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kLookNs = 20 * kMs;
 // A slow peer is stopped and let go in turns that are short beside any suspicion time.
-constexpr uint64_t kSlowStopNs = 45 * kMs, kSlowRunNs = 5 * kMs;
+constexpr uint64_t kSlowStopNs = 95 * kMs, kSlowRunNs = 5 * kMs;  // 5 % are left
+constexpr uint64_t kTurnsOfSuspicion = 8;
 constexpr uint64_t kStoppingNs = 10'000 * kMs;  // from SIGTERM to SIGKILL
 constexpr Duration kAskPause = milliseconds(50);
 
@@ -44,6 +45,7 @@ uint64_t ChaosRun::look(Supervisor& supervisor, uint64_t now_ns) {
   now_ns_ = now_ns;
   if (!begun_ns_) begun_ns_ = now_ns;
   note_processes(supervisor);
+  note_absences();
   tend_network();
   tend_scarcity();
   wake_the_stopped();
@@ -62,6 +64,7 @@ uint64_t ChaosRun::look(Supervisor& supervisor, uint64_t now_ns) {
       if (!all) break;
       phase_ = Phase::kFaults;
       faults_begun_ns_ = now_ns;
+      views_.count();
       say("all peers are members and have ended an op: the faults begin");
       break;
     }
@@ -123,6 +126,9 @@ void ChaosRun::note_processes(const Supervisor& supervisor) {
   returns_ += coordinator && coordinator_since_ns_ == 0 && phase_ != Phase::kFounding;
   coordinator_ = coordinator;
   coordinator_since_ns_ = coordinator ? now_ns_ : 0;
+  if (!coordinator) return;
+  views_.coordinator_began();
+  status_.reset();  // nothing that the one before said is to be taken for this one's word
 }
 
 void ChaosRun::wake_the_stopped() {
@@ -137,7 +143,8 @@ void ChaosRun::wake_the_stopped() {
       peer.stirred_at_ns = now_ns_;
       if (peer.excused) peer.settled_at_ns = now_ns_ + 2 * kMs * options_.suspicion_ms;  // for all to have noticed
     } else if (peer.slow) {
-      const bool stop = now_ns_ % (kSlowStopNs + kSlowRunNs) < kSlowStopNs;
+      const uint64_t longest = std::min(kSlowStopNs, kMs * options_.suspicion_ms / kTurnsOfSuspicion);
+      const bool stop = now_ns_ % (longest + kSlowRunNs) < longest;
       if (stop != peer.stopped) signal(peer, stop ? SIGSTOP : SIGCONT);
       peer.stopped = stop;
     }
@@ -157,6 +164,7 @@ void ChaosRun::strike(const Supervisor& supervisor) {
     coordinator_killed_ = true;
     struck_at_ns_ = now_ns_;
     ++struck_[fault.kind];
+    views_.struck(1);
     return;
   }
   if (fault.kind == FaultKind::kKillJoiners) return kill_joiners(fault);
@@ -172,6 +180,7 @@ void ChaosRun::strike(const Supervisor& supervisor) {
   if (most == 0 || (fault.kind == FaultKind::kReset && !reset(candidates[0], fault.victims))) return void(++skipped_);
   ++struck_[fault.kind];
   if (fault.kind == FaultKind::kReset) return;
+  views_.struck(static_cast<uint32_t>(std::min(wanted, most)));
   for (size_t v = 0; v < std::min(wanted, most); ++v) strike_one(fault, candidates[v]);
 }
 
@@ -187,6 +196,7 @@ void ChaosRun::kill_joiners(const Fault& fault) {
     ++killed;
   }
   if (killed == 0) return void(++skipped_);
+  views_.struck(killed);
   ++struck_[fault.kind];
 }
 

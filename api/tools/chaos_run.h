@@ -1,10 +1,13 @@
 // A run under faults: strikes by plan, and looks whether the run does what is promised meanwhile.
-//   hang            a peer that runs, and is not stopped by us, ends no op for too long
+//   hang            a peer that runs, and is not stopped by us, ends no op for too long; time without a coordinator does not count
+//   slow op         an op of a ledger (chaos_ledger.h) took longer than any fault explains
 //   false eviction  the view loses a peer that was neither killed nor stopped for longer than the suspicion time
 //   own failure     a peer ends with a failure that no fault explains (wrong bits are one: the results of all are compared), or by a
 //                   signal that nobody here sent (SIGABRT of a peer that got no memory is an end in order)
 //   memory          strangers at the ports of a peer, or of the coordinator, make it grow
-//   wrong bits      peers that print a ledger (chaos_ledger.h) do not print the same
+//   wrong bits      peers that print a ledger do not print the same
+//   decision lost   a coordinator that is back on its log knows less than had been told
+//   flapping        the view changes more often than what struck explains
 #pragma once
 
 #include <map>
@@ -13,8 +16,10 @@
 #include <string>
 #include <vector>
 
+#include "api/tools/chaos_absences.h"
 #include "api/tools/chaos_faults.h"
 #include "api/tools/chaos_ledger.h"
+#include "api/tools/chaos_views.h"
 #include "api/tools/lan.h"
 #include "api/tools/process_limits.h"
 #include "api/tools/status_client.h"
@@ -29,11 +34,15 @@ struct ChaosOptions {
   double minutes = 1;  // of faults
   double every_s = 2;  // on average
   double stall_s = 30;
+  double op_bound_s = 0;  // 0: of stall and suspicion time
   uint32_t suspicion_ms = 1000;
   std::vector<FaultKind> kinds;
+  std::map<std::string, uint64_t> required;  // kinds of faults, and kStrangers: how often at least
   std::string run_id, log;  // of the coordinator
   Lan* lan = nullptr;  // the peers' network, where it is ours: slot i on host i + 1, the coordinator on host 0
 };
+
+inline constexpr const char* kStrangers = "strangers";
 
 class ChaosRun final : public Onlooker {
  public:
@@ -46,6 +55,9 @@ class ChaosRun final : public Onlooker {
   static constexpr int kInconclusive = 3;
   // Prints what came of it; the exit status.  `run_status`: of the supervisor.
   int report(int run_status) const;
+  // Findings, or doubts: what the run leaves behind is worth a look.
+  bool has_found() const { return !findings_.empty() || !doubts_.empty(); }
+  const Ledger& ledger() const { return ledger_; }
 
  private:
   enum class Phase : uint8_t { kFounding, kFaults, kCalm, kStopping };
@@ -55,6 +67,8 @@ class ChaosRun final : public Onlooker {
     uint64_t ops = 0;              // as it last said
     bool proven = false;           // ended an op as this member: it has the state
     uint64_t stirred_at_ns = 0;    // it ended an op, began, or was let go
+    uint64_t told_at_ns = 0;       // it printed a ledger line
+    Absences held;                 // by us
     uint64_t resume_at_ns = 0;     // stopped until then, or slow; 0: neither
     bool slow = false, stopped = false, killed = false;
     bool reborn = false;  // another process since the excuse
@@ -94,10 +108,14 @@ class ChaosRun final : public Onlooker {
   void strike_network(const Fault& fault);
   void tend_network();
   void change_weather();
+  void note_absences();
   void look_for_hangs(const Supervisor& supervisor);
+  void look_for_slowness(size_t slot, const LedgerLine& line);
   void look_for_evictions();
   void say_evicted(size_t slot);
   bool is_calm() const;
+  void print_counts(uint32_t faults) const;
+  std::vector<std::string> missing() const;
   void find(const char* what, const std::string& text);
   void stop(Supervisor& supervisor, int signal);
   bool healthy(const Peer& peer) const { return peer.pid && peer.proven && !peer.resume_at_ns && !peer.excused; }
@@ -116,8 +134,10 @@ class ChaosRun final : public Onlooker {
   pid_t coordinator_ = 0;
   bool coordinator_killed_ = false;
   uint64_t coordinator_since_ns_ = 0;  // it runs; 0: it does not
+  Absences coordinator_away_;
   uint64_t epoch_ = 0;                 // the newest seen
   std::string cause_;
+  ViewWatch views_;
 
   // The network's fault: one at a time, so that what comes of it can be told.
   struct NetworkFault {

@@ -72,6 +72,7 @@ void ChaosRun::strike_scarcity(const Supervisor& supervisor, const Fault& fault)
   }
   if (fault.kind != FaultKind::kGarbage && !next.limit.good()) return void(++skipped_);
   ++struck_[fault.kind];
+  views_.struck(std::max<uint32_t>(1, static_cast<uint32_t>(next.victims.size())));
   begin_scarcity(supervisor, std::move(next), left);
 }
 

@@ -3,7 +3,6 @@
 #include <sys/wait.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <utility>
 
 #include "api/tools/chaos_run.h"
@@ -19,11 +18,14 @@ constexpr uint64_t kLeavingNs = 3'000 * kMs;
 // The coordinator's word is so old at most.
 constexpr uint64_t kNewsNs = 200 * kMs;
 
+uint64_t nanoseconds_of(double seconds) { return static_cast<uint64_t>(seconds * 1e9); }
+
 }  // namespace
 
 void ChaosRun::observe(const StatusReply& reply) {
   seen_ns_ = now_ns_;
-  if (reply.view.epoch.value < epoch_) return;  // of a coordinator that is catching up
+  if (const std::string lost = views_.told(reply.view.epoch.value); !lost.empty()) find("DECISION LOST", lost);
+  if (reply.view.epoch.value < epoch_) return;
   cause_ = reply.view.cause;
   if (std::exchange(epoch_, reply.view.epoch.value) != reply.view.epoch.value && phase_ != Phase::kFounding)
     say(format("epoch %llu: %s", static_cast<unsigned long long>(epoch_), cause_.c_str()));
@@ -33,6 +35,8 @@ void ChaosRun::observe(const StatusReply& reply) {
     });
     observe_peer(slot, at == reply.peers.end() ? nullptr : &*at);
   }
+  if (phase_ == Phase::kStopping) return;
+  if (const std::string changes = views_.flapping(); !changes.empty()) find("FLAPPING", changes);
 }
 
 void ChaosRun::observe_peer(size_t slot, const PeerStatus* status) {
@@ -49,10 +53,12 @@ void ChaosRun::observe_peer(size_t slot, const PeerStatus* status) {
   // The same peer: the coordinator has not heard of its end.
   if (peer.excused && peer.before == status->info.id && (dead || peer.reborn || peer.resume_at_ns)) return;
   if (anew && !peer.excused && (peer.gone_at_ns || peer.member)) say_evicted(slot);
-  if (anew || status->beat.ops != peer.ops) peer.stirred_at_ns = now_ns_;
+  if (anew) views_.entered();
+  // A coordinator that is back knows of none before it hears a beat.
+  if (anew || status->beat.ops > peer.ops) peer.stirred_at_ns = now_ns_;
   peer.proven = !anew && (peer.proven || status->beat.ops > peer.ops);
   peer.member = status->info.id;
-  peer.ops = status->beat.ops;
+  peer.ops = anew ? status->beat.ops : std::max(peer.ops, status->beat.ops);
   peer.gone_at_ns = 0;
   // Back under a new name; or never evicted, because it was let go in time.
   const bool stayed = now_ns_ - peer.stirred_at_ns < 2 * kMs * options_.suspicion_ms && !peer.resume_at_ns && now_ns_ >= peer.settled_at_ns;
@@ -79,14 +85,21 @@ void ChaosRun::say_evicted(size_t slot) {
   find("FALSE EVICTION", format("slot %zu was evicted although no fault explains it (%s)", slot, cause_.c_str()));
 }
 
+// A coordinator that runs has to answer, sooner or later; else its peers are to be looked at.
+void ChaosRun::note_absences() {
+  const bool answers = status_ && status_->newest();
+  const bool begins = coordinator_ && now_ns_ - coordinator_since_ns_ < nanoseconds_of(options_.stall_s);
+  coordinator_away_.note(now_ns_, !coordinator_ || (begins && !answers));
+  for (Peer& peer : peers_) peer.held.note(now_ns_, peer.resume_at_ns != 0);
+}
+
 void ChaosRun::look_for_hangs(const Supervisor& supervisor) {
-  const auto patience = static_cast<uint64_t>(options_.stall_s * 1e9);
-  const bool away = coordinator_since_ns_ == 0 || now_ns_ - coordinator_since_ns_ < patience;
-  if (away && phase_ != Phase::kFounding) return;
+  const uint64_t patience = nanoseconds_of(options_.stall_s);
   bool any = false;
   for (size_t i = 0; i < peers_.size(); ++i) {
     const Peer& peer = peers_[i];
-    if (!peer.pid || peer.resume_at_ns || now_ns_ - peer.stirred_at_ns < patience) continue;
+    const uint64_t last = std::max(peer.stirred_at_ns, peer.told_at_ns);
+    if (!peer.pid || peer.resume_at_ns || now_ns_ - last < patience + coordinator_away_.since(last)) continue;
     any = true;
     find("HANG", format("slot %zu (process %d, %s) has ended no op for %.0f s", i, static_cast<int>(peer.pid),
                         peer.member ? "a member" : "not a member", options_.stall_s));
@@ -108,6 +121,7 @@ bool ChaosRun::peer_ended(size_t i, int wait_status) {
     // The kernel's, for want of memory, or somebody else's: what the others make of it says nothing.
     doubts_.push_back(format("slot %zu was killed by somebody else", i));
     say(doubts_.back());
+    views_.struck(1);
     peer.excused = true;
     peer.before = peer.member;
     return false;
@@ -118,8 +132,23 @@ bool ChaosRun::peer_ended(size_t i, int wait_status) {
   return true;
 }
 
-void ChaosRun::peer_said(size_t i, std::string_view line) {
-  if (const std::string wrong = ledger_.note(i, line); !wrong.empty()) find("WRONG BITS", wrong);
+void ChaosRun::peer_said(size_t i, std::string_view said) {
+  const auto line = LedgerLine::of(said);
+  if (!line) return;
+  peers_[i].told_at_ns = now_ns_;
+  views_.known(line->epoch);
+  if (const std::string wrong = ledger_.note(i, *line); !wrong.empty()) find("WRONG BITS", wrong);
+  look_for_slowness(i, *line);
+}
+
+// Others may have stood still meanwhile, one behind the other: each is evicted, or let go.  The stall time is for that.
+void ChaosRun::look_for_slowness(size_t i, const LedgerLine& line) {
+  const uint64_t took = line.us * 1000, began = now_ns_ - std::min(now_ns_, took);
+  const double bound_s = options_.op_bound_s > 0 ? options_.op_bound_s : options_.stall_s + 2e-3 * options_.suspicion_ms;
+  const uint64_t bound = nanoseconds_of(bound_s) + coordinator_away_.since(began) + peers_[i].held.since(began);
+  if (took > bound)
+    find("SLOW OP", format("op %llu took slot %zu %.3f s, where %.3f s are the most", static_cast<unsigned long long>(line.op), i,
+                           static_cast<double>(took) / 1e9, static_cast<double>(bound) / 1e9));
 }
 
 void ChaosRun::find(const char* what, const std::string& text) {
@@ -131,50 +160,6 @@ bool ChaosRun::is_calm() const {
   return std::all_of(peers_.begin(), peers_.end(), [&](const Peer& p) {
     return p.pid && p.member && !p.excused && p.stirred_at_ns > calm_since_ns_;
   });
-}
-
-int ChaosRun::report(int run_status) const {
-  uint32_t faults = 0;
-  std::string kinds;
-  for (const auto& [kind, count] : struck_) {
-    faults += count;
-    kinds += format("%s%u %s", kinds.empty() ? "" : ", ", count, std::string(name_of(kind)).c_str());
-  }
-  std::fflush(stdout);
-  std::fprintf(stderr,
-               "rhizome chaos: seed %llu, %u peers: %u faults (%s), %u could not strike; epoch %llu; %u restarts of peers, "
-               "the coordinator came back %u times\n",
-               static_cast<unsigned long long>(options_.seed), options_.peers, faults, kinds.c_str(), skipped_,
-               static_cast<unsigned long long>(epoch_), restarts_, returns_);
-  if (ledger_.ops() > 0)
-    std::fprintf(stderr, "rhizome chaos: ledger: %llu ops, %llu lines compared with those of others; the slowest took %.0f ms\n",
-                 static_cast<unsigned long long>(ledger_.ops()), static_cast<unsigned long long>(ledger_.compared()),
-                 static_cast<double>(ledger_.slowest_us()) / 1e3);
-  if (const Strangers::Counts& strangers = strangers_.counts(); strangers.came > 0)
-    std::fprintf(stderr, "rhizome chaos: strangers: %llu came, %llu were turned away; nobody grew by more than %.1f MiB by them\n",
-                 static_cast<unsigned long long>(strangers.came), static_cast<unsigned long long>(strangers.turned_away),
-                 static_cast<double>(most_growth_) / (1 << 20));
-  if (options_.lan) {
-    const Lan::Counts packets = options_.lan->counts();
-    std::fprintf(stderr, "rhizome chaos: network: %llu packets carried, %llu lost, %llu answered with a reset, %llu damaged, %llu forged\n",
-                 static_cast<unsigned long long>(packets.carried), static_cast<unsigned long long>(packets.lost),
-                 static_cast<unsigned long long>(packets.reset), static_cast<unsigned long long>(packets.damaged),
-                 static_cast<unsigned long long>(packets.forged));
-  }
-  for (const std::string& finding : findings_) std::fprintf(stderr, "rhizome chaos: FOUND: %s\n", finding.c_str());
-  for (const std::string& doubt : doubts_) std::fprintf(stderr, "rhizome chaos: DOUBT: %s\n", doubt.c_str());
-  if (findings_.empty() && !doubts_.empty()) {
-    std::fprintf(stderr, "rhizome chaos: INCONCLUSIVE: not all of this is the doing of the faults\n");
-    return kInconclusive;
-  }
-  if (findings_.empty() && run_status == 0 && faults > 0) {
-    std::fprintf(stderr, "rhizome chaos: ok: 0 hangs, 0 false evictions, nobody failed by itself, all results that were compared equal\n");
-    return 0;
-  }
-  if (findings_.empty() && faults == 0)
-    std::fprintf(stderr, "rhizome chaos: no fault struck before the program was done: a longer program, or a smaller --every-s\n");
-  std::fprintf(stderr, "rhizome chaos: FAILED (the run ended with status %d)\n", run_status);
-  return 1;
 }
 
 }  // namespace rhz::tools

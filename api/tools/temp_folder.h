@@ -1,4 +1,4 @@
-// A folder in the one for temporary files, or in another, which goes with its owner.
+// A folder in the one for temporary files, or in another, which goes with its owner unless it is to be kept.
 #pragma once
 
 #include <cstdlib>
@@ -18,15 +18,18 @@ class TempFolder {
   }
   ~TempFolder() {
     std::error_code error;
-    if (!path_.empty()) std::filesystem::remove_all(path_, error);
+    if (!path_.empty() && !kept_) std::filesystem::remove_all(path_, error);
   }
   TempFolder(const TempFolder&) = delete;
   TempFolder& operator=(const TempFolder&) = delete;
   bool good() const { return !path_.empty(); }
+  const std::string& path() const { return path_; }
+  void keep() { kept_ = true; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
 
  private:
   std::string path_;
+  bool kept_ = false;
 };
 
 }  // namespace rhz::tools

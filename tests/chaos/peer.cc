@@ -4,8 +4,10 @@
 #include <poll.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
 #include <deque>
+#include <string>
 #include <vector>
 
 #include "rhizome/rhizome.h"
@@ -22,6 +24,7 @@ constexpr int kJoinPauseMs = 100, kMostJoins = 600;
 
 struct Options {
   uint64_t bytes = 64 << 10, state_bytes = 64 << 10, pace_ms = 5;
+  uint64_t leak_mib_per_s = 0, leak_slot = 0;
 };
 
 void pause(uint64_t ms) { (void)poll(nullptr, 0, static_cast<int>(ms)); }
@@ -50,7 +53,7 @@ class Peer {
  private:
   struct Op {
     rhz_op* op = nullptr;
-    uint64_t number = 0, us = 0;
+    uint64_t number = 0, us = 0, epoch = 0;
     bool in_place = false;
     std::vector<uint64_t> send, recv;
     rhz_status status = RHZ_PENDING;
@@ -118,6 +121,7 @@ class Peer {
     status = rhz_state_commit(comm_, state_[0] + 1);
     if (status == RHZ_OK && state_[0] % kVerifyEvery == 0) status = join_in(&rhz_state_verify);
     if (status == RHZ_OK) status = join_in(&rhz_admit);  // last: newcomers begin behind it
+    leak();
     pause(options_.pace_ms);
     return status;
   }
@@ -149,7 +153,10 @@ class Peer {
     op.status = rhz_op_wait(op.op, 0, RHZ_WAIT_DEFAULT);
     rhz_op_info info{};
     info.struct_size = sizeof info;
-    if (rhz_op_info_get(op.op, &info) == RHZ_OK) op.us = info.wait_us + info.run_us + info.release_us;
+    if (rhz_op_info_get(op.op, &info) == RHZ_OK) {
+      op.us = info.wait_us + info.run_us + info.release_us;
+      op.epoch = info.last_epoch;
+    }
     if (op.status != RHZ_OK) {
       op.line = "outcome=" + std::to_string(op.status);
       op.recv.assign(1, static_cast<uint64_t>(op.status));  // what it makes is the same everywhere
@@ -176,7 +183,8 @@ class Peer {
   void tell_the_final(size_t count) {
     for (; count > 0; --count) {
       Op& op = ops_.front();
-      if (rhz_op_wait(op.op, 0, RHZ_WAIT_FINAL) == op.status) tell(op.number, op.line + " us=" + std::to_string(op.us));
+      if (rhz_op_wait(op.op, 0, RHZ_WAIT_FINAL) == op.status)
+        tell(op.number, op.line + " us=" + std::to_string(op.us) + " epoch=" + std::to_string(op.epoch));
       (void)rhz_op_release(op.op);
       ops_.pop_front();
     }
@@ -185,6 +193,13 @@ class Peer {
   static void tell(uint64_t op_number, const std::string& text) {
     std::printf("ledger op=%llu %s\n", number(op_number), text.c_str());
     std::fflush(stdout);
+  }
+
+  // As `rhizome chaos` has to find it.
+  void leak() {
+    const auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
+    const bool leaks = view_.slot == options_.leak_slot;
+    while (leaks && static_cast<double>(leaked_.size()) < seconds * static_cast<double>(options_.leak_mib_per_s)) leaked_.emplace_back(1 << 20, 'x');
   }
 
   // An op without buffers.
@@ -210,6 +225,8 @@ class Peer {
   bool at_boundary_ = false;
   std::vector<uint64_t> state_;
   std::deque<Op> ops_;
+  const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  std::vector<std::string> leaked_;
 };
 
 }  // namespace
@@ -221,6 +238,8 @@ int main(int argc, char** argv) {
   app.add_option("--bytes", options.bytes, "of the largest op")->capture_default_str();
   app.add_option("--state-bytes", options.state_bytes, "that a newcomer gets")->capture_default_str();
   app.add_option("--pace-ms", options.pace_ms, "between two steps")->capture_default_str();
+  app.add_option("--leak-mib-per-s", options.leak_mib_per_s, "memory that one peer never gives back")->capture_default_str();
+  app.add_option("--leak-slot", options.leak_slot, "which one")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   return rhz::test::Peer(options).run();
 }

@@ -17,11 +17,12 @@ namespace {
 
 constexpr uint64_t kStateBytes = 32u << 20;
 constexpr int kKills = kSanitized ? 3 : 8;
+constexpr uint32_t kJoiners = kSanitized ? 4 : 8;  // at once
 
 class BulkSync : public testing::Test {
  protected:
-  BulkSync()
-      : cluster_({.world = 3, .max_world = 6, .log = true, .rank_options = "state_bytes=" + std::to_string(kStateBytes)}),
+  explicit BulkSync(uint32_t max_world = 6, uint32_t suspicion_ms = 1000)
+      : cluster_({.world = 3, .max_world = max_world, .suspicion_ms = suspicion_ms, .log = true, .rank_options = "state_bytes=" + std::to_string(kStateBytes)}),
         random_(seed()) {
     cluster_.found();
   }
@@ -38,6 +39,7 @@ class BulkSync : public testing::Test {
       const bool newcomer = i + joiners >= members.size();
       const Line line = cluster_.answer(members[i], newcomer ? "joined" : "admitted");
       EXPECT_EQ(line.number("status"), 0u) << line.raw;
+      EXPECT_EQ(line.number("wrong"), 0u) << line.raw;
       if (!newcomer) continue;
       members[i].slot = static_cast<uint32_t>(line.number("slot"));
       lines.push_back(line);
@@ -147,6 +149,40 @@ TEST_F(BulkSync, ServesSeveralJoinersAtOnce) {
     EXPECT_EQ(line.number("bulk") + line.number("rest"), kStateBytes) << line.raw;
   expect_one_state(cluster_);
   expect_all_reduce(cluster_, 1);
+}
+
+class EightAtOnce : public BulkSync {
+ protected:
+  // Eleven processes that all compute are slow on two cores: nobody is to be evicted for that.
+  EightAtOnce() : BulkSync(3 + kJoiners, 10'000) {}
+  // SIGKILL of the first one of those behind the members that has some of the state, and not all of it: its pages are untouched before.
+  void kill_one_in_its_sync() {
+    auto& members = cluster_.members();
+    const Deadline deadline = cluster_.deadline();
+    while (Clock::now() < deadline) {
+      EXPECT_FALSE(members.back().process->await("joined", Clock::now() + Milliseconds(1))) << "before all have entered";
+      for (size_t i = 3; i < members.size(); ++i) {
+        const uint64_t resident = members[i].process->resident_bytes();
+        if (resident < kStateBytes / 2 || resident >= kStateBytes) continue;
+        members[i].process->signal(SIGKILL);
+        EXPECT_TRUE(members[i].process->wait(cluster_.deadline()));
+        members.erase(members.begin() + static_cast<long>(i));
+        return;
+      }
+    }
+    FAIL() << "nobody is half way";
+  }
+};
+
+TEST_F(EightAtOnce, EnterWhileMembersTrainAndReduceThoughOneDiesInItsSync) {
+  const std::string all = "world=" + std::to_string(2 + kJoiners) + " train=1 work=20000";
+  for (uint32_t i = 0; i < kJoiners; ++i) cluster_.start_rank(all);
+  for (size_t i = 0; i < 3; ++i) cluster_.members()[i].process->tell("admit " + all);
+  kill_one_in_its_sync();
+  for (const Line& line : enter(kJoiners - 1)) EXPECT_GE(line.number("bulk") + line.number("rest"), kStateBytes) << line.raw;
+  expect_one_state(cluster_);
+  expect_all_reduce(cluster_, 1);
+  for (const Line& view : cluster_.all("view", "view")) EXPECT_EQ(view.number("world"), 2 + kJoiners) << view.raw;
 }
 
 TEST_F(BulkSync, SurvivesTheDeathOfADonorAtAnyPoint) {

@@ -95,17 +95,18 @@ void Rank::join(const Line& command) {
     status = rhz_state_commit(comm_, 1);
   }
   uint64_t others = 0, rounds = 0;
-  if (status == RHZ_OK && view_.joined && command.number("world") > view_.world_size)
+  const bool goes_on = command.number("world") > view_.world_size || command.number("work");
+  if (status == RHZ_OK && view_.joined && goes_on)
     status = admit_until(0, command, others, rounds);
   rhz_sync_info sync{};
   sync.struct_size = sizeof sync;
   if (status == RHZ_OK) status = rhz_sync_info_get(comm_, &sync);
   std::printf(
-      "joined status=%d slot=%u rank=%u epoch=%llu world=%u synced=%u revision=%llu bulk=%llu rest=%llu updates=%llu text=%s\n",
+      "joined status=%d slot=%u rank=%u epoch=%llu world=%u synced=%u revision=%llu bulk=%llu rest=%llu updates=%llu wrong=%llu text=%s\n",
       status, view_.slot, view_.rank, static_cast<unsigned long long>(view_.epoch),
       view_.world_size, view_.joined, static_cast<unsigned long long>(view_.revision),
       static_cast<unsigned long long>(sync.bulk_bytes), static_cast<unsigned long long>(sync.rest_bytes),
-      static_cast<unsigned long long>(sync.updates),
+      static_cast<unsigned long long>(sync.updates), static_cast<unsigned long long>(wrong_),
       text.c_str());
 }
 
@@ -120,8 +121,30 @@ int Rank::make_revision(uint64_t revision, const void* update, uint64_t bytes, v
   return 0;
 }
 
+// An op between two boundaries, and whether all go on: who sees a whole world says so in an op, so that all stop behind the same one,
+// whoever dies.  `wrong`: elements of results.
+rhz_status Rank::work(uint64_t count, uint64_t id, bool& over) {
+  std::vector<float> data(count), vote{over ? 1.0f : 0.0f};
+  fill_input(data, id, view_.slot);
+  rhz_status status = RHZ_OK;
+  for (std::vector<float>* buffer : {&data, &vote}) {
+    rhz_allreduce_params params{};
+    params.struct_size = sizeof params;
+    params.recv = buffer->data();
+    params.count_elems = buffer->size();
+    params.dtype = RHZ_DTYPE_F32;
+    rhz_op* op = nullptr;
+    if (status == RHZ_OK) status = rhz_allreduce(comm_, &params, &op);
+    if (status == RHZ_OK) status = rhz_op_wait(op, 0, 0);
+    if (status == RHZ_OK && buffer == &data) wrong_ += check_result(op, data, id, false).wrong;
+    rhz_op_release(op);
+  }
+  over = vote[0] > 0;
+  return status;
+}
+
 // One boundary after the other, until so many peers have entered or the world is that large.  With train=1 the state is another
-// one at each.
+// one at each, with work=N there is an op of so many elements before each.
 rhz_status Rank::admit_until(uint64_t joined_wanted, const Line& command, uint64_t& joined, uint64_t& rounds) {
   rhz_status status = RHZ_OK;
   do {
@@ -133,6 +156,10 @@ rhz_status Rank::admit_until(uint64_t joined_wanted, const Line& command, uint64
       if (status == RHZ_OK) status = rhz_state_commit(comm_, view_.revision + 1);
       if (status != RHZ_OK) return status;
     }
+    if (const uint64_t count = command.number("work")) {
+      bool over = view_.world_size >= command.number("world");
+      if (const rhz_status worked = work(count, view_.revision, over); worked != RHZ_OK || over) return worked;
+    }
     rhz_op* op = nullptr;
     status = rhz_admit(comm_, &op);
     if (status == RHZ_OK) status = rhz_op_wait(op, 0, 0);
@@ -142,7 +169,7 @@ rhz_status Rank::admit_until(uint64_t joined_wanted, const Line& command, uint64
     rhz_op_release(op);
     ++rounds;
     if (status == RHZ_OK) status = refresh();
-  } while (status == RHZ_OK && (joined < joined_wanted || view_.world_size < command.number("world")));
+  } while (status == RHZ_OK && (command.number("work") || joined < joined_wanted || view_.world_size < command.number("world")));
   return status;
 }
 
@@ -150,9 +177,9 @@ void Rank::admit(const Line& command) {
   uint64_t joined = 0, rounds = 0;
   const rhz_status status =
       admit_until(command.number("until"), command, joined, rounds);
-  std::printf("admitted status=%d joined=%llu rounds=%llu world=%u epoch=%llu text=%s\n", status,
+  std::printf("admitted status=%d joined=%llu rounds=%llu world=%u epoch=%llu wrong=%llu text=%s\n", status,
               static_cast<unsigned long long>(joined), static_cast<unsigned long long>(rounds),
-              view_.world_size, static_cast<unsigned long long>(view_.epoch),
+              view_.world_size, static_cast<unsigned long long>(view_.epoch), static_cast<unsigned long long>(wrong_),
               last_error(status).c_str());
 }
 

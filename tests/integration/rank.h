@@ -9,7 +9,7 @@
 //   cancel id=, scribble id=  → a bit of the input of an open op is not what it was
 //   series first= ops= count= kill_us=  → series status= done= wrong= digest= contributors=
 //   batch first= ops= count= rebuild= kill_us=  → batch status= wrong= digest= contributors= seqs=
-//   admit until=N or world=N  → admitted status= joined= rounds= world= epoch=
+//   admit until=N or world=N, train=1, work=N  → admitted status= joined= rounds= world= epoch= wrong=
 //   split name= colour= key=  → split status= rank= world=, a communicator for comm=NAME of ops and views
 //   close comm=NAME  → closed
 //   costs bytes=  → costs status= known= from= chosen= links= predicted=
@@ -71,6 +71,7 @@ class Rank {
   void close_part(const Line& command);
   rhz_comm* comm_of(const Line& command);  // comm=NAME, or the run's
   void admit(const Line& command);
+  rhz_status work(uint64_t count, uint64_t id, bool& over);
   rhz_status admit_until(uint64_t joined_wanted, const Line& command, uint64_t& joined,
                          uint64_t& rounds);
   void step();
@@ -92,6 +93,7 @@ class Rank {
   rhz_comm* comm_ = nullptr;
   std::map<std::string, rhz_comm*> parts_;  // split off it, by name
   rhz_status created_ = RHZ_OK;
+  uint64_t wrong_ = 0;  // elements of results of work()
   bool astray_ = false;  // makes other updates than the members
   rhz_view view_{};
   std::unique_ptr<uint64_t, decltype(&std::free)> state_memory_;

@@ -1,0 +1,133 @@
+// What `rhizome chaos` takes for a loss of decisions, for flapping, and for time that does not count.
+#include <gtest/gtest.h>
+
+#include "api/tools/chaos_absences.h"
+#include "api/tools/chaos_faults.h"
+#include "api/tools/chaos_ledger.h"
+#include "api/tools/chaos_views.h"
+
+namespace rhz::tools {
+namespace {
+
+TEST(ViewWatch, FindsACoordinatorThatHasLostAnEpochOverItsRestart) {
+  ViewWatch watch;
+  watch.coordinator_began();
+  EXPECT_EQ(watch.told(1), "");
+  EXPECT_EQ(watch.told(5), "");
+  watch.coordinator_began();
+  EXPECT_EQ(watch.told(4), "the coordinator is at epoch 4 after a restart; epoch 5 had been told before");
+  EXPECT_EQ(watch.told(4), "") << "once is enough";
+}
+
+TEST(ViewWatch, FindsTheLossOfAnEpochThatOnlyAPeerHadSpokenOf) {
+  ViewWatch watch;
+  EXPECT_EQ(watch.told(5), "");
+  watch.known(6);
+  watch.coordinator_began();
+  EXPECT_NE(watch.told(5), "");
+}
+
+TEST(ViewWatch, FindsALossOverSeveralRestartsInARow) {
+  ViewWatch watch;
+  EXPECT_EQ(watch.told(7), "");
+  watch.coordinator_began();
+  watch.coordinator_began();
+  EXPECT_NE(watch.told(6), "");
+}
+
+TEST(ViewWatch, TakesTheSameEpochOrALaterOneForNoLoss) {
+  ViewWatch watch;
+  EXPECT_EQ(watch.told(5), "");
+  watch.coordinator_began();
+  EXPECT_EQ(watch.told(5), "");
+  EXPECT_EQ(watch.told(6), "");
+}
+
+// Its word is under way, and a peer's line is faster.
+TEST(ViewWatch, TakesAPeerThatIsAheadOfTheSameCoordinatorsWordForNoLoss) {
+  ViewWatch watch;
+  watch.coordinator_began();
+  watch.known(3);
+  EXPECT_EQ(watch.told(2), "");
+}
+
+TEST(ViewWatch, FindsMoreChangesThanWhatStruckAndWhoCameExplain) {
+  ViewWatch watch;
+  EXPECT_EQ(watch.told(10), "");
+  watch.count();
+  watch.struck(1);
+  watch.entered();
+  EXPECT_EQ(watch.told(17), "");
+  EXPECT_EQ(watch.flapping(), "") << "two by the fault, one joined, four for nothing";
+  EXPECT_EQ(watch.told(18), "");
+  EXPECT_EQ(watch.flapping(), "8 changes of the view, where what struck and who came explain 7 at most");
+  EXPECT_EQ(watch.flapping(), "") << "once is enough";
+}
+
+TEST(ViewWatch, CountsNoChangesFromBeforeTheFaults) {
+  ViewWatch watch;
+  watch.entered();
+  EXPECT_EQ(watch.told(10), "");
+  watch.count();
+  EXPECT_EQ(watch.flapping(), "");
+  EXPECT_EQ(watch.changes(), 0u);
+  EXPECT_EQ(watch.told(15), "");
+  EXPECT_NE(watch.flapping(), "") << "who founded the run explains nothing";
+}
+
+TEST(Absences, AreWhatOfThemLiesBehindAMoment) {
+  Absences absences;
+  absences.note(10, false);
+  absences.note(20, true);
+  absences.note(30, true);
+  absences.note(40, false);
+  absences.note(60, true);
+  EXPECT_EQ(absences.since(0), 20u);
+  absences.note(70, true);
+  EXPECT_EQ(absences.since(0), 30u) << "also of one that goes on";
+  EXPECT_EQ(absences.since(35), 15u);
+  EXPECT_EQ(absences.since(45), 10u);
+  EXPECT_EQ(absences.since(70), 0u);
+}
+
+TEST(LedgerLine, HasTheNumbersOfALineAndOfNoOther) {
+  EXPECT_FALSE(LedgerLine::of("joined slot=1"));
+  const auto line = LedgerLine::of("ledger op=7 outcome=0 digest=ab contributors=0,1 wrong=2 us=31 epoch=4");
+  ASSERT_TRUE(line);
+  EXPECT_EQ(line->op, 7u);
+  EXPECT_EQ(line->wrong, 2u);
+  EXPECT_EQ(line->us, 31u);
+  EXPECT_EQ(line->epoch, 4u);
+}
+
+TEST(Ledger, FindsResultsThatDifferAndWrongElements) {
+  Ledger ledger;
+  const auto note = [&](size_t slot, const char* line) { return ledger.note(slot, *LedgerLine::of(line)); };
+  EXPECT_EQ(note(0, "ledger op=7 outcome=0 digest=ab contributors=0,1 us=1"), "");
+  EXPECT_EQ(note(1, "ledger op=7 outcome=0 digest=ab contributors=0,1 us=9"), "") << "how long it took may differ";
+  EXPECT_NE(note(2, "ledger op=7 outcome=0 digest=ac contributors=0,1"), "");
+  EXPECT_NE(note(2, "ledger op=7 outcome=0 digest=ab contributors=0"), "");
+  EXPECT_NE(note(2, "ledger op=7 outcome=300 digest=ab contributors=0,1"), "");
+  EXPECT_NE(note(2, "ledger op=8 outcome=0 digest=ab contributors=0,1 wrong=1"), "");
+  EXPECT_EQ(ledger.compared(), 4u);
+}
+
+TEST(FaultPlan, FreezesSomeForUpToTwentySuspicionTimesAndMostForUpToFour) {
+  constexpr uint64_t kSuspicion = 1'000'000;
+  FaultPlan plan(1, 4, 1000, kSuspicion, {FaultKind::kFreeze});
+  uint64_t longest = 0, shortest = UINT64_MAX;
+  int long_ones = 0;
+  for (int i = 0; i < 1000; ++i, plan.advance()) {
+    longest = std::max(longest, plan.next().lasts_ns);
+    shortest = std::min(shortest, plan.next().lasts_ns);
+    long_ones += plan.next().lasts_ns > 4 * kSuspicion;
+  }
+  EXPECT_GT(longest, 18 * kSuspicion);
+  EXPECT_LE(longest, 20 * kSuspicion);
+  EXPECT_GE(shortest, kSuspicion * 3 / 2);
+  EXPECT_GT(long_ones, 90);
+  EXPECT_LT(long_ones, 160);
+}
+
+}  // namespace
+}  // namespace rhz::tools
