@@ -6,6 +6,7 @@
 #include "recovery/disk/checkpoint_parts.h"
 #include "recovery/disk/checkpoints.h"
 #include "recovery/disk/file_writer.h"
+#include "recovery/state/device_tensors.h"
 #include "recovery/state/even_part.h"
 #include "runtime/memory/copy.h"
 
@@ -109,6 +110,13 @@ std::vector<MemorySlice> CheckpointKeeper::registered() const {
   return slices;
 }
 
+// What the CPU sees of registered tensors is what they are.
+Status CheckpointKeeper::reaches_registered() const {
+  if (!around_.state.mirrored() && !recovery::any_on_device(around_.state.tensors())) return Status::ok();
+  return {Code::kArgument, "a registered tensor is memory of a device, which is not written to checkpoints, nor read from them: give slices of a copy "
+                           "in the host's memory"};
+}
+
 // ------------------------------------------------------------------------------------ begin
 
 Status CheckpointKeeper::may_begin(const Choice& choice) {
@@ -118,9 +126,10 @@ Status CheckpointKeeper::may_begin(const Choice& choice) {
   if (choice.writers == 0 || choice.writer >= choice.writers)
     return {Code::kArgument, "writer " + std::to_string(choice.writer) + " of " +
                                  std::to_string(choice.writers) + " there is not"};
-  if (choice.slices.empty() && around_.state.tensors().empty())
+  if (!choice.slices.empty()) return Status::ok();
+  if (around_.state.tensors().empty())
     return {Code::kState, "no tensor is registered, and no slices are given"};
-  return Status::ok();
+  return reaches_registered();
 }
 
 // For the next one: what only waits for others is given up.
@@ -314,6 +323,8 @@ Result<CheckpointKeeper::Loaded> CheckpointKeeper::load(const Wanted& wanted) {
                   "the tensors of a checkpoint are still being copied: call rhz_checkpoint_fence "
                   "first");
   const bool all = wanted.slices.empty();
+  if (all)
+    if (Status reaches = reaches_registered(); !reaches) return reaches;
   const std::vector<MemorySlice> slices = all ? registered() : wanted.slices;
   if (slices.empty())
     return Status(Code::kState, "no tensor is registered, and no slices are given");

@@ -95,6 +95,7 @@ class CheckpointKeeper {
   Status complete(Work& work, Background::Pace& pace);
   Status fill(recovery::Checkpoint& checkpoint, const Wanted& wanted,
               const std::vector<MemorySlice>& slices, bool registered);
+  Status reaches_registered() const;
   std::vector<MemorySlice> registered() const;
   void note(LogLevel level, const std::string& line);
   void progressed(const std::function<void(Progression&)>& change);

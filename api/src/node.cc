@@ -28,6 +28,7 @@ Node::Node(NodeOptions options, std::function<Time()> clock, Transport& transpor
       donor_(pool),
       copy_(pool, options.pages),
       puller_(state),
+      carrier_(options.carrier),
       bulk_bytes_(options.bulk_bytes),
       copy_step_bytes_(options.copy_step_bytes),
       spare_memory_(std::move(options.spare_memory)),
@@ -182,6 +183,7 @@ void Node::act(Time now, MemberAction&& action) {
 
 void Node::install(Time now, const View& view, const Resolution& resolution) {
   installed_ = view;
+  if (!joined_ && carries()) carry(now, recovery::Carrier::Way::kForget, nullptr);
   joined_ = true;
   puller_.cancel();  // the tensors are the program's from here on
   const GroupResolution& root = resolution.groups.front();
@@ -237,6 +239,7 @@ void Node::end(Time now, const Status& status) {
   puller_.cancel();
   held_sync_.reset();
   bulk_over_.reset();
+  carry_.then = nullptr;
   if (!follower_.applying()) follower_.stop();
   groups_.end_all(now, status);
   messenger_.end_all(now, status);

@@ -15,6 +15,7 @@
 #include "collectives/p2p/messenger.h"
 #include "recovery/state/manifest.h"
 #include "recovery/state/state.h"
+#include "recovery/sync/carrier.h"
 #include "recovery/sync/donor.h"
 #include "recovery/sync/follower.h"
 #include "recovery/sync/state_copy.h"
@@ -43,6 +44,7 @@ struct NodeOptions {
   // What this host could still give for a copy; empty: anything.
   std::function<uint64_t()> spare_memory;
   recovery::PageMaker* pages = nullptr;  // of such copies; outlives the node.  Null: they make theirs as they are made
+  recovery::Carrier* carrier = nullptr;  // of shared tensors that are a device's; outlives the node.  Null: there are none
   uint64_t copy_step_bytes = 16u << 20;  // of a copy for newcomers, in one go: about 4 ms
   uint64_t bulk_bytes = UINT64_MAX;  // a newcomer with so much state pulls it first while the members go on
 };
@@ -134,9 +136,16 @@ class Node final : public TransportEvents {
   Duration follow_patience() const { return std::max(kFollowPatience, numbers_.bulk.took); }
   void lose_donor(Time now, PeerId peer);
 
+  // node_carry.cc
+  bool carries() const { return carrier_ && carrier_->needed(); }
+  void carry(Time now, recovery::Carrier::Way way, std::function<void(Time)> then);
+  Time tick_carry(Time now);
+
   // node_sync.cc
   void note_state();
   void stand_at_admit(Time now);
+  void begin_root(Time now);
+  void synced(Time now, const recovery::Synced& done);
   void admit(Time now, const AdmitRecord& record);
   uint64_t spare_share() const;
   bool can_copy() const { return state_.shared_bytes() <= spare_share(); }
@@ -149,6 +158,7 @@ class Node final : public TransportEvents {
   void serve_copy(Time now);
   void begin_sync(Time now, const SyncAction& action);
   void pull(Time now, const SyncAction& action);
+  void begin_pull(Time now, const SyncAction& action);
   void sync_actions(Time now, recovery::SyncActions&& actions);
   Time tick_sync(Time now);
   void on_state_frame(Time now, PeerId from, const wire::FrameHeader& header, Landing&& landing);
@@ -170,6 +180,14 @@ class Node final : public TransportEvents {
   recovery::StateCopy copy_;
   recovery::Puller puller_;
   recovery::Follower follower_;
+
+  recovery::Carrier* const carrier_;
+  struct Carry {
+    std::optional<recovery::Carrier::Way> wanted;  // not begun yet
+    bool under_way = false;
+    std::function<void(Time)> then;
+  };
+  Carry carry_;
 
   std::vector<ControlMessage> control_out_;
   View installed_;

@@ -33,6 +33,7 @@ void Node::note_state() {
   note.bulk = bulk ? BulkStand::kWanted : BulkStand::kNone;
   member_.set_state(std::move(note));
   puller_.set_read_only(strategy_ == SyncStrategy::kSendOnly);
+  puller_.set_leaves_revision(carries());
 }
 
 // ---- a member at its admit op
@@ -56,6 +57,11 @@ Time Node::prepare_copy(Time now) {
 // The root is computed step by step in tick(); then the coordinator is told.
 void Node::stand_at_admit(Time now) {
   numbers_.stood_since = now;
+  if (carries()) return carry(now, recovery::Carrier::Way::kToHost, [this](Time then) { begin_root(then); });
+  begin_root(now);
+}
+
+void Node::begin_root(Time now) {
   builder_.emplace(state_, state_.revision().value_or(0));
   copies_along_ = copy_.room_ready() && copy_.begin(state_);
   tick(now);
@@ -109,6 +115,7 @@ void Node::leave_admit(Time now) {
   admit_op_ = kNoOp;
   builder_.reset();
   donor_.close();
+  if (carries()) carry(now, recovery::Carrier::Way::kForget, nullptr);
   const bool unused = std::exchange(copies_along_, false);  // nobody is to have it
   const bool half = std::exchange(copied_op_, kNoOp) != kNoOp;  // it ended before the copy was complete
   if (unused || half) copy_.close();
@@ -131,6 +138,8 @@ void Node::begin_sync(Time now, const SyncAction& action) {
   name_peers();
   sync_since_ = now;
   bulk_over_.reset();  // whoever starts this knows
+  if (carry_.under_way || carry_.wanted)  // of the sync before, which reads what this one writes
+    return void(carry_.then = [this, action](Time then) { begin_sync(then, action); });
   if (!follower_.running() && !follower_.applying()) return pull(now, action);
   held_sync_ = action;
   follow_until_ = now + kFollowPatience;
@@ -139,6 +148,11 @@ void Node::begin_sync(Time now, const SyncAction& action) {
 }
 
 void Node::pull(Time now, const SyncAction& action) {
+  if (!carries()) return begin_pull(now, action);
+  carry(now, recovery::Carrier::Way::kToHost, [this, action](Time then) { begin_pull(then, action); });
+}
+
+void Node::begin_pull(Time now, const SyncAction& action) {
   std::vector<PeerId> donors, company;
   for (const MemberInfo& donor : action.donors) donors.push_back(donor.id);
   for (const MemberInfo& joiner : action.bulk ? action.record.bulk : action.record.joiners) company.push_back(joiner.id);
@@ -163,18 +177,28 @@ void Node::sync_actions(Time now, recovery::SyncActions&& actions) {
     SyncNumbers::Pull& pulled = bulk_ ? numbers_.bulk : numbers_.rest;
     pulled = {puller_.counters().fetched_bytes, puller_.counters().equal_bytes, now - sync_since_,
               puller_.counters().donors_lost, ++numbers_.pulls};
-    if (auto* done = std::get_if<recovery::Synced>(&action)) {
-      synced_ = !bulk_;
-      SyncedMessage message{done->op, done->revision, done->root, {}};
-      if (bulk_ && follows_ && done->revision > 0) return follow(now, std::move(message));
-      member_.synced(now, std::move(message));
-    } else if (auto* failed = std::get_if<recovery::SyncFailed>(&action)) {
+    if (const auto* done = std::get_if<recovery::Synced>(&action)) {
+      if (!carries()) return synced(now, *done);
+      return carry(now, recovery::Carrier::Way::kToDevice, [this, done = *done](Time then) {
+        state_.adopt_synced(done.revision);
+        synced(then, done);
+      });
+    }
+    if (auto* failed = std::get_if<recovery::SyncFailed>(&action)) {
       // Who takes nothing will not have it at the next admit op either.
       if (strategy_ == SyncStrategy::kSendOnly && failed->status.code() == Code::kDiverged)
         member_.resign(now, failed->status);
       else member_.synced(now, {failed->op, 0, {}, failed->status});
     }
   }
+}
+
+// The tensors are those of the revision.
+void Node::synced(Time now, const recovery::Synced& done) {
+  synced_ = !bulk_;
+  SyncedMessage message{done.op, done.revision, done.root, {}};
+  if (bulk_ && follows_ && done.revision > 0) return follow(now, std::move(message));
+  member_.synced(now, std::move(message));
 }
 
 // ---- both
@@ -189,7 +213,7 @@ bool Node::digest_some() {
 }
 
 Time Node::tick_sync(Time now) {
-  Time next = copy_.has_room() ? prepare_copy(now) : kNever;
+  Time next = std::min(tick_carry(now), copy_.has_room() ? prepare_copy(now) : kNever);
   if (builder_) {
     next = now;
     if (digest_some()) {

@@ -141,6 +141,7 @@ Status PeerDriver::open() {
   node.bulk_bytes = options_.sync_bulk_bytes;
   node.spare_memory = spare_memory_bytes;
   node.pages = &copy_pages_;
+  node.carrier = &carrier_;
   node_ = std::make_unique<Node>(
       std::move(node), [this] { return frame_time(); }, *transport_, pool_, state_);
   progress_.start([this] { recorder_.watch_this_thread(); });
@@ -306,12 +307,15 @@ Status PeerDriver::join_outcome() {
 
 Status PeerDriver::join(Duration timeout) {
   const Time deadline = timeout == Duration::zero() ? kNever : loop_.now() + timeout;
-  progress_.with([this] {
+  Status stands_in;
+  progress_.with([&] {
     if (join_asked_ || closed_) return;
+    if (stands_in = carrier_.mirror().stand_in(state_); !stands_in) return;
     join_asked_ = true;
     join_asked_at_ = loop_.now();
     control_.start(loop_.now());
   });
+  if (!stands_in) return stands_in;
   Status outcome;
   auto look = [&] {
     progress_.with([&] { outcome = join_outcome(); });

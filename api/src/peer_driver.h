@@ -11,6 +11,7 @@
 #include "api/src/checkpoint_keeper.h"
 #include "api/src/copy_pages.h"
 #include "api/src/core_sharing.h"
+#include "api/src/mirror_carrier.h"
 #include "api/src/node.h"
 #include "api/src/open_ops.h"
 #include "api/src/progress.h"
@@ -169,6 +170,7 @@ class PeerDriver {
   std::unique_ptr<Transport> transport_;
   std::atomic<bool> busy_{false};  // ops are open, as of the last look
   CopyPages copy_pages_{[this] { return busy_.load(std::memory_order_relaxed); }};
+  MirrorCarrier carrier_;
   std::unique_ptr<Node> node_;
   OpenOps open_ops_;
   tcp::ControlClient control_;

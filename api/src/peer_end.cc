@@ -50,6 +50,7 @@ Status PeerDriver::leave(Duration timeout) {
 
 void PeerDriver::close() {
   keeper_->stop();
+  carrier_.stop();
   shards_->stop();
   checkpoints_->stop();
   const bool well = had_memory([this] {

@@ -52,9 +52,6 @@ RHZ_API rhz_status rhz_state_register(rhz_comm* comm, const rhz_tensor* tensor) 
     auto device = driver.value()->device_of(t.data);
     if (!device) return device.status();
     t.device = device.value();
-    if (t.device && !t.own)
-      return {Code::kArgument, "tensor \"" + t.name + "\" is memory of a device: these are not synced with the members, so that they are "
-                               "registered with RHZ_TENSOR_OWN, or as a copy in the host's memory"};
     return driver.value()->add_tensor(std::move(t));
   });
 }

@@ -158,7 +158,7 @@ void Puller::verify(SyncActions& out) {
   }
   if (check_->take().root != admit_.root)
     return fail({Code::kDiverged, "the registered tensors changed while they were synced"}, out);
-  local_.adopt_synced(admit_.revision);
+  if (!leaves_revision_) local_.adopt_synced(admit_.revision);
   out.emplace_back(Synced{admit_.op, admit_.revision, admit_.root});
   finish();
 }

@@ -79,6 +79,8 @@ class Puller {
   [[nodiscard]] SyncActions start(const AdmitRecord& admit, std::span<const PeerId> donors, Time now) {
     return start(admit, donors, now, {{}, {}});
   }
+  // Synced leaves State::revision() empty: the caller has more to do before the tensors are of one.
+  void set_leaves_revision(bool leaves) { leaves_revision_ = leaves; }
   // A sync fails at the first difference, and writes nothing.
   void set_read_only(bool read_only) { read_only_ = read_only; }
   // What a companion asks for: kBusy where it is not here yet, kClosed where it is of no sync that can be served.  Also behind
@@ -181,6 +183,7 @@ class Puller {
   size_t manifest_donor_ = 0;             // all of it comes from one donor
   Manifest manifest_;
   size_t joiners_ = 1, place_ = 0;        // how many pull the same, and which of them this is
+  bool leaves_revision_ = false;
   bool read_only_ = false;
   uint32_t scan_tensor_ = 0;              // local blocks are compared from here on, round to the beginning of the own part …
   uint64_t scan_offset_ = 0;

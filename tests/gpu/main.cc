@@ -2,7 +2,7 @@
 // the exit status.  Ranks are processes, spread over the devices that there are; several may share
 // one.
 //
-//   rhz_gpu_check [--ranks 4] [--only collectives|streams|windows|state|kills|kernel-kills] [--kills 50]
+//   rhz_gpu_check [--ranks 4] [--only collectives|streams|windows|state|sync|kills|kernel-kills] [--kills 50]
 //   [--bytes 67108864] [--under COMMAND]
 //
 // --under: ranks are run by this command, such as "compute-sanitizer --log-file %p".
@@ -66,6 +66,7 @@ Arguments read(int argc, char** argv) {
 }
 
 int be_rank(const Arguments& a) {
+  if (a.role == "member" || a.role == "joiner") return be_sync_peer(a.setting, a.role == "joiner");
   Rank rank(a.setting);
   if (a.role == "collectives") check_collectives(rank), check_blocks(rank);
   if (a.role == "streams") check_streams(rank);
@@ -80,6 +81,7 @@ int be_parent(const Arguments& a) {
   if (a.only.empty() || a.only == "collectives") well &= parent.run("collectives", a.ranks);
   if (a.only.empty() || a.only == "streams") well &= parent.run("streams", a.ranks);
   if (a.only.empty() || a.only == "state") well &= check_state();
+  if (a.only.empty() || a.only == "sync") well &= check_sync(parent.devices());
   if (a.only.empty() || a.only == "kills")
     well &= parent.run_kills(a.ranks, a.kills, a.bytes, false);
   const uint32_t n = std::min(parent.devices(), 8u);

@@ -26,5 +26,7 @@ class Parent {
 
 // state_check.cc: attach and snapshots, one trainer at a time.
 bool check_state();
+// sync_check.cc: a joiner's state on a device.
+bool check_sync(uint32_t devices);
 
 }  // namespace rhz::gpu

@@ -58,6 +58,7 @@ TEST(DriverMemory, IsReducedRightlyInPlaceAndOutOfPlaceInEveryMode) {
   rhz_coordinator_params params{};
   params.struct_size = sizeof params;
   params.world = kRanks;
+  params.suspicion_ms = 30000;  // nobody dies here, and a busy machine is no death
   CoordinatorOptions config;
   ASSERT_TRUE(api::coordinator_options(params, config).is_ok());
   auto coordinator = CoordinatorDriver::start(config);

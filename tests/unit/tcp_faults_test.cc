@@ -215,7 +215,9 @@ TEST(TcpFaults, SuspectsAPeerThatResetsEveryConnection) {
 }
 
 TEST(TcpFaults, SuspectsALaneThatStalls) {
-  Bridged net(impatient());
+  TcpOptions options;  // patient until it stands
+  options.stall_ms = 150;
+  Bridged net(options);
   net.b.place = [](PeerId, const wire::FrameHeader&) {
     return Landing{Verdict::kHold, nullptr, {}};
   };

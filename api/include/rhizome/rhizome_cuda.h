@@ -4,7 +4,7 @@
  * Buffers   send and recv of every collective of rhizome.h, the v-variants included, may be memory of a device (cuMemAlloc, cudaMalloc,
  *           pools, cuMemMap, managed): the library sees it by itself.  Ranks need not do alike.  Not: rhz_send and rhz_recv,
  *           anything between rhz_group_begin and rhz_group_end (RHZ_ERR_ARGUMENT, RHZ_ERR_STATE).
- * State     tensors that are registered (rhz_state_register) may be memory of a device too, with RHZ_TENSOR_OWN: see rhz_cuda_alloc.
+ * State     tensors that are registered (rhz_state_register) may be memory of a device too: see rhz_cuda_alloc.
  *           So may those of rhz_digest_tensors, rhz_average_stage and rhz_gradient_norm; the latter two work on copies in the host.
  * Way       through locked memory of the host: from the device, reduced on the way by the CPUs, to the device.  Extra memory there: the
  *           size of what the rank gives and gets, up to twice that; up to 2 GiB of it stay locked for the next op.
@@ -58,13 +58,14 @@ RHZ_API rhz_status rhz_cuda_available(void);
 RHZ_API RHZ_NODISCARD rhz_status rhz_cuda_register(rhz_comm *comm, void *memory, uint64_t bytes, uint32_t timeout_ms);
 
 /* Memory of the device that is the calling thread's (cudaSetDevice), zeroed, for tensors that outlive this process: registered with
- * rhz_state_register and RHZ_TENSOR_OWN, they are kept by the vault of the host as they are, and rhz_state_attach maps them again for the trainer
+ * rhz_state_register, they are kept by the vault of the host as they are, and rhz_state_attach maps them again for the trainer
  * that is started in this one's place, on the same device.  That trainer makes its CUDA context first (cudaFree(NULL)).  Any other use is fine
  * but rhz_cuda_register.  bytes > 0; a multiple of 2 MiB is taken, so cut tensors from few and large pieces.  At most 1024 at a time; freed with
  * rhz_free, which waits for the device, at the latest with rhz_comm_close.
  *
  * Registered  memory of a device of any kind can be: in memory of cudaMalloc it is digested, snapshotted and restored alike, but goes with its
- *             process.  Not synced with members, nor in checkpoints: RHZ_TENSOR_OWN.  All these calls may return RHZ_ERR_IO then, with CUDA's words.
+ *             process.  Shared ones are synced with joiners through memory of the host, as many bytes on members and joiner, which is given back
+ *             behind it.  Not in checkpoints (RHZ_ERR_ARGUMENT; slices of a copy are).  All these calls may return RHZ_ERR_IO then, with CUDA's words.
  * Updates     rhz_state_begin_update before the first kernel that changes a tensor is launched; rhz_state_end_update waits until the device has
  *             done all that is queued on it, and so does rhz_state_commit: what they say is true of bytes that kernels have written.  A trainer that is killed
  *             while its kernels run inside an update leaves a state that is refused, and let go by the vault at that rhz_state_attach, so that its
