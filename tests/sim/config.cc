@@ -74,7 +74,7 @@ Config make_config(uint64_t seed) {
   c.calm = milliseconds(5);
   c.chaos = milliseconds(2500);
   c.patience = milliseconds(20000) + 20000 * c.base_latency;  // a window of one byte: chunk after chunk, hop by hop
-  c.codec = random.chance(0.125);
+  c.codec = random.chance(0.5);
   c.drift = random.chance(0.5) ? 0.02 : 1e-5;
   c.bulk = random.chance(0.4) ? 0.3 : 0;
   c.in_place = random.unit();

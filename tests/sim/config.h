@@ -54,7 +54,7 @@ struct Config {
   double spike = 0;          // share of messages that take ten times as long
   Duration calm{}, chaos{};  // before the first fault, and with faults
   Duration patience{};       // after the healing everything must be over by then
-  bool codec = false;        // control messages pass through runtime/wire
+  bool codec = false;        // control messages and headers of frames pass through runtime/wire
   double append_crash = 0;   // chance per action that the coordinator dies right there
   double drift = 0;          // largest relative error of a clock
 

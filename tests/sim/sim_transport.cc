@@ -11,6 +11,19 @@ namespace rhz::sim {
 using wire::is_op_frame;
 using wire::Kind;
 
+namespace {
+// As it comes out of its bytes at the far end.
+wire::FrameHeader through_codec(const Config& config, wire::FrameHeader header, uint64_t number) {
+  if (!config.codec) return header;
+  header.lane_seq = number;
+  wire::HeaderBytes bytes;
+  wire::encode_header(header, bytes.data());
+  const auto decoded = wire::decode_header(bytes.data());
+  RHZ_ASSERT("codec", decoded.is_ok() && decoded.value() == header);
+  return decoded.value();
+}
+}  // namespace
+
 SimTransport::SimTransport(World& world, Network& network, Directory& directory,
                            const Config& config, NodeIndex self, uint64_t run_hash)
     : world_(world),
@@ -110,7 +123,7 @@ void SimTransport::leave(PeerId to, LaneClass lane_class) {
   lane.queue.pop_front();
   Out& out = lane.sent.back();
   if (out.number == 0) out.number = ++lane.numbers;
-  In in{out.frame.header, out.copy, out.number};
+  In in{through_codec(config_, out.frame.header, out.number), out.copy, out.number};
   if (!out.copied) in.payload.assign(out.frame.payload.begin(), out.frame.payload.end());
   ++counters_.sent_frames;
   counters_.sent_bytes += in.payload.size();
