@@ -44,6 +44,11 @@ void Cluster::gone(NodeIndex who) {
   replenish();
 }
 
+void Cluster::replayed(NodeIndex who, bool dropped) {
+  ++outcome_.replayed;
+  if (!dropped) oracles_.fail("A", "p" + std::to_string(who) + " takes a replayed frame of an epoch that is over");
+}
+
 std::vector<NodeIndex> Cluster::living() const {
   std::vector<NodeIndex> who;
   for (const auto& process : processes_)

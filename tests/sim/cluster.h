@@ -22,6 +22,7 @@ struct Outcome {
   uint64_t pulled = 0;    // by newcomers, while the members went on
   uint64_t followed = 0;  // updates that they applied since
   uint64_t measured = 0;  // tables of costs that a group agreed on
+  uint64_t replayed = 0;  // frames of old epochs that came again, all of which were dropped
   uint64_t faults[kFaults] = {};
   std::vector<std::pair<Fault, uint32_t>> blows;  // that fell, by kind and number
 };
@@ -39,6 +40,7 @@ class Cluster final : public Directory {
   void run(NodeIndex who, Action action) override;
   PeerId id_of(NodeIndex who) const override;
   void gone(NodeIndex who) override;
+  void replayed(NodeIndex who, bool dropped) override;
 
  private:
   // cluster.cc

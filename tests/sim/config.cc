@@ -19,7 +19,7 @@ constexpr Kind kKinds[kFaults] = {
     {"leave", 0.5, 20},         {"coordinator", 0.5, 40}, {"coordinator-pause", 0.3, 10},
     {"zombie", 0.3, 5},         {"accuse", 0.5, 20},      {"slow", 0.3, 10},
     {"control-reset", 0.5, 20}, {"reset", 0.5, 40},       {"cancel", 0.5, 40},
-    {"cut-log", 0.5, 20},       {"flip", 1, 20},
+    {"cut-log", 0.5, 20},       {"flip", 1, 20},          {"replay", 1, 40},
 };
 
 template <class T, size_t N>
@@ -40,6 +40,13 @@ void set_protection(Config& c, Prng random) {
   c.run.verify = Verify::kAll;
   if (random.chance(0.6)) c.run.retain_bytes = 0;
   c.per_second[flip] = World::log_uniform(random, kKinds[flip].low, kKinds[flip].high);
+}
+
+void set_later_faults(Config& c) {
+  for (auto k = static_cast<size_t>(kFirstOfLater); k < kFaults; ++k) {
+    Prng random(mix64(c.seed) ^ mix64(k + 0x1a7e));
+    if (random.chance(0.5)) c.per_second[k] = World::log_uniform(random, kKinds[k].low, kKinds[k].high);
+  }
 }
 
 }  // namespace
@@ -114,6 +121,7 @@ Config make_config(uint64_t seed) {
     c.page_time = pick(sync, {Duration{}, Duration(milliseconds(20)), Duration(milliseconds(500))});
   }
   set_protection(c, Prng(mix64(seed) ^ 0x0ee7));  // a number that leaves tests/scenarios as they were
+  set_later_faults(c);
   return c;
 }
 

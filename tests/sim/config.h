@@ -37,9 +37,12 @@ enum class Fault : uint8_t {
   kCancel,
   kCutLog,
   kFlip,  // of one bit of a final value on its way, which no checksum notices
+  kReplay,  // what a data connection carried in older epochs comes again, as from a zombie
   kCount,
 };
 inline constexpr size_t kFaults = static_cast<size_t>(Fault::kCount);
+// From here on they draw from streams of their own, so that seeds keep what they had of the others.
+inline constexpr auto kFirstOfLater = Fault::kReplay;
 const char* fault_name(Fault fault);
 
 struct Config {
@@ -85,6 +88,7 @@ struct Config {
   std::array<double, kFaults> per_second{};     // 0: off
   std::set<std::pair<Fault, uint32_t>> spared;  // single blows that do not fall, by kind and number
 
+  double rate(Fault fault) const { return per_second[static_cast<size_t>(fault)]; }
   std::string text() const;
 };
 

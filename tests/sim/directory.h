@@ -20,6 +20,8 @@ class Directory {
   virtual PeerId id_of(NodeIndex who) const = 0;
   // That process ended by itself.
   virtual void gone(NodeIndex who) = 0;
+  // It was shown a frame of an epoch that is over for it a second time, and dropped it, as it has to.
+  virtual void replayed(NodeIndex who, bool dropped) = 0;
 };
 
 // The incarnation's number is in its id, so that nobody has to look it up.  The rest of the id is

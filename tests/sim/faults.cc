@@ -21,7 +21,8 @@ bool takes_members(Fault fault) {
     case Fault::kControlReset:
     case Fault::kReset:
     case Fault::kCancel:
-    case Fault::kCutLog: return false;
+    case Fault::kCutLog:
+    case Fault::kReplay: return false;
     default: return true;
   }
 }
@@ -145,6 +146,12 @@ bool Cluster::strike_peer(Fault fault, Prng& dice) {
       process.transport().reset(id_of(target),
                                 dice.chance(0.3) ? LaneClass::kExpress : LaneClass::kBulk);
       return true;
+    }
+    case Fault::kReplay: {
+      const auto other = static_cast<NodeIndex>(dice.below(processes_.size()));  // perhaps dead by now
+      return other != who && process.transport().names(id_of(other)) &&
+             process.transport().replay(id_of(other), dice.chance(0.5) ? LaneClass::kExpress : LaneClass::kBulk,
+                                        process.node().communicator().epoch());
     }
     case Fault::kFlip:
       process.transport().flip_next([this](const wire::FrameHeader& header) {

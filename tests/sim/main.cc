@@ -55,7 +55,7 @@ struct Options {
 struct Totals {
   uint64_t seeds = 0, events = 0, churn = 0, released = 0, rebuilt = 0, included = 0, aborted = 0, messages = 0, views = 0;
   uint64_t members = 0, deserted = 0;
-  uint64_t entered = 0, pulled = 0, followed = 0, removed = 0, rerouted = 0, restarts = 0, measured = 0;
+  uint64_t entered = 0, pulled = 0, followed = 0, removed = 0, rerouted = 0, restarts = 0, measured = 0, replayed = 0;
   uint64_t violations = 0;
   uint64_t faults[kFaults] = {};
 };
@@ -81,6 +81,7 @@ void add(Totals& totals, const Outcome& outcome) {
   totals.removed += outcome.removed;
   totals.rerouted += outcome.rerouted;
   totals.measured += outcome.measured;
+  totals.replayed += outcome.replayed;
   totals.restarts += outcome.restarts;
   totals.released += outcome.released;
   totals.rebuilt += outcome.rebuilt;
@@ -266,6 +267,7 @@ void print(const Totals& t, double seconds) {
   show("ops_aborted", t.aborted);
   show("messages", t.messages);
   show("measured", t.measured);
+  show("replayed", t.replayed);
   show("violations", t.violations);
   std::printf("seconds=%.1f\nfaults", seconds);
   for (size_t k = 0; k < kFaults; ++k)

@@ -12,6 +12,7 @@ using wire::is_op_frame;
 using wire::Kind;
 
 namespace {
+constexpr size_t kPast = 64;  // frames of a lane that may come again
 // As it comes out of its bytes at the far end.
 wire::FrameHeader through_codec(const Config& config, wire::FrameHeader header, uint64_t number) {
   if (!config.codec) return header;
@@ -193,8 +194,38 @@ void SimTransport::drop(Lane& lane, const std::function<bool(const Out&)>& which
 void SimTransport::arrive(PeerId from, LaneClass lane_class, In frame) {
   Lane& lane = lane_of(from, lane_class);
   if (frame.number <= lane.consumed) return;  // a duplicate
+  if (config_.rate(Fault::kReplay) > 0 && is_op_frame(frame.header.kind)) {
+    lane.past.push_back(frame);
+    if (lane.past.size() > kPast) lane.past.pop_front();
+  }
   lane.arrived.push_back(std::move(frame));
   offer(from, lane_class);
+}
+
+bool SimTransport::replay(PeerId from, LaneClass lane_class, Epoch installed) {
+  const StreamRef zombie = network_.open(index_of(from), self_);
+  bool any = false;
+  for (const In& frame : lane_of(from, lane_class).past) {
+    if (frame.header.epoch >= installed) continue;  // a transport keeps those from coming twice
+    any = true;
+    network_.carry(zombie, [&directory = directory_, self = self_, from, frame] {
+      directory.run(self, [&directory, self, from, frame] {
+        if (SimTransport* here = directory.transport(self)) here->arrive_again(from, frame);
+      });
+    });
+  }
+  return any;
+}
+
+void SimTransport::arrive_again(PeerId from, const In& frame) {
+  if (!names(from) || !events_) return void(++counters_.refused_frames);
+  Landing place = events_->on_header(from, frame.header);
+  const bool dropped = place.verdict == Landing::Verdict::kDrop;
+  counters_.dropped_frames += dropped;
+  directory_.replayed(self_, dropped);
+  if (place.verdict != Landing::Verdict::kInto) return;
+  if (!frame.payload.empty()) std::memcpy(place.into, frame.payload.data(), frame.payload.size());
+  events_->on_frame(from, frame.header, std::move(place));
 }
 
 void SimTransport::offer_later(PeerId from, LaneClass lane_class, Duration delay) {
@@ -226,6 +257,7 @@ void SimTransport::offer(PeerId from, LaneClass lane_class) {
       return;
     }
     if (place.verdict == Landing::Verdict::kDrop) {
+      ++counters_.dropped_frames;
       consume(from, lane_class, frame.number);
       lane.arrived.pop_front();
       continue;
