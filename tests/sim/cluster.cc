@@ -44,6 +44,10 @@ void Cluster::gone(NodeIndex who) {
   replenish();
 }
 
+void Cluster::reached(NodeIndex who, Mark mark) {
+  if (processes_[who]->dies_at(mark)) ++outcome_.died_at[static_cast<size_t>(mark)];
+}
+
 void Cluster::replayed(NodeIndex who, bool dropped) {
   ++outcome_.replayed;
   if (!dropped) oracles_.fail("A", "p" + std::to_string(who) + " takes a replayed frame of an epoch that is over");

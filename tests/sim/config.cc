@@ -20,6 +20,9 @@ constexpr Kind kKinds[kFaults] = {
     {"zombie", 0.3, 5},         {"accuse", 0.5, 20},      {"slow", 0.3, 10},
     {"control-reset", 0.5, 20}, {"reset", 0.5, 40},       {"cancel", 0.5, 40},
     {"cut-log", 0.5, 20},       {"flip", 1, 20},          {"replay", 1, 40},
+    {"domain", 0.2, 4},         {"mark", 0.5, 20},        {"clog", 0.3, 10},
+    {"collapse", 0.3, 10},      {"zero-window", 0.5, 20}, {"failed-sync", 0.3, 10},
+    {"full-disk", 0.2, 3},      {"log-flip", 0.3, 10},
 };
 
 template <class T, size_t N>
@@ -47,6 +50,7 @@ void set_later_faults(Config& c) {
     Prng random(mix64(c.seed) ^ mix64(k + 0x1a7e));
     if (random.chance(0.5)) c.per_second[k] = World::log_uniform(random, kKinds[k].low, kKinds[k].high);
   }
+  if (Prng random(mix64(c.seed) ^ 0xc9c0); random.chance(0.5)) c.cpu_us = World::log_uniform(random, 1, 50);
 }
 
 }  // namespace
@@ -131,6 +135,7 @@ bool only_faults(Config& config, const std::string& names) {
     if (list.find("," + std::string(kKinds[k].name) + ",") == std::string::npos)
       config.per_second[k] = 0;
   if (list.find(",append-crash,") == std::string::npos) config.append_crash = 0;
+  if (list.find(",cpu,") == std::string::npos) config.cpu_us = 0;
   return true;
 }
 
@@ -140,11 +145,11 @@ std::string Config::text() const {
       line, sizeof line,
       "world=%u max_world=%u min_world=%u chunk=%u segment=%u retain=%u suspicion_ms=%u "
       "%sopen_ops=%u window=%llu latency_us=%.0f codec=%d append_crash=%.4f bulk=%.1f ops=%u "
-      "verify=%d groups=%d admit_every=%u core_only=%d late_break=%d floats=%d odd=%g hasty=%g letters=%u%s%s",
+      "verify=%d groups=%d admit_every=%u core_only=%d late_break=%d floats=%d odd=%g hasty=%g letters=%u cpu_us=%.1f%s%s",
       run.world, run.max_world, run.min_world, run.chunk_bytes, run.segment_bytes, run.retain_bytes,
       run.suspicion_ms, run.protection ? "" : "UNPROTECTED ", limits.open_ops, static_cast<unsigned long long>(limits.window_bytes),
       static_cast<double>(base_latency.count()) / 1e3, codec, append_crash, bulk, ops_per_step,
-      static_cast<int>(run.verify), groups, admit_every, core_only, late_break, floats, odd, hasty, letters,
+      static_cast<int>(run.verify), groups, admit_every, core_only, late_break, floats, odd, hasty, letters, cpu_us,
       hurried_letters ? " hurried" : "", bulk_sync ? " bulk_sync" : "");
   std::string text = line;
   for (size_t k = 0; k < kFaults; ++k) {

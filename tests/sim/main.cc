@@ -58,6 +58,7 @@ struct Totals {
   uint64_t entered = 0, pulled = 0, followed = 0, removed = 0, rerouted = 0, restarts = 0, measured = 0, replayed = 0;
   uint64_t violations = 0;
   uint64_t faults[kFaults] = {};
+  uint64_t died_at[kMarks] = {};
 };
 
 Config config_of(const Options& options, uint64_t seed) {
@@ -91,6 +92,7 @@ void add(Totals& totals, const Outcome& outcome) {
   totals.views += outcome.views;
   totals.members += outcome.members;
   for (size_t k = 0; k < kFaults; ++k) totals.faults[k] += outcome.faults[k];
+  for (size_t k = 0; k < kMarks; ++k) totals.died_at[k] += outcome.died_at[k];
 }
 
 bool run_config(const Options& options, const Config& config, bool twice, Totals& totals) {
@@ -273,6 +275,9 @@ void print(const Totals& t, double seconds) {
   for (size_t k = 0; k < kFaults; ++k)
     std::printf(" %s=%llu", fault_name(static_cast<Fault>(k)),
                 static_cast<unsigned long long>(t.faults[k]));
+  std::printf("\ndied_at");
+  for (size_t k = 0; k < kMarks; ++k)
+    std::printf(" %s=%llu", kMarkNames[k], static_cast<unsigned long long>(t.died_at[k]));
   std::printf("\n");
 }
 

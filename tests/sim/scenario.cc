@@ -42,6 +42,7 @@ void each_field(Config& c, Field field) {
   field("codec", c.codec);
   field("append_crash", c.append_crash);
   field("drift", c.drift);
+  field("cpu_us", c.cpu_us);
   field("core_only", c.core_only);
   field("late_break", c.late_break);
   field("bulk", c.bulk);
@@ -109,6 +110,7 @@ Fault fault_of(const std::string& name) {
 // A file that does not name them is older than they are.
 void without_what_came_later(Config& config) {
   for (auto k = static_cast<size_t>(kFirstOfLater); k < kFaults; ++k) config.per_second[k] = 0;
+  config.cpu_us = 0;
 }
 
 Status read_faults(const Json& faults, Config& config) {

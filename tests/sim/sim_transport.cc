@@ -90,6 +90,8 @@ void SimTransport::send(PeerId to, LaneClass lane_class, OutFrame frame) {
     ++counters_.dropped_frames;
     return;
   }
+  if (frame.header.kind == Kind::kDone) directory_.reached(self_, Mark::kDoneDue);
+  if (muted_) return;
   Lane& lane = lane_of(to, lane_class);
   frame.header.run = run_hash_;
   frame.header.length = static_cast<uint32_t>(frame.payload.size());
@@ -119,6 +121,9 @@ void SimTransport::leave(PeerId to, LaneClass lane_class) {
   Lane& lane = lane_of(to, lane_class);
   lane.leaving = false;
   if (lane.queue.empty()) return;
+  const Duration most = milliseconds(config_.run.suspicion_ms) / 4;  // of bytes that the kernel takes in advance
+  if (const Duration backlog = network_.backlog(*lane.out); backlog > most)
+    return leave_later(to, lane_class, backlog - most);
   if (!directory_.transport(index_of(to))) lane.sent.clear();
   lane.sent.push_back(std::move(lane.queue.front()));
   lane.queue.pop_front();
@@ -129,6 +134,8 @@ void SimTransport::leave(PeerId to, LaneClass lane_class) {
   ++counters_.sent_frames;
   counters_.sent_bytes += in.payload.size();
   const NodeIndex target = index_of(to);
+  const bool done = in.header.kind == Kind::kDone;
+  const size_t bytes = wire::kHeaderBytes + in.payload.size();
   network_.carry(lane.out, [&directory = directory_, target, from_index = self_, lane_class,
                             stream = lane.out, in = std::make_shared<In>(std::move(in))] {
     directory.run(target, [&directory, target, from_index, lane_class, stream, in] {
@@ -136,7 +143,8 @@ void SimTransport::leave(PeerId to, LaneClass lane_class) {
       if (SimTransport* there = directory.transport(target))
         there->arrive(directory.id_of(from_index), lane_class, std::move(*in));
     });
-  });
+  }, bytes);
+  if (done) directory_.reached(self_, Mark::kDoneSent);
   if (network_.is_cut(self_, target)) watch_cut(to);
   leave_later(to, lane_class,
               World::between(
@@ -202,6 +210,24 @@ void SimTransport::arrive(PeerId from, LaneClass lane_class, In frame) {
   offer(from, lane_class);
 }
 
+bool SimTransport::shut(PeerId from, LaneClass lane_class, Duration time) {
+  if (std::exchange(lane_of(from, lane_class).shut, true)) return false;
+  world_.after(time, [this, self = self_, &directory = directory_, from, lane_class] {
+    directory.run(self, [this, from, lane_class] {
+      lane_of(from, lane_class).shut = false;
+      offer(from, lane_class);
+    });
+  });
+  return true;
+}
+
+bool SimTransport::stalls(PeerId to) const {
+  const auto at = peers_.find(to);
+  if (at == peers_.end()) return false;
+  return std::any_of(std::begin(at->second.lanes), std::end(at->second.lanes),
+                     [](const auto& lane) { return lane && !lane->sent.empty(); });
+}
+
 bool SimTransport::replay(PeerId from, LaneClass lane_class, Epoch installed) {
   const StreamRef zombie = network_.open(index_of(from), self_);
   bool any = false;
@@ -244,7 +270,7 @@ void SimTransport::offer_later(PeerId from, LaneClass lane_class, Duration delay
 void SimTransport::offer(PeerId from, LaneClass lane_class) {
   Peer& sender = peer(from);
   Lane& lane = lane_of(from, lane_class);
-  while (sender.named && !lane.held && !lane.landing && !lane.arrived.empty() && events_) {
+  while (sender.named && !lane.shut && !lane.held && !lane.landing && !lane.arrived.empty() && events_) {
     In& frame = lane.arrived.front();
     if (frame.header.kind == Kind::kVoid) {
       consume(from, lane_class, frame.number);

@@ -42,6 +42,10 @@ class SimTransport final : public Transport {
   // A zombie connection: what that lane brought in epochs before `installed` comes again, behind the handshake, which only says
   // whether the sender is named.  Numbers do not help: a lane that was forgotten begins anew.
   bool replay(PeerId from, LaneClass lane, Epoch installed);
+  // A lane is not read for so long, and then all that has come; the sender may notice.
+  bool shut(PeerId from, LaneClass lane, Duration time);
+  bool stalls(PeerId to) const;
+  void mute() { muted_ = true; }  // its process dies
   bool names(PeerId peer) const;
   // The process behind a named peer may be gone: evidence follows, when the network lets it
   // through.
@@ -71,6 +75,7 @@ class SimTransport final : public Transport {
     std::list<In> past;     // the newest that have arrived, where there are replays
     uint64_t consumed = 0;   // highest number
     bool held = false, landing = false, cancelled = false, scheduled = false;
+    bool shut = false;
     bool lost = false;  // the connection broke during the landing
     Landing place;
   };
@@ -107,6 +112,7 @@ class SimTransport final : public Transport {
   const Config& config_;
   const NodeIndex self_;
   const uint64_t run_hash_;
+  bool muted_ = false;
   TransportEvents* events_ = nullptr;
   std::map<PeerId, Peer> peers_;
   std::vector<Peer*> by_index_;  // the same, by NodeIndex; null: not there

@@ -233,6 +233,7 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
   const bool everybodys = op.workload.axis == 0 && !is_unprotected(op.workload.kind);
   if (everybodys && op.key.index != kBoundary) results_.emplace_back(op.key, result);  // the state is everybody's
   op_over(op, result == 0 || result >= 1000);
+  if (!node_->ended()) directory_.reached(self_, Mark::kReturned);
 }
 
 // Members may see other outcomes of one op.
