@@ -45,12 +45,15 @@ void set_protection(Config& c, Prng random) {
   c.per_second[flip] = World::log_uniform(random, kKinds[flip].low, kKinds[flip].high);
 }
 
-void set_later_faults(Config& c) {
+Config with_later_faults(uint64_t seed) {
+  Config c;
+  c.seed = seed;
   for (auto k = static_cast<size_t>(kFirstOfLater); k < kFaults; ++k) {
     Prng random(mix64(c.seed) ^ mix64(k + 0x1a7e));
     if (random.chance(0.5)) c.per_second[k] = World::log_uniform(random, kKinds[k].low, kKinds[k].high);
   }
   if (Prng random(mix64(c.seed) ^ 0xc9c0); random.chance(0.5)) c.cpu_us = World::log_uniform(random, 1, 50);
+  return c;
 }
 
 }  // namespace
@@ -59,8 +62,7 @@ const char* fault_name(Fault fault) { return kKinds[static_cast<size_t>(fault)].
 
 Config make_config(uint64_t seed) {
   Prng random(mix64(seed) ^ 0xc0f1);
-  Config c;
-  c.seed = seed;
+  Config c = with_later_faults(seed);
   c.run.run_id = "sim";
   c.run.world = 2 + static_cast<uint32_t>(random.below(7));
   c.run.max_world = std::max(c.run.world + static_cast<uint32_t>(random.below(3)), 4u);
@@ -125,7 +127,6 @@ Config make_config(uint64_t seed) {
     c.page_time = pick(sync, {Duration{}, Duration(milliseconds(20)), Duration(milliseconds(500))});
   }
   set_protection(c, Prng(mix64(seed) ^ 0x0ee7));  // a number that leaves tests/scenarios as they were
-  set_later_faults(c);
   return c;
 }
 
