@@ -49,6 +49,7 @@ class Cluster final : public Directory {
   Process& begin_process();
   bool settled() const;
   void look();
+  void check_deadlines();
   std::string dump() const;
   std::vector<NodeIndex> living() const;
 

@@ -173,6 +173,7 @@ void Cluster::heal() {
   network_.mend_within(core);
   if (config_.late_break && core.size() > 3)
     break_late({core.begin(), std::prev(core.end())}, dice);
+  oracles_.healed(core, network_.slowest());
   coordinator_.end_zombies();
   coordinator_.spare();
   coordinator_.unpause();
