@@ -11,7 +11,7 @@ Cluster::Cluster(const Config& config, bool timeline)
     : config_(config),
       world_(config.seed),
       network_(world_, config_),
-      oracles_(world_, config.seed, config.run.min_world),
+      oracles_(world_, config_),
       coordinator_(world_, network_, *this, oracles_, config_) {
   world_.timeline = timeline;
 }
@@ -38,10 +38,20 @@ void Cluster::gone(NodeIndex who) {
   if (!processes_[who]->alive()) return;
   world_.trace("gone", static_cast<int>(who));
   processes_[who]->die();
+  oracles_.gone(who);
   const PeerId id = id_of(who);
   for (NodeIndex other : living())
     if (processes_[other]->transport().names(id)) processes_[other]->transport().watch_death(id);
   replenish();
+}
+
+void Cluster::reached(NodeIndex who, Mark mark) {
+  if (processes_[who]->dies_at(mark)) ++outcome_.died_at[static_cast<size_t>(mark)];
+}
+
+void Cluster::replayed(NodeIndex who, bool dropped) {
+  ++outcome_.replayed;
+  if (!dropped) oracles_.fail("A", "p" + std::to_string(who) + " takes a replayed frame of an epoch that is over");
 }
 
 std::vector<NodeIndex> Cluster::living() const {
@@ -84,6 +94,11 @@ bool Cluster::settled() const {
   return true;
 }
 
+void Cluster::check_deadlines() {
+  const std::string late = oracles_.overdue();
+  if (!late.empty() && !oracles_.violated()) oracles_.fail("O5", late + "\n" + dump());
+}
+
 Outcome Cluster::run() {
   coordinator_.start();
   for (uint32_t i = 0; i < config_.run.world; ++i) begin_process();
@@ -111,8 +126,11 @@ Outcome Cluster::run() {
   for (const auto& process : processes_)
     if (process->alive()) process->trainer().stop_at(last + 3);
   bool over = settled();
-  for (uint64_t n = 0; !over && step(end); ++n)
-    if (n % std::max<uint64_t>(64, processes_.size()) == 0) over = settled();
+  for (uint64_t n = 0; !over && step(end); ++n) {
+    if (n % std::max<uint64_t>(64, processes_.size()) != 0) continue;
+    over = settled();
+    check_deadlines();
+  }
   if (!over && !oracles_.violated() && !settled())
     oracles_.fail("O5", "not over in time after the healing\n" + dump());
   outcome_.violation = oracles_.violation();

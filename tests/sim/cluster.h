@@ -22,7 +22,9 @@ struct Outcome {
   uint64_t pulled = 0;    // by newcomers, while the members went on
   uint64_t followed = 0;  // updates that they applied since
   uint64_t measured = 0;  // tables of costs that a group agreed on
+  uint64_t replayed = 0;  // frames of old epochs that came again, all of which were dropped
   uint64_t faults[kFaults] = {};
+  uint64_t died_at[kMarks] = {};
   std::vector<std::pair<Fault, uint32_t>> blows;  // that fell, by kind and number
 };
 
@@ -39,12 +41,15 @@ class Cluster final : public Directory {
   void run(NodeIndex who, Action action) override;
   PeerId id_of(NodeIndex who) const override;
   void gone(NodeIndex who) override;
+  void reached(NodeIndex who, Mark mark) override;
+  void replayed(NodeIndex who, bool dropped) override;
 
  private:
   // cluster.cc
   Process& begin_process();
   bool settled() const;
   void look();
+  void check_deadlines();
   std::string dump() const;
   std::vector<NodeIndex> living() const;
 
@@ -53,6 +58,7 @@ class Cluster final : public Directory {
   void arm(Fault fault, std::shared_ptr<Prng> when);
   void strike(Fault fault);
   bool strike_peer(Fault fault, Prng& dice);
+  bool strike_domain(NodeIndex who, Prng& dice);
   bool strike_coordinator(Fault fault, Prng& dice);
   void pause_for(NodeIndex who, Duration time);
   std::vector<NodeIndex> hale() const;
@@ -64,6 +70,9 @@ class Cluster final : public Directory {
   bool strike_network(Fault fault, Prng& dice);
   void cut_for(const std::vector<std::pair<NodeIndex, NodeIndex>>& pairs, Duration time,
                Prng& dice);
+  bool clog(Prng& dice);
+  bool narrow(Prng& dice);
+  bool shut_window(Prng& dice);
   void stun(NodeIndex who, Prng& dice);
   void break_late(const std::vector<NodeIndex>& core, Prng& dice);
   void heal();

@@ -19,7 +19,10 @@ constexpr Kind kKinds[kFaults] = {
     {"leave", 0.5, 20},         {"coordinator", 0.5, 40}, {"coordinator-pause", 0.3, 10},
     {"zombie", 0.3, 5},         {"accuse", 0.5, 20},      {"slow", 0.3, 10},
     {"control-reset", 0.5, 20}, {"reset", 0.5, 40},       {"cancel", 0.5, 40},
-    {"cut-log", 0.5, 20},       {"flip", 1, 20},
+    {"cut-log", 0.5, 20},       {"flip", 1, 20},          {"replay", 1, 40},
+    {"domain", 0.2, 4},         {"mark", 0.5, 20},        {"clog", 0.3, 10},
+    {"collapse", 0.3, 10},      {"zero-window", 0.5, 20}, {"failed-sync", 0.3, 10},
+    {"full-disk", 0.2, 3},      {"log-flip", 0.3, 10},
 };
 
 template <class T, size_t N>
@@ -42,14 +45,24 @@ void set_protection(Config& c, Prng random) {
   c.per_second[flip] = World::log_uniform(random, kKinds[flip].low, kKinds[flip].high);
 }
 
+Config with_later_faults(uint64_t seed) {
+  Config c;
+  c.seed = seed;
+  for (auto k = static_cast<size_t>(kFirstOfLater); k < kFaults; ++k) {
+    Prng random(mix64(c.seed) ^ mix64(k + 0x1a7e));
+    if (random.chance(0.5)) c.per_second[k] = World::log_uniform(random, kKinds[k].low, kKinds[k].high);
+  }
+  if (Prng random(mix64(c.seed) ^ 0xc9c0); random.chance(0.5)) c.cpu_us = World::log_uniform(random, 1, 50);
+  return c;
+}
+
 }  // namespace
 
 const char* fault_name(Fault fault) { return kKinds[static_cast<size_t>(fault)].name; }
 
 Config make_config(uint64_t seed) {
   Prng random(mix64(seed) ^ 0xc0f1);
-  Config c;
-  c.seed = seed;
+  Config c = with_later_faults(seed);
   c.run.run_id = "sim";
   c.run.world = 2 + static_cast<uint32_t>(random.below(7));
   c.run.max_world = std::max(c.run.world + static_cast<uint32_t>(random.below(3)), 4u);
@@ -74,7 +87,7 @@ Config make_config(uint64_t seed) {
   c.calm = milliseconds(5);
   c.chaos = milliseconds(2500);
   c.patience = milliseconds(20000) + 20000 * c.base_latency;  // a window of one byte: chunk after chunk, hop by hop
-  c.codec = random.chance(0.125);
+  c.codec = random.chance(0.5);
   c.drift = random.chance(0.5) ? 0.02 : 1e-5;
   c.bulk = random.chance(0.4) ? 0.3 : 0;
   c.in_place = random.unit();
@@ -123,6 +136,7 @@ bool only_faults(Config& config, const std::string& names) {
     if (list.find("," + std::string(kKinds[k].name) + ",") == std::string::npos)
       config.per_second[k] = 0;
   if (list.find(",append-crash,") == std::string::npos) config.append_crash = 0;
+  if (list.find(",cpu,") == std::string::npos) config.cpu_us = 0;
   return true;
 }
 
@@ -132,11 +146,11 @@ std::string Config::text() const {
       line, sizeof line,
       "world=%u max_world=%u min_world=%u chunk=%u segment=%u retain=%u suspicion_ms=%u "
       "%sopen_ops=%u window=%llu latency_us=%.0f codec=%d append_crash=%.4f bulk=%.1f ops=%u "
-      "verify=%d groups=%d admit_every=%u core_only=%d late_break=%d floats=%d odd=%g hasty=%g letters=%u%s%s",
+      "verify=%d groups=%d admit_every=%u core_only=%d late_break=%d floats=%d odd=%g hasty=%g letters=%u cpu_us=%.1f%s%s",
       run.world, run.max_world, run.min_world, run.chunk_bytes, run.segment_bytes, run.retain_bytes,
       run.suspicion_ms, run.protection ? "" : "UNPROTECTED ", limits.open_ops, static_cast<unsigned long long>(limits.window_bytes),
       static_cast<double>(base_latency.count()) / 1e3, codec, append_crash, bulk, ops_per_step,
-      static_cast<int>(run.verify), groups, admit_every, core_only, late_break, floats, odd, hasty, letters,
+      static_cast<int>(run.verify), groups, admit_every, core_only, late_break, floats, odd, hasty, letters, cpu_us,
       hurried_letters ? " hurried" : "", bulk_sync ? " bulk_sync" : "");
   std::string text = line;
   for (size_t k = 0; k < kFaults; ++k) {

@@ -37,9 +37,20 @@ enum class Fault : uint8_t {
   kCancel,
   kCutLog,
   kFlip,  // of one bit of a final value on its way, which no checksum notices
+  kReplay,  // what a data connection carried in older epochs comes again, as from a zombie
+  kDomain,  // all processes of a host, or of a rack, die at once
+  kMark,    // a peer dies at one of its actions (marks.h)
+  kClog,    // some edges are cut one after the other, and mended in another order
+  kCollapse,    // bytes of an edge, or of a peer, take a hundred times as long
+  kZeroWindow,  // one lane is not read for a while
+  kFailedSync,  // the coordinator's next append fails, and nobody knows what the disk has of it
+  kFullDisk,    // … and all of them for a while
+  kLogFlip,     // of one bit in what the next coordinator reads of the log
   kCount,
 };
 inline constexpr size_t kFaults = static_cast<size_t>(Fault::kCount);
+// From here on they draw from streams of their own, so that seeds keep what they had of the others.
+inline constexpr auto kFirstOfLater = Fault::kReplay;
 const char* fault_name(Fault fault);
 
 struct Config {
@@ -54,9 +65,10 @@ struct Config {
   double spike = 0;          // share of messages that take ten times as long
   Duration calm{}, chaos{};  // before the first fault, and with faults
   Duration patience{};       // after the healing everything must be over by then
-  bool codec = false;        // control messages pass through runtime/wire
+  bool codec = false;        // control messages and headers of frames pass through runtime/wire
   double append_crash = 0;   // chance per action that the coordinator dies right there
   double drift = 0;          // largest relative error of a clock
+  double cpu_us = 0;         // that a process is busy with an event
 
   bool core_only = false;   // the healing is that of a random core; the rest stays broken for good
   bool late_break = false;  // an edge of it breaks for good in the last moment
@@ -85,6 +97,7 @@ struct Config {
   std::array<double, kFaults> per_second{};     // 0: off
   std::set<std::pair<Fault, uint32_t>> spared;  // single blows that do not fall, by kind and number
 
+  double rate(Fault fault) const { return per_second[static_cast<size_t>(fault)]; }
   std::string text() const;
 };
 

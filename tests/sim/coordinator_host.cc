@@ -19,6 +19,12 @@ CoordinatorHost::CoordinatorHost(World& world, Network& network, Directory& dire
 
 void CoordinatorHost::start() {
   if (up()) return;
+  if (std::exchange(flip_, false)) {
+    // Whoever runs it tries again, or restores the log: bits flip on their way from a disk as well.
+    const bool refused = refuses_a_flip(config_.run.run_id, log_, world_.faults);
+    world_.trace("log flipped", -1, log_.size(), refused);
+    return world_.after(milliseconds(20), [this] { start(); });
+  }
   ++incarnations_;
   world_.trace("coordinator up", -1, log_.size());
   now_ = std::make_shared<Incarnation>();
@@ -53,6 +59,23 @@ void CoordinatorHost::wake(Ref who) {
   if (!std::exchange(who->gate.paused, false)) return;
   auto waiting = std::exchange(who->gate.waiting, {});
   for (Action& action : waiting) run(who, std::move(action));
+}
+
+void CoordinatorHost::fail_appends(Duration time) {
+  append_fails_ = true;
+  disk_full_until_ = std::max(disk_full_until_, world_.now() + time);
+}
+
+// Of a coordinator whose append failed, what it wrote is for the next one to make sense of.
+void CoordinatorHost::write(const LogEntry& entry, bool fatal, bool fails) {
+  const bool full = world_.now() < disk_full_until_;
+  if (fails)
+    log_ = after_failure(config_.run.run_id, log_, entry, full, world_.faults);
+  else if (fatal)
+    log_ = after_crash(config_.run.run_id, log_, entry, world_.faults);
+  else
+    log_.push_back(entry);
+  if (!log_.empty() && log_.back().index == entry.index) oracles_.appended(entry);
 }
 
 void CoordinatorHost::cut_log() {
@@ -150,7 +173,7 @@ void CoordinatorHost::close(const ConnectionRef& connection) {
 
 // False: it died in the middle.
 bool CoordinatorHost::carry_out(Ref who, CoordinatorAction&& action) {
-  const bool fatal = config_.append_crash > 0 && !spared_ && world_.faults.chance(config_.append_crash);
+  bool fatal = config_.append_crash > 0 && !spared_ && world_.faults.chance(config_.append_crash);
   const bool disk =
       std::holds_alternative<AppendAction>(action) || std::holds_alternative<CutAction>(action);
   if (disk && who->zombie) {  // the log is another's: the append fails, and the driver stops there
@@ -158,11 +181,10 @@ bool CoordinatorHost::carry_out(Ref who, CoordinatorAction&& action) {
     return false;
   }
   if (auto* a = std::get_if<AppendAction>(&action)) {
-    if (!fatal)
-      log_.push_back(a->entry);
-    else
-      log_ = after_crash(config_.run.run_id, log_, a->entry, world_.faults);
-    if (!log_.empty() && log_.back().index == a->entry.index) oracles_.appended(a->entry);
+    const bool fails = std::exchange(append_fails_, false) || world_.now() < disk_full_until_;
+    if (fails) world_.trace("append fails", -1, a->entry.index.value);
+    write(a->entry, fatal, fails);
+    fatal |= fails;
   } else if (auto* c = std::get_if<CutAction>(&action)) {
     if (!fatal || world_.faults.chance(0.5)) {
       log_ = {c->snapshot};

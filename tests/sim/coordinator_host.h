@@ -56,8 +56,12 @@ class CoordinatorHost {
   void crash();
   void pause();
   void unpause();
-  void spare() { spared_ = true; }  // it crashes no more
+  // It crashes no more, and its disk is sound.
+  void spare() { spared_ = true, append_fails_ = flip_ = false, disk_full_until_ = {}; }
   void cut_log();
+  // Appends fail, the next one (zero) or all for so long; each ends the process.
+  void fail_appends(Duration time);
+  void flip_log() { flip_ = true; }  // a bit of what is read of it at the next start
   // The present one stands still, another one begins from the log after `delay`; `later` still the
   // old one wakes up.
   bool usurp(Duration delay, Duration later);
@@ -70,7 +74,7 @@ class CoordinatorHost {
   void run(Ref who, Action action);
   void settle(Ref who);
   bool carry_out(Ref who, CoordinatorAction&& action);
-  bool append(Ref who, const LogEntry& entry);
+  void write(const LogEntry& entry, bool fatal, bool fails);
   void tell(const ConnectionRef& connection, ControlMessage message);
   void close(const ConnectionRef& connection);
   void die(Ref who);
@@ -88,6 +92,8 @@ class CoordinatorHost {
   SessionId next_session_ = 1;
   uint64_t incarnations_ = 0;
   bool spared_ = false;
+  bool append_fails_ = false, flip_ = false;
+  Time disk_full_until_{};
 };
 
 // As it comes out of the codec at the far end (every message of some seeds takes that way).

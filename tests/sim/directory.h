@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/base/types.h"
+#include "tests/sim/marks.h"
 #include "tests/sim/network.h"
 
 namespace rhz::sim {
@@ -20,6 +21,10 @@ class Directory {
   virtual PeerId id_of(NodeIndex who) const = 0;
   // That process ended by itself.
   virtual void gone(NodeIndex who) = 0;
+  // It stands at this mark, where it may have to die.
+  virtual void reached(NodeIndex who, Mark mark) = 0;
+  // It was shown a frame of an epoch that is over for it a second time, and dropped it, as it has to.
+  virtual void replayed(NodeIndex who, bool dropped) = 0;
 };
 
 // The incarnation's number is in its id, so that nobody has to look it up.  The rest of the id is

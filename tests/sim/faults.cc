@@ -21,7 +21,11 @@ bool takes_members(Fault fault) {
     case Fault::kControlReset:
     case Fault::kReset:
     case Fault::kCancel:
-    case Fault::kCutLog: return false;
+    case Fault::kCutLog:
+    case Fault::kReplay:
+    case Fault::kFailedSync:
+    case Fault::kFullDisk:
+    case Fault::kLogFlip: return false;
     default: return true;
   }
 }
@@ -57,11 +61,17 @@ void Cluster::strike(Fault fault) {
     case Fault::kOneWay:
     case Fault::kEdge:
     case Fault::kBreak:
-    case Fault::kIsolate: struck = strike_network(fault, dice); break;
+    case Fault::kIsolate:
+    case Fault::kClog:
+    case Fault::kCollapse:
+    case Fault::kZeroWindow: struck = strike_network(fault, dice); break;
     case Fault::kCoordinatorCrash:
     case Fault::kCoordinatorPause:
     case Fault::kZombie:
-    case Fault::kCutLog: struck = strike_coordinator(fault, dice); break;
+    case Fault::kCutLog:
+    case Fault::kFailedSync:
+    case Fault::kFullDisk:
+    case Fault::kLogFlip: struck = strike_coordinator(fault, dice); break;
     default: struck = strike_peer(fault, dice);
   }
   if (!struck) return;
@@ -116,6 +126,8 @@ bool Cluster::strike_peer(Fault fault, Prng& dice) {
   world_.trace(fault_name(fault), static_cast<int>(who));
   switch (fault) {
     case Fault::kCrash: gone(who); return true;
+    case Fault::kDomain: return strike_domain(who, dice);
+    case Fault::kMark: process.doom(static_cast<Mark>(dice.below(kMarks))); return true;
     case Fault::kPause:
     case Fault::kLongPause: {
       if (process.paused()) return false;
@@ -146,6 +158,12 @@ bool Cluster::strike_peer(Fault fault, Prng& dice) {
                                 dice.chance(0.3) ? LaneClass::kExpress : LaneClass::kBulk);
       return true;
     }
+    case Fault::kReplay: {
+      const auto other = static_cast<NodeIndex>(dice.below(processes_.size()));  // perhaps dead by now
+      return other != who && process.transport().names(id_of(other)) &&
+             process.transport().replay(id_of(other), dice.chance(0.5) ? LaneClass::kExpress : LaneClass::kBulk,
+                                        process.node().communicator().epoch());
+    }
     case Fault::kFlip:
       process.transport().flip_next([this](const wire::FrameHeader& header) {
         oracles_.flipped(header.group, header.op_seq);
@@ -156,6 +174,25 @@ bool Cluster::strike_peer(Fault fault, Prng& dice) {
       return true;
     default: return false;
   }
+}
+
+// Slots lie two to a host, four to a rack.
+bool Cluster::strike_domain(NodeIndex who, Prng& dice) {
+  const uint32_t size = dice.chance(0.6) ? 2 : 4;
+  const auto domain_of = [&](NodeIndex one) {
+    for (const MemberInfo& member : oracles_.newest().members)
+      if (index_of(member.id) == one) return member.slot.value / size;
+    return ~0u;
+  };
+  const uint32_t domain = domain_of(who);
+  std::vector<NodeIndex> inside;
+  for (NodeIndex one : living())
+    if (domain != ~0u && domain_of(one) == domain) inside.push_back(one);
+  const std::vector<NodeIndex> able = hale();
+  const auto stays = [&](NodeIndex one) { return std::find(inside.begin(), inside.end(), one) == inside.end(); };
+  if (inside.size() < 2 || (std::none_of(able.begin(), able.end(), stays) && dice.chance(0.97))) return false;
+  for (NodeIndex one : inside) gone(one);
+  return true;
 }
 
 bool Cluster::strike_coordinator(Fault fault, Prng& dice) {
@@ -176,6 +213,9 @@ bool Cluster::strike_coordinator(Fault fault, Prng& dice) {
       return coordinator_.usurp(World::between(dice, milliseconds(1), 2 * suspicion),
                                 World::between(dice, milliseconds(1), 3 * suspicion));
     case Fault::kCutLog: coordinator_.cut_log(); return true;
+    case Fault::kFailedSync: coordinator_.fail_appends(Duration::zero()); return true;
+    case Fault::kFullDisk: coordinator_.fail_appends(World::between(dice, milliseconds(5), 4 * suspicion)); return true;
+    case Fault::kLogFlip: coordinator_.flip_log(); return true;
     default: return false;
   }
 }

@@ -10,6 +10,9 @@ using Pairs = std::vector<std::pair<NodeIndex, NodeIndex>>;
 bool Cluster::strike_network(Fault fault, Prng& dice) {
   std::vector<NodeIndex> all = living();
   if (all.size() < 2) return false;
+  if (fault == Fault::kClog) return clog(dice);
+  if (fault == Fault::kCollapse) return narrow(dice);
+  if (fault == Fault::kZeroWindow) return shut_window(dice);
   Pairs pairs;
   const bool both = dice.chance(fault == Fault::kOneWay ? 0 : 0.8);
   auto cut = [&](NodeIndex a, NodeIndex b) {
@@ -47,6 +50,59 @@ bool Cluster::strike_network(Fault fault, Prng& dice) {
     if (dice.chance(0.5)) return true;  // whoever sends there finds out
   }
   cut_for(pairs, World::between(dice, milliseconds(5), 5 * suspicion), dice);
+  return true;
+}
+
+// Swizzled: which edge is the first to work again has nothing to do with which was the first to be cut.
+bool Cluster::clog(Prng& dice) {
+  const Duration suspicion = milliseconds(config_.run.suspicion_ms);
+  const double share = dice.chance(0.5) ? 0.2 : 0.5;
+  Duration begins{};
+  std::vector<NodeIndex> ends = living();
+  ends.push_back(kCoordinator);
+  bool any = false;
+  for (NodeIndex from : ends) {
+    for (NodeIndex to : ends) {
+      if (from == to || !dice.chance(from == kCoordinator || to == kCoordinator ? share / 4 : share)) continue;
+      any = true;
+      begins += World::between(dice, Duration(0), suspicion / 8);
+      const Duration time = World::between(dice, milliseconds(1), 3 * suspicion);
+      Prng own = dice.split(static_cast<uint64_t>(begins.count()));
+      world_.after(begins, [this, from, to, time, own]() mutable {
+        if (!healing_) cut_for({{from, to}}, time, own);
+      });
+    }
+  }
+  return any;
+}
+
+// Of an edge, or of all that a peer has.
+bool Cluster::narrow(Prng& dice) {
+  const std::vector<NodeIndex> all = living();
+  const NodeIndex a = all[dice.below(all.size())];
+  const NodeIndex b = dice.chance(0.5) ? a : all[dice.below(all.size())];
+  network_.narrow(a, b, Duration(static_cast<int64_t>(World::log_uniform(dice, 200, 20'000))));
+  world_.after(World::between(dice, milliseconds(5), 6 * milliseconds(config_.run.suspicion_ms)), [this, a, b] {
+    if (!healing_) network_.narrow(a, b, Duration::zero());  // with everything else
+  });
+  return true;
+}
+
+bool Cluster::shut_window(Prng& dice) {
+  const std::vector<NodeIndex> all = living();
+  const NodeIndex a = all[dice.below(all.size())], b = all[dice.below(all.size())];
+  if (a == b || !processes_[a]->transport().names(id_of(b))) return false;
+  const Duration suspicion = milliseconds(config_.run.suspicion_ms);
+  const Duration time = World::between(dice, milliseconds(1), 3 * suspicion);
+  if (!processes_[a]->transport().shut(id_of(b), dice.chance(0.3) ? LaneClass::kExpress : LaneClass::kBulk, time)) return false;
+  const Duration notices = World::between(dice, suspicion, 3 * suspicion);
+  if (notices >= time) return true;
+  world_.after(notices, [this, a, b] {
+    run(b, [this, a, b] {
+      SimTransport& sender = processes_[b]->transport();
+      if (sender.stalls(id_of(a))) sender.lost(id_of(a), Evidence::kStall);
+    });
+  });
   return true;
 }
 
@@ -117,10 +173,12 @@ void Cluster::heal() {
   network_.mend_within(core);
   if (config_.late_break && core.size() > 3)
     break_late({core.begin(), std::prev(core.end())}, dice);
+  oracles_.healed(core, network_.slowest());
   coordinator_.end_zombies();
   coordinator_.spare();
   coordinator_.unpause();
   coordinator_.start();
+  for (const auto& process : processes_) process->doom(Mark::kCount);
   for (const auto& process : processes_)
     if (!stuck_.contains(process->self())) process->unpause();
 }

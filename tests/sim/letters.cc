@@ -7,12 +7,15 @@ namespace {
 constexpr uint64_t kPoison = 0xfeedfacefeedfaceull;
 constexpr size_t kKeepPast = 32;   // whose buffers are watched for late writes
 constexpr uint32_t kFirst = 2000;  // OpKey::index
+constexpr uint32_t kSends = 1000;  // more than a step has
 }  // namespace
 
 struct Letters::Letter final : OpCompletion {
   explicit Letter(Letters& owner) : letters(owner) {}
   void released(const OpOutcome& outcome) override { letters.returned(*this, outcome); }
   void finalised(const Status&) override { final = true; }
+
+  OpKey side() const { return {plan.key.step, plan.key.index + (sends ? kSends : 0)}; }  // to itself it has both
 
   Letters& letters;
   Plan plan;
@@ -89,6 +92,7 @@ void Letters::submit(const Plan& plan, bool sends) {
     spec.recv = reinterpret_cast<std::byte*>(letter.buffer.data());
   }
   ++open_;
+  oracles_.begun(self_, letter.side(), spec.timeout, spec.bytes);
   letter.handle = node_->submit(clock_(), spec, &letter);
 }
 
@@ -96,6 +100,7 @@ void Letters::returned(Letter& letter, const OpOutcome& outcome) {
   if (letter.over) return oracles_.fail("O4", "a message returned twice");
   letter.over = true;
   --open_;
+  oracles_.ended(self_, letter.side());
   world_.trace(letter.sends ? "sent" : "received", static_cast<int>(self_), letter.plan.key.step,
                letter.plan.key.index, code_text(outcome.status.code()));
   const Code code = outcome.status.code();

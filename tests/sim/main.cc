@@ -55,9 +55,10 @@ struct Options {
 struct Totals {
   uint64_t seeds = 0, events = 0, churn = 0, released = 0, rebuilt = 0, included = 0, aborted = 0, messages = 0, views = 0;
   uint64_t members = 0, deserted = 0;
-  uint64_t entered = 0, pulled = 0, followed = 0, removed = 0, rerouted = 0, restarts = 0, measured = 0;
+  uint64_t entered = 0, pulled = 0, followed = 0, removed = 0, rerouted = 0, restarts = 0, measured = 0, replayed = 0;
   uint64_t violations = 0;
   uint64_t faults[kFaults] = {};
+  uint64_t died_at[kMarks] = {};
 };
 
 Config config_of(const Options& options, uint64_t seed) {
@@ -81,6 +82,7 @@ void add(Totals& totals, const Outcome& outcome) {
   totals.removed += outcome.removed;
   totals.rerouted += outcome.rerouted;
   totals.measured += outcome.measured;
+  totals.replayed += outcome.replayed;
   totals.restarts += outcome.restarts;
   totals.released += outcome.released;
   totals.rebuilt += outcome.rebuilt;
@@ -90,6 +92,7 @@ void add(Totals& totals, const Outcome& outcome) {
   totals.views += outcome.views;
   totals.members += outcome.members;
   for (size_t k = 0; k < kFaults; ++k) totals.faults[k] += outcome.faults[k];
+  for (size_t k = 0; k < kMarks; ++k) totals.died_at[k] += outcome.died_at[k];
 }
 
 bool run_config(const Options& options, const Config& config, bool twice, Totals& totals) {
@@ -266,11 +269,15 @@ void print(const Totals& t, double seconds) {
   show("ops_aborted", t.aborted);
   show("messages", t.messages);
   show("measured", t.measured);
+  show("replayed", t.replayed);
   show("violations", t.violations);
   std::printf("seconds=%.1f\nfaults", seconds);
   for (size_t k = 0; k < kFaults; ++k)
     std::printf(" %s=%llu", fault_name(static_cast<Fault>(k)),
                 static_cast<unsigned long long>(t.faults[k]));
+  std::printf("\ndied_at");
+  for (size_t k = 0; k < kMarks; ++k)
+    std::printf(" %s=%llu", kMarkNames[k], static_cast<unsigned long long>(t.died_at[k]));
   std::printf("\n");
 }
 

@@ -26,11 +26,36 @@ Duration Network::latency(NodeIndex from, NodeIndex to) {
   return Duration(static_cast<int64_t>(static_cast<double>(config_.base_latency.count()) * scale));
 }
 
-void Network::carry(const StreamRef& stream, Action deliver) {
+void Network::narrow(NodeIndex a, NodeIndex b, Duration per_byte) {
+  if (per_byte > Duration::zero())
+    narrow_[std::minmax(a, b)] = per_byte;
+  else
+    narrow_.erase(std::minmax(a, b));
+}
+
+Duration Network::per_byte(NodeIndex from, NodeIndex to) const {
+  Duration most{};
+  if (narrow_.empty()) return most;
+  for (const auto& pair : {std::pair{from, from}, std::pair{to, to}, std::pair<NodeIndex, NodeIndex>(std::minmax(from, to))})
+    if (const auto at = narrow_.find(pair); at != narrow_.end()) most = std::max(most, at->second);
+  return most;
+}
+
+Duration Network::slowest() const {
+  double scale = config_.spike > 0 ? 15 : 1.5, first = 1, second = 1;
+  for (const auto& [who, factor] : slow_) {
+    second = std::max(second, std::min(factor, first));
+    first = std::max(first, factor);
+  }
+  return Duration(static_cast<int64_t>(static_cast<double>(config_.base_latency.count()) * scale * first * second));
+}
+
+void Network::carry(const StreamRef& stream, Action deliver, size_t bytes) {
   if (stream->closed) return;
   stream->messages.push_back(std::move(deliver));
-  stream->last =
-      std::max(stream->last + nanoseconds(1), world_.now() + latency(stream->from, stream->to));
+  const auto size = static_cast<int64_t>(bytes);
+  stream->leaves = std::max(stream->leaves, world_.now()) + size * per_byte(stream->from, stream->to);
+  stream->last = std::max(stream->last + nanoseconds(1), stream->leaves + latency(stream->from, stream->to));
   world_.at(stream->last, [this, stream] { arrive(stream); });
 }
 
@@ -57,6 +82,7 @@ void Network::mend_within(const std::set<NodeIndex>& core) {
     if (!core.contains(pair.first) || !core.contains(pair.second)) severed_.insert(pair);
   cuts_.clear();
   std::erase_if(slow_, [&](const auto& slow) { return core.contains(slow.first); });
+  std::erase_if(narrow_, [&](const auto& edge) { return core.contains(edge.first.first) && core.contains(edge.first.second); });
   release_held();
 }
 

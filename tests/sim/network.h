@@ -3,6 +3,7 @@
 // after the healing, perhaps in an epoch that is long over.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -23,6 +24,7 @@ inline constexpr NodeIndex kCoordinator = ~0u;
 struct Stream {
   NodeIndex from = 0, to = 0;
   Time last{};          // arrival of the newest message
+  Time leaves{};        // its last byte leaves then, where bandwidth has collapsed
   bool closed = false;  // what is under way arrives nowhere
   uint32_t held = 0;    // due, but behind a cut
   std::list<Action> messages;  // no memory while there is none
@@ -38,7 +40,7 @@ class Network {
 
   StreamRef open(NodeIndex from, NodeIndex to);
   // `deliver` is called at the far end.
-  void carry(const StreamRef& stream, Action deliver);
+  void carry(const StreamRef& stream, Action deliver, size_t bytes = 0);
   Duration latency(NodeIndex from, NodeIndex to);
 
   bool is_cut(NodeIndex from, NodeIndex to) const {
@@ -52,7 +54,15 @@ class Network {
   // Everything to and from this process takes so many times as long.
   void slow(NodeIndex who, double factor) { slow_[who] = factor; }
 
+  // A byte between these takes so long, or to and from one where both are the same; 0: no time again.
+  void narrow(NodeIndex a, NodeIndex b, Duration per_byte);
+  // What was given to the stream has left it after so long.
+  Duration backlog(const Stream& stream) const { return std::max(stream.leaves - world_.now(), Duration::zero()); }
+  // The longest that a message between these may take now.
+  Duration slowest() const;
+
  private:
+  Duration per_byte(NodeIndex from, NodeIndex to) const;
   void arrive(const StreamRef& stream);
   void release_held();
 
@@ -61,6 +71,7 @@ class Network {
   std::map<std::pair<NodeIndex, NodeIndex>, uint32_t> cuts_;
   std::set<std::pair<NodeIndex, NodeIndex>> severed_;
   std::map<NodeIndex, double> slow_;
+  std::map<std::pair<NodeIndex, NodeIndex>, Duration> narrow_;  // the smaller one first
   std::vector<StreamRef> held_;
   std::vector<std::weak_ptr<Stream>> streams_;  // all of them
 };

@@ -27,6 +27,10 @@ void Oracles::fail(const char* invariant, const std::string& text) {
   world_.trace("VIOLATION", -1, 0, 0, violation_.c_str());
 }
 
+void Oracles::ended(NodeIndex who, const OpKey& op) {
+  if (const std::string late = deadlines_.ended(who, op); !late.empty()) fail("O5", late);
+}
+
 void Oracles::appended(const LogEntry& entry) {
   log_[entry.index] = entry;
   if (const auto* record = std::get_if<ViewRecord>(&entry.record)) {

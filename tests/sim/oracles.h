@@ -10,6 +10,7 @@
 
 #include "collectives/communicator.h"
 #include "runtime/agreement/record.h"
+#include "tests/sim/deadlines.h"
 #include "tests/sim/network.h"
 #include "tests/sim/payload.h"
 
@@ -17,8 +18,8 @@ namespace rhz::sim {
 
 class Oracles {
  public:
-  Oracles(World& world, uint64_t run_seed, uint32_t min_world)
-      : world_(world), seed_(run_seed), min_world_(min_world) {}
+  Oracles(World& world, const Config& config)
+      : world_(world), seed_(config.seed), min_world_(config.run.min_world), deadlines_(world, config) {}
 
   bool violated() const { return !violation_.empty(); }
   const std::string& violation() const { return violation_; }
@@ -35,6 +36,12 @@ class Oracles {
 
   // What a process did.
   void submitted(NodeIndex who, const OpKey& op) { submitters_[op].insert(who); }
+  // O5: everything that a program has begun, and that it ended; `bytes` of its largest buffer.
+  void begun(NodeIndex who, const OpKey& op, Duration timeout, uint64_t bytes) { deadlines_.begun(who, op, timeout, bytes); }
+  void ended(NodeIndex who, const OpKey& op);
+  void gone(NodeIndex who) { deadlines_.gone(who); }
+  void healed(std::set<NodeIndex> core, Duration slowest) { deadlines_.healed(std::move(core), slowest); }
+  std::string overdue() const { return deadlines_.look(); }
   struct Release {
     NodeIndex who = 0;
     GroupId group;
@@ -160,6 +167,7 @@ class Oracles {
   uint64_t entered_count_ = 0, removed_count_ = 0, rerouted_count_ = 0;
   const uint64_t seed_;
   const uint32_t min_world_;
+  Deadlines deadlines_;
   std::set<std::pair<GroupId, OpSeq>> flipped_;
   bool tainted_ = false;  // results that were changed on their way have been returned, as rule b allows
 };

@@ -14,6 +14,7 @@ Process::Process(World& world, Network& network, Directory& directory, Coordinat
       config_(config),
       self_(self),
       id_(directory.id_of(self)),
+      cpu_(mix64(config.seed) ^ mix64(self + 0xc9c1)),
       pages_(world, config.page_time) {
   rate_ = 1 + config.drift * (2 * world.topology.unit() - 1);
   offset_ = World::between(world.topology, Duration(0), std::chrono::hours(1));
@@ -59,9 +60,36 @@ Time Process::world_time(Time local) const {
 }
 
 void Process::run(Action action) {
+  if (busy_ && gate_.alive) return tasks_.push_back(std::move(action));
   if (!gate_.pass(action)) return;
   action();
   settle();
+  occupy();
+}
+
+// What comes while it is at work waits.
+void Process::occupy() {
+  if (config_.cpu_us == 0 || !gate_.alive) return;
+  busy_ = true;
+  const auto cost = Duration(static_cast<int64_t>(config_.cpu_us * 1e3 * (0.5 + cpu_.unit())));
+  world_.after(cost, [this] {
+    busy_ = false;
+    while (gate_.alive && !busy_ && !tasks_.empty()) {
+      Action next = std::move(tasks_.front());
+      tasks_.pop_front();
+      run(std::move(next));
+    }
+  });
+}
+
+// From this moment on nothing leaves it; it is gone as soon as what is on its stack has returned.
+bool Process::dies_at(Mark mark) {
+  if (doom_ != mark || dying_ || !gate_.alive) return false;
+  world_.trace("dies", static_cast<int>(self_), static_cast<uint64_t>(mark), 0, kMarkNames[static_cast<size_t>(mark)]);
+  dying_ = gate_.paused = true;
+  transport_->mute();
+  world_.after(Duration::zero(), [self = self_, &directory = directory_] { directory.gone(self); });
+  return true;
 }
 
 // What the driver does after each event: time, control messages, the program.
@@ -71,13 +99,18 @@ void Process::settle() {
   const Time next = world_time(node_->tick(clock()));
   trainer_->poll();
   auto messages = node_->take_control();
-  if (connection_)
-    for (ControlMessage& message : messages) coordinator_.send(connection_, std::move(message));
+  for (ControlMessage& message : messages) {
+    const bool report = std::holds_alternative<SealedMessage>(message);
+    if (report) directory_.reached(self_, Mark::kReporting);
+    if (connection_ && !dying_) coordinator_.send(connection_, std::move(message));
+    if (report) directory_.reached(self_, Mark::kReported);
+  }
   const Epoch epoch = node_->communicator().epoch();
   if (epoch != noted_epoch_) {
     noted_epoch_ = epoch;
     world_.trace("installed", static_cast<int>(self_), epoch.value, node_->view().size());
     oracles_.installed(self_, node_->view());
+    directory_.reached(self_, Mark::kInstalled);
   }
   note_bulk();
   if (node_->synced() && !noted_sync_) stumble();
@@ -130,6 +163,7 @@ void Process::exit_later() {
 void Process::die() {
   if (!std::exchange(gate_.alive, false)) return;
   gate_.waiting.clear();
+  tasks_.clear();
   if (auto connection = std::exchange(connection_, nullptr)) {
     connection->down->closed = true;
     coordinator_.hang_up(connection);
@@ -146,7 +180,7 @@ void Process::pause() {
 }
 
 void Process::unpause() {
-  if (!gate_.alive || !std::exchange(gate_.paused, false)) return;
+  if (!gate_.alive || dying_ || !std::exchange(gate_.paused, false)) return;
   world_.trace("continues", static_cast<int>(self_));
   auto waiting = std::exchange(gate_.waiting, {});
   for (Action& action : waiting) run(std::move(action));
@@ -176,7 +210,17 @@ void Process::dial(Duration delay) {
 void Process::control_message(const ConnectionRef& connection, const ControlMessage& message) {
   if (connection != connection_) return;
   heard_ = world_.now();
-  node_->control(clock(), message);
+  look_into(message);
+  if (!dying_) node_->control(clock(), message);
+}
+
+void Process::look_into(const ControlMessage& message) {
+  const auto* entries = std::get_if<EntriesMessage>(&message);
+  if (!entries || doom_ == Mark::kCount) return;
+  for (const LogEntry& entry : entries->entries) {
+    if (std::holds_alternative<ViewRecord>(entry.record)) directory_.reached(self_, Mark::kSealing);
+    if (std::holds_alternative<ResolveRecord>(entry.record)) directory_.reached(self_, Mark::kResolving);
+  }
 }
 
 void Process::control_closed(const ConnectionRef& connection) {

@@ -2,6 +2,7 @@
 // connection and its own clock.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 
@@ -25,6 +26,10 @@ class Process final : public ControlClient {
   void pause();
   void unpause();
 
+  // It dies when it stands there the next time; kCount: not at all.
+  void doom(Mark mark) { doom_ = mark; }
+  bool dies_at(Mark mark);
+
   bool alive() const { return gate_.alive; }
   bool paused() const { return gate_.paused; }
   bool ended() const { return node_->ended(); }
@@ -45,6 +50,8 @@ class Process final : public ControlClient {
   Time clock() const;
   Time world_time(Time local) const;
   void settle();
+  void occupy();
+  void look_into(const ControlMessage& message);
   void dial(Duration delay);
   void watch_control();
   void stumble();
@@ -60,6 +67,11 @@ class Process final : public ControlClient {
   const NodeIndex self_;
   PeerId id_;
   Gate gate_;
+  Mark doom_ = Mark::kCount;
+  bool dying_ = false;
+  Prng cpu_;
+  bool busy_ = false;
+  std::deque<Action> tasks_;  // that came while it was busy
   double rate_ = 1;
   Time offset_{};
 

@@ -42,6 +42,7 @@ void each_field(Config& c, Field field) {
   field("codec", c.codec);
   field("append_crash", c.append_crash);
   field("drift", c.drift);
+  field("cpu_us", c.cpu_us);
   field("core_only", c.core_only);
   field("late_break", c.late_break);
   field("bulk", c.bulk);
@@ -106,6 +107,12 @@ Fault fault_of(const std::string& name) {
   return static_cast<Fault>(k);
 }
 
+// A file that does not name them is older than they are.
+void without_what_came_later(Config& config) {
+  for (auto k = static_cast<size_t>(kFirstOfLater); k < kFaults; ++k) config.per_second[k] = 0;
+  config.cpu_us = 0;
+}
+
 Status read_faults(const Json& faults, Config& config) {
   config.per_second.fill(0);
   for (const auto& [name, rate] : faults.items()) {
@@ -166,6 +173,7 @@ Result<Scenario> read_scenario(const std::string& path) {
   if (!json.is_object() || !json.contains("seed") || !json["seed"].is_number_unsigned())
     return Status(Code::kArgument, path + ": it has to be a JSON object with a \"seed\"");
   Scenario scenario{"", make_config(json["seed"].get<uint64_t>())};
+  without_what_came_later(scenario.config);
   if (json.contains("found") && json["found"].is_string()) scenario.found = json["found"];
   Status good = read_fields(json, scenario.config);
   if (good && json.contains("faults_per_second"))

@@ -15,7 +15,8 @@ struct Scenario {
 };
 
 [[nodiscard]] Status write_scenario(const std::string& path, const Scenario& scenario);
-// Fields that the file does not have are those of its seed.  An unknown one is an error.
+// Fields that the file does not have are those of its seed, or off where they are younger than the first files.  An unknown one is
+// an error.
 [[nodiscard]] Result<Scenario> read_scenario(const std::string& path);
 
 }  // namespace rhz::sim

@@ -47,8 +47,12 @@ class Shrinker {
     }
     while (best_.ops_per_step > 1 && attempt([](Config& c) { --c.ops_per_step; })) {
     }
-    for (double Config::*share :
-         {&Config::bulk, &Config::in_place, &Config::odd, &Config::hasty, &Config::spike})
+    for (bool Config::*part : {&Config::groups, &Config::bulk_sync, &Config::big_state, &Config::ahead})
+      if (best_.*part) attempt([&](Config& c) { c.*part = false; });
+    while (best_.letters > 0 && attempt([](Config& c) { c.letters /= 2; })) {
+    }
+    for (double Config::*share : {&Config::bulk, &Config::in_place, &Config::odd, &Config::hasty, &Config::spike,
+                                  &Config::others, &Config::include, &Config::varying, &Config::cpu_us})
       if (best_.*share > 0) attempt([&](Config& c) { c.*share = 0; });
   }
   // Halves, then quarters, … then one by one.

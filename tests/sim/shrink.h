@@ -1,5 +1,5 @@
 // Makes a failing seed smaller while it fails in the same way: fewer kinds of faults, fewer single
-// faults, fewer processes and ops.
+// faults, fewer processes and ops, fewer kinds of these.
 #pragma once
 
 #include <optional>

@@ -11,6 +11,20 @@ namespace rhz::sim {
 using wire::is_op_frame;
 using wire::Kind;
 
+namespace {
+constexpr size_t kPast = 64;  // frames of a lane that may come again
+// As it comes out of its bytes at the far end.
+wire::FrameHeader through_codec(const Config& config, wire::FrameHeader header, uint64_t number) {
+  if (!config.codec) return header;
+  header.lane_seq = number;
+  wire::HeaderBytes bytes;
+  wire::encode_header(header, bytes.data());
+  const auto decoded = wire::decode_header(bytes.data());
+  RHZ_ASSERT("codec", decoded.is_ok() && decoded.value() == header);
+  return decoded.value();
+}
+}  // namespace
+
 SimTransport::SimTransport(World& world, Network& network, Directory& directory,
                            const Config& config, NodeIndex self, uint64_t run_hash)
     : world_(world),
@@ -76,6 +90,8 @@ void SimTransport::send(PeerId to, LaneClass lane_class, OutFrame frame) {
     ++counters_.dropped_frames;
     return;
   }
+  if (frame.header.kind == Kind::kDone) directory_.reached(self_, Mark::kDoneDue);
+  if (muted_) return;
   Lane& lane = lane_of(to, lane_class);
   frame.header.run = run_hash_;
   frame.header.length = static_cast<uint32_t>(frame.payload.size());
@@ -105,16 +121,21 @@ void SimTransport::leave(PeerId to, LaneClass lane_class) {
   Lane& lane = lane_of(to, lane_class);
   lane.leaving = false;
   if (lane.queue.empty()) return;
+  const Duration most = milliseconds(config_.run.suspicion_ms) / 4;  // of bytes that the kernel takes in advance
+  if (const Duration backlog = network_.backlog(*lane.out); backlog > most)
+    return leave_later(to, lane_class, backlog - most);
   if (!directory_.transport(index_of(to))) lane.sent.clear();
   lane.sent.push_back(std::move(lane.queue.front()));
   lane.queue.pop_front();
   Out& out = lane.sent.back();
   if (out.number == 0) out.number = ++lane.numbers;
-  In in{out.frame.header, out.copy, out.number};
+  In in{through_codec(config_, out.frame.header, out.number), out.copy, out.number};
   if (!out.copied) in.payload.assign(out.frame.payload.begin(), out.frame.payload.end());
   ++counters_.sent_frames;
   counters_.sent_bytes += in.payload.size();
   const NodeIndex target = index_of(to);
+  const bool done = in.header.kind == Kind::kDone;
+  const size_t bytes = wire::kHeaderBytes + in.payload.size();
   network_.carry(lane.out, [&directory = directory_, target, from_index = self_, lane_class,
                             stream = lane.out, in = std::make_shared<In>(std::move(in))] {
     directory.run(target, [&directory, target, from_index, lane_class, stream, in] {
@@ -122,7 +143,8 @@ void SimTransport::leave(PeerId to, LaneClass lane_class) {
       if (SimTransport* there = directory.transport(target))
         there->arrive(directory.id_of(from_index), lane_class, std::move(*in));
     });
-  });
+  }, bytes);
+  if (done) directory_.reached(self_, Mark::kDoneSent);
   if (network_.is_cut(self_, target)) watch_cut(to);
   leave_later(to, lane_class,
               World::between(
@@ -180,8 +202,56 @@ void SimTransport::drop(Lane& lane, const std::function<bool(const Out&)>& which
 void SimTransport::arrive(PeerId from, LaneClass lane_class, In frame) {
   Lane& lane = lane_of(from, lane_class);
   if (frame.number <= lane.consumed) return;  // a duplicate
+  if (config_.rate(Fault::kReplay) > 0 && is_op_frame(frame.header.kind)) {
+    lane.past.push_back(frame);
+    if (lane.past.size() > kPast) lane.past.pop_front();
+  }
   lane.arrived.push_back(std::move(frame));
   offer(from, lane_class);
+}
+
+bool SimTransport::shut(PeerId from, LaneClass lane_class, Duration time) {
+  if (std::exchange(lane_of(from, lane_class).shut, true)) return false;
+  world_.after(time, [this, self = self_, &directory = directory_, from, lane_class] {
+    directory.run(self, [this, from, lane_class] {
+      lane_of(from, lane_class).shut = false;
+      offer(from, lane_class);
+    });
+  });
+  return true;
+}
+
+bool SimTransport::stalls(PeerId to) const {
+  const auto at = peers_.find(to);
+  if (at == peers_.end()) return false;
+  return std::any_of(std::begin(at->second.lanes), std::end(at->second.lanes),
+                     [](const auto& lane) { return lane && !lane->sent.empty(); });
+}
+
+bool SimTransport::replay(PeerId from, LaneClass lane_class, Epoch installed) {
+  const StreamRef zombie = network_.open(index_of(from), self_);
+  bool any = false;
+  for (const In& frame : lane_of(from, lane_class).past) {
+    if (frame.header.epoch >= installed) continue;  // a transport keeps those from coming twice
+    any = true;
+    network_.carry(zombie, [&directory = directory_, self = self_, from, frame] {
+      directory.run(self, [&directory, self, from, frame] {
+        if (SimTransport* here = directory.transport(self)) here->arrive_again(from, frame);
+      });
+    });
+  }
+  return any;
+}
+
+void SimTransport::arrive_again(PeerId from, const In& frame) {
+  if (!names(from) || !events_) return void(++counters_.refused_frames);
+  Landing place = events_->on_header(from, frame.header);
+  const bool dropped = place.verdict == Landing::Verdict::kDrop;
+  counters_.dropped_frames += dropped;
+  directory_.replayed(self_, dropped);
+  if (place.verdict != Landing::Verdict::kInto) return;
+  if (!frame.payload.empty()) std::memcpy(place.into, frame.payload.data(), frame.payload.size());
+  events_->on_frame(from, frame.header, std::move(place));
 }
 
 void SimTransport::offer_later(PeerId from, LaneClass lane_class, Duration delay) {
@@ -200,7 +270,7 @@ void SimTransport::offer_later(PeerId from, LaneClass lane_class, Duration delay
 void SimTransport::offer(PeerId from, LaneClass lane_class) {
   Peer& sender = peer(from);
   Lane& lane = lane_of(from, lane_class);
-  while (sender.named && !lane.held && !lane.landing && !lane.arrived.empty() && events_) {
+  while (sender.named && !lane.shut && !lane.held && !lane.landing && !lane.arrived.empty() && events_) {
     In& frame = lane.arrived.front();
     if (frame.header.kind == Kind::kVoid) {
       consume(from, lane_class, frame.number);
@@ -213,6 +283,7 @@ void SimTransport::offer(PeerId from, LaneClass lane_class) {
       return;
     }
     if (place.verdict == Landing::Verdict::kDrop) {
+      ++counters_.dropped_frames;
       consume(from, lane_class, frame.number);
       lane.arrived.pop_front();
       continue;

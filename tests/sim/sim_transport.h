@@ -39,6 +39,13 @@ class SimTransport final : public Transport {
   void reset(PeerId to, LaneClass lane);
   // One bit of the next final value that arrives; `told` of the frame.
   void flip_next(std::function<void(const wire::FrameHeader&)> told) { flip_ = std::move(told); }
+  // A zombie connection: what that lane brought in epochs before `installed` comes again, behind the handshake, which only says
+  // whether the sender is named.  Numbers do not help: a lane that was forgotten begins anew.
+  bool replay(PeerId from, LaneClass lane, Epoch installed);
+  // A lane is not read for so long, and then all that has come; the sender may notice.
+  bool shut(PeerId from, LaneClass lane, Duration time);
+  bool stalls(PeerId to) const;
+  void mute() { muted_ = true; }  // its process dies
   bool names(PeerId peer) const;
   // The process behind a named peer may be gone: evidence follows, when the network lets it
   // through.
@@ -65,8 +72,10 @@ class SimTransport final : public Transport {
     uint64_t numbers = 0;
     bool leaving = false;    // an event will send the first of it
     std::list<In> arrived;  // not consumed
+    std::list<In> past;     // the newest that have arrived, where there are replays
     uint64_t consumed = 0;   // highest number
     bool held = false, landing = false, cancelled = false, scheduled = false;
+    bool shut = false;
     bool lost = false;  // the connection broke during the landing
     Landing place;
   };
@@ -86,6 +95,7 @@ class SimTransport final : public Transport {
   void connection_lost(PeerId from, LaneClass lane);
   static void drop(Lane& lane, const std::function<bool(const Out&)>& which);
   void arrive(PeerId from, LaneClass lane, In frame);
+  void arrive_again(PeerId from, const In& frame);
   void offer(PeerId from, LaneClass lane);
   void offer_later(PeerId from, LaneClass lane, Duration delay);
   void land(PeerId from, LaneClass lane);
@@ -102,6 +112,7 @@ class SimTransport final : public Transport {
   const Config& config_;
   const NodeIndex self_;
   const uint64_t run_hash_;
+  bool muted_ = false;
   TransportEvents* events_ = nullptr;
   std::map<PeerId, Peer> peers_;
   std::vector<Peer*> by_index_;  // the same, by NodeIndex; null: not there

@@ -163,6 +163,7 @@ void Trainer::submit_next() {
   }
   op.submitted = true;
   oracles_.submitted(self_, op.key);
+  oracles_.begun(self_, op.key, spec.timeout, op.input.size() * sizeof(uint64_t));
   op.handle = node_->submit(clock_(), op.group, spec, &op);
   if (more) submit_later();
 }
@@ -195,6 +196,7 @@ VaryingRef Trainer::blocks_of(const Op& op) const {
 void Trainer::op_released(Op& op, const OpOutcome& outcome) {
   if (op.returned) return oracles_.fail("O4", "an op returned twice");
   op.returned = true;
+  oracles_.ended(self_, op.key);
   op.seq = outcome.seq;
   --open_;
   if (const Communicator* communicator = communicator_of(op)) oracles_.learned(self_, op.group, communicator->chooser());
@@ -233,6 +235,7 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
   const bool everybodys = op.workload.axis == 0 && !is_unprotected(op.workload.kind);
   if (everybodys && op.key.index != kBoundary) results_.emplace_back(op.key, result);  // the state is everybody's
   op_over(op, result == 0 || result >= 1000);
+  if (!node_->ended()) directory_.reached(self_, Mark::kReturned);
 }
 
 // Members may see other outcomes of one op.
