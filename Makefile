@@ -39,7 +39,7 @@ soak: build
 
 # Every fuzz target for SECONDS, with libFuzzer, from what tests/fuzz/corpus and earlier runs have: needs clang.
 SECONDS ?= 20
-FUZZ_TARGETS = frame control log coordinator member checkpoint schedule texts
+FUZZ_TARGETS = frame splitter handshake control log coordinator member resolve checkpoint schedule texts
 fuzz: setup
 	@command -v clang++ > /dev/null || { echo "make fuzz needs clang: apt-get install clang" >&2; exit 1; }
 	@cmake --preset fuzz && cmake --build --preset fuzz -j $(JOBS) --target $(FUZZ_TARGETS:%=fuzz_%)

@@ -38,7 +38,7 @@ struct SnapshotRecord {
   View view;
   LogIndex view_index;
   Resolution resolution;     // the newest; its epoch may be older than the view's
-  std::vector<PeerId> retired;  // ids that were members and never may be again (V2)
+  std::vector<PeerId> retired;  // were members, and never may be again (V2): those that had not sealed once; what the others have seen tells
   struct History {
     Epoch epoch;
     std::vector<PeerId> members;

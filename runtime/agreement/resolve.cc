@@ -21,6 +21,7 @@ struct OpView {
   bool signatures_differ = false;
   uint64_t signature = 0;
   Status reason;
+  Status carried;  // the first FAIL that must reach every program
   std::vector<Rank> begun;
   std::vector<std::pair<Rank, const OpReport*>> holders;   // of final values
   std::vector<std::pair<Rank, const OpReport*>> resumable;  // of partials
@@ -114,6 +115,7 @@ class GroupResolver {
     }
     if (!report.fail.is_ok()) {
       if (!op.asked || weight(report.fail.code()) > weight(op.reason.code())) op.reason = report.fail;
+      if (carried_on(report.fail.code()) && op.carried.is_ok()) op.carried = report.fail;
       op.asked = true;
       result_.answered.push_back({in_.view->members[rank.value].id, report.seq});
     }
@@ -317,8 +319,11 @@ class GroupResolver {
 
   void answer_fails() {
     std::vector<std::pair<OpSeq, Status>> asked;
-    for (auto& [seq, op] : ops_)
+    for (auto& [seq, op] : ops_) {
       if (op.asked) asked.emplace_back(seq, op.reason);
+      // Where results differ and the op is final nevertheless, a cancel beside that still goes on.
+      if (!op.carried.is_ok() && !carried_on(op.reason.code())) asked.emplace_back(seq, op.carried);
+    }
     for (auto& [seq, reason] : asked) {
       OpSeq at = seq;
       auto ended = [&](OpSeq s) {

@@ -9,6 +9,7 @@ namespace {
 
 constexpr size_t kMaxPeers = 4096;     // B1: members and newcomers together
 constexpr size_t kMaxMetrics = 8;
+constexpr size_t kMaxHistory = 1024;  // B1: views that a lineage may name
 constexpr size_t kEntriesPerMessage = 1;  // a record may be nearly as large as a message
 
 }  // namespace
@@ -62,8 +63,8 @@ void Coordinator::apply(const LogEntry& entry) {
     const View& next = record->view;
     RHZ_ASSERT("V1", next.epoch > view_.epoch);
     for (const MemberInfo& member : view_.members)
-      if (!next.contains(member.id)) retired_.insert(member.id);
-    for (const MemberInfo& member : next.members) RHZ_ASSERT("V2", !retired_.contains(member.id));
+      if (!next.contains(member.id) && !first_op_.contains(member.id)) retired_.insert(member.id);
+    for (const MemberInfo& member : next.members) RHZ_ASSERT("V2", is_member(member.id) || !was_member(member.id));
     if (admission_) {
       for (const MemberInfo& joiner : admission_->record.joiners) {
         if (!next.contains(joiner.id) || view_.contains(joiner.id)) continue;
@@ -77,6 +78,7 @@ void Coordinator::apply(const LogEntry& entry) {
     view_index_ = entry.index;
     auto& ids = history_[next.epoch];
     for (const MemberInfo& member : next.members) ids.push_back(member.id);
+    forget_old_views();
   } else if (const auto* resolve = std::get_if<ResolveRecord>(&entry.record)) {
     resolution_ = resolve->resolution;
     const GroupResolution& root = resolution_.groups.front();
@@ -181,7 +183,7 @@ void Coordinator::hello(Time now, SessionId session, const HelloMessage& message
   }
   if (!message.self.id.valid())
     return refuse(session, Status(Code::kArgument, "a peer id must not be zero"));
-  if (retired_.contains(message.self.id)) {
+  if (!is_member(message.self.id) && was_member(message.self.id)) {
     return refuse(session, Status(Code::kEvicted,
                                   "this peer was removed from the run; it may join again as a new "
                                   "one"));
@@ -208,6 +210,25 @@ void Coordinator::hello(Time now, SessionId session, const HelloMessage& message
   if (!is_member(message.self.id)) tell_pending();
 }
 
+// As far as it matters here: whoever has sealed once has seen the log, which its hello says for ever, and newcomer() refuses it (V2).  So the
+// ids of such members are kept only while a lineage may name them, and those of the others, removed before they had sealed, always.
+bool Coordinator::was_member(PeerId id) const {
+  return retired_.contains(id) || std::any_of(history_.begin(), history_.end(), [&](const auto& past) {
+           return std::find(past.second.begin(), past.second.end(), id) != past.second.end();
+         });
+}
+
+// B1.  Nobody is a member twice: who is in the oldest view and not in the next one is in none of the others.
+void Coordinator::forget_old_views() {
+  while (history_.size() > kMaxHistory) {
+    const std::vector<PeerId> oldest = std::move(history_.begin()->second);
+    history_.erase(history_.begin());
+    const std::vector<PeerId>& next = history_.begin()->second;
+    for (PeerId id : oldest)
+      if (std::find(next.begin(), next.end(), id) == next.end()) first_op_.erase(id);
+  }
+}
+
 // False when another record stands there: the one that the peer has seen was lost.
 bool Coordinator::in_log(LogIndex index, Term term) const {
   for (const LogEntry& entry : entries_)
@@ -219,8 +240,8 @@ bool Coordinator::in_log(LogIndex index, Term term) const {
 void Coordinator::newcomer(Time now, SessionId session, const HelloMessage& message) {
   if (message.last_index != LogIndex(0)) {
     return refuse(session, Status(Code::kEvicted,
-                                  "this coordinator's log does not know this peer; it may join as "
-                                  "a new one"));
+                                  "this peer was removed from the run, or this coordinator's log does not know it; "
+                                  "it may join as a new one"));
   }
   if (view_.epoch != Epoch(0) && view_.size() == 0) {
     return refuse(session, Status(Code::kState, "this run is over: its last member is gone; start "

@@ -104,6 +104,8 @@ class Coordinator {
   // coordinator.cc: sessions and the log
   void hello(Time now, SessionId session, const HelloMessage& message);
   bool in_log(LogIndex index, Term term) const;
+  bool was_member(PeerId id) const;
+  void forget_old_views();
   void newcomer(Time now, SessionId session, const HelloMessage& message);
   void reattach(Time now, Peer& peer, SessionId session, LogIndex last_index);
   void recover(std::vector<LogEntry> entries);
@@ -212,9 +214,9 @@ class Coordinator {
   RankIndex members_;  // of view_
   LogIndex view_index_;
   Resolution resolution_;
-  std::set<PeerId> retired_;
+  std::set<PeerId> retired_;  // removed before they had sealed once, and of an older log all that were removed: see was_member()
   std::map<Epoch, std::vector<PeerId>> history_;
-  std::map<PeerId, OpSeq> first_op_;  // root group; of former members too: lineages name them
+  std::map<PeerId, OpSeq> first_op_;  // root group; also of former members that history_ names
   std::optional<Admission> admission_;
   OpSeq admit_op_ = kNoOp;      // admit op by which the newest joiners entered
   bool admit_open_ = false;     // … not yet ended by a RESOLVE

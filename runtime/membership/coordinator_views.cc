@@ -8,7 +8,6 @@
 namespace rhz {
 namespace {
 constexpr size_t kMaxFaultLines = 32;
-constexpr size_t kMaxHistory = 1024;  // views that a lineage may name
 
 bool has_fail(const SealReport& report) {
   return std::any_of(report.groups.begin(), report.groups.end(), [](const GroupReport& group) {
@@ -56,7 +55,6 @@ void Coordinator::new_view(Time now, std::vector<MemberInfo> members, std::strin
   std::erase_if(broken_, [&](const auto& edge) { return has_left(edge.first); });
   std::erase_if(tried_again_, has_left);
   append(ViewRecord{View{view_.epoch.next(), std::move(members), std::move(cause)}});
-  while (history_.size() > kMaxHistory) history_.erase(history_.begin());
 }
 
 // And whoever cannot be reached any more without them: the ring that avoids a broken edge may have led through one of these.

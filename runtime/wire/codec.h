@@ -19,7 +19,7 @@ namespace rhz::wire {
 // They are above all that a run of kMaxPeers needs, and keep what a message can make its reader
 // allocate in proportion to its size.
 inline constexpr size_t kMaxPeers = 1u << 16;    // members, ranks, joiners, … of one list
-inline constexpr size_t kMaxRetired = 1u << 19;  // ids that were members in the whole run (8 MiB)
+inline constexpr size_t kMaxRetired = 1u << 19;  // ids that were removed before they had sealed once (8 MiB)
 inline constexpr size_t kMaxGroups = 1u << 16;   // of one report or resolution
 inline constexpr size_t kMaxOps = 1u << 16;      // of one group
 inline constexpr size_t kMaxRuns = 1u << 19;     // of chunks, in one op

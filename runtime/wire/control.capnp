@@ -210,7 +210,7 @@ struct SnapshotRecord {  # stands for all records before it
   view @1 :View;
   viewIndex @2 :UInt64;          # log index of that view's record
   resolution @3 :Resolution;     # the newest; its epoch may be older than the view's
-  retired @4 :List(PeerId);      # were members, never may be again (V2)
+  retired @4 :List(PeerId);      # were members, never may be again (V2), and had not sealed once
   history @5 :List(History);     # views that a lineage may still name
   generations @6 :List(GenerationRecord);  # of each stage: the revision before the newest, and it
 }

@@ -15,6 +15,8 @@ namespace {
 
 constexpr size_t kMessage = size_t{16} << 10;
 constexpr size_t kMessages = 1024;
+// Of a lane: copies of what is under way, where the library may read it later (4 MiB), in blocks of powers of two.
+constexpr size_t kMostStaged = size_t{16} << 20;
 
 // Memory that nobody may read from a moment on: who does dies.
 class Pages {
@@ -256,6 +258,7 @@ TEST_P(StoppedPeer, CostsNoMemoryNoTimeAndNoQuiescence) {
   a.send(peer, LaneClass::kBulk, 0, {memory.data(), kSize});
   ASSERT_TRUE(stage.until([&] { return a.transport->counters().queued_bytes == 0; }));
   stage.run_for(milliseconds(50));
+  const size_t at_rest = a.pool.in_use_bytes();
   ::kill(child, SIGSTOP);
   for (uint64_t i = 1; i < 8; ++i) a.send(peer, LaneClass::kBulk, i, {memory.data(), kSize});
   const double before = cpu_seconds();
@@ -263,9 +266,15 @@ TEST_P(StoppedPeer, CostsNoMemoryNoTimeAndNoQuiescence) {
   EXPECT_EQ(a.down[peer], std::vector<Evidence>{Evidence::kStall});
   stage.run_for(milliseconds(500));
   EXPECT_LT(cpu_seconds() - before, 0.4) << "somebody spins";
+  const size_t stalled = a.pool.in_use_bytes();
+  EXPECT_LE(stalled, at_rest + kMostStaged) << "of 56 MiB that wait";
   ASSERT_TRUE(a.transport->quiesce());
   memory.forbid();
-  stage.run_for(milliseconds(100));
+  const size_t sealed = a.pool.in_use_bytes();
+  EXPECT_LE(sealed, stalled) << "requests of the endpoint that was torn down hold what they had";
+  stage.run_for(milliseconds(1000));
+  EXPECT_LE(a.pool.in_use_bytes(), sealed) << "it grows behind the seal";
+  std::printf("staged: %zu bytes at rest, %zu stalled, %zu sealed, %zu a second later\n", at_rest, stalled, sealed, a.pool.in_use_bytes());
   ::kill(child, SIGCONT);
   stage.run_for(milliseconds(300));
   ::kill(child, SIGKILL);

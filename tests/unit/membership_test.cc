@@ -52,6 +52,26 @@ TEST(Coordinator, RemovesAPeerWhoseProcessIsGoneWithinMilliseconds) {
   EXPECT_EQ(office.last<RefusedMessage>(1)->status.code(), Code::kEvicted);
 }
 
+// It may have seen nothing of the log, so that its hello is a newcomer's (V2).
+TEST(Coordinator, RefusesForEverWhoWasRemovedBeforeItHadSealed) {
+  Office office(config_of(2));
+  office.hello(0);
+  office.hello(1);
+  office.seal(0);
+  office.advance(milliseconds(1));
+  office.core.disconnected(office.now, 2);
+  office.advance(milliseconds(100));
+  ASSERT_EQ(office.core.view().size(), 1u);
+  for (uint64_t op = 0; op < 1500; ++op) {  // more views than are remembered
+    office.seal(0);
+    office.tell(0, FailMessage{office.core.view().epoch, kRootGroup, OpSeq(op), Status(Code::kCancelled, "stop")});
+  }
+  ASSERT_GT(office.core.view().epoch, Epoch(1500));
+  office.hello(1);
+  ASSERT_TRUE(office.last<RefusedMessage>(1));
+  EXPECT_EQ(office.last<RefusedMessage>(1)->status.code(), Code::kEvicted);
+}
+
 TEST(Coordinator, RemovesADeadPeerBeforeItsConnectionEnds) {
   Office office(config_of(3));
   office.found(3);

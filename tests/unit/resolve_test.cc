@@ -241,6 +241,18 @@ TEST(Resolve, EndsAnOpWhoseResultsDifferThoughItWasCancelledToo) {
   EXPECT_EQ(round.only(out).reason.code(), Code::kDiverged);
 }
 
+TEST(Resolve, LosesNoCancelBehindResultsThatDifferWhereTheOpIsFinal) {
+  Round round(2);
+  round.op(0, 0).fail = Status(Code::kDiverged, "other bits");
+  round.op(1, 0).fail = Status(Code::kCancelled, "stop");
+  round.reports[1].groups[0].open[0].freed = true;
+  const auto out = round.run();
+  ASSERT_EQ(out.group.ops.size(), 2u);
+  EXPECT_EQ(out.group.ops[0].outcome, Outcome::kFinal);
+  EXPECT_EQ(out.group.ops[1].seq, OpSeq(1));
+  EXPECT_EQ(out.group.ops[1].reason.code(), Code::kCancelled);
+}
+
 TEST(Resolve, CarriesARefusedCancelToTheFirstLaterOpThatCanBeAborted) {
   Round round(2);
   round.op(0, 0).held = {{0, 4, Epoch(1)}};

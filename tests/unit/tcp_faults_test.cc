@@ -214,6 +214,44 @@ TEST(TcpFaults, SuspectsAPeerThatResetsEveryConnection) {
   EXPECT_EQ(net.a.down[net.b.id].size(), 1u);
 }
 
+// The reset comes with the goodbye, before it, behind it, or in the middle of it, and takes all connections both ways.
+TEST(TcpFaults, EndsByAGoodbyeOrADownEdgeWhenConnectionsAreResetAtGoodbye) {
+  size_t goodbyes = 0, downs = 0;
+  for (const size_t bytes : {0, 1, 95, 96, 97, 150, 192, 500, 5000, 100000}) {
+    Stage stage;
+    Node& a = stage.add(impatient());
+    Node& b = stage.add(impatient());
+    Forwarder to_a(port_of(a.address().endpoints[0])), to_b(port_of(b.address().endpoints[0]));
+    a.know({{b.id, Slot(0), {to_b.endpoint()}}}, {b.id});
+    b.know({{a.id, Slot(0), {to_a.endpoint()}}}, {a.id});
+    size_t seen = 0;
+    stage.pump = [&] {
+      to_b.pump();
+      if (std::exchange(seen, to_b.resets) != to_b.resets) to_a.reset_all();
+      to_a.pump();
+    };
+    a.send(b.id, LaneClass::kExpress, 1, {});
+    b.send(a.id, LaneClass::kExpress, 1, {});
+    ASSERT_TRUE(stage.until([&] { return a.received.size() == 1 && b.received.size() == 1; }));
+    const auto payload = random_bytes(20000, bytes);
+    a.send(b.id, LaneClass::kBulk, 2, payload);
+    bool closed = false;
+    a.transport->close(stage.loop.now() + milliseconds(500), [&] { closed = true; });
+    if (bytes == 0) to_b.reset_all();
+    else to_b.reset_after(bytes);
+    ASSERT_TRUE(stage.until([&] { return closed; })) << bytes << ": it does not end";
+    stage.remove(a);
+    to_b.reset_all();
+    ASSERT_TRUE(stage.until([&] { return !b.goodbyes.empty() || !b.down.empty(); })) << bytes << ": the other one waits for ever";
+    goodbyes += !b.goodbyes.empty();
+    downs += !b.down.empty();
+    EXPECT_LE(b.goodbyes.size(), 1u);
+    EXPECT_TRUE(b.goodbyes.empty() || b.down.empty()) << bytes << ": nobody suspects who has said goodbye";
+  }
+  std::printf("%zu goodbyes, %zu edges down\n", goodbyes, downs);
+  EXPECT_GT(goodbyes, 0u);
+}
+
 TEST(TcpFaults, SuspectsALaneThatStalls) {
   TcpOptions options;  // patient until it stands
   options.stall_ms = 150;

@@ -464,6 +464,10 @@ TEST_P(TransportTest, IgnoresAZombie) {
   EXPECT_EQ(b.received.size(), 1u);
   EXPECT_EQ(b.headers, 1u);
   EXPECT_TRUE(b.down.empty());
+  // Its frames go with its connections, which nobody reads; those are counted when they are turned away.
+  (void)b.transport->tick(stage.loop.now() + milliseconds(5100));
+  EXPECT_GE(b.transport->counters().refused_connections, 1u);
+  EXPECT_EQ(b.transport->counters().received_frames, 1u);
 }
 
 TEST_P(TransportTest, BeginsALaneAnewWhenTheReceiverForgotIt) {
