@@ -172,7 +172,7 @@ sim() {
 }
 
 fuzz() {
-  for target in frame control log coordinator member checkpoint schedule texts; do
+  for target in frame control log coordinator member resolve splitter handshake checkpoint schedule texts; do
     since=$(date +%s) failed=0
     # A crash is found again by the seed, with --keep; that writes each input first, and takes many times as long.
     "$build/tests/fuzz/fuzz_$target" --runs "$1" --seed "$seed" "$here/../fuzz/corpus/$target" > "$out/fuzz-$target.txt" 2>&1 || failed=1
