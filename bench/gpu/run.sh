@@ -47,6 +47,7 @@ if [ "$devices" -ge 2 ]; then
   part kernel-kills 150 "$folder/rhz_gpu_check" --only kernel-kills --kills "$kills"
 fi
 part state 120 "$folder/rhz_gpu_check" --only state
+part sync 60 "$folder/rhz_gpu_check" --only sync
 part streams-after 60 "$folder/rhz_gpu_check" --ranks 4 --only streams
 memcheck streams
 if [ "$devices" -ge 2 ]; then

@@ -290,11 +290,6 @@ rhz_status Trainer::obey(const std::string& line, std::string& text) {
     for (int i = 0; i < 900; ++i) fill(at(0), 0xEE, bytes_, stream_);
     return RHZ_OK;
   }
-  if (word == "shared") {
-    rhz_tensor tensor = tensors_[0];
-    tensor.flags = 0;
-    return rhz_state_register(comm_, &tensor);
-  }
   if (word == "malloc") {
     place(reinterpret_cast<void*>(allocate(bytes_ + kRoom)));
     return RHZ_OK;

@@ -82,6 +82,8 @@ int be_sync_peer(const Setting& setting, bool joins) {
                 static_cast<double>(kBytes) / (1 << 20), ms, wrong.c_str());
   } else {
     must(rhz_state_commit(comm, 7), "rhz_state_commit");
+    std::puts("founded");
+    std::fflush(stdout);
     for (uint32_t entered = 0; entered == 0;) {
       rhz_op* op = nullptr;
       must(rhz_admit(comm, &op), "rhz_admit");
@@ -115,6 +117,9 @@ bool check_sync(uint32_t devices) {
   if (rhz_coordinator_start(&params, &coordinator) != RHZ_OK) return std::printf("FAIL sync: %s\n", rhz_last_error()), false;
   const std::string address = rhz_coordinator_address(coordinator);
   FILE* const member = start(address, "member", 0);
+  char founded[16] = {};
+  if (!member || !std::fgets(founded, sizeof founded, member) || std::strcmp(founded, "founded\n") != 0)
+    std::printf("FAIL sync: the member has not founded the run: %s\n", founded);
   FILE* const joiner = start(address, "joiner", devices > 1 ? 1 : 0);
   const bool joined = ends_well(joiner), stayed = ends_well(member);
   rhz_coordinator_stop(coordinator);
