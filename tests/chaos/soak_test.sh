@@ -31,7 +31,7 @@ ok='echo "rhizome chaos: seed 1, 4 peers: 9 faults (3 kill, 1 kill-several, 5 co
 program api/tools/rhizome "$ok" 'echo "rhizome chaos: ok: 0 hangs" >&2'
 program tests/integration/kill_test 'echo "kills=100 in_the_middle=9 hangs=0 steady"'
 program tests/sim/rhizome-sim 'echo "done seeds=3 events=9 churn=10 x"'
-for target in frame control log coordinator member checkpoint schedule texts; do
+for target in frame control log coordinator member resolve splitter handshake checkpoint schedule texts; do
   program "tests/fuzz/fuzz_$target" '[ -d "$5" ] || exit 1' 'echo "3 seeds and files, 10 changed inputs, seed 1"'
 done
 for part in $all; do expect 0 "$part that is well" soak "$part"; done

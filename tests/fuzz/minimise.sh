@@ -6,7 +6,7 @@ usage="usage: sh tests/fuzz/minimise.sh [TARGET]...   (after \`make fuzz\`; all 
 case "${1-}" in -h | --help) echo "$usage"; exit 0 ;; esac
 cd "$(dirname "$0")/../.."
 most=150 # files of a target
-[ $# -gt 0 ] || set -- frame control log coordinator member checkpoint schedule texts
+[ $# -gt 0 ] || set -- frame splitter handshake control log coordinator member resolve checkpoint schedule texts
 for target in "$@"; do
   program=build/fuzz/tests/fuzz/fuzz_$target ours=tests/fuzz/corpus/$target learnt=build/fuzz/corpus/$target
   [ -x "$program" ] || { echo "$usage" >&2; exit 1; }

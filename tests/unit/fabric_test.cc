@@ -271,7 +271,8 @@ TEST_P(StoppedPeer, CostsNoMemoryNoTimeAndNoQuiescence) {
   ASSERT_TRUE(a.transport->quiesce());
   memory.forbid();
   const size_t sealed = a.pool.in_use_bytes();
-  EXPECT_LE(sealed, stalled) << "requests of the endpoint that was torn down hold what they had";
+  // What is half way out is copied, so that the caller has its memory; requests of the endpoint that was torn down hold what they had.
+  EXPECT_LE(sealed, stalled + kSize);
   stage.run_for(milliseconds(1000));
   EXPECT_LE(a.pool.in_use_bytes(), sealed) << "it grows behind the seal";
   std::printf("staged: %zu bytes at rest, %zu stalled, %zu sealed, %zu a second later\n", at_rest, stalled, sealed, a.pool.in_use_bytes());
