@@ -155,6 +155,7 @@ TEST_P(Mirror, OfADeviceThatFailsEndsThePeer) {
         const auto joined = peer.admit();
         if (!joined.is_ok() || joined.value() > 0) break;
       }
+      peer.driver->close();  // the other one may wait for it in the next op
     });
   }
   threads.emplace_back([&] {
