@@ -171,83 +171,77 @@ class Shortage : public ::testing::TestWithParam<TransportChoice> {
     for (std::thread& thread : threads) thread.join();
     ended_ += broken;
   }
+  // Of allocations that the victim still gets, none among them.
+  void for_each_amount(Ends ends) {
+    for (long n = 0; n < 30; ++n) {
+      SCOPED_TRACE(n);
+      play(n, ends);
+      if (HasFatalFailure()) return;
+    }
+    EXPECT_GT(ended_, 10);
+  }
   int ended_ = 0;  // victims that did not have enough
 };
 
 TEST_P(Shortage, OnTheThreadThatWaitsEndsItsOpsAndThePeer) {
-  for (long n = 0; n < 30; ++n) {
-    SCOPED_TRACE(n);
-    play(n, [](Peer& victim, long allocations) {
-      for (int i = 0; i < 3; ++i) {
-        Completion completion;
-        if (!victim.submit(completion)) return true;
-        Status status;
-        {
-          Counting few(allocations);
-          status = victim.wait(completion);
-        }
-        if (status.is_ok()) continue;
-        EXPECT_EQ(status.code(), Code::kMemory) << status.text();
-        EXPECT_TRUE(completion.over);
-        return true;
+  for_each_amount([](Peer& victim, long allocations) {
+    for (int i = 0; i < 3; ++i) {
+      Completion completion;
+      if (!victim.submit(completion)) return true;
+      Status status;
+      {
+        Counting few(allocations);
+        status = victim.wait(completion);
       }
-      return false;
-    });
-    if (HasFatalFailure()) return;
-  }
-  EXPECT_GT(ended_, 10);
+      if (status.is_ok()) continue;
+      EXPECT_EQ(status.code(), Code::kMemory) << status.text();
+      EXPECT_TRUE(completion.over);
+      return true;
+    }
+    return false;
+  });
 }
 
 TEST_P(Shortage, InACallEndsItAndThePeer) {
-  for (long n = 0; n < 30; ++n) {
-    SCOPED_TRACE(n);
-    play(n, [](Peer& victim, long allocations) {
-      for (int i = 0; i < 50; ++i) {
-        Completion completion;
-        Result<uint64_t> handle = uint64_t{0};
-        {
-          Counting few(allocations);
-          handle = victim.submit(completion);
-        }
-        const Status status = handle ? victim.wait(completion) : handle.status();
-        if (status.is_ok()) continue;
-        EXPECT_EQ(status.code(), Code::kMemory) << status.text();
-        return true;
+  for_each_amount([](Peer& victim, long allocations) {
+    for (int i = 0; i < 50; ++i) {
+      Completion completion;
+      Result<uint64_t> handle = uint64_t{0};
+      {
+        Counting few(allocations);
+        handle = victim.submit(completion);
       }
-      return false;
-    });
-    if (HasFatalFailure()) return;
-  }
-  EXPECT_GT(ended_, 10);
+      const Status status = handle ? victim.wait(completion) : handle.status();
+      if (status.is_ok()) continue;
+      EXPECT_EQ(status.code(), Code::kMemory) << status.text();
+      return true;
+    }
+    return false;
+  });
 }
 
 TEST_P(Shortage, OnTheProgressThreadEndsThePeerAsWell) {
-  for (long n = 0; n < 30; ++n) {
-    SCOPED_TRACE(n);
-    play(n, [](Peer& victim, long allocations) {
-      Completion first;
-      first.then = allocations;
-      if (!victim.submit(first)) return true;
-      const auto until = std::chrono::steady_clock::now() + kPatience;
-      // Nobody waits in a call: the progress thread has the loop, and takes its last memory.
-      while (!first.over && std::chrono::steady_clock::now() < until) std::this_thread::yield();
-      counted = false;  // it was this thread, if the op was over inside submit()
-      EXPECT_TRUE(first.over);
-      std::vector<std::unique_ptr<Completion>> more;
-      for (int i = 0; i < 50 && first.status.is_ok(); ++i) {
-        more.push_back(std::make_unique<Completion>());
-        if (!victim.submit(*more.back())) break;
-        while (!more.back()->over && std::chrono::steady_clock::now() < until) std::this_thread::yield();
-        EXPECT_TRUE(more.back()->over);
-        if (more.back()->status.is_ok()) continue;
-        EXPECT_EQ(more.back()->status.code(), Code::kMemory) << more.back()->status.text();
-        break;
-      }
-      return victim.driver->progress().is_broken();
-    });
-    if (HasFatalFailure()) return;
-  }
-  EXPECT_GT(ended_, 10);
+  for_each_amount([](Peer& victim, long allocations) {
+    Completion first;
+    first.then = allocations;
+    if (!victim.submit(first)) return true;
+    const auto until = std::chrono::steady_clock::now() + kPatience;
+    // Nobody waits in a call: the progress thread has the loop, and takes its last memory.
+    while (!first.over && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    counted = false;  // it was this thread, if the op was over inside submit()
+    EXPECT_TRUE(first.over);
+    std::vector<std::unique_ptr<Completion>> more;
+    for (int i = 0; i < 50 && first.status.is_ok(); ++i) {
+      more.push_back(std::make_unique<Completion>());
+      if (!victim.submit(*more.back())) break;
+      while (!more.back()->over && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+      EXPECT_TRUE(more.back()->over);
+      if (more.back()->status.is_ok()) continue;
+      EXPECT_EQ(more.back()->status.code(), Code::kMemory) << more.back()->status.text();
+      break;
+    }
+    return victim.driver->progress().is_broken();
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Over, Shortage, ::testing::Values(TransportChoice::kTcp, TransportChoice::kShm),
