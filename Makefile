@@ -21,7 +21,8 @@ demo: build
 
 # Everything that is labelled neither deep nor exhaustive.
 test: build
-	@ctest --test-dir $(BUILD) -j 2 -LE 'deep|exhaustive' --output-on-failure --no-tests=error
+	@ctest --test-dir $(BUILD) -j 2 -LE 'deep|exhaustive' --output-on-failure --no-tests=error || \
+	  { sh tests/failures.sh $(BUILD); exit 1; }
 
 # Mutants of the model, longer kills, chaos and fuzzing; sanitizers.
 check-deep: build

@@ -114,6 +114,7 @@ class ChaosRun final : public Onlooker {
   void look_for_evictions();
   void say_evicted(size_t slot);
   bool is_calm() const;
+  bool is_time_over() const;
   void print_counts(uint32_t faults) const;
   std::vector<std::string> missing() const;
   void find(const char* what, const std::string& text);

@@ -131,10 +131,16 @@ TEST(Chaos, APeerThatGrowsUnderGarbageIsAFinding) {
 }
 
 TEST(Chaos, AKindThatStruckLessOftenThanItHadToIsNoSuccess) {
-  Cli chaos(words("chaos -n 2 --seed 11 --minutes 0.02 --every-s 0.2 --faults pause --require pause,slow=2 --") + trainer(1'000'000, kStepMs));
+  Cli chaos(words("chaos -n 2 --seed 11 --minutes 0.01 --every-s 0.2 --faults pause --require pause,slow=2 --") + trainer(1'000'000, kStepMs));
   EXPECT_EQ(chaos.end(), 1);
   expect_has(chaos.errors(), {"TOO FEW: slow: 0, where 2 are required", "FAILED"});
   EXPECT_EQ(chaos.errors().find("TOO FEW: pause"), std::string::npos) << chaos.errors();
+}
+
+// Two pauses take longer than the time that is asked for.
+TEST(Chaos, GoesOnUntilWhatIsRequiredHasStruck) {
+  Cli chaos(words("chaos -n 2 --seed 12 --minutes 0.01 --every-s 0.6 --faults pause --require pause=2 --") + trainer(1'000'000, kStepMs));
+  EXPECT_EQ(chaos.end(), 0) << chaos.errors();
 }
 
 TEST(Chaos, RefusesARequirementThatItDoesNotUnderstand) {

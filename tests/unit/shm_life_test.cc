@@ -116,6 +116,17 @@ TEST_F(LifeTest, TellsOfADeathBeforeItWatched) {
   EXPECT_TRUE(until([&] { return told; }));
 }
 
+// Its thread may be anywhere between two looks.  One lost wake-up, and this does not end.
+TEST_F(LifeTest, EndsWhereverItsThreadIs) {
+  constexpr int kTimes = 20'000;
+  LifeMark mark;
+  for (int i = 0; i < kTimes; ++i) {
+    Life life(loop_);
+    life.watch(mark, [] {});
+    life.unwatch(mark);
+  }
+}
+
 TEST_F(LifeTest, TellsEveryWatcher) {
   constexpr size_t kWatchers = 40;
   Other other(kWatchers, kNothing);

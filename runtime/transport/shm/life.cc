@@ -85,10 +85,10 @@ void Life::nudge() {
   ::syscall(SYS_futex, &changes_, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, nullptr, nullptr, 0);
 }
 
-// What to wait for next; true: somebody died.
-bool Life::collect(std::vector<futex_waitv>& waits) {
+// What to wait for next, but for changes behind `seen`; true: somebody died.
+bool Life::collect(std::vector<futex_waitv>& waits, uint32_t seen) {
   bool died = false;
-  waits.assign(1, wait_on(changes_, changes_.load(), FUTEX_PRIVATE_FLAG));
+  waits.assign(1, wait_on(changes_, seen, FUTEX_PRIVATE_FLAG));
   std::lock_guard lock(mutex_);
   for (Watched& watched : watched_) {
     if (watched.dead) continue;
@@ -114,8 +114,10 @@ void Life::run() {
     owner_.store(static_cast<uint32_t>(::syscall(SYS_gettid)) | FUTEX_WAITERS);
   started_.store(true);
   started_.notify_one();
-  while (owner_.load() != 0 && !stop_.load()) {
-    if (collect(waits)) {
+  while (owner_.load() != 0) {
+    const uint32_t seen = changes_.load();  // before all that it tells of, which else could change in between
+    if (stop_.load()) break;
+    if (collect(waits, seen)) {
       const uint64_t one = 1;
       [[maybe_unused]] const ssize_t written = ::write(event_, &one, sizeof one);
     }

@@ -52,7 +52,7 @@ class Life {
   };
 
   void run();
-  bool collect(std::vector<futex_waitv>& waits);
+  bool collect(std::vector<futex_waitv>& waits, uint32_t seen);
   void nudge();
   void tell();
 
