@@ -148,6 +148,45 @@ TEST_P(FabricTest, EndsEveryRequestOfAnEndpointThatIsTornDown) {
   for (const CountedRequest& request : requests) EXPECT_EQ(request.times, 1);
 }
 
+// After any number of turns of either side: on its way to being a connection, or as one, with messages under way.
+TEST_P(FabricTest, ReachesAReceiverAgainWhereverTheFirstWayEnded) {
+  constexpr int kTurns = 60;
+  std::vector<CountedRequest> requests(2 * kTurns);
+  std::vector<std::byte> bytes(kMessage);
+  auto receiver = open(), sender = open();
+  const fabric::Fabric::Part part{bytes.data(), std::min(kMessage, sender->max_message_bytes())};
+  Collector none;
+  for (int turns = 0; turns < kTurns; ++turns) {
+    SCOPED_TRACE(turns);
+    const uint64_t first = 2 * turns, second = first + 1;
+    receiver->expect(first);
+    receiver->expect(second);
+    fabric::Link* link = sender->connect(receiver->address());
+    ASSERT_NE(link, nullptr);
+    sender->send(link, first, {&part, 1}, &requests[first]);
+    Collector got;
+    for (int i = 0; i < turns; ++i) {
+      (void)sender->progress(none);
+      if (turns % 2) (void)receiver->progress(got);
+    }
+    sender->disconnect(link);
+    link = sender->connect(receiver->address());
+    ASSERT_NE(link, nullptr);
+    sender->send(link, second, {&part, 1}, &requests[second]);
+    const auto arrived = [&] {
+      return std::any_of(got.pieces.begin(), got.pieces.end(), [&](const fabric::Piece& piece) { return piece.tag == second; });
+    };
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!arrived() && std::chrono::steady_clock::now() < deadline) {
+      (void)sender->progress(none);
+      (void)receiver->progress(got);
+    }
+    ASSERT_TRUE(arrived());
+    for (const fabric::Piece& piece : got.pieces) receiver->release(piece);
+    sender->disconnect(link);
+  }
+}
+
 TEST_P(FabricTest, ReceivesUnderANewAddressAfterARenewal) {
   const std::byte word{5};
   CountedRequest request;

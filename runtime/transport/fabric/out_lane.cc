@@ -60,8 +60,7 @@ bool OutLane::take_introduction() {
     }
     if (head && introduction_.size() == goal) {
       tag_ = head->tag;
-      link_ = pump_.fabric().connect(
-          std::span<const std::byte>(introduction_).subspan(Introduction::kHeadBytes));
+      link_ = pump_.connect(std::span<const std::byte>(introduction_).subspan(Introduction::kHeadBytes));
       introduction_.clear();
       if (!link_) {
         lost();

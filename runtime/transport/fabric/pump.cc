@@ -135,6 +135,12 @@ void Pump::later() {
   });
 }
 
+Link* Pump::connect(std::span<const std::byte> address) {
+  Link* const link = fabric_->connect(address);
+  watch();
+  return link;
+}
+
 void Pump::disconnect(Link* link) {
   fabric_->disconnect(link);
   watch();

@@ -42,6 +42,7 @@ class Pump final : private Sink {
 
   // Something was given to the fabric from outside a turn.
   void kick();
+  Link* connect(std::span<const std::byte> address);
   void disconnect(Link* link);
 
   bool poll();

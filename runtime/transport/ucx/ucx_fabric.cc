@@ -21,7 +21,7 @@ constexpr int kClosingTurns = 1000;
 }  // namespace
 
 struct UcxFabric::Endpoint {
-  UcxFabric* fabric = nullptr;
+  ucp_worker_h sender = nullptr;  // null: given up
   ucp_ep_h ep = nullptr;
   bool broken = false;
   size_t under_way = 0;
@@ -42,7 +42,8 @@ UcxFabric::UcxFabric() = default;
 UcxFabric::~UcxFabric() {
   while (!endpoints_.empty()) disconnect(reinterpret_cast<fabric::Link*>(*endpoints_.begin()));
   for (const fabric::Piece& piece : arrived_) release(piece);
-  if (sender_) ucp_worker_destroy(sender_);
+  for (const ucp_worker_h sender : senders_)
+    if (sender) ucp_worker_destroy(sender);
   if (receiver_) ucp_worker_destroy(receiver_);
   if (context_) ucp_cleanup(context_);
 }
@@ -50,8 +51,7 @@ UcxFabric::~UcxFabric() {
 std::string UcxFabric::open() {
   if (const ucs_status_t status = make_context(&context_); status != UCS_OK)
     return std::string("ucp_init: ") + ucs_status_string(status);
-  sender_ = make_worker();
-  if (!sender_ || !listen()) return "UCX has no transport here that can wake its user";
+  if (!next_sender() || !listen()) return "UCX has no transport here that can wake its user";
   return {};
 }
 
@@ -62,6 +62,13 @@ ucp_worker_h UcxFabric::make_worker() {
   params.thread_mode = UCS_THREAD_MODE_SERIALIZED;  // the owner of the loop changes
   ucp_worker_h worker = nullptr;
   return ucp_worker_create(context_, &params, &worker) == UCS_OK ? worker : nullptr;
+}
+
+// Null: the system refuses another worker.
+ucp_worker_h UcxFabric::next_sender() {
+  if (std::exchange(closed_by_force_, false)) turn_ = (turn_ + 1) % kSenders;
+  if (!senders_[turn_]) senders_[turn_] = make_worker();
+  return senders_[turn_];
 }
 
 bool UcxFabric::listen() {
@@ -90,14 +97,15 @@ std::vector<std::byte> UcxFabric::address() {
 
 fabric::Link* UcxFabric::connect(std::span<const std::byte> address) {
   auto endpoint = std::make_unique<Endpoint>();
-  endpoint->fabric = this;
+  endpoint->sender = next_sender();
   ucp_ep_params_t params{};
   params.field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE |
                       UCP_EP_PARAM_FIELD_ERR_HANDLER;
   params.address = reinterpret_cast<const ucp_address_t*>(address.data());
   params.err_mode = UCP_ERR_HANDLING_MODE_PEER;
   params.err_handler = {failed, endpoint.get()};
-  if (!sender_ || ucp_ep_create(sender_, &params, &endpoint->ep) != UCS_OK) return nullptr;
+  if (!endpoint->sender || ucp_ep_create(endpoint->sender, &params, &endpoint->ep) != UCS_OK)
+    return nullptr;
   endpoints_.insert(endpoint.get());
   return reinterpret_cast<fabric::Link*>(endpoint.release());
 }
@@ -122,33 +130,37 @@ void UcxFabric::failed(void* endpoint, ucp_ep_h, ucs_status_t) {
 
 void UcxFabric::disconnect(fabric::Link* link) {
   const std::unique_ptr<Endpoint> endpoint(reinterpret_cast<Endpoint*>(link));
-  if (endpoint->ep) {
+  if (endpoint->sender) {
     ucp_request_param_t param{};
     param.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
     param.flags = UCP_EP_CLOSE_FLAG_FORCE;
     const ucs_status_ptr_t closing = ucp_ep_close_nbx(endpoint->ep, &param);
     if (UCS_PTR_IS_PTR(closing)) ucp_request_free(closing);
-    for (int i = 0; i < kClosingTurns && endpoint->under_way > 0; ++i) ucp_worker_progress(sender_);
-    if (endpoint->under_way > 0) start_sending_anew();
+    closed_by_force_ = true;
+    for (int i = 0; i < kClosingTurns && endpoint->under_way > 0; ++i)
+      ucp_worker_progress(endpoint->sender);
+    if (endpoint->under_way > 0) give_up(endpoint->sender);
   }
   endpoints_.erase(endpoint.get());
   tell_ended();
 }
 
-// Everything that is under way ends with the worker, and every endpoint is broken.
-void UcxFabric::start_sending_anew() {
-  ucp_worker_destroy(sender_);
-  sender_ = make_worker();
-  for (Endpoint* endpoint : endpoints_) {
-    endpoint->ep = nullptr;
-    endpoint->broken = true;
-    endpoint->under_way = 0;
-  }
+// Everything that is under way ends with the worker, and every endpoint of it is broken.
+void UcxFabric::give_up(ucp_worker_h sender) {
   for (const auto& sending : sendings_) {
-    if (!sending->under_way) continue;
+    if (!sending->under_way || sending->endpoint->sender != sender) continue;
     sending->under_way = sending->ok = false;
     ended_.push_back(sending.get());
   }
+  for (Endpoint* endpoint : endpoints_) {
+    if (endpoint->sender != sender) continue;
+    endpoint->sender = nullptr;
+    endpoint->broken = true;
+    endpoint->under_way = 0;
+  }
+  ucp_worker_destroy(sender);
+  const auto place = std::find(senders_.begin(), senders_.end(), sender);
+  *place = make_worker();
 }
 
 UcxFabric::Sending& UcxFabric::idle_sending() {
@@ -231,8 +243,8 @@ ucs_status_t UcxFabric::arrived(void* self, const void* header, size_t header_by
 
 bool UcxFabric::progress(fabric::Sink& sink) {
   bool moved = false;
-  for (const ucp_worker_h worker : {sender_, receiver_})
-    moved |= worker && ucp_worker_progress(worker) > 0;
+  for (const ucp_worker_h sender : senders_) moved |= sender && ucp_worker_progress(sender) > 0;
+  moved |= receiver_ && ucp_worker_progress(receiver_) > 0;
   moved |= !ended_.empty() || !arrived_.empty();
   tell_ended();
   for (const fabric::Piece& piece : arrived_) sink.arrived(piece);
@@ -244,8 +256,11 @@ void UcxFabric::release(const fabric::Piece& piece) { ucp_am_data_release(receiv
 
 std::vector<int> UcxFabric::event_fds() {
   std::vector<int> fds;
-  for (const ucp_worker_h worker : {receiver_, sender_})
+  const auto add = [&](ucp_worker_h worker) {
     if (int fd = -1; worker && ucp_worker_get_efd(worker, &fd) == UCS_OK) fds.push_back(fd);
+  };
+  add(receiver_);
+  for (const ucp_worker_h sender : senders_) add(sender);
   return fds;
 }
 
@@ -255,9 +270,15 @@ bool UcxFabric::arm() {
   stuck_ = false;
   if (!ended_.empty()) return false;
   if (receiver_ && ucp_worker_arm(receiver_) != UCS_OK) return false;
-  if (!sender_ || ucp_worker_arm(sender_) == UCS_OK) return true;
-  stuck_ = ucp_worker_progress(sender_) == 0 && ended_.empty();
-  return stuck_;
+  for (const ucp_worker_h sender : senders_) {
+    if (!sender || ucp_worker_arm(sender) == UCS_OK) continue;
+    if (ucp_worker_progress(sender) > 0 || !ended_.empty()) {
+      stuck_ = false;
+      return false;
+    }
+    stuck_ = true;
+  }
+  return true;
 }
 
 bool UcxFabric::renew() {

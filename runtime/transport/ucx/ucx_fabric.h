@@ -2,12 +2,17 @@
 // had to send at once: until then a message is copied piece by piece into UCX's own memory, never
 // read by a device or another process (so no zero copy, no rendezvous).
 //
-// One worker sends and another one receives.  UCX would pair an endpoint here with the one that the
+// What sends and what receives are different workers.  UCX would pair an endpoint here with the one that the
 // far side has made towards us, and closing the one would take the other one down.
+//
+// Workers that send take turns: behind an endpoint that was closed by force, the next one belongs to another worker.  UCX 1.13
+// over TCP may still be answering the first one, and when both were the same worker's it now and then never answered the
+// second one.  No worker is destroyed for that: the answer that then finds nobody ends the far side's process.
 #pragma once
 
 #include <ucp/api/ucp.h>
 
+#include <array>
 #include <memory>
 #include <string>
 #include <unordered_set>
@@ -51,13 +56,17 @@ class UcxFabric final : public fabric::Fabric {
                               size_t size, const ucp_am_recv_param_t* param);
   ucp_worker_h make_worker();
   bool listen();
-  void begin(Endpoint& endpoint, Sending& sending);
+  ucp_worker_h next_sender();
   void tell_ended();
-  void start_sending_anew();
+  void give_up(ucp_worker_h sender);
   Sending& idle_sending();
 
   ucp_context_h context_ = nullptr;
-  ucp_worker_h sender_ = nullptr, receiver_ = nullptr;  // null: the system refused another one
+  static constexpr size_t kSenders = 4;
+  ucp_worker_h receiver_ = nullptr;               // null: the system refused another one
+  std::array<ucp_worker_h, kSenders> senders_{};  // null: not needed yet, or refused
+  size_t turn_ = 0;                               // whose it is to send to who is reached next
+  bool closed_by_force_ = false;                  // since it is that one's turn
   unsigned workers_made_ = 0;
   bool stuck_ = false;  // what was armed last will not tell when there is room
   std::unordered_set<Endpoint*> endpoints_;
