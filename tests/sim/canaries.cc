@@ -149,7 +149,6 @@ constexpr Bird kBirds[] = {
     {Rule::kFirst, "first", "joiners begin with op 0"},
 };
 constexpr uint64_t kMostSeeds = 4000;  // per rule
-constexpr uint64_t kControls = 20;  // seeds in which nothing is planted, and nothing may be found
 
 // Of send and receive: whether the seed has messages that all must arrive.  Of O2: whether bits flip in it.  R2 is that of states.
 bool is_of_use(Rule rule, uint64_t seed) {
@@ -171,16 +170,12 @@ rhz::sim::Verdict found(const Bird& bird, uint64_t seed, bool planted) {
   });
 }
 
-// The seeds as they are need to be looked at only once, with the first rule.
-bool is_clean(const Bird& bird) {
-  for (uint64_t seed = 1; seed <= kControls && (bird.set || &bird == kBirds); ++seed) {
-    const std::string what = found(bird, seed, false).text;
-    if (what.empty()) continue;
-    std::printf("rule=%s: nothing planted, and seed %llu finds: %s\n", bird.name,
-                static_cast<unsigned long long>(seed), what.c_str());
-    return false;
-  }
-  return true;
+// In the seed that found the bug there is nothing without it.
+bool is_clean(const Bird& bird, uint64_t seed) {
+  const std::string what = found(bird, seed, false).text;
+  if (what.empty()) return true;
+  std::printf("rule=%s: nothing planted, and seed %llu finds: %s\n", bird.name, static_cast<unsigned long long>(seed), what.c_str());
+  return false;
 }
 
 bool is_found(const Bird& bird) {
@@ -202,7 +197,7 @@ bool is_found(const Bird& bird) {
       bird.name, what.empty() ? "NO" : "yes", static_cast<unsigned long long>(seeds),
       static_cast<unsigned long long>(signals), took.count(), bird.without, what.c_str());
   std::fflush(stdout);
-  return !what.empty();
+  return !what.empty() && is_clean(bird, seed);
 }
 
 }  // namespace
@@ -214,7 +209,7 @@ int main(int argc, char** argv) {
   for (const Bird& bird : kBirds) {
     if (only && std::strcmp(only, bird.name) != 0) continue;
     ++tried;
-    seen += is_clean(bird) && is_found(bird);
+    seen += is_found(bird);
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   std::printf("canaries=%u found=%u seconds=%.1f\n", tried, seen, took.count());
