@@ -43,6 +43,7 @@ void ChaosRun::signal(Peer& peer, int number) {
 }
 
 uint64_t ChaosRun::look(Supervisor& supervisor, uint64_t now_ns) {
+  note_machine(now_ns);
   now_ns_ = now_ns;
   if (!begun_ns_) begun_ns_ = now_ns;
   note_processes(supervisor);

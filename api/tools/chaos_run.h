@@ -1,7 +1,8 @@
 // A run under faults: strikes by plan, and looks whether the run does what is promised meanwhile.
 //   hang            a peer that runs, and is not stopped by us, ends no op for too long; time without a coordinator does not count
 //   slow op         an op of a ledger (chaos_ledger.h) took longer than any fault explains
-//   false eviction  the view loses a peer that was neither killed nor stopped for longer than the suspicion time
+//   false eviction  the view loses a peer that was neither killed nor stopped for longer than the suspicion time; a doubt only, where
+//                   this process, which looks fifty times a second, was not let run shortly before
 //   own failure     a peer ends with a failure that no fault explains (wrong bits are one: the results of all are compared), or by a
 //                   signal that nobody here sent (SIGABRT of a peer that got no memory is an end in order)
 //   memory          strangers at the ports of a peer, or of the coordinator, make it grow
@@ -80,6 +81,7 @@ class ChaosRun final : public Onlooker {
     bool starved = false;                    // it got no files or memory
   };
 
+  void note_machine(uint64_t now_ns);
   void note_processes(const Supervisor& supervisor);
   void wake_the_stopped();
   void observe(const StatusReply& reply);
@@ -118,6 +120,7 @@ class ChaosRun final : public Onlooker {
   void print_counts(uint32_t faults) const;
   std::vector<std::string> missing() const;
   void find(const char* what, const std::string& text);
+  void doubt(const std::string& text);
   void stop(Supervisor& supervisor, int signal);
   bool healthy(const Peer& peer) const { return peer.pid && peer.proven && !peer.resume_at_ns && !peer.excused; }
   bool is_up_to_date() const;
@@ -135,7 +138,7 @@ class ChaosRun final : public Onlooker {
   pid_t coordinator_ = 0;
   bool coordinator_killed_ = false;
   uint64_t coordinator_since_ns_ = 0;  // it runs; 0: it does not
-  Absences coordinator_away_;
+  Absences coordinator_away_, machine_away_;
   uint64_t epoch_ = 0;                 // the newest seen
   std::string cause_;
   ViewWatch views_;

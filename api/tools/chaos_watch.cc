@@ -82,7 +82,20 @@ void ChaosRun::look_for_evictions() {
 }
 
 void ChaosRun::say_evicted(size_t slot) {
+  const uint64_t since = now_ns_ - std::min(now_ns_, kLeavingNs + 4 * kMs * options_.suspicion_ms);
+  if (const uint64_t away = machine_away_.since(since); away > 0) {
+    peers_[slot].excused = true;
+    views_.struck(1);
+    return doubt(format("slot %zu was evicted, and this machine had stood still for %.0f ms (%s)", slot, static_cast<double>(away) / kMs, cause_.c_str()));
+  }
   find("FALSE EVICTION", format("slot %zu was evicted although no fault explains it (%s)", slot, cause_.c_str()));
+}
+
+// Who comes late to its own look was not let run, and neither, perhaps, were the peers.
+void ChaosRun::note_machine(uint64_t now_ns) {
+  if (!now_ns_ || now_ns - now_ns_ < kMs * options_.suspicion_ms / 4) return;
+  machine_away_.note(now_ns_, true);
+  machine_away_.note(now_ns, false);
 }
 
 // A coordinator that runs has to answer, sooner or later; else its peers are to be looked at.
@@ -119,8 +132,7 @@ bool ChaosRun::peer_ended(size_t i, int wait_status) {
   if (by_kill && peer.killed) return false;
   if (by_kill) {
     // The kernel's, for want of memory, or somebody else's: what the others make of it says nothing.
-    doubts_.push_back(format("slot %zu was killed by somebody else", i));
-    say(doubts_.back());
+    doubt(format("slot %zu was killed by somebody else", i));
     views_.struck(1);
     peer.excused = true;
     peer.before = peer.member;
@@ -154,6 +166,11 @@ void ChaosRun::look_for_slowness(size_t i, const LedgerLine& line) {
 void ChaosRun::find(const char* what, const std::string& text) {
   findings_.push_back(text);
   say(std::string(what) + ": " + text);
+}
+
+void ChaosRun::doubt(const std::string& text) {
+  doubts_.push_back(text);
+  say(text);
 }
 
 bool ChaosRun::is_calm() const {

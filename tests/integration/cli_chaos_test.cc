@@ -74,6 +74,23 @@ TEST(Chaos, AnEvictionThatNoFaultExplainsIsAFinding) {
   expect_has(chaos.errors(), {"FALSE EVICTION: slot 1 was evicted although", "FAILED"});
 }
 
+// As above, and the machine stands still for whoever watches as well.
+TEST(Chaos, AnEvictionBehindAStandstillOfTheMachineIsADoubt) {
+  const Folder folder;
+  Cli chaos(words("chaos -n 3 --seed 1 --minutes 0.1 --every-s 3000 --suspicion-ms 300 --") + trainer(1'000'000, kStepMs), {"TMPDIR=" + folder.path()});
+  const std::string coordinator = listening(chaos);
+  chaos.await("step=5 ");
+  const pid_t peer = chaos.peer(1);
+  ASSERT_GT(peer, 0);
+  chaos.signal(SIGSTOP);
+  kill(peer, SIGSTOP);
+  Cli(words("status --watch --coordinator " + coordinator)).await("members=2 ");
+  chaos.signal(SIGCONT);
+  kill(peer, SIGCONT);
+  EXPECT_EQ(chaos.end(), 3) << chaos.errors();
+  expect_has(chaos.errors(), {"DOUBT: slot 1 was evicted, and this machine had stood still for", "INCONCLUSIVE"});
+}
+
 TEST_F(ChaosOf, PeersWhoseResultsDifferFindsWrongBitsAndKeepsWhatTheySaid) {
   Cli chaos = run("-n 2 --seed 1", tells("digest=$RHZ_SLOT contributors=0,1"));
   EXPECT_EQ(chaos.end(), 1);
