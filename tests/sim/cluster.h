@@ -74,6 +74,7 @@ class Cluster final : public Directory {
   bool narrow(Prng& dice);
   bool shut_window(Prng& dice);
   void stun(NodeIndex who, Prng& dice);
+  void sever(NodeIndex from, NodeIndex to);
   void break_late(const std::vector<NodeIndex>& core, Prng& dice);
   void heal();
 

@@ -15,7 +15,8 @@ constexpr int64_t kJoiners = 2;
 }  // namespace
 
 void Deadlines::begun(NodeIndex who, OpKey op, Duration timeout, uint64_t bytes) {
-  open_[{who, op}] = {world_.now(), timeout, bytes};
+  open_[{who, op}] = {world_.now(), timeout};
+  most_bytes_ = std::max(most_bytes_, bytes);
 }
 
 std::string Deadlines::ended(NodeIndex who, OpKey op) {
@@ -38,7 +39,7 @@ void Deadlines::healed(std::set<NodeIndex> core, Duration slowest) {
 
 Time Deadlines::due(const Open& open) const {
   const Duration suspicion = milliseconds(config_.run.suspicion_ms);
-  const auto chunks = static_cast<int64_t>(open.bytes / config_.run.chunk_bytes + 1);
+  const auto chunks = static_cast<int64_t>(most_bytes_ / config_.run.chunk_bytes + 1);
   Duration most = kSilences * suspicion + (kHopsPerChunk * chunks * config_.ops_per_step + kHops) * slowest_;
   if (open.timeout > Duration::zero())
     most += open.timeout + open.timeout / 20;  // by a clock that may be slow

@@ -28,7 +28,6 @@ class Deadlines {
   struct Open {
     Time begun{};
     Duration timeout{};
-    uint64_t bytes = 0;
   };
   using Key = std::pair<NodeIndex, OpKey>;
   Time due(const Open& open) const;
@@ -40,6 +39,7 @@ class Deadlines {
   Duration slowest_{};
   std::set<NodeIndex> core_;
   std::map<Key, Open> open_;
+  uint64_t most_bytes_ = 0;  // of an op so far: any that is ahead of another one may be as large
 };
 
 }  // namespace rhz::sim

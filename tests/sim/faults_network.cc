@@ -43,7 +43,7 @@ bool Cluster::strike_network(Fault fault, Prng& dice) {
                pairs.size());
   const Duration suspicion = milliseconds(config_.run.suspicion_ms);
   if (fault == Fault::kBreak) {
-    for (auto [from, to] : pairs) network_.sever(from, to);
+    for (auto [from, to] : pairs) sever(from, to);
     // One end stands still long enough to doubt itself, not long enough to be suspected, when it
     // would notice.
     if (dice.chance(0.5)) stun(pairs.front().first, dice);
@@ -135,14 +135,19 @@ void Cluster::cut_for(const Pairs& pairs, Duration time, Prng& dice) {
   });
 }
 
+void Cluster::sever(NodeIndex from, NodeIndex to) {
+  network_.sever(from, to);
+  if (from != kCoordinator && to != kCoordinator) processes_[from]->transport().cut(id_of(to));
+}
+
 // An edge in the core, at a time after which no view need come any more: whatever is lost of what
 // was noticed then stays lost.
 void Cluster::break_late(const std::vector<NodeIndex>& core, Prng& dice) {
   const NodeIndex a = core[dice.below(core.size())], b = core[dice.below(core.size())];
   if (a == b) return;
   world_.trace("broken for good", static_cast<int>(a), b);
-  network_.sever(a, b);
-  if (dice.chance(0.5)) network_.sever(b, a);
+  sever(a, b);
+  if (dice.chance(0.5)) sever(b, a);
   stun(a, dice);
   stun(b, dice);
 }
@@ -167,7 +172,7 @@ void Cluster::heal() {
     world_.trace("lost for good", static_cast<int>(who));
     if (processes_[who]->paused()) stuck_.insert(who);
     if (dice.chance(0.5)) continue;
-    for (NodeIndex other : living()) network_.sever(who, other), network_.sever(other, who);
+    for (NodeIndex other : living()) sever(who, other), sever(other, who);
     if (dice.chance(0.5)) network_.sever(who, kCoordinator), network_.sever(kCoordinator, who);
   }
   network_.mend_within(core);

@@ -412,12 +412,33 @@ void Oracles::entered(NodeIndex who, uint64_t step, uint64_t state_hash) {
 
 void Oracles::pulled(NodeIndex who, uint64_t step, uint64_t state_hash) {
   ++pulled_count_;
-  check_state(who, step, state_hash, "pulled");
+  bases_[who] = {step, state_hash};
+  astray_.erase(who);
+  if (!strays(who)) check_state(who, step, state_hash, "pulled");
 }
 
 void Oracles::followed(NodeIndex who, uint64_t step, uint64_t state_hash) {
   ++followed_count_;
-  check_state(who, step, state_hash, "made by an update");
+  if (!strays(who)) check_state(who, step, state_hash, "made by an update");
+  bases_[who] = {step, state_hash};
+}
+
+// What a joiner goes on from is the state of somebody who was evicted meanwhile, and who had released by rule b what the members then
+// made anew.  It is found out when it is to enter.
+bool Oracles::strays(NodeIndex who) {
+  if (astray_.contains(who)) return true;
+  const auto base = bases_.find(who);
+  if (base == bases_.end()) return false;
+  const auto at = states_.find(base->second.first);
+  if (at == states_.end()) return false;
+  bool of_a_former_member = false, of_members = true;
+  for (const auto& [other, hash] : at->second) {
+    const bool same = hash == base->second.second;
+    if (is_member(other)) of_members &= same;
+    else of_a_former_member |= same && other != who;
+  }
+  if (of_a_former_member && !of_members) astray_.insert(who);
+  return astray_.contains(who);
 }
 
 void Oracles::check_state(NodeIndex who, uint64_t step, uint64_t state_hash, const char* how) {

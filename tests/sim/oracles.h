@@ -126,6 +126,7 @@ class Oracles {
   };
   const Stage* stage(GroupId group, Epoch epoch);
   void check_answers(const Resolution& resolution);
+  bool strays(NodeIndex who);
   void check_state(NodeIndex who, uint64_t step, uint64_t state_hash, const char* how);
   std::vector<NodeIndex> contributors(GroupId group, Epoch lineage, OpSeq seq);
   // And those who had gone by then, and whose input had left them.
@@ -161,6 +162,8 @@ class Oracles {
   std::map<std::pair<GroupId, OpSeq>, std::pair<Costs, NodeIndex>> learned_;
   std::map<std::pair<OpKey, uint32_t>, std::map<std::vector<NodeIndex>, uint64_t>> right_;
   std::map<uint64_t, std::vector<std::pair<NodeIndex, uint64_t>>> states_;
+  std::map<NodeIndex, std::pair<uint64_t, uint64_t>> bases_;  // of joiners: step and state
+  std::set<NodeIndex> astray_;  // until they pull anew
   uint64_t messages_ = 0;
   uint64_t releases_count_ = 0, rebuilt_ = 0, included_ = 0, aborts_ = 0, members_seen_ = 0;
   uint64_t pulled_count_ = 0, followed_count_ = 0;

@@ -261,6 +261,7 @@ std::string Process::text() const {
           (node_->ended() ? " ended: " + node_->end_status().text() : "") + "; " +
           trainer_->text() + "; next " + std::to_string(node_->communicator().next_seq().value);
   for (const auto& [group, communicator] : node_->groups().all()) line += group_text(group, *communicator);
+  line += transport_->text();
   return line;
 }
 

@@ -420,6 +420,27 @@ void SimTransport::said_goodbye(PeerId id) {
   if (sender.named && events_) events_->on_goodbye(id);
 }
 
+std::string SimTransport::text() const {
+  std::string text;
+  for (const auto& [id, known] : peers_) {
+    for (const auto& lane : known.lanes) {
+      if (!lane || (lane->queue.empty() && lane->sent.empty() && lane->arrived.empty())) continue;
+      const NodeIndex other = index_of(id);
+      text += "\n      lane of p" + std::to_string(other) + ": waits " + std::to_string(lane->queue.size()) + " under way " + std::to_string(lane->sent.size()) +
+              " arrived " + std::to_string(lane->arrived.size()) +
+              " backlog " + std::to_string(network_.backlog(*lane->out).count() / 1000000) + " ms";
+      for (const auto& [is, word] : {std::pair{network_.is_cut(self_, other), " cut"}, {known.told_down, " told"}, {known.watched, " watched"}, {!known.named, " not named"},
+                                     {lane->held, " held"}, {lane->shut, " shut"}, {lane->landing, " landing"}, {lane->leaving, " leaving"}})
+        if (is) text += word;
+    }
+  }
+  return text;
+}
+
+void SimTransport::cut(PeerId to) {
+  if (names(to) && stalls(to)) watch_cut(to);
+}
+
 // Something was sent that a cut holds up: the connection breaks, is not made, or stalls.
 void SimTransport::watch_cut(PeerId id) {
   if (std::exchange(peer(id).watched, true)) return;

@@ -45,6 +45,10 @@ class SimTransport final : public Transport {
   // A lane is not read for so long, and then all that has come; the sender may notice.
   bool shut(PeerId from, LaneClass lane, Duration time);
   bool stalls(PeerId to) const;
+  // The way to a peer is cut from now on: what is under way on it stalls.
+  void cut(PeerId to);
+  // Of lanes that are not empty: what waits, and why.
+  std::string text() const;
   void mute() { muted_ = true; }  // its process dies
   bool names(PeerId peer) const;
   // The process behind a named peer may be gone: evidence follows, when the network lets it
