@@ -98,7 +98,7 @@ void add_chaos(CLI::App& app, const std::vector<std::string>& command, int& exit
                   "(default: --stall-s and two suspicion times)")
       ->check(CLI::Range(0.001, 86'400.0));
   sub->add_option("--require", line->required,
-                  "KIND[=N], with commas: what has to have struck so often (1), and \"strangers\", which have to have come; there are faults until then,\n"
+                  "KIND[=N], with commas: what has to have struck so often (1), and \"strangers\" whose cost in memory was looked at; there are faults until then,\n"
                   "for ten times --minutes at most, and with less than that the exit status is 1");
   sub->add_option("--suspicion-ms", line->chaos.suspicion_ms, "silence that makes a peer suspect")
       ->capture_default_str()

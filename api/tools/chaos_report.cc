@@ -24,8 +24,8 @@ void ChaosRun::print_counts(uint32_t faults) const {
     std::fprintf(stderr, "rhizome chaos: ledger: %llu ops, %llu lines compared with those of others; the slowest took %.0f ms\n", wide(ledger_.ops()),
                  wide(ledger_.compared()), static_cast<double>(ledger_.slowest_us()) / 1e3);
   if (const Strangers::Counts& strangers = strangers_.counts(); strangers.came > 0)
-    std::fprintf(stderr, "rhizome chaos: strangers: %llu came, %llu were turned away; nobody grew by more than %.1f MiB by them\n", wide(strangers.came),
-                 wide(strangers.turned_away), static_cast<double>(most_growth_) / (1 << 20));
+    std::fprintf(stderr, "rhizome chaos: strangers: %llu came, %llu were turned away; nobody grew by more than %.1f MiB by %llu of them\n", wide(strangers.came),
+                 wide(strangers.turned_away), static_cast<double>(most_growth_) / (1 << 20), wide(weighed_));
   if (options_.lan) {
     const Lan::Counts packets = options_.lan->counts();
     std::fprintf(stderr, "rhizome chaos: network: %llu packets carried, %llu lost, %llu answered with a reset, %llu damaged, %llu forged\n",
@@ -36,7 +36,7 @@ void ChaosRun::print_counts(uint32_t faults) const {
 std::vector<std::string> ChaosRun::missing() const {
   std::vector<std::string> all;
   for (const auto& [name, wanted] : options_.required) {
-    uint64_t count = strangers_.counts().came;
+    uint64_t count = weighed_;
     if (const auto kind = fault_of(name)) count = struck_.contains(*kind) ? struck_.at(*kind) : 0;
     if (count < wanted) all.push_back(format("%s: %llu, where %llu are required", name.c_str(), wide(count), wide(wanted)));
   }

@@ -123,7 +123,7 @@ void ChaosRun::note_processes(const Supervisor& supervisor) {
     peer.reborn |= pids[i] && peer.excused;
     peer.slow = peer.stopped = peer.killed = peer.starved = false;
     peer.since_ns = now_ns_;
-    peer.ops = 0;
+    peer.ops = peer.by_strangers = 0;
     peer.proven = false;
     peer.stirred_at_ns = now_ns_;
   }
@@ -134,6 +134,7 @@ void ChaosRun::note_processes(const Supervisor& supervisor) {
   returns_ += coordinator && coordinator_since_ns_ == 0 && phase_ != Phase::kFounding;
   coordinator_ = coordinator;
   coordinator_since_ns_ = coordinator ? now_ns_ : 0;
+  coordinator_by_strangers_ = 0;
   if (!coordinator) return;
   views_.coordinator_began();
   status_.reset();  // nothing that the one before said is to be taken for this one's word

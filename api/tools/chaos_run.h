@@ -78,6 +78,7 @@ class ChaosRun final : public Onlooker {
     std::optional<PeerId> before;      // when it was excused
     uint64_t gone_at_ns = 0;           // the view has lost it without an excuse; 0: no
     uint64_t since_ns = 0, peak_before = 0;  // it runs; what it had resident at most when the strangers came, 0: not known
+    uint64_t by_strangers = 0;               // what they have cost it since it runs, in bytes
     bool starved = false;                    // it got no files or memory
   };
 
@@ -99,7 +100,7 @@ class ChaosRun final : public Onlooker {
     std::vector<uint32_t> victims;  // slots
     ScarceLimit limit;
     pid_t coordinator = 0;
-    uint64_t epoch = 0, coordinator_peak = 0;
+    uint64_t epoch = 0, coordinator_peak = 0, came = 0;  // before it; the strangers too
   };
   void strike_scarcity(const Supervisor& supervisor, const Fault& fault);
   void begin_scarcity(const Supervisor& supervisor, Scarcity&& next, const std::string& left);
@@ -157,7 +158,9 @@ class ChaosRun final : public Onlooker {
 
   Scarcity scarcity_;
   Strangers strangers_;
-  uint64_t most_growth_ = 0;  // of one whose ports had strangers, in bytes
+  uint64_t coordinator_by_strangers_ = 0;  // what they have cost it since it runs, in bytes
+  uint64_t most_growth_ = 0;               // of one whose ports had strangers, in bytes
+  uint64_t weighed_ = 0;                   // strangers whose cost was looked at (with a sanitizer, which has the memory: all of garbage)
 
   Ledger ledger_;
   bool may_reset_ = true;

@@ -11,7 +11,7 @@ namespace {
 constexpr uint64_t kMs = 1'000'000, kMiB = 1 << 20;
 constexpr double kCoordinatorsPart = 0.3;                   // of the faults that strike either
 constexpr double kMemoryLeft = 8 * kMiB, kDiskLeft = 1000;  // at most, in bytes
-constexpr uint64_t kMostGrowth = 16 * kMiB;                 // of a process, by strangers
+constexpr uint64_t kMostGrowth = 16 * kMiB;                 // of a process, by all strangers
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kSanitized = true;  // memory is the sanitizer's: its amount says nothing, and none
                                    // is an error that it reports
@@ -81,7 +81,9 @@ void ChaosRun::begin_scarcity(const Supervisor& supervisor, Scarcity&& next,
   scarcity_ = std::move(next);
   scarcity_.epoch = epoch_;
   scarcity_.coordinator = supervisor.coordinator();
-  scarcity_.coordinator_peak = peak_memory_of(scarcity_.coordinator);
+  scarcity_.coordinator_peak =
+      now_ns_ - coordinator_since_ns_ > kGrownUpNs ? peak_memory_of(scarcity_.coordinator) : 0;
+  scarcity_.came = strangers_.counts().came;
   std::string whom = scarcity_.of_coordinator ? " the coordinator" : "";
   for (const uint32_t slot : scarcity_.victims) {
     Peer& peer = peers_[slot];
@@ -128,31 +130,46 @@ void ChaosRun::tend_scarcity() {
   say(std::string(name_of(scarcity_.kind)) + " is over");
 }
 
-// A change of the view, or a newcomer, costs memory of its own.
+// A change of the view, or a newcomer, costs memory of its own.  Who is about to come back, or has
+// only begun, is left out.
 void ChaosRun::look_for_growth() {
+  const uint64_t came = strangers_.counts().came - scarcity_.came;
+  if (kSanitized) return void(weighed_ += came);
   const bool calm =
-      !kSanitized && epoch_ == scarcity_.epoch && coordinator_ == scarcity_.coordinator &&
-      std::all_of(peers_.begin(), peers_.end(),
-                  [](const Peer& p) { return p.peak_before && p.member && !p.excused; });
+      epoch_ == scarcity_.epoch && coordinator_ == scarcity_.coordinator &&
+      std::all_of(peers_.begin(), peers_.end(), [](const Peer& p) { return p.member; });
   if (!calm) return;
   const auto growth = [](uint64_t before, pid_t pid) {
     return std::max(before, peak_memory_of(pid)) - before;
   };
-  uint64_t usual = 0;  // of those that are left alone, who do the same work
-  for (uint32_t slot = 0; slot < peers_.size(); ++slot) {
-    const auto& struck = scarcity_.victims;
-    if (std::find(struck.begin(), struck.end(), slot) == struck.end())
-      usual = std::max(usual, growth(peers_[slot].peak_before, peers_[slot].pid));
-  }
-  const auto judge = [&](const std::string& who, uint64_t grown, uint64_t expected) {
-    most_growth_ = std::max(most_growth_, grown - std::min(grown, expected));
-    if (grown > expected + kMostGrowth)
+  // A process that loses a little to each of them does so every time they come.
+  const auto judge = [&](const std::string& who, uint64_t& by_strangers, uint64_t grown,
+                         uint64_t expected) {
+    by_strangers += grown - std::min(grown, expected);
+    most_growth_ = std::max(most_growth_, by_strangers);
+    if (by_strangers > kMostGrowth)
       find("MEMORY", format("%s grew by %.1f MiB under garbage", who.c_str(),
-                            static_cast<double>(grown) / kMiB));
+                            static_cast<double>(by_strangers) / kMiB));
   };
-  for (const uint32_t slot : scarcity_.victims)
-    judge(format("slot %u", slot), growth(peers_[slot].peak_before, peers_[slot].pid), usual);
-  judge("the coordinator", growth(scarcity_.coordinator_peak, coordinator_), 0);
+  if (scarcity_.coordinator_peak) {
+    weighed_ += came;
+    judge("the coordinator", coordinator_by_strangers_,
+          growth(scarcity_.coordinator_peak, coordinator_), 0);
+  }
+  std::optional<uint64_t> usual;  // of those that are left alone, who do the same work
+  const auto& struck = scarcity_.victims;
+  for (uint32_t slot = 0; slot < peers_.size(); ++slot) {
+    const Peer& peer = peers_[slot];
+    if (peer.peak_before && !peer.excused &&
+        std::find(struck.begin(), struck.end(), slot) == struck.end())
+      usual = std::max(usual.value_or(0), growth(peer.peak_before, peer.pid));
+  }
+  if (!usual) return;
+  for (const uint32_t slot : struck) {
+    Peer& peer = peers_[slot];
+    if (peer.peak_before && !peer.excused)
+      judge(format("slot %u", slot), peer.by_strangers, growth(peer.peak_before, peer.pid), *usual);
+  }
 }
 
 }  // namespace rhz::tools

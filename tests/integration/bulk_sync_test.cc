@@ -41,6 +41,7 @@ class BulkSync : public testing::Test {
       EXPECT_EQ(line.number("status"), 0u) << line.raw;
       EXPECT_EQ(line.number("wrong"), 0u) << line.raw;
       if (!newcomer) continue;
+      EXPECT_EQ(line.number("right"), 1u) << line.raw;
       members[i].slot = static_cast<uint32_t>(line.number("slot"));
       lines.push_back(line);
     }

@@ -94,6 +94,7 @@ void Rank::join(const Line& command) {
     fill_state(state_, 1);
     status = rhz_state_commit(comm_, 1);
   }
+  const bool right = !view_.joined || state_is(state_, view_.revision);  // R2, before it trains
   uint64_t others = 0, rounds = 0;
   const bool goes_on = command.number("world") > view_.world_size || command.number("work");
   if (status == RHZ_OK && view_.joined && goes_on)
@@ -102,11 +103,11 @@ void Rank::join(const Line& command) {
   sync.struct_size = sizeof sync;
   if (status == RHZ_OK) status = rhz_sync_info_get(comm_, &sync);
   std::printf(
-      "joined status=%d slot=%u rank=%u epoch=%llu world=%u synced=%u revision=%llu bulk=%llu rest=%llu updates=%llu wrong=%llu text=%s\n",
+      "joined status=%d slot=%u rank=%u epoch=%llu world=%u synced=%u revision=%llu bulk=%llu rest=%llu updates=%llu right=%d wrong=%llu text=%s\n",
       status, view_.slot, view_.rank, static_cast<unsigned long long>(view_.epoch),
       view_.world_size, view_.joined, static_cast<unsigned long long>(view_.revision),
       static_cast<unsigned long long>(sync.bulk_bytes), static_cast<unsigned long long>(sync.rest_bytes),
-      static_cast<unsigned long long>(sync.updates), static_cast<unsigned long long>(wrong_),
+      static_cast<unsigned long long>(sync.updates), right, static_cast<unsigned long long>(wrong_),
       text.c_str());
 }
 
