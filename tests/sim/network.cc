@@ -21,8 +21,10 @@ StreamRef Network::open(NodeIndex from, NodeIndex to) {
 Duration Network::latency(NodeIndex from, NodeIndex to) {
   double scale = 0.5 + world_.latency.unit();
   if (config_.spike > 0 && world_.latency.chance(config_.spike)) scale *= 10;
+  double slower = 1;  // of the two: times each other they would outlast every bound
   for (NodeIndex who : {from, to})
-    if (auto at = slow_.find(who); at != slow_.end()) scale *= at->second;
+    if (auto at = slow_.find(who); at != slow_.end()) slower = std::max(slower, at->second);
+  scale *= slower;
   return Duration(static_cast<int64_t>(static_cast<double>(config_.base_latency.count()) * scale));
 }
 
@@ -42,12 +44,9 @@ Duration Network::per_byte(NodeIndex from, NodeIndex to) const {
 }
 
 Duration Network::slowest() const {
-  double scale = config_.spike > 0 ? 15 : 1.5, first = 1, second = 1;
-  for (const auto& [who, factor] : slow_) {
-    second = std::max(second, std::min(factor, first));
-    first = std::max(first, factor);
-  }
-  return Duration(static_cast<int64_t>(static_cast<double>(config_.base_latency.count()) * scale * first * second));
+  double scale = config_.spike > 0 ? 15 : 1.5, slower = 1;
+  for (const auto& [who, factor] : slow_) slower = std::max(slower, factor);
+  return Duration(static_cast<int64_t>(static_cast<double>(config_.base_latency.count()) * scale * slower));
 }
 
 void Network::carry(const StreamRef& stream, Action deliver, size_t bytes) {
@@ -78,8 +77,13 @@ void Network::mend(NodeIndex from, NodeIndex to) {
 }
 
 void Network::mend_within(const std::set<NodeIndex>& core) {
-  for (const auto& [pair, count] : cuts_)
-    if (!core.contains(pair.first) || !core.contains(pair.second)) severed_.insert(pair);
+  for (const auto& [pair, count] : cuts_) {
+    const auto& [from, to] = pair;
+    if (core.contains(from) && core.contains(to)) continue;
+    sever(from, to);
+    // A control connection that gets no acknowledgements carries nothing for long, and its ends find that out by silence alone.
+    if (from == kCoordinator || to == kCoordinator) sever(to, from);
+  }
   cuts_.clear();
   std::erase_if(slow_, [&](const auto& slow) { return core.contains(slow.first); });
   narrow_.clear();  // all of them: whoever still gets on is waited for, at a pace that no bound knows
