@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests that failed in CTest's last run had said at last, where only the end of a record is kept.
+# Why the tests of CTest's last run failed, in so few lines that they are seen where only the end of a record is kept.
 #
 #   sh tests/failures.sh BUILD
 log=$1/Testing/Temporary/LastTest.log
@@ -7,6 +7,13 @@ failed=$1/Testing/Temporary/LastTestsFailed.log
 [ -s "$failed" ] || exit 0
 cut -d: -f2 "$failed" | while read -r name; do
   echo "== $name"
-  # From its heading to that of the next one; the last lines of it.
-  awk -v name="$name" '/^[0-9]+\/[0-9]+ Testing: / { ours = $3 == name } ours' "$log" | cut -c1-300 | tail -n 25
+  # From its heading to that of the next one: the first line that says what was wrong, with what follows, and how far it came.
+  awk -v name="$name" '
+    /^[0-9]+\/[0-9]+ Testing: / { ours = $3 == name }
+    !ours { next }
+    /: Failure$|FOUND:|DOUBT:|TOO FEW:|VIOLATION|Assertion|ERROR: |WARNING: |terminate called/ && !told { told = 6 }
+    told > 1 { print; --told }
+    /^Test time = / { print before; print; next }
+    /^<end of output>$|^-*$/ { next }
+    { before = $0 }' "$log" | cut -c1-160
 done

@@ -21,7 +21,7 @@ constexpr uint32_t kJoiners = kSanitized ? 4 : 8;  // at once
 
 class BulkSync : public testing::Test {
  protected:
-  explicit BulkSync(uint32_t max_world = 6, uint32_t suspicion_ms = 1000)
+  explicit BulkSync(uint32_t max_world = 6, uint32_t suspicion_ms = 3000)
       : cluster_({.world = 3, .max_world = max_world, .suspicion_ms = suspicion_ms, .log = true, .rank_options = "state_bytes=" + std::to_string(kStateBytes)}),
         random_(seed()) {
     cluster_.found();
