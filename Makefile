@@ -24,11 +24,11 @@ test: build
 	@ctest --test-dir $(BUILD) -j 2 -LE 'deep|exhaustive' --output-on-failure --no-tests=error || \
 	  { sh tests/failures.sh $(BUILD); exit 1; }
 
-# Mutants of the model, longer kills, chaos and fuzzing; sanitizers.
+# Mutants of the model, longer kills, chaos and fuzzing; sanitizers, which `make asan` and `make tsan` have look at more.
 check-deep: build
 	@ctest --test-dir $(BUILD) -j 2 -L deep --output-on-failure --no-tests=error
-	@$(MAKE) asan
-	@$(MAKE) tsan
+	@$(MAKE) asan SUITE=deep-asan
+	@$(MAKE) tsan SUITE=deep-tsan
 
 # Every group of the model, and two faults in the exploration of the cores, searched to their end: about an hour.
 exhaustive: build
@@ -52,7 +52,7 @@ fuzz: setup
 # more than 28 bits.
 asan tsan: setup
 	@cmake --preset $@ && cmake --build --preset $@ -j $(JOBS)
-	@$$(setarch -R echo setarch -R 2> /dev/null) ctest --preset $@
+	@$$(setarch -R echo setarch -R 2> /dev/null) ctest --preset $(or $(SUITE),$@)
 
 # Side by side with other libraries; installs them.  About 15 minutes; BENCH="--quick": a minute, to see that it works;
 # BENCH="--with-torch", or arguments of perf_compare.

@@ -46,6 +46,12 @@ struct Call {
   std::string answer;
 };
 
+// What was heard of one, on any connection: its newest frame, and whether all of that has come.  Of one too large to be taken nobody says so.
+struct Lane {
+  uint64_t newest = 0;
+  bool whole = false;
+};
+
 class Port final : public TransportEvents {
  public:
   Port() {
@@ -96,24 +102,29 @@ class Port final : public TransportEvents {
     RHZ_FUZZ_CHECK(header.op_seq.value < calls_.size());
     Call& call = calls_[header.op_seq.value];
     RHZ_FUZZ_CHECK(call.introduced && caller(call.who) == from);
-    uint64_t& consumed = consumed_[{call.who, call.hello.lane}];
-    // Behind what this lane has had; or the first one of a lane that was begun anew.
-    RHZ_FUZZ_CHECK(header.lane_seq == consumed + 1 || (header.lane_seq == 1 && call.heard == 0));
+    Lane& lane = lane_of(call);
+    // Behind what this lane has had; or the first one of a lane that was begun anew; or once more, on another connection, what the one
+    // before did not bring whole.
+    RHZ_FUZZ_CHECK(header.lane_seq == lane.newest + 1 || (header.lane_seq == 1 && call.heard == 0) ||
+                   (header.lane_seq == lane.newest && !lane.whole && call.heard == 0));
     RHZ_FUZZ_CHECK(header.lane_seq > call.heard && header.lane_seq <= call.written);
-    consumed = call.heard = header.lane_seq;
+    lane = {call.heard = header.lane_seq, false};
     if (header.length > kLargest) return landing;
     landing.verdict = Landing::Verdict::kInto;
     landing.keep = pool_.take(header.length);
     landing.into = landing.keep.data();
     return landing;
   }
-  void on_frame(PeerId, const wire::FrameHeader&, Landing&&) override {}
+  void on_frame(PeerId, const wire::FrameHeader& header, Landing&&) override {
+    if (header.lane_seq > 0) lane_of(calls_[header.op_seq.value]).whole = true;
+  }
   void on_edge_down(PeerId, Evidence) override {}
   void on_goodbye(PeerId from) override {
     RHZ_FUZZ_CHECK(std::any_of(calls_.begin(), calls_.end(), [&](const Call& call) { return call.introduced && caller(call.who) == from; }));
   }
 
  private:
+  Lane& lane_of(const Call& call) { return lanes_[{call.who, call.hello.lane}]; }
   static AsioLoop& loop() {
     static AsioLoop one;
     return one;
@@ -208,7 +219,7 @@ class Port final : public TransportEvents {
   std::vector<Call> calls_;
   std::array<int, kCallers> open_{-1, -1, -1};
   uint32_t named_ = 0;
-  std::map<std::pair<uint32_t, uint32_t>, uint64_t> consumed_;  // by caller and lane
+  std::map<std::pair<uint32_t, uint32_t>, Lane> lanes_;  // by caller and number
 };
 
 }  // namespace
