@@ -51,7 +51,7 @@ fuzz: setup
 # What each leaves out, and why: docs/testing.md.  TSan of GCC before 14 does not start where the kernel randomises addresses by
 # more than 28 bits.
 asan tsan: setup
-	@cmake --preset $@ && cmake --build --preset $@ -j $(JOBS)
+	@cmake --preset $@ && cmake --build --preset $(or $(SUITE),$@) -j $(JOBS)
 	@$$(setarch -R echo setarch -R 2> /dev/null) ctest --preset $(or $(SUITE),$@)
 
 # Side by side with other libraries; installs them.  About 15 minutes; BENCH="--quick": a minute, to see that it works;

@@ -7,12 +7,13 @@
 #include <string>
 
 #include "runtime/base/fd.h"
+#include "tests/sanitizer.h"
 #include "tests/unit/checkpoint_kit.h"
 
 namespace rhz::recovery {
 namespace {
 
-constexpr int kKills = 50;
+constexpr int kKills = test::kSanitized ? 10 : 50;
 constexpr uint64_t kParts = 2;
 
 void say(int to, char what) {

@@ -10,6 +10,7 @@
 
 #include "runtime/memory/shared_region.h"
 #include "runtime/transport/shm/life.h"
+#include "tests/sanitizer.h"
 
 namespace rhz::shm {
 namespace {
@@ -118,7 +119,7 @@ TEST_F(LifeTest, TellsOfADeathBeforeItWatched) {
 
 // Its thread may be anywhere between two looks.  One lost wake-up, and this does not end.
 TEST_F(LifeTest, EndsWhereverItsThreadIs) {
-  constexpr int kTimes = 20'000;
+  constexpr int kTimes = test::kSanitized ? 2'000 : 20'000;
   LifeMark mark;
   for (int i = 0; i < kTimes; ++i) {
     Life life(loop_);
