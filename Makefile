@@ -24,13 +24,13 @@ test: build
 	@ctest --test-dir $(BUILD) -j 2 -LE 'deep|exhaustive' --output-on-failure --no-tests=error || \
 	  { sh tests/failures.sh $(BUILD); exit 1; }
 
-# Mutants of the model, longer kills, chaos and fuzzing; sanitizers, which `make asan` and `make tsan` have look at more.
+# Mutants of the model, chaos and fuzzing; sanitizers, which `make asan` and `make tsan` have look at more.
 check-deep: build
 	@ctest --test-dir $(BUILD) -j 2 -L deep --output-on-failure --no-tests=error
 	@$(MAKE) asan SUITE=deep-asan
 	@$(MAKE) tsan SUITE=deep-tsan
 
-# Every group of the model, and two faults in the exploration of the cores, searched to their end: about an hour.
+# Every group of the model, and two faults in the exploration of the cores, searched to their end; what takes minutes: more than an hour.
 exhaustive: build
 	@ctest --test-dir $(BUILD) -j 2 -L exhaustive --output-on-failure --no-tests=error
 

@@ -78,9 +78,11 @@ class LaneReader final : public TransportEvents {
     world_.run();
     world_.shared.events = nullptr;
   }
-  void give(ConstBytes piece) {
-    (void)wire_.write(piece);
+  // False: it has ended the connection.
+  bool give(ConstBytes piece) {
+    const bool there = wire_.write(piece);
     run();
+    return there;
   }
   Seen end() {
     ::shutdown(wire_.far, SHUT_WR);
@@ -151,14 +153,15 @@ class ControlReader {
     stream_.reset();
     world_.run();
   }
-  void give(ConstBytes piece) {
+  bool give(ConstBytes piece) {
     const int64_t before = live_bytes;
-    (void)wire_.write(piece);
+    const bool there = wire_.write(piece);
     peak_bytes = live_bytes;
     world_.run();
     RHZ_FUZZ_CHECK(peak_bytes - before <= kControlBytes + most_of_a_message_);
     most_ = std::max(most_, live_bytes - start_);
     RHZ_FUZZ_CHECK(most_ <= kControlBytes);
+    return there;
   }
   Seen end() {
     ::shutdown(wire_.far, SHUT_WR);
@@ -255,7 +258,7 @@ Seen read(const Bytes& stream, Prng* pieces, Arguments&... arguments) {
   ConstBytes left(stream);
   while (!left.empty()) {
     const size_t size = pieces ? std::min<size_t>(left.size(), 1 + pieces->below(uint64_t{1} << pieces->below(14))) : left.size();
-    reader.give(left.first(size));
+    if (!reader.give(left.first(size))) break;
     left = left.subspan(size);
   }
   return reader.end();
