@@ -130,7 +130,8 @@ void ChaosRun::note_processes(const Supervisor& supervisor) {
   const pid_t coordinator = supervisor.coordinator();
   if (coordinator == coordinator_) return;
   const bool killed = std::exchange(coordinator_killed_, false);
-  if (coordinator_ && !killed && phase_ != Phase::kStopping) find("OWN FAILURE", "the coordinator ended by itself");
+  const bool starved = now_ns_ < std::exchange(coordinator_starved_until_ns_, 0);
+  if (coordinator_ && !killed && !starved && phase_ != Phase::kStopping) find("OWN FAILURE", "the coordinator ended by itself");
   returns_ += coordinator && coordinator_since_ns_ == 0 && phase_ != Phase::kFounding;
   coordinator_ = coordinator;
   coordinator_since_ns_ = coordinator ? now_ns_ : 0;

@@ -137,7 +137,8 @@ class ChaosRun final : public Onlooker {
   Time seen_at_{};
   uint64_t seen_ns_ = 0, struck_at_ns_ = 0;  // the newest word of the coordinator; the last fault that takes somebody out
   pid_t coordinator_ = 0;
-  bool coordinator_killed_ = false;
+  bool coordinator_killed_ = false;         // and not yet seen to be gone
+  uint64_t coordinator_starved_until_ns_ = 0;  // until then it may end by itself
   uint64_t coordinator_since_ns_ = 0;  // it runs; 0: it does not
   Absences coordinator_away_, machine_away_;
   uint64_t epoch_ = 0;                 // the newest seen

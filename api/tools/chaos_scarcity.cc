@@ -18,6 +18,7 @@ constexpr bool kSanitized = true;  // memory is the sanitizer's: its amount says
 #else
 constexpr bool kSanitized = false;
 #endif
+constexpr uint64_t kNoticedNs = 1'000 * kMs;  // in which it is seen that somebody is gone
 // Who began so recently has not all of its own memory yet.
 constexpr uint64_t kGrownUpNs = 3'000 * kMs;
 
@@ -98,7 +99,7 @@ void ChaosRun::begin_scarcity(const Supervisor& supervisor, Scarcity&& next,
     peer.peak_before =
         peer.pid && now_ns_ - peer.since_ns > kGrownUpNs ? peak_memory_of(peer.pid) : 0;
   if (scarcity_.kind == FaultKind::kFullDisk)
-    coordinator_killed_ = true;  // it ends itself when it has to write
+    coordinator_starved_until_ns_ = UINT64_MAX;  // it ends itself when it has to write
   if (scarcity_.kind == FaultKind::kGarbage || scarcity_.kind == FaultKind::kDescriptors)
     strangers_.come(endpoints_of_the_struck(supervisor));
   say(format("%s:%s for %.0f ms%s", std::string(name_of(scarcity_.kind)).c_str(), whom.c_str(),
@@ -124,7 +125,7 @@ void ChaosRun::tend_scarcity() {
   strangers_.leave();
   scarcity_.limit.give_back();
   if (scarcity_.kind == FaultKind::kFullDisk && coordinator_ == scarcity_.coordinator)
-    coordinator_killed_ = false;
+    coordinator_starved_until_ns_ = now_ns_ + kNoticedNs;
   if (scarcity_.kind == FaultKind::kGarbage) look_for_growth();
   scarcity_.until_ns = 0;
   say(std::string(name_of(scarcity_.kind)) + " is over");
