@@ -18,7 +18,11 @@ class Astray : public testing::Test {
  protected:
   Astray() : config_(make_config(1)), world_(1), oracles_(world_, config_) {
     view(1, {0, 1, 2});
-    for (NodeIndex who : {0, 1}) oracles_.finished_step(who, 4, kRight);
+    members_finish(4);
+  }
+
+  void members_finish(uint64_t step) {
+    for (NodeIndex who : {0, 1}) oracles_.finished_step(who, step, kRight);
   }
 
   // p2 has gone on from other bits, and is out before it could tell.
@@ -43,7 +47,7 @@ class Astray : public testing::Test {
 TEST_F(Astray, FollowsAFormerMemberUntilItIsToEnter) {
   evict_p2();
   oracles_.pulled(3, 4, kOther);
-  for (NodeIndex who : {0, 1}) oracles_.finished_step(who, 5, kRight);
+  members_finish(5);
   oracles_.followed(3, 5, kOther);
   EXPECT_EQ(found(), "");
   oracles_.entered(3, 5, kOther);
@@ -59,7 +63,7 @@ TEST_F(Astray, IsNobodyWhoseStateNobodyHad) {
 TEST_F(Astray, IsNobodyWhoPulledWhatTheMembersHaveAndMadeSomethingElseOfIt) {
   evict_p2();
   oracles_.pulled(3, 4, kRight);
-  for (NodeIndex who : {0, 1}) oracles_.finished_step(who, 5, kRight);
+  members_finish(5);
   oracles_.followed(3, 5, kWrong);
   EXPECT_EQ(found(), "R2");
 }
@@ -68,7 +72,7 @@ TEST_F(Astray, IsNobodyAnyMoreWhoPullsAnew) {
   evict_p2();
   oracles_.pulled(3, 4, kOther);
   oracles_.pulled(3, 4, kRight);
-  for (NodeIndex who : {0, 1}) oracles_.finished_step(who, 5, kRight);
+  members_finish(5);
   oracles_.followed(3, 5, kWrong);
   EXPECT_EQ(found(), "R2");
 }
