@@ -40,7 +40,7 @@ enum {
 typedef struct options {
   const char **data; /* paths; none: the files of LM_TEXT_FOLDER */
   size_t data_count;
-  uint64_t steps, batch, context, seed, log_every, min_step_ms;
+  uint64_t steps, batch, context, seed, log_every, log_ops, min_step_ms;
   double learning_rate;
   const char *coordinator, *run_id; /* NULL: from the environment */
 } options;
@@ -81,6 +81,7 @@ static void print_help(void) {
       "  --log-every N            print a line every N steps (default 1); steps that met a "
       "rebuild\n"
       "                           or a new view are always printed\n"
+      "  --log-ops N              1: print a line when the all-reduce of a step begins (default 0)\n"
       "  --min-step-ms N          make a step take at least so long (default 0)\n"
       "  --help\n"
       "\n"
@@ -101,6 +102,7 @@ static void set_option(void *into, const char *name, const char *value) {
       {"--context", &o->context, 1, 1024},
       {"--seed", &o->seed, 0, UINT64_MAX},
       {"--log-every", &o->log_every, 1, UINT64_C(1) << 40},
+      {"--log-ops", &o->log_ops, 0, 1},
       {"--min-step-ms", &o->min_step_ms, 0, 3600 * 1000},
   };
   char problem[KIT_PROBLEM_BYTES] = "is no option";
@@ -213,6 +215,7 @@ static rhz_status train_step(trainer *t) {
   };
   /* The last step is followed by a digest on stdout, which nobody can take back. */
   int is_last = t->progress[STEP] + 1 == t->options->steps;
+  if (t->options->log_ops) kit_print_line("reduces step=%" PRIu64, t->progress[STEP] + 1);
   rhz_status submitted = rhz_allreduce(t->comm, &average, &op);
   rhz_status status =
       finish_op(t, submitted, op, is_last ? RHZ_WAIT_FINAL : RHZ_WAIT_DEFAULT, &info);

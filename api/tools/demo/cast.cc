@@ -50,7 +50,7 @@ void Cast::kill_coordinator() {
 Result<size_t> Cast::start_trainer() {
   tools::Command command;
   command.arguments = {options_.trainer, "--steps", std::to_string(options_.steps), "--min-step-ms",
-                       std::to_string(options_.min_step_ms)};
+                       std::to_string(options_.min_step_ms), "--log-ops", "1"};
   if (!options_.data.empty()) {
     command.arguments.emplace_back("--data");
     command.arguments.insert(command.arguments.end(), options_.data.begin(), options_.data.end());
@@ -105,7 +105,9 @@ void Cast::reap() {
 void Cast::said(Trainer& t, std::string_view line) {
   const std::string_view word = line.substr(0, line.find(' '));
   if (word.starts_with("step=")) return report(t, line);
-  if (word == "joined") {
+  if (word == "reduces") {
+    t.reduces_step = whole(line, "step");
+  } else if (word == "joined") {
     t.state = Trainer::State::kTraining;
     t.slot = static_cast<uint32_t>(whole(line, "slot"));
     t.epoch = whole(line, "epoch");
@@ -132,10 +134,6 @@ void Cast::report(Trainer& t, std::string_view line) {
   const uint64_t now = monotonic_ns();
   const uint64_t step = whole(line, "step"), epoch = whole(line, "epoch");
   if (epoch != t.epoch) t.epoch_ns = now;
-  if (t.line_ns && step == t.step + 1) {
-    const double ms = static_cast<double>(now - t.line_ns) / 1e6;
-    t.period_ms = t.period_ms == 0 ? ms : 0.5 * t.period_ms + 0.5 * ms;
-  }
   t.line_ns = now;
   t.step = step;
   t.epoch = epoch;

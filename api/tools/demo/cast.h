@@ -42,7 +42,7 @@ struct Trainer {
   uint64_t rebuilds = 0;  // of all its steps
   uint64_t line_ns = 0,
            epoch_ns = 0;  // when the last step was told; when the first one of its epoch was
-  double period_ms = 0;   // between steps, smoothed
+  uint64_t reduces_step = 0;  // whose all-reduce it has begun
   uint64_t joined_ns = 0;
   uint32_t joins = 0, evictions = 0, retries = 0;
   std::optional<Final> final_line;
@@ -51,6 +51,7 @@ struct Trainer {
 
   bool lives() const { return state != State::kKilled && state != State::kEnded; }
   bool trains() const { return state == State::kTraining; }
+  bool reduces() const { return trains() && reduces_step > step; }
 };
 
 class Cast {

@@ -14,7 +14,7 @@
 namespace rhz::demo {
 namespace {
 
-constexpr int kListenMs = 5;  // how soon a moment that was aimed at is noticed
+constexpr int kListenMs = 5;  // how soon a deadline is noticed
 volatile std::sig_atomic_t interrupted = 0;
 
 // A folder for the decision log, gone at the end.

@@ -72,6 +72,13 @@ void Script::check_nobody_fell() {
     fail("the coordinator ended: " + cast_.coordinator_said());
 }
 
+uint64_t Script::newest_epoch() const {
+  uint64_t epoch = 0;
+  for (const Trainer& t : cast_.trainers())
+    if (t.trains()) epoch = std::max(epoch, t.epoch);
+  return epoch;
+}
+
 bool Script::play() {
   check_nobody_fell();
   const uint64_t now = monotonic_ns();

@@ -53,6 +53,7 @@ class Script {
   void healed(uint64_t at_ns, std::string outcome);
   bool all_past(uint64_t epoch, size_t world) const;
   uint64_t last_epoch_ns() const;
+  uint64_t newest_epoch() const;  // of those that train
   // script_acts.cc
   void curtain();
   void found();
@@ -81,8 +82,6 @@ class Script {
   uint64_t epoch_ = 0;         // before the present fault
   uint64_t step_ = 0;          // at which the present act began
   uint64_t rebuilds_ = 0;      // of the survivors, before the kill
-  uint64_t strike_at_ns_ = 0;  // 0: not aimed yet
-  uint64_t aimed_step_ = 0;
   uint32_t kills_ = 0;
   bool op_was_hit_ = false;
 };

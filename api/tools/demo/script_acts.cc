@@ -35,42 +35,25 @@ void Script::found() {
         kActLimitS);
 }
 
-// The op of a step ends when its line is told: with the rhythm of the last steps the middle of the
-// next op is known.
+// Trainers say when they begin the op of a step, and when it is over.  While some have begun it and
+// nobody has it behind it, it is under way; two at least, so that one of them outlives the other.
 void Script::aim() {
-  auto& trainers = cast_.trainers();
-  const uint64_t now = monotonic_ns();
-  if (!strike_at_ns_) {
-    if (cast_.front_step() < step_ + kCalmSteps) return;
-    double op_ms = 0;
-    const Trainer* front = nullptr;
-    for (const Trainer& t : trainers) {
-      if (!t.trains()) continue;
-      op_ms = std::max(op_ms, t.op_ms);
-      if (!front || t.line_ns > front->line_ns) front = &t;
-    }
-    if (!front || now - front->line_ns > 20'000'000) return;  // at a fresh line
-    const double after_ms = std::max(0.0, front->period_ms - 0.5 * op_ms);
-    strike_at_ns_ = front->line_ns + static_cast<uint64_t>(after_ms * 1e6);
-    aimed_step_ = front->step;
-  }
-  if (now < strike_at_ns_) return;
-  strike_at_ns_ = 0;
-  if (cast_.front_step() > aimed_step_) return;  // it came earlier than usual: the next one
+  const auto& trainers = cast_.trainers();
+  if (cast_.front_step() < step_ + kCalmSteps) return;
   std::vector<size_t> candidates;
-  rebuilds_ = 0;
   for (size_t i = 0; i < trainers.size(); ++i)
-    if (trainers[i].trains()) candidates.push_back(i);
+    if (trainers[i].reduces() && trainers[i].reduces_step > cast_.front_step())
+      candidates.push_back(i);
+  if (candidates.size() < 2) return;
   victim_ = candidates[random_.below(candidates.size())];
-  epoch_ = 0;
-  for (size_t i : candidates) {
-    epoch_ = std::max(epoch_, trainers[i].epoch);
-    if (i != victim_) rebuilds_ += trainers[i].rebuilds;
-  }
+  epoch_ = newest_epoch();
+  rebuilds_ = 0;
+  for (const Trainer& t : trainers)
+    if (t.trains() && &t != &trainers[victim_]) rebuilds_ += t.rebuilds;
   ++kills_;
   begin_event("SIGKILL of trainer " + trainers[victim_].name);
   cast_.signal(victim_, SIGKILL);
-  trainers[victim_].state = Trainer::State::kKilled;
+  cast_.trainers()[victim_].state = Trainer::State::kKilled;
   enter(Act::kHealKill, "the survivors finish the step", kTightLimitS);
 }
 
@@ -132,9 +115,7 @@ void Script::back() {
 }
 
 void Script::start_guest(const std::string& what) {
-  epoch_ = 0;
-  for (const Trainer& t : cast_.trainers())
-    if (t.trains()) epoch_ = std::max(epoch_, t.epoch);
+  epoch_ = newest_epoch();
   auto started = cast_.start_trainer();
   if (!started) return fail(started.status().text());
   victim_ = started.value();
@@ -161,8 +142,7 @@ void Script::freeze() {
       victim_ = i;
       break;
     }
-  epoch_ = 0;
-  for (const Trainer& t : trainers) epoch_ = std::max(epoch_, t.epoch);
+  epoch_ = newest_epoch();
   begin_event("SIGSTOP of trainer " + trainers[victim_].name);
   cast_.signal(victim_, SIGSTOP);
   trainers[victim_].state = Trainer::State::kFrozen;
@@ -175,9 +155,7 @@ void Script::evict() {
   if (cast_.front_step() < step_ + kCalmSteps) return;
   healed(last_epoch_ns(),
          format("evicted after %u ms of silence", options_.suspicion_ms) + agreement_text());
-  epoch_ = cast_.trainers()[0].epoch;
-  for (const Trainer& t : cast_.trainers())
-    if (t.trains()) epoch_ = std::max(epoch_, t.epoch);
+  epoch_ = newest_epoch();
   begin_event("SIGCONT of trainer " + cast_.trainers()[victim_].name);
   cast_.signal(victim_, SIGCONT);
   enter(Act::kThaw, "the thawed peer learns that it is out, and joins again", kTightLimitS);
