@@ -93,7 +93,8 @@ void ChaosRun::say_evicted(size_t slot) {
 
 // Who comes late to its own look was not let run, and neither, perhaps, were the peers.
 void ChaosRun::note_machine(uint64_t now_ns) {
-  if (!now_ns_ || now_ns - now_ns_ < kMs * options_.suspicion_ms / 4) return;
+  const uint64_t shortest = std::min(kMs * options_.suspicion_ms, nanoseconds_of(options_.stall_s)) / 4;
+  if (!now_ns_ || now_ns - now_ns_ < shortest) return;
   machine_away_.note(now_ns_, true);
   machine_away_.note(now_ns, false);
 }
@@ -106,13 +107,15 @@ void ChaosRun::note_absences() {
   for (Peer& peer : peers_) peer.held.note(now_ns_, peer.resume_at_ns != 0);
 }
 
+// Where this process was not let run, its network, if there is one, stood still as well.
 void ChaosRun::look_for_hangs(const Supervisor& supervisor) {
   const uint64_t patience = nanoseconds_of(options_.stall_s);
   bool any = false;
   for (size_t i = 0; i < peers_.size(); ++i) {
     const Peer& peer = peers_[i];
     const uint64_t last = std::max(peer.stirred_at_ns, peer.told_at_ns);
-    if (!peer.pid || peer.resume_at_ns || now_ns_ - last < patience + coordinator_away_.since(last)) continue;
+    const uint64_t away = coordinator_away_.since(last) + machine_away_.since(last);
+    if (!peer.pid || peer.resume_at_ns || now_ns_ - last < patience + away) continue;
     any = true;
     find("HANG", format("slot %zu (process %d, %s) has ended no op for %.0f s", i, static_cast<int>(peer.pid),
                         peer.member ? "a member" : "not a member", options_.stall_s));
@@ -147,7 +150,7 @@ bool ChaosRun::peer_ended(size_t i, int wait_status) {
 void ChaosRun::peer_said(size_t i, std::string_view said) {
   const auto line = LedgerLine::of(said);
   if (!line) return;
-  peers_[i].told_at_ns = now_ns_;
+  peers_[i].told_at_ns = monotonic_ns();  // the last look may be long ago
   views_.known(line->epoch);
   if (const std::string wrong = ledger_.note(i, *line); !wrong.empty()) find("WRONG BITS", wrong);
   look_for_slowness(i, *line);

@@ -1,5 +1,6 @@
 // `rhizome chaos`: real trainers under faults, and what it says when these do not do what they should.
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <csignal>
 #include <filesystem>
@@ -89,6 +90,25 @@ TEST(Chaos, AnEvictionBehindAStandstillOfTheMachineIsADoubt) {
   kill(peer, SIGCONT);
   EXPECT_EQ(chaos.end(), 3) << chaos.errors();
   expect_has(chaos.errors(), {"DOUBT: slot 1 was evicted, and this machine had stood still for", "INCONCLUSIVE"});
+}
+
+// The length of a fault.
+void lasts(int ms) { (void)poll(nullptr, 0, ms); }
+
+// Everything stands still for longer than the patience; whoever watches goes on first.
+TEST(Chaos, AStandstillOfTheMachineIsNoHang) {
+  const Folder folder;
+  Cli chaos(words("chaos -n 2 --seed 1 --minutes 0.05 --every-s 0.5 --faults pause --stall-s 1 --suspicion-ms 20000 --") + trainer(1'000'000, kStepMs), {"TMPDIR=" + folder.path()});
+  chaos.await("step=5 ");
+  const pid_t peers[] = {chaos.peer(0), chaos.peer(1)};
+  chaos.signal(SIGSTOP);
+  for (const pid_t peer : peers) kill(peer, SIGSTOP);
+  lasts(1500);
+  chaos.signal(SIGCONT);
+  lasts(200);
+  for (const pid_t peer : peers) kill(peer, SIGCONT);
+  EXPECT_EQ(chaos.end(), 0) << chaos.errors();
+  EXPECT_EQ(chaos.errors().find("HANG"), std::string::npos) << chaos.errors();
 }
 
 TEST_F(ChaosOf, PeersWhoseResultsDifferFindsWrongBitsAndKeepsWhatTheySaid) {
