@@ -77,11 +77,15 @@ Status read_slices(const rhz_tensor_slice* slices, uint32_t count, const char* n
   return Status::ok();
 }
 
-// The disk's side reads and writes by the CPU.
-Status reachable(rhz::PeerDriver& driver, const std::vector<MemorySlice>& slices) {
-  for (const MemorySlice& slice : slices)
-    if (driver.is_on_device(slice.data))
-      return refused(slice.name, "it is memory of a device: give a copy of it in the host's");
+// Which are a device's; these have done what was queued for them.
+Status locate(rhz::PeerDriver& driver, std::vector<MemorySlice>& slices) {
+  for (MemorySlice& slice : slices) {
+    const auto device = driver.device_of(slice.data);
+    if (!device) return device.status();
+    slice.device = device.value();
+    if (!slice.device) continue;
+    if (Status settled = slice.device->settle(slice.data); !settled) return settled;
+  }
   return Status::ok();
 }
 
@@ -137,7 +141,7 @@ RHZ_API rhz_status rhz_checkpoint(rhz_comm* comm, const rhz_checkpoint_params* p
     if (!driver) return driver.status();
     CheckpointKeeper::Choice choice;
     if (Status s = read_choice(params, choice); !s) return s;
-    if (Status s = reachable(*driver.value(), choice.slices); !s) return s;
+    if (Status s = locate(*driver.value(), choice.slices); !s) return s;
     return driver.value()->checkpoints().begin(choice);
   });
 }
@@ -184,7 +188,7 @@ RHZ_API rhz_status rhz_checkpoint_load(rhz_comm* comm, const rhz_checkpoint_load
                                wanted.slices);
         !s)
       return s;
-    if (Status s = reachable(*driver.value(), wanted.slices); !s) return s;
+    if (Status s = locate(*driver.value(), wanted.slices); !s) return s;
     auto loaded = driver.value()->checkpoints().load(wanted);
     if (!loaded) return loaded.status();
     info.revision = loaded.value().revision;

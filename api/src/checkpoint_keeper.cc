@@ -24,18 +24,25 @@ constexpr uint64_t kPiece =
 constexpr Duration kFirstNap = milliseconds(5), kLongestNap = milliseconds(250);
 constexpr size_t kMostNamed = 4;  // other revisions, in a text
 
-// The part of each slice that this writer writes, where it lies now.
-std::vector<TensorSlice> own_parts(const CheckpointKeeper::Choice& choice,
-                                   const std::vector<MemorySlice>& slices) {
-  std::vector<TensorSlice> own;
+// Of a tensor, where it lies now.
+struct Source {
+  TensorSlice slice;
+  StateMemory* device = nullptr;
+};
+
+// The part of each slice that this writer writes.
+std::vector<Source> own_parts(const CheckpointKeeper::Choice& choice,
+                              const std::vector<MemorySlice>& slices) {
+  std::vector<Source> own;
   for (const MemorySlice& slice : slices) {
     const auto range = recovery::even_part(slice.count, choice.part, choice.parts);
     if (range.count == 0) continue;
     const uint64_t size = reduce::size_of(slice.dtype);
-    own.push_back({slice.name, slice.dtype,
-                   slice.shape.empty() ? std::vector<uint64_t>{slice.count} : slice.shape,
-                   slice.first + range.first, range.count,
-                   ConstBytes(slice.data + range.first * size, range.count * size)});
+    own.push_back({{slice.name, slice.dtype,
+                    slice.shape.empty() ? std::vector<uint64_t>{slice.count} : slice.shape,
+                    slice.first + range.first, range.count,
+                    ConstBytes(slice.data + range.first * size, range.count * size)},
+                   slice.device});
   }
   return own;
 }
@@ -78,8 +85,9 @@ std::string older_ones(const std::string& root, uint64_t revision) {
 struct CheckpointKeeper::Work {
   CheckpointAttempt attempt;
   uint32_t writer = 0, keep = 0;
-  std::vector<TensorSlice> slices;  // in the program's memory, then in `copy`
+  std::vector<Source> sources;
   Pages copy;
+  std::vector<TensorSlice> slices;  // there
   uint64_t bytes = 0;
   Digest root{};  // zeros: nobody has taken it
 };
@@ -100,21 +108,16 @@ void CheckpointKeeper::progressed(const std::function<void(Progression&)>& chang
 
 std::vector<MemorySlice> CheckpointKeeper::registered() const {
   std::vector<MemorySlice> slices;
-  for (const recovery::Tensor& tensor : around_.state.tensors())
-    slices.push_back({tensor.name,
-                      static_cast<reduce::Dtype>(tensor.dtype),
-                      {},
-                      0,
-                      tensor.count_elems,
-                      tensor.data});
+  for (const recovery::Tensor& tensor : around_.state.all_tensors())
+    if (!tensor.own)
+      slices.push_back({tensor.name,
+                        static_cast<reduce::Dtype>(tensor.dtype),
+                        {},
+                        0,
+                        tensor.count_elems,
+                        tensor.data,
+                        tensor.device});
   return slices;
-}
-
-// What the CPU sees of registered tensors is what they are.
-Status CheckpointKeeper::reaches_registered() const {
-  if (!around_.state.mirrored() && !recovery::any_on_device(around_.state.tensors())) return Status::ok();
-  return {Code::kArgument, "a registered tensor is memory of a device, which is not written to checkpoints, nor read from them: give slices of a copy "
-                           "in the host's memory"};
 }
 
 // ------------------------------------------------------------------------------------ begin
@@ -129,7 +132,7 @@ Status CheckpointKeeper::may_begin(const Choice& choice) {
   if (!choice.slices.empty()) return Status::ok();
   if (around_.state.tensors().empty())
     return {Code::kState, "no tensor is registered, and no slices are given"};
-  return reaches_registered();
+  return Status::ok();
 }
 
 // For the next one: what only waits for others is given up.
@@ -167,8 +170,8 @@ Status CheckpointKeeper::begin(const Choice& choice) {
   work->attempt = {choice.folder, around_.run_id, revision.value(), point.value(), choice.writers};
   work->writer = choice.writer;
   work->keep = choice.keep;
-  work->slices = own_parts(choice, choice.slices.empty() ? registered() : choice.slices);
-  for (const TensorSlice& slice : work->slices) work->bytes += slice.bytes.size();
+  work->sources = own_parts(choice, choice.slices.empty() ? registered() : choice.slices);
+  for (const Source& source : work->sources) work->bytes += source.slice.bytes.size();
   own_part_written_.store(false, std::memory_order_release);
   progressed([&](Progression& now) { now = {revision.value(), work->bytes, false, false}; });
   return copier_.start([this, work](Background::Pace& pace) { return copy(work, pace); });
@@ -205,22 +208,32 @@ Status CheckpointKeeper::copy(const std::shared_ptr<Work>& work, Background::Pac
   // With tensors of the peer's own it is equal to nobody else's.
   const bool all_shared = around_.state.all_tensors().size() == around_.state.tensors().size();
   if (header.has_root() && all_shared) work->root = header.root;
-  std::byte* to = work->copy.data();
-  for (TensorSlice& slice : work->slices) {
-    for (uint64_t at = 0; at < slice.bytes.size(); at += kPiece) {
-      if (Status go = pace.next(); !go)
-        return {go.code(), go.text() + " before the tensors of a checkpoint were copied"};
-      copy_past_caches(to + at, slice.bytes.data() + at,
-                       std::min<uint64_t>(kPiece, slice.bytes.size() - at));
-    }
-    slice.bytes = ConstBytes(to, slice.bytes.size());
-    to += slice.bytes.size();
-  }
+  if (Status copied = copy_sources(*work, pace); !copied)
+    return {copied.code(), copied.text() + " before the tensors of a checkpoint were copied"};
   if (held() != before || before.second != work->attempt.revision)
     return {Code::kState,
             "the tensors changed while they were copied: call rhz_checkpoint_fence before an "
             "update"};
   return writer_.start([this, work](Background::Pace& next) { return write(*work, next); });
+}
+
+Status CheckpointKeeper::copy_sources(Work& work, Background::Pace& pace) {
+  const auto next = [&] { return pace.next(); };
+  std::byte* to = work.copy.data();
+  for (auto& [slice, device] : work.sources) {
+    const ConstBytes from = slice.bytes;
+    slice.bytes = ConstBytes(to, from.size());
+    Status status;
+    if (device) status = recovery::fetch(*device, {to, from.size()}, from.data(), next);
+    for (uint64_t at = 0; !device && at < from.size(); at += kPiece) {
+      if (status = next(); !status) break;
+      copy_past_caches(to + at, from.data() + at, std::min<uint64_t>(kPiece, from.size() - at));
+    }
+    if (!status) return status;
+    to += from.size();
+    work.slices.push_back(std::move(slice));
+  }
+  return Status::ok();
 }
 
 // ------------------------------------------------------------------------------------ write
@@ -323,8 +336,6 @@ Result<CheckpointKeeper::Loaded> CheckpointKeeper::load(const Wanted& wanted) {
                   "the tensors of a checkpoint are still being copied: call rhz_checkpoint_fence "
                   "first");
   const bool all = wanted.slices.empty();
-  if (all)
-    if (Status reaches = reaches_registered(); !reaches) return reaches;
   const std::vector<MemorySlice> slices = all ? registered() : wanted.slices;
   if (slices.empty())
     return Status(Code::kState, "no tensor is registered, and no slices are given");
@@ -337,8 +348,7 @@ Result<CheckpointKeeper::Loaded> CheckpointKeeper::load(const Wanted& wanted) {
     if (Status same = fits(checkpoint.value(), slice); !same) return same;
   if (Status filled = fill(checkpoint.value(), wanted, slices, all); !filled) return filled;
   Loaded loaded{checkpoint.value().manifest().revision, 0, checkpoint.value().skipped()};
-  for (const MemorySlice& slice : slices)
-    loaded.bytes += slice.count * reduce::size_of(slice.dtype);
+  for (const MemorySlice& slice : slices) loaded.bytes += slice.bytes();
   return loaded;
 }
 
@@ -349,11 +359,21 @@ Result<std::vector<uint64_t>> CheckpointKeeper::complete(const std::string& fold
 Status CheckpointKeeper::fill(recovery::Checkpoint& checkpoint, const Wanted& wanted,
                               const std::vector<MemorySlice>& slices, bool registered) {
   const uint64_t revision = checkpoint.manifest().revision;
+  if (Status settled = recovery::settle(around_.state.all_tensors()); !settled) return settled;
   around_.progress.with([&] { around_.state.forget_revision(); });
   for (const MemorySlice& slice : slices) {
-    const MutableBytes out(slice.data, slice.count * reduce::size_of(slice.dtype));
+    // Of a device's, the bytes are checked in the host's memory first.
+    Pages copy;
+    if (slice.device) copy = Pages(slice.bytes());
+    if (slice.device && !copy.valid())
+      return {Code::kMemory, "no memory of " + std::to_string(slice.bytes()) + " bytes for tensor \"" +
+                                 slice.name + "\" of a device"};
+    const MutableBytes out(slice.device ? copy.data() : slice.data, slice.bytes());
     const Status filled = checkpoint.fill(slice.name, slice.dtype, {}, slice.first, out);
     if (!filled) return {filled.code(), filled.text() + older_ones(wanted.folder, revision)};
+    if (!slice.device) continue;
+    const Status there = recovery::put(*slice.device, slice.data, out, [] { return Status::ok(); });
+    if (!there) return there;
   }
   // Of slices, and of its own tensors, the caller knows when all is there, and commits it.
   if (registered) around_.progress.with([&] { around_.state.adopt_synced(revision); });

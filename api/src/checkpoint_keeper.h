@@ -28,6 +28,9 @@ struct MemorySlice {
   std::vector<uint64_t> shape;  // of the whole tensor; none: flat, and the slice is all of it
   uint64_t first = 0, count = 0;
   std::byte* data = nullptr;
+  StateMemory* device = nullptr;  // not null: `data` is a device's
+
+  uint64_t bytes() const { return count * reduce::size_of(dtype); }
 };
 
 class CheckpointKeeper {
@@ -90,12 +93,12 @@ class CheckpointKeeper {
   Pages pages_for(uint64_t bytes);
   void give_back(Pages pages);
   Status copy(const std::shared_ptr<Work>& work, Background::Pace& pace);
+  Status copy_sources(Work& work, Background::Pace& pace);
   Status write(Work& work, Background::Pace& pace);
   Status write_file(Work& work, Background::Pace& pace);
   Status complete(Work& work, Background::Pace& pace);
   Status fill(recovery::Checkpoint& checkpoint, const Wanted& wanted,
               const std::vector<MemorySlice>& slices, bool registered);
-  Status reaches_registered() const;
   std::vector<MemorySlice> registered() const;
   void note(LogLevel level, const std::string& line);
   void progressed(const std::function<void(Progression&)>& change);

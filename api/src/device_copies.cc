@@ -1,7 +1,5 @@
 #include "api/src/device_copies.h"
 
-#include <algorithm>
-
 #include "recovery/state/device_tensors.h"
 #include "runtime/device/device.h"
 
@@ -10,17 +8,7 @@ namespace {
 
 using recovery::Tensor;
 
-// Piece by piece.
-template <class Begin>
-Status through_lane(const Tensor& tensor, Begin begin) {
-  auto lane = tensor.device->lane(tensor.data);
-  Status status = lane.status();
-  for (uint64_t at = 0; status && at < tensor.bytes; at += StateMemory::kPieceBytes) {
-    status = begin(*lane.value(), at, std::min(StateMemory::kPieceBytes, tensor.bytes - at));
-    if (status) status = lane.value()->finish();
-  }
-  return status;
-}
+Status go_on() { return Status::ok(); }
 
 }  // namespace
 
@@ -40,9 +28,7 @@ Status DeviceCopies::take(std::vector<Tensor>& tensors) {
   for (Tensor& tensor : tensors) {
     if (!status || !tensor.device) continue;
     Copy& copy = copies_.emplace_back(Copy{tensor, std::vector<std::byte>(tensor.bytes)});
-    status = through_lane(tensor, [&](StateMemory::Lane& lane, uint64_t at, uint64_t bytes) {
-      return lane.begin_fetch({copy.bytes.data() + at, bytes}, tensor.data + at);
-    });
+    status = recovery::fetch(*tensor.device, copy.bytes, tensor.data, go_on);
     tensor.data = copy.bytes.data();
     tensor.device = nullptr;
   }
@@ -51,10 +37,7 @@ Status DeviceCopies::take(std::vector<Tensor>& tensors) {
 
 Status DeviceCopies::put_back() const {
   for (const Copy& copy : copies_) {
-    Status status =
-        through_lane(copy.tensor, [&](StateMemory::Lane& lane, uint64_t at, uint64_t bytes) {
-          return lane.begin_put(copy.tensor.data + at, {copy.bytes.data() + at, bytes});
-        });
+    Status status = recovery::put(*copy.tensor.device, copy.tensor.data, copy.bytes, go_on);
     if (!status) return status;
   }
   return Status::ok();

@@ -11,6 +11,7 @@ DeviceFront::DeviceFront(OpenedDevice opened, Progress& progress, Slabs::Memory 
   if (!device_) return;
   slabs_ = std::make_unique<Slabs>(*device_, std::move(memory));
   watch_ = std::make_unique<DeviceWatch>(*device_);
+  puts_ = std::make_unique<DevicePuts>(*device_, DeviceOps::kMost);
   windows_ = std::make_unique<PeerWindows>(*device_, *slabs_);
 }
 
@@ -50,28 +51,31 @@ void DeviceFront::give_back(const DeviceWords& words) {
   idle_words_.push_back(words);
 }
 
-Result<DeviceQueue> DeviceFront::any_queue(const OpSpec& spec, void* stream) {
+Result<DeviceQueue> DeviceFront::any_queue(const AnySpec& spec, void* stream) {
   if (stream) return device_->queue_of(stream);
-  auto own = device_->own_queues(device_->owns(spec.send) ? static_cast<const void*>(spec.send)
-                                                          : spec.recv);
+  const auto [send, recv] = buffers_of(spec);
+  auto own = device_->own_queues(device_->owns(send) ? static_cast<const void*>(send) : recv);
   if (!own) return own.status();
   return own.value().in;
 }
 
 // By kernels if all ranks registered the memory.
-Result<std::unique_ptr<DeviceOp>> DeviceFront::make_op(GroupId group, const OpSpec& spec,
-                                                       const Permit& permit,
-                                                       const DeviceQueue& queue,
-                                                       OpCompletion* completion) {
-  std::optional<PeerOp::Plan> plan = windows_->plan({group, &spec, &permit.view, permit.self});
-  if (!plan) return std::make_unique<DeviceOp>(group, spec, completion);
-  if (spec.send == spec.recv) {
-    auto room = windows_->take_room(queue, spec.count * reduce::size_of(spec.dtype));
+Result<std::unique_ptr<DeviceOp>> DeviceFront::make_op(const Request& request, const Permit& permit,
+                                                       const DeviceQueue& queue) {
+  const auto& [group, any, completion, stream, handle] = request;
+  const auto* spec = std::get_if<OpSpec>(&any);
+  if (!spec)
+    return std::unique_ptr<DeviceOp>(
+        std::make_unique<DeviceMessage>(group, any, stream != nullptr, completion, *puts_));
+  std::optional<PeerOp::Plan> plan = windows_->plan({group, spec, &permit.view, permit.self});
+  if (!plan) return std::make_unique<DeviceOp>(group, any, completion);
+  if (spec->send == spec->recv) {
+    auto room = windows_->take_room(queue, spec->count * reduce::size_of(spec->dtype));
     if (!room) return room.status();
     plan->saved = room.value();
   }
   return std::unique_ptr<DeviceOp>(
-      std::make_unique<PeerOp>(group, spec, completion, std::move(*plan)));
+      std::make_unique<PeerOp>(group, *spec, completion, std::move(*plan)));
 }
 
 // Taking the loop costs more than a small op.  What ends meanwhile ends the op, once it is there.
@@ -96,8 +100,9 @@ Result<const DeviceFront::Permit*> DeviceFront::permit(GroupId group) {
 
 // Votes of ops of which callers have been told take a moment; who has too many others is told so.
 Status DeviceFront::wait_for_room() {
-  const auto full = [&] { return submitted_ - ops_.over() >= DeviceOps::kMost; };
-  const auto votes = [&] { return !full() || ops_.untold() >= DeviceOps::kMost; };
+  const size_t beginning = beginning_.size();
+  const auto full = [&] { return submitted_ + beginning - ops_.over() >= DeviceOps::kMost; };
+  const auto votes = [&] { return !full() || ops_.untold() + beginning >= DeviceOps::kMost; };
   if (!full() || (progress_.wait(votes, kNever) && !full())) return Status::ok();
   return Status(Code::kState, "too many ops wait for the device; wait for some of them");
 }
@@ -141,25 +146,25 @@ void DeviceFront::end_window(bool keep) {
     registered_.add(own->parts[own->self].memory, own->bytes);
 }
 
-Result<uint64_t> DeviceFront::submit(GroupId group, const OpSpec& spec, bool is_root, void* stream,
-                                     OpCompletion* completion) {
+Status DeviceFront::begin(Request& request, Slot slot) {
   if (!device_) return why_not_;
-  const auto queue = any_queue(spec, stream);
+  const auto queue = any_queue(request.spec, request.stream);
   if (!queue) return queue.status();
-  std::lock_guard order(submitting_);
-  const auto may = permit(group);
+  const auto may = permit(request.group);
   if (!may) return may.status();
   if (Status room = wait_for_room(); !room) return room;
   const auto words = take_words(queue.value());
   if (!words) return words.status();
-  auto made = make_op(group, spec, *may.value(), queue.value(), completion);
+  auto made = make_op(request, *may.value(), queue.value());
   if (!made) {
     give_back(words.value());
     return made.status();
   }
   std::unique_ptr<DeviceOp> op = std::move(made).value();
-  Status status =
-      op->prepare(*device_, *slabs_, words.value(), stream ? &queue.value() : nullptr, is_root);
+  const auto* spec = std::get_if<OpSpec>(&request.spec);
+  const bool is_root = spec && has_root(spec->kind) && slot == spec->root;
+  Status status = op->prepare(*device_, *slabs_, words.value(),
+                              request.stream ? &queue.value() : nullptr, is_root);
   if (!status) {
     free(*op);
     if (!op->words()) give_back(words.value());
@@ -167,16 +172,31 @@ Result<uint64_t> DeviceFront::submit(GroupId group, const OpSpec& spec, bool is_
   }
   watch_->watch(queue.value());
   // What was queued of it goes on, and its copies are never used again.
-  if (status = op->enqueue(*device_); !status) return status;
-  const uint64_t handle = op->handle = ops_.take_handle();
-  ++submitted_;
+  if (status = op->enqueue_input(*device_); status) beginning_.push_back({std::move(op), &request});
+  return status;
+}
+
+void DeviceFront::submit(std::span<Request> requests, Slot slot) {
+  std::lock_guard order(submitting_);
+  beginning_.clear();  // of one that ran out of memory
+  for (Request& request : requests) request.handle = begin(request, slot);
+  for (Beginning& b : beginning_)
+    if (Status status = b.op->enqueue_output(*device_); !status) {
+      b.request->handle = status;
+      b.op.reset();
+    }
   {
     std::lock_guard lock(inbox_mutex_);
-    inbox_.push_back(std::move(op));
-    any_submitted_.store(true);
+    for (Beginning& b : beginning_) {
+      if (!b.op) continue;
+      b.request->handle = b.op->handle = ops_.take_handle();
+      ++submitted_;
+      inbox_.push_back(std::move(b.op));
+      any_submitted_.store(true);
+    }
   }
+  beginning_.clear();
   below_.wake();
-  return handle;
 }
 
 bool DeviceFront::look() {
@@ -211,6 +231,7 @@ void DeviceFront::close(Duration patience) {
     std::this_thread::yield();
   }
   watch_->stop();
+  puts_->stop();
   if (!idle)
     progress_.with([&] {
       ops_.lose(Status(Code::kClosed, "the communicator was closed before the device was done"));
@@ -221,7 +242,9 @@ void DeviceFront::close(Duration patience) {
 }
 
 void DeviceFront::break_off() {
-  if (device_) watch_->stop();
+  if (!device_) return;
+  watch_->stop();
+  puts_->stop();
 }
 
 }  // namespace rhz::api

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "api/src/device_message.h"
 #include "api/src/device_ops.h"
 #include "api/src/device_watch.h"
 #include "api/src/memory_ranges.h"
@@ -21,7 +22,7 @@ class DeviceFront {
   struct Below {
     std::function<Status(GroupId)> may_submit;
     std::function<Status()> ended;
-    std::function<Result<uint64_t>(GroupId, const OpSpec&, OpCompletion*)> submit;
+    std::function<Result<uint64_t>(GroupId, const AnySpec&, OpCompletion*)> submit;
     std::function<void(GroupId, uint64_t)> cancel;
     std::function<void(const Status&)> resign;  // a peer without its device is of no use
     struct Standing {
@@ -44,9 +45,9 @@ class DeviceFront {
   }
   // Ok: there is a driver, which says nothing of a device.
   const Status& why_no_device() const { return why_not_; }
-  // An op with memory of a device, or one that keeps the order of a stream (null: of none).
-  [[nodiscard]] Result<uint64_t> submit(GroupId group, const OpSpec& spec, bool is_root,
-                                        void* stream, OpCompletion* completion);
+  // Ops with memory of a device, or that keep the order of a stream; of several, no stream stands
+  // before the inputs of all are on their way.  `slot`: this peer's.
+  void submit(std::span<Request> requests, Slot slot);
 
   // Registers memory with all ranks of the group: the steps are the caller's (device_api.cc), the
   // exchanges as well.
@@ -80,13 +81,13 @@ class DeviceFront {
   [[nodiscard]] Status wait_for_room();
   bool take_submitted();
   [[nodiscard]] Result<DeviceWords> take_words(const DeviceQueue& by);
+  [[nodiscard]] Status begin(Request& request, Slot slot);
   void free(const DeviceOp& op);
   void give_back(const DeviceWords& words);
-  [[nodiscard]] Result<std::unique_ptr<DeviceOp>> make_op(GroupId group, const OpSpec& spec,
+  [[nodiscard]] Result<std::unique_ptr<DeviceOp>> make_op(const Request& request,
                                                           const Permit& permit,
-                                                          const DeviceQueue& queue,
-                                                          OpCompletion* completion);
-  [[nodiscard]] Result<DeviceQueue> any_queue(const OpSpec& spec, void* stream);
+                                                          const DeviceQueue& queue);
+  [[nodiscard]] Result<DeviceQueue> any_queue(const AnySpec& spec, void* stream);
 
   const std::shared_ptr<Device> device_;
   const Status why_not_;
@@ -94,6 +95,7 @@ class DeviceFront {
   const Below below_;
   std::unique_ptr<Slabs> slabs_;
   std::unique_ptr<DeviceWatch> watch_;
+  std::unique_ptr<DevicePuts> puts_;
   std::unique_ptr<PeerWindows> windows_;  // under submitting_
   MemoryRanges registered_;
   DeviceOps ops_;
@@ -104,6 +106,12 @@ class DeviceFront {
       submitting_;  // on queues and behind each other: one order.  The loop's owner never takes it
   std::map<GroupId, Permit> permits_;  // under submitting_
   uint64_t submitted_ = 0;             // likewise: how many ever
+  // Likewise: those of this submission, with their requests.
+  struct Beginning {
+    std::unique_ptr<DeviceOp> op;
+    Request* request = nullptr;
+  };
+  std::vector<Beginning> beginning_;
   std::mutex inbox_mutex_;
   std::vector<std::unique_ptr<DeviceOp>> inbox_;  // submitted, and not yet seen by the loop's owner
   std::atomic<bool> any_submitted_{false};

@@ -2,9 +2,16 @@
 
 namespace rhz::api {
 
+Line line_of(GroupId group, const AnySpec& spec) {
+  const auto* message = std::get_if<MessageSpec>(&spec);
+  if (!message) return {group};
+  return {message->channel.group, true, message->sends, message->peer, message->channel.tag};
+}
+
 Status DeviceOp::prepare(Device& device, Slabs& slabs, const DeviceWords& words,
                          const DeviceQueue* on, bool is_root) {
-  std::byte* const buffers[] = {const_cast<std::byte*>(spec_.send), spec_.recv};
+  const auto [send, recv] = buffers_of(spec_);
+  std::byte* const buffers[] = {const_cast<std::byte*>(send), recv};
   for (size_t side : {0u, 1u})
     if (!theirs_[side] && device.owns(buffers[side])) theirs_[side] = buffers[side];
   if (on) {
@@ -24,8 +31,12 @@ Status DeviceOp::lend(Slabs& slabs, bool is_root) {
   use_ = use_of(spec_, is_root);
   Status status = take(slabs, use_.send, 0);
   if (status) status = take(slabs, use_.recv, 1);
-  if (theirs_[0]) spec_.send = slabs_[0].begin;
-  if (theirs_[1]) spec_.recv = slabs_[1].begin;
+  std::visit(
+      [this](auto& spec) {
+        if (theirs_[0]) spec.send = slabs_[0].begin;
+        if (theirs_[1]) spec.recv = slabs_[1].begin;
+      },
+      spec_);
   return status;
 }
 
@@ -51,17 +62,20 @@ Status DeviceOp::copy(Device& device, bool in) {
   return Status::ok();
 }
 
-Status DeviceOp::enqueue(Device& device) {
+Status DeviceOp::enqueue_input(Device& device) {
   Status status = copy(device, true);
-  if (status) status = device.raise(in_, *words_->ready);
-  if (status) status = device.await(out_, *words_->gate);
+  return status ? device.raise(in_, *words_->ready) : status;
+}
+
+Status DeviceOp::enqueue_output(Device& device) {
+  Status status = device.await(out_, *words_->gate);
   if (status) status = copy(device, false);
   if (status) status = device.raise(out_, *words_->done);
   if (!status) open_gates();  // nobody else would
   return status;
 }
 
-const OpSpec* DeviceOp::next() const {
+const AnySpec* DeviceOp::next() const {
   const bool ready = !words_ || is_raised(words_->ready);
   return ready && !submitted_ && !released_ ? &spec_ : nullptr;
 }

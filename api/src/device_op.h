@@ -1,5 +1,5 @@
-// One collective whose buffers are a device's, or which keeps the order of a stream: copies beside
-// it, in memory of the host, are what the runtime sees (docs/gpu.md).
+// One op whose buffers are a device's, or which keeps the order of a stream: copies beside it, in
+// memory of the host, are what the runtime sees (docs/gpu.md).
 //
 //   on the stream   … │ copy in │ raise `ready` │ wait for `gate` │ copy out │ raise `done` │ …
 //
@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "api/src/device_use.h"
+#include "api/src/request.h"
 #include "runtime/device/slabs.h"
 
 namespace rhz::api {
@@ -44,22 +45,33 @@ inline bool is_raised(const DeviceWord* word) {
 }
 inline void raise(DeviceWord* word) { word->store(kRaised, std::memory_order_release); }
 
+// What keeps an order: the collectives of a group; the sends, or the receives, of a channel.
+struct Line {
+  GroupId group = kRootGroup;
+  bool messages = false, sends = false;
+  Slot peer = kAnySlot;
+  uint64_t tag = 0;
+  friend auto operator<=>(const Line&, const Line&) = default;
+};
+Line line_of(GroupId group, const AnySpec& spec);
+
 class DeviceOp : public OpCompletion {
  public:
   // A host op that waits behind others: no words.
-  DeviceOp(GroupId group, OpSpec spec, OpCompletion* user)
-      : spec_(std::move(spec)), group_(group), user_(user) {}
+  DeviceOp(GroupId group, AnySpec spec, OpCompletion* user)
+      : spec_(std::move(spec)), group_(group), line_(line_of(group, spec_)), user_(user) {}
 
   // On the caller's thread.  `on`: the caller's stream; null: none, and the device's own queues are
   // used.
   [[nodiscard]] Status prepare(Device& device, Slabs& slabs, const DeviceWords& words,
                                const DeviceQueue* on, bool is_root);
-  // What fails here has queued some of it: the op then counts as one whose device is lost.
-  [[nodiscard]] virtual Status enqueue(Device& device);
+  // What is before the op, and then what is behind it.  What fails here has queued some of it: the
+  // op then counts as one whose device is lost.
+  [[nodiscard]] virtual Status enqueue_input(Device& device);
+  [[nodiscard]] virtual Status enqueue_output(Device& device);
 
   GroupId group() const { return group_; }
-  // Of the copies.
-  const OpSpec& spec() const { return spec_; }
+  const Line& line() const { return line_; }
   const std::optional<DeviceWords>& words() const { return words_; }
   const std::array<Slab, 2>& slabs() const { return slabs_; }
   // On the device, or null.
@@ -67,7 +79,7 @@ class DeviceOp : public OpCompletion {
 
   // From here on as the loop's owner.  What the runtime can have now, and who is told of it; null:
   // nothing yet.
-  virtual const OpSpec* next() const;
+  virtual const AnySpec* next() const;
   virtual OpCompletion& completion() { return *this; }
   void given(uint64_t to_runtime) { submitted_ = to_runtime; }
   const std::optional<uint64_t>& submitted() const { return submitted_; }
@@ -80,6 +92,9 @@ class DeviceOp : public OpCompletion {
   virtual void look() {}
   // Who the members are may be about to change, or has.
   virtual void unsettle(Epoch, bool) {}
+
+  // It is the device that has to go on, of which nobody is told.
+  virtual bool waits_for_device() const { return !told_; }
 
   bool is_released() const { return released_; }
   bool is_told() const { return told_; }
@@ -104,8 +119,9 @@ class DeviceOp : public OpCompletion {
   [[nodiscard]] virtual Status lend(Slabs& slabs, bool is_root);
   [[nodiscard]] Status copy(Device& device, bool in);
   virtual void open_gates() { raise(words_->gate); }
+  const OpOutcome& outcome() const { return outcome_; }
 
-  OpSpec spec_;
+  AnySpec spec_;  // of the copies
   std::optional<DeviceWords> words_;
   DeviceQueue in_, out_;
   DeviceUse use_;
@@ -118,6 +134,7 @@ class DeviceOp : public OpCompletion {
   [[nodiscard]] Status take(Slabs& slabs, const BufferUse& use, size_t side);
 
   const GroupId group_;
+  const Line line_;
   OpCompletion* const user_;
   bool released_ = false, told_ = false, final_ = false;
   OpOutcome outcome_;

@@ -6,10 +6,15 @@ namespace rhz::api {
 
 uint64_t DeviceOps::add(std::unique_ptr<DeviceOp> op) {
   if (op->handle == 0) op->handle = take_handle();
-  queues_[op->group()].push_back(op.get());
+  queues_[op->line()].push_back(op.get());
   ++untold_;
   open_.push_back(std::move(op));
   return open_.back()->handle;
+}
+
+bool DeviceOps::settled() const {
+  return queues_.empty() && std::none_of(open_.begin(), open_.end(),
+                                         [](const auto& op) { return op->waits_for_device(); });
 }
 
 bool DeviceOps::look() {
@@ -29,7 +34,7 @@ bool DeviceOps::submit_ready() {
   for (auto queue = queues_.begin(); queue != queues_.end();) {
     while (!queue->second.empty()) {
       DeviceOp& op = *queue->second.front();
-      const OpSpec* spec = op.next();
+      const AnySpec* spec = op.next();
       if (spec) submit(op, *spec);
       any |= spec != nullptr;
       if (op.goes_first()) break;
@@ -41,7 +46,7 @@ bool DeviceOps::submit_ready() {
 }
 
 // It may be over before this returns.
-void DeviceOps::submit(DeviceOp& op, const OpSpec& spec) {
+void DeviceOps::submit(DeviceOp& op, const AnySpec& spec) {
   const auto handle = below_.submit(op.group(), spec, &op.completion());
   if (!handle) return op.refuse(handle.status());
   op.given(handle.value());
@@ -72,7 +77,7 @@ bool DeviceOps::tell_done() {
 
 // Where it may be in front, but for one that was given up.
 void DeviceOps::leave_queue(const DeviceOp& op) {
-  const auto queue = queues_.find(op.group());
+  const auto queue = queues_.find(op.line());
   if (queue != queues_.end()) std::erase(queue->second, &op);
 }
 
@@ -87,8 +92,8 @@ bool DeviceOps::cancel(uint64_t handle) {
   return true;
 }
 
-void DeviceOps::refuse(GroupId group, const Status& status) {
-  const auto queue = queues_.find(group);
+void DeviceOps::refuse(const Line& line, const Status& status) {
+  const auto queue = queues_.find(line);
   if (queue == queues_.end()) return;
   const Queue ops = std::move(queue->second);
   queues_.erase(queue);
@@ -96,7 +101,7 @@ void DeviceOps::refuse(GroupId group, const Status& status) {
 }
 
 void DeviceOps::refuse_all(const Status& status) {
-  while (!queues_.empty()) refuse(GroupId(queues_.begin()->first), status);
+  while (!queues_.empty()) refuse(Line(queues_.begin()->first), status);
 }
 
 void DeviceOps::unsettle(Epoch epoch, bool sealed) {

@@ -1,8 +1,9 @@
-// The ops of a peer that wait for a device, and those that came behind them: each group's in the
+// The ops of a peer that wait for a device, and those that came behind them: each line's in the
 // order of their submission.
 //
-// An op has a number from its submission on (O4), and the device may take its time until the input
-// is there: so nothing of the group goes past it.  Calls no device.
+// A collective has a number from its submission on (O4), a message its place in its channel, and
+// the device may take its time until the input is there: so nothing of the line goes past it.
+// Calls no device.
 #pragma once
 
 #include <atomic>
@@ -13,7 +14,6 @@
 #include <vector>
 
 #include "api/src/device_op.h"
-#include "collectives/p2p/message.h"
 
 namespace rhz::api {
 
@@ -27,7 +27,7 @@ class DeviceOps {
   struct Below {
     // What is over for good; ok: it goes on.
     std::function<Status()> ended;
-    std::function<Result<uint64_t>(GroupId, const OpSpec&, OpCompletion*)> submit;
+    std::function<Result<uint64_t>(GroupId, const AnySpec&, OpCompletion*)> submit;
     std::function<void(GroupId, uint64_t)> cancel;
     // Of an op whose device has let go of it.
     std::function<void(const DeviceOp&)> free;
@@ -43,18 +43,18 @@ class DeviceOps {
 
   // As the loop's owner, from here on.  Its handle: taken here if the op has none.
   uint64_t add(std::unique_ptr<DeviceOp> op);
-  // Something of the group has not been given to the runtime yet.
-  bool queued(GroupId group) const { return queues_.contains(group); }
+  // Something of the line has not been given to the runtime yet.
+  bool queued(const Line& line) const { return queues_.contains(line); }
   // Nobody waits for anything here.
   bool idle() const { return untold() == 0; }
-  // Nor do others: the runtime has all that they need of this peer.
-  bool settled() const { return idle() && queues_.empty(); }
+  // Nobody waits for the device: the runtime has all that others need of this peer.
+  bool settled() const;
   // Gives what is ready to the runtime, and tells what is done.  True when there was any.
   bool look();
   // False: not an op of this one.
   bool cancel(uint64_t handle);
   // Ends what is queued, and not what runs: that is the runtime's.
-  void refuse(GroupId group, const Status& status);
+  void refuse(const Line& line, const Status& status);
   void refuse_all(const Status& status);
   // Members are about to change (`sealed`), or those of this epoch are installed.
   void unsettle(Epoch epoch, bool sealed);
@@ -65,12 +65,12 @@ class DeviceOps {
   using Queue = std::deque<DeviceOp*>;
   bool submit_ready();
   bool tell_done();
-  void submit(DeviceOp& op, const OpSpec& spec);
+  void submit(DeviceOp& op, const AnySpec& spec);
   void leave_queue(const DeviceOp& op);
 
   const Below below_;
   std::atomic<uint64_t> next_handle_{kFirstHandle}, over_{0};
-  std::map<GroupId, Queue> queues_;
+  std::map<Line, Queue> queues_;
   std::vector<std::unique_ptr<DeviceOp>> open_;
   std::atomic<size_t> untold_{0};
   Status lost_;

@@ -58,18 +58,19 @@ DeviceUse varying_use(const OpSpec& spec, const Sides& sides) {
   return use;
 }
 
-}  // namespace
-
-size_t BufferUse::end() const {
-  size_t end = 0;
-  for (const auto* list : {&reads, &writes})
-    for (const Extent& extent : *list) end = std::max(end, extent.offset + extent.bytes);
-  return end;
+DeviceUse message_use(const MessageSpec& spec) {
+  DeviceUse use;
+  if (spec.bytes == 0) return use;
+  if (spec.sends)
+    use.send.reads = {{0, spec.bytes}};
+  else
+    use.recv.writes = {{0, spec.bytes}};
+  return use;
 }
 
 // In place, a rank may have moved by the time when the op begins: all blocks are copied, and not
 // just the own one.
-DeviceUse use_of(const OpSpec& spec, bool is_root) {
+DeviceUse collective_use(const OpSpec& spec, bool is_root) {
   const Sides sides = sides_of(spec.kind, is_root);
   if (spec.varying) return varying_use(spec, sides);
   const size_t block = spec.count * reduce::size_of(spec.dtype),
@@ -90,6 +91,25 @@ DeviceUse use_of(const OpSpec& spec, bool is_root) {
       use.send.writes = {given};
   }
   return use;
+}
+
+}  // namespace
+
+size_t BufferUse::end() const {
+  size_t end = 0;
+  for (const auto* list : {&reads, &writes})
+    for (const Extent& extent : *list) end = std::max(end, extent.offset + extent.bytes);
+  return end;
+}
+
+DeviceUse use_of(const AnySpec& spec, bool is_root) {
+  const auto* collective = std::get_if<OpSpec>(&spec);
+  return collective ? collective_use(*collective, is_root)
+                    : message_use(std::get<MessageSpec>(spec));
+}
+
+Buffers buffers_of(const AnySpec& spec) {
+  return std::visit([](const auto& known) { return Buffers{known.send, known.recv}; }, spec);
 }
 
 }  // namespace rhz::api

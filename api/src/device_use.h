@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "collectives/op.h"
+#include "api/src/request.h"
 
 namespace rhz::api {
 
@@ -24,6 +24,12 @@ struct DeviceUse {
 
 // `spec`: as checked at its submission.  In place (send and recv equal) everything is read from
 // send and written to recv: the copies lie apart, so that the op runs as one that is not in place.
-DeviceUse use_of(const OpSpec& spec, bool is_root);
+DeviceUse use_of(const AnySpec& spec, bool is_root);
+
+struct Buffers {
+  const std::byte* send = nullptr;
+  std::byte* recv = nullptr;
+};
+Buffers buffers_of(const AnySpec& spec);
 
 }  // namespace rhz::api

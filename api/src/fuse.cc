@@ -76,24 +76,24 @@ class Fuser {
  public:
   void add(Kept&& kept) {
     const OpSpec* spec = std::get_if<OpSpec>(&kept.spec);
-    if (!spec) return add_single(std::move(kept));  // messages have an order of their own
+    if (!spec) return fused_.add_single(std::move(kept));  // messages have an order of their own
     if (!is_small(*spec)) {
       flush();
-      return add_single(std::move(kept));
+      return fused_.add_single(std::move(kept));
     }
     for (Bucket& bucket : open_) {
       if (!go_together(*spec, std::get<OpSpec>(bucket.parts.front().spec))) continue;
       if (bucket.bytes + bytes_of(*spec) > kFusedBytes) {
         close(bucket);
         bucket = Bucket{};
-        bucket.place = reserve();
+        bucket.place = fused_.reserve();
       }
       bucket.bytes += bytes_of(*spec);
       bucket.parts.push_back(std::move(kept));
       return;
     }
     Bucket bucket;
-    bucket.place = reserve();
+    bucket.place = fused_.reserve();
     bucket.bytes = bytes_of(*spec);
     bucket.parts.push_back(std::move(kept));
     open_.push_back(std::move(bucket));
@@ -113,20 +113,8 @@ class Fuser {
     std::vector<Kept> parts;
   };
 
-  size_t reserve() {
-    fused_.requests.emplace_back();
-    fused_.ops.emplace_back();
-    return fused_.requests.size() - 1;
-  }
-  void add_single(Kept&& kept) { put(reserve(), std::move(kept)); }
-  void put(size_t place, Kept&& kept) {
-    fused_.ops[place] = {kept.op};
-    fused_.requests[place].group = kept.op->group();
-    fused_.requests[place].completion = kept.op;
-    fused_.requests[place].spec = std::move(kept.spec);
-  }
   void close(Bucket& bucket) {
-    if (bucket.parts.size() == 1) return put(bucket.place, std::move(bucket.parts.front()));
+    if (bucket.parts.size() == 1) return fused_.put(bucket.place, std::move(bucket.parts.front()));
     for (const Kept& part : bucket.parts) fused_.ops[bucket.place].push_back(part.op);
     fused_.requests[bucket.place].group = bucket.parts.front().op->group();
     auto* op = new FusedOp(std::move(bucket.parts));
@@ -139,6 +127,21 @@ class Fuser {
 };
 
 }  // namespace
+
+size_t Fused::reserve() {
+  requests.emplace_back();
+  ops.emplace_back();
+  return requests.size() - 1;
+}
+
+void Fused::put(size_t place, Kept&& kept) {
+  ops[place] = {kept.op};
+  Request& request = requests[place];
+  request.group = kept.op->group();
+  request.completion = kept.op;
+  request.spec = std::move(kept.spec);
+  request.stream = kept.stream;
+}
 
 Fused fuse(std::vector<Kept>&& kept) {
   Fuser fuser;

@@ -15,14 +15,20 @@ namespace rhz::api {
 struct Kept {
   rhz_op* op = nullptr;
   AnySpec spec;
+  void* stream = nullptr;
+  bool on_device = false;  // memory of a device, or a stream
 };
 
 struct Fused {
   std::vector<Request> requests;          // in the order of submission
   std::vector<std::vector<rhz_op*>> ops;  // that each stands for
+
+  size_t reserve();
+  void put(size_t place, Kept&& kept);
+  void add_single(Kept&& kept) { put(reserve(), std::move(kept)); }
 };
 
-// Of one communicator.
+// Of one communicator, in the host's memory.
 Fused fuse(std::vector<Kept>&& kept);
 
 }  // namespace rhz::api

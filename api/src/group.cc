@@ -2,7 +2,6 @@
 
 #include <vector>
 
-#include "api/src/fuse.h"
 #include "api/src/guard.h"
 
 namespace rhz::api {
@@ -32,11 +31,11 @@ class Group {
   void begin() { ++depth_; }
   bool is_open() const { return depth_ > 0; }
 
-  Status keep(rhz_op* op, AnySpec&& spec) {
+  Status keep(Kept&& kept) {
     if (kept_.size() >= kMostInGroup)
       return Status(Code::kState, "too many ops in one group: call rhz_group_end");
-    op->enter_group(spec);
-    kept_.push_back({op, std::move(spec)});
+    kept.op->enter_group(kept.spec);
+    kept_.push_back(std::move(kept));
     return Status::ok();
   }
 
@@ -58,9 +57,20 @@ class Group {
   }
 
  private:
+  // Those of a device go first, each by itself: alike on all ranks, as what is fused is.
   static Status submit(PeerDriver& driver, std::vector<Kept>&& own) {
-    Fused fused = fuse(std::move(own));
-    driver.submit(fused.requests);
+    Fused on_device;
+    for (Kept& kept : own)
+      if (kept.on_device) on_device.add_single(std::move(kept));
+    std::erase_if(own, [](const Kept& kept) { return kept.on_device; });
+    Fused others = fuse(std::move(own));
+    if (!on_device.requests.empty()) driver.submit_on_device(on_device.requests);
+    driver.submit(others.requests);
+    const Status first = leave(on_device), second = leave(others);
+    return first ? second : first;
+  }
+
+  static Status leave(Fused& fused) {
     Status first;
     for (size_t i = 0; i < fused.requests.size(); ++i) {
       Request& request = fused.requests[i];
@@ -85,7 +95,7 @@ thread_local Group group;
 }  // namespace
 
 bool in_group() { return group.is_open(); }
-Status keep_in_group(rhz_op* op, AnySpec spec) { return group.keep(op, std::move(spec)); }
+Status keep_in_group(Kept kept) { return group.keep(std::move(kept)); }
 
 }  // namespace rhz::api
 

@@ -2,13 +2,13 @@
 // taking of the loop.
 #pragma once
 
-#include "api/src/op_handle.h"
+#include "api/src/fuse.h"
 
 namespace rhz::api {
 
 // Whether the calling thread is in a group.
 bool in_group();
 // Until its end.  kState when the group is full; then the op is still the caller's.
-[[nodiscard]] Status keep_in_group(rhz_op* op, AnySpec spec);
+[[nodiscard]] Status keep_in_group(Kept kept);
 
 }  // namespace rhz::api

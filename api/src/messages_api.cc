@@ -42,7 +42,7 @@ rhz_status submit_message(bool sends, rhz_comm* comm, const rhz_message_params* 
     if (Status s = rhz::api::read_struct(params, "rhz_message_params", known); !s) return s;
     MessageSpec spec;
     if (Status s = to_spec(known, sends, spec); !s) return s;
-    return rhz::api::submit(known_comm.value(), spec, nullptr, out_op);
+    return rhz::api::submit(known_comm.value(), spec, known.stream, out_op);
   });
 }
 

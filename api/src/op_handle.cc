@@ -32,11 +32,12 @@ rhz::Status rhz_op::submit(const rhz::AnySpec& spec) {
   return handle.status();
 }
 
-rhz::Status rhz_op::submit_on_device(const rhz::OpSpec& spec, void* stream) {
+rhz::Status rhz_op::submit_on_device(rhz::AnySpec spec, void* stream) {
   note(spec);
-  const auto handle = driver_->submit_on_device(group_, spec, stream, this);
-  if (handle) handle_ = handle.value();
-  return handle.status();
+  rhz::Request request{group_, std::move(spec), this, stream};
+  driver_->submit_on_device({&request, 1});
+  if (request.handle) handle_ = request.handle.value();
+  return request.handle.status();
 }
 
 rhz::Status rhz_op::status() const {

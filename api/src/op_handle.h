@@ -18,7 +18,8 @@ struct rhz_op final : rhz::OpenOp {
 
   // Submits; the runtime keeps a reference until the op is final.  On an error it took none, and the caller deletes by discard().
   [[nodiscard]] rhz::Status submit(const rhz::AnySpec& spec);
-  [[nodiscard]] rhz::Status submit_on_device(const rhz::OpSpec& spec, void* stream);
+  // The same, with memory of a device or in the order of a stream.
+  [[nodiscard]] rhz::Status submit_on_device(rhz::AnySpec spec, void* stream);
   void discard() { delete this; }
   // Between rhz_group_begin and _end it is not submitted; a third reference is the group's.
   void enter_group(const rhz::AnySpec& spec);

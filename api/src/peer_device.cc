@@ -1,6 +1,7 @@
 // Memory of the program's: what peers may map, and what is a device's (docs/gpu.md).
 #include <poll.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "api/src/device_front.h"
@@ -57,10 +58,12 @@ std::unique_ptr<api::DeviceFront> PeerDriver::make_device_front() {
   below.ended = [this] {
     return closed_ ? Status(Code::kClosed, "the communicator was closed") : node_->end_status();
   };
-  below.submit = [this](GroupId group, const OpSpec& spec,
+  below.submit = [this](GroupId group, const AnySpec& spec,
                         OpCompletion* completion) -> Result<uint64_t> {
+    if (const auto* message = std::get_if<MessageSpec>(&spec))
+      return node_->submit(loop_.now(), *message, completion);
     if (!node_->groups().find(group)) return Status(Code::kClosed, "this communicator was closed");
-    return node_->submit(loop_.now(), group, spec, completion);
+    return node_->submit(loop_.now(), group, std::get<OpSpec>(spec), completion);
   };
   below.cancel = [this](GroupId group, uint64_t handle) {
     node_->cancel(loop_.now(), group, handle);
@@ -87,26 +90,27 @@ std::unique_ptr<api::DeviceFront> PeerDriver::make_device_front() {
 
 bool PeerDriver::is_on_device(const void* memory) const { return device_->owns(memory); }
 
-Result<uint64_t> PeerDriver::submit_on_device(GroupId group, const OpSpec& spec, void* stream,
-                                              OpenOp* completion) {
-  const bool is_root = has_root(spec.kind) && slot() == spec.root;
-  return device_->submit(group, spec, is_root, stream, completion);
+void PeerDriver::submit_on_device(std::span<Request> requests) {
+  const bool rooted = std::any_of(requests.begin(), requests.end(), [](const Request& r) {
+    const auto* spec = std::get_if<OpSpec>(&r.spec);
+    return spec && has_root(spec->kind);
+  });
+  device_->submit(requests, rooted ? slot() : kAnySlot);  // who asks for it takes the loop
 }
 
-// As the loop's owner: behind others of the group that wait for the device, in the order of their
+// As the loop's owner: behind others of its line that wait for the device, in the order of their
 // submission.
 std::optional<uint64_t> PeerDriver::keep_behind_device(const Request& request) {
-  const auto* spec = std::get_if<OpSpec>(&request.spec);
-  if (!spec || !device_->ops().queued(request.group)) return std::nullopt;
+  if (!device_->ops().queued(api::line_of(request.group, request.spec))) return std::nullopt;
   return device_->ops().add(
-      std::make_unique<api::DeviceOp>(request.group, *spec, request.completion));
+      std::make_unique<api::DeviceOp>(request.group, request.spec, request.completion));
 }
 
 // Not the loop's owner: an op that is no submission, a split, comes behind those as well.
 void PeerDriver::wait_for_device(GroupId group) {
   bool queued = true;
   while (true) {
-    progress_.with([&] { queued = !closed_ && device_->ops().queued(group); });
+    progress_.with([&] { queued = !closed_ && device_->ops().queued({group}); });
     if (!queued) return;
     (void)progress_.wait([] { return false; }, loop_.now() + milliseconds(1));
   }
@@ -126,7 +130,7 @@ bool PeerDriver::look_at_device(Time now) {
 // A device says nothing when it is done, nor do threads that submit: who waits for one looks again
 // and again, at first without a rest.  False: nobody waits.
 bool PeerDriver::rest_beside_device(Time now) {
-  if (!device_lingers_) return false;
+  if (!device_lingers_ && device_->ops().settled()) return false;
   const timespec rest{0, kDeviceRestNs};
   if (now - device_moved_ < kDeviceSpin)
     std::this_thread::yield();

@@ -360,8 +360,8 @@ void PeerDriver::submit(std::span<Request> requests) {
       }
       request.handle = uint64_t{0};
       open_ops_.add(*request.completion);
-      if (message) request.handle = node_->submit(now, *message, request.completion);
-      else if (const auto kept = keep_behind_device(request)) request.handle = *kept;
+      if (const auto kept = keep_behind_device(request)) request.handle = *kept;
+      else if (message) request.handle = node_->submit(now, *message, request.completion);
       else request.handle = node_->submit(now, request.group, std::get<OpSpec>(request.spec), request.completion);
     }
     busy_.store(true, std::memory_order_relaxed);
@@ -414,7 +414,7 @@ Result<GroupId> PeerDriver::split(GroupId parent, const SplitChoice& choice, Dur
 void PeerDriver::close_group(GroupId group) {
   progress_.with([&] {
     if (closed_ || node_->ended()) return;
-    device_->ops().refuse(group, Status(Code::kClosed, "the communicator was closed"));
+    device_->ops().refuse({group}, Status(Code::kClosed, "the communicator was closed"));
     node_->close_group(loop_.now(), group);
     flush_control();
   });

@@ -70,10 +70,11 @@ class PeerDriver {
   // In this order, and in one taking of the loop.  kMemory is an answer too: no exception leaves it.
   void submit(std::span<Request> requests);
   void cancel(GroupId group, uint64_t handle);
-  // peer_device.cc (docs/gpu.md).  `stream`: whose order the op keeps; null: of none.
+  // peer_device.cc (docs/gpu.md).
   bool is_on_device(const void* memory) const;
   api::DeviceFront& device() { return *device_; }
-  [[nodiscard]] Result<uint64_t> submit_on_device(GroupId group, const OpSpec& spec, void* stream, OpenOp* completion);
+  // Ops with memory of a device or a stream, in this order.
+  void submit_on_device(std::span<Request> requests);
   // Blocks until the op by which it is agreed upon has ended.  The root group's id: none was wanted.
   [[nodiscard]] Result<GroupId> split(GroupId parent, const SplitChoice& choice, Duration timeout);
   void close_group(GroupId group);

@@ -11,12 +11,12 @@ constexpr uint64_t kHoldTimeOuts = 4, kHoldNs = 10'000'000'000;
 }  // namespace
 
 Status PeerOp::lend(Slabs&, bool) {
-  spec_.send = plan_.host_in;
-  spec_.recv = plan_.host_out;
+  collective_.send = plan_.host_in;
+  collective_.recv = plan_.host_out;
   return Status::ok();
 }
 
-Status PeerOp::enqueue(Device&) {
+Status PeerOp::enqueue_input(Device&) {
   PeerAllReduce p = plan_.parameters;
   const auto word = [](DeviceWord* w) { return reinterpret_cast<uint32_t*>(w); };
   p.abort = word(words_->abort);
@@ -48,7 +48,7 @@ void PeerOp::look() {
   complete(std::move(outcome));
 }
 
-const OpSpec* PeerOp::next() const {
+const AnySpec* PeerOp::next() const {
   if (stage_ == Stage::kKernel && end_ != kPeerRuns) {
     begin_vote();
     return &vote_.spec;
@@ -79,15 +79,16 @@ void PeerOp::begin_vote() const {
   vote_.send[0] = arrived ? plan_.tag : 0;
   vote_.send[1] = arrived ? ~plan_.tag : 0;
   vote_.send[2] = unsettled_ ? 0 : 1;
-  OpSpec& spec = vote_.spec;
+  OpSpec spec;
   spec.dtype = reduce::Dtype::u64;
   spec.redop = reduce::RedOp::min;
   spec.rebuild = RebuildMode::kStrict;
-  spec.timeout = spec_.timeout;
+  spec.timeout = collective_.timeout;
   spec.count = std::size(vote_.send);
-  spec.parts = mix64(spec_.count ^ mix64(static_cast<uint64_t>(spec_.dtype))) | 1;
+  spec.parts = mix64(collective_.count ^ mix64(static_cast<uint64_t>(collective_.dtype))) | 1;
   spec.send = reinterpret_cast<const std::byte*>(vote_.send);
   spec.recv = reinterpret_cast<std::byte*>(vote_.recv);
+  vote_.spec = std::move(spec);
 }
 
 void PeerOp::voted(const OpOutcome& outcome) {
@@ -98,7 +99,7 @@ void PeerOp::voted(const OpOutcome& outcome) {
   if (outcome.status && vote_.alike()) return complete(outcome);
   OpOutcome failed = outcome;
   if (failed.status) failed.status = given_up_;
-  if (failed.status && spec_.rebuild == RebuildMode::kFail && !vote_.settled())
+  if (failed.status && collective_.rebuild == RebuildMode::kFail && !vote_.settled())
     failed.status = Status(Code::kPeerLost, "a rank died during the op");
   if (failed.status) return reduce_again();
   stage_ = Stage::kOver;
@@ -116,7 +117,7 @@ void PeerOp::reduce_again() {
 void PeerOp::complete(OpOutcome outcome) {
   if (!passed()) stage_ = Stage::kOver;
   outcome.bytes = bytes();
-  outcome.chunk_elements = outcome.block_elements = std::max<uint64_t>(spec_.count, 1);
+  outcome.chunk_elements = outcome.block_elements = std::max<uint64_t>(collective_.count, 1);
   outcome.chunks_of_block = 1;
   outcome.result_blocks = {0, 1, 1};
   outcome.runs =

@@ -30,12 +30,16 @@ class PeerOp final : public DeviceOp {
   };
   // send and recv lie in windows.
   PeerOp(GroupId group, OpSpec spec, OpCompletion* user, Plan plan)
-      : DeviceOp(group, std::move(spec), user), plan_(std::move(plan)), vote_(*this) {
-    theirs_ = {const_cast<std::byte*>(spec_.send), spec_.recv};
+      : DeviceOp(group, std::move(spec), user),
+        collective_(std::get<OpSpec>(spec_)),
+        plan_(std::move(plan)),
+        vote_(*this) {
+    theirs_ = {const_cast<std::byte*>(collective_.send), collective_.recv};
   }
 
-  Status enqueue(Device& device) override;
-  const OpSpec* next() const override;
+  Status enqueue_input(Device& device) override;
+  Status enqueue_output(Device&) override { return Status::ok(); }
+  const AnySpec* next() const override;
   OpCompletion& completion() override {
     return stage_ == Stage::kAgain ? static_cast<OpCompletion&>(*this) : vote_;
   }
@@ -67,7 +71,7 @@ class PeerOp final : public DeviceOp {
     bool given = false, final = false;
     Status final_status;
     uint64_t send[3] = {}, recv[3] = {};
-    OpSpec spec;
+    AnySpec spec;
   };
 
   void begin_vote() const;
@@ -79,8 +83,9 @@ class PeerOp final : public DeviceOp {
   Status lend(Slabs& slabs, bool is_root) override;
   bool passed() const { return end_ == kPeerPassed; }
   void say(PeerOrder order) { words_->order->store(order, std::memory_order_release); }
-  uint64_t bytes() const { return spec_.count * reduce::size_of(spec_.dtype); }
+  uint64_t bytes() const { return collective_.count * reduce::size_of(collective_.dtype); }
 
+  OpSpec& collective_;  // spec_
   Plan plan_;
   mutable Vote vote_;  // its spec is made when it is asked for
   mutable Stage stage_ = Stage::kKernel;

@@ -15,6 +15,7 @@ struct Request {
   GroupId group;  // of a collective
   AnySpec spec;
   OpenOp* completion = nullptr;
+  void* stream = nullptr;  // of a device: whose order the op keeps; null: of none
   Result<uint64_t> handle = Status(Code::kMemory, "");  // the answer
 };
 

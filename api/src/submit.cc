@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "api/src/device_use.h"
 #include "api/src/group.h"
 
 namespace rhz::api {
@@ -27,15 +28,9 @@ Status complete(MessageSpec& spec, rhz_op& op) {
   return Status::ok();
 }
 
-// Messages are refused: they have an order of their own, and no copy beside the device yet.
-Result<bool> concerns_device(PeerDriver& driver, const AnySpec& spec, const void* stream) {
-  const auto [send, recv] = std::visit([](const auto& s) { return std::pair<const void*, const void*>(s.send, s.recv); }, spec);
-  const bool device = driver.is_on_device(send) || driver.is_on_device(recv);
-  if (device && std::holds_alternative<MessageSpec>(spec))
-    return Status(Code::kArgument, "rhz_send and rhz_recv take no memory of a device: copy it to the host");
-  if ((device || stream) && in_group())
-    return Status(Code::kState, "between rhz_group_begin and rhz_group_end no op may have a stream or memory of a device");
-  return device || stream;
+bool concerns_device(PeerDriver& driver, const AnySpec& spec, const void* stream) {
+  const auto [send, recv] = buffers_of(spec);
+  return stream || driver.is_on_device(send) || driver.is_on_device(recv);
 }
 
 }  // namespace
@@ -43,17 +38,16 @@ Result<bool> concerns_device(PeerDriver& driver, const AnySpec& spec, const void
 Status submit(const Comm& comm, AnySpec spec, void* stream, rhz_op** out_op) {
   if (!out_op) return Status(Code::kArgument, "out_op is NULL");
   *out_op = nullptr;
-  const auto on_device = concerns_device(*comm.driver, spec, stream);
-  if (!on_device) return on_device.status();
+  const bool on_device = concerns_device(*comm.driver, spec, stream);
   struct Discard {
     void operator()(rhz_op* op) const { op->discard(); }
   };
   std::unique_ptr<rhz_op, Discard> op(new rhz_op(comm.driver, comm.group));
   Status status = std::visit([&](auto& known) { return complete(known, *op); }, spec);
   if (status)
-    status = on_device.value() ? op->submit_on_device(std::get<OpSpec>(spec), stream)
-                        : in_group()      ? keep_in_group(op.get(), std::move(spec))
-                                          : op->submit(spec);
+    status = in_group()  ? keep_in_group({op.get(), std::move(spec), stream, on_device})
+             : on_device ? op->submit_on_device(std::move(spec), stream)
+                         : op->submit(spec);
   if (status) *out_op = op.release();
   return status;
 }

@@ -41,6 +41,7 @@ memcheck() {
 
 part collectives 120 "$folder/rhz_gpu_check" --ranks 4 --only collectives
 part streams 60 "$folder/rhz_gpu_check" --ranks 4 --only streams
+part messages 60 "$folder/rhz_gpu_check" --ranks 4 --only messages
 part windows 120 "$folder/rhz_gpu_check" --only windows
 part kills 150 "$folder/rhz_gpu_check" --ranks 4 --only kills --kills "$kills"
 if [ "$devices" -ge 2 ]; then

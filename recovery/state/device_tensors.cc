@@ -22,6 +22,21 @@ Result<Digest> digest_on_device(const Tensor& tensor) {
   return digest_of(blocks);
 }
 
+// `begin`: a piece, at this place.
+template <class Begin>
+Status piece_by_piece(StateMemory& device, const std::byte* at, uint64_t bytes,
+                      const NextPiece& next, Begin begin) {
+  auto lane = device.lane(at);
+  Status status = lane.status();
+  for (uint64_t done = 0; status && done < bytes; done += StateMemory::kPieceBytes) {
+    status = next();
+    if (status)
+      status = begin(*lane.value(), done, std::min(StateMemory::kPieceBytes, bytes - done));
+    if (status) status = lane.value()->finish();
+  }
+  return status;
+}
+
 }  // namespace
 
 bool any_on_device(std::span<const Tensor> tensors) {
@@ -35,6 +50,21 @@ Status settle(std::span<const Tensor> tensors) {
     if (Status status = tensor.device->settle(tensor.data); !status) return status;
   }
   return Status::ok();
+}
+
+Status fetch(StateMemory& device, MutableBytes into, const std::byte* from,
+             const NextPiece& next) {
+  return piece_by_piece(device, from, into.size(), next,
+                        [&](StateMemory::Lane& lane, uint64_t at, uint64_t bytes) {
+                          return lane.begin_fetch(into.subspan(at, bytes), from + at);
+                        });
+}
+
+Status put(StateMemory& device, std::byte* to, ConstBytes from, const NextPiece& next) {
+  return piece_by_piece(device, to, from.size(), next,
+                        [&](StateMemory::Lane& lane, uint64_t at, uint64_t bytes) {
+                          return lane.begin_put(to + at, from.subspan(at, bytes));
+                        });
 }
 
 Result<Digest> root_of(std::span<const Tensor> tensors) {

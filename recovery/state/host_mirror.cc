@@ -2,8 +2,6 @@
 
 #include <sys/mman.h>
 
-#include <algorithm>
-
 namespace rhz::recovery {
 
 HostMirror::~HostMirror() {
@@ -23,18 +21,11 @@ Status HostMirror::stand_in(State& state) {
   return Status::ok();
 }
 
-Status HostMirror::carry(const Next& next, bool to_host) {
-  for (const Pair& pair : pairs_) {
-    auto lane = pair.device.device->lane(pair.device.data);
-    if (!lane) return lane.status();
-    for (uint64_t at = 0; at < pair.device.bytes; at += StateMemory::kPieceBytes) {
-      if (Status go = next(); !go) return go;
-      const uint64_t bytes = std::min(StateMemory::kPieceBytes, pair.device.bytes - at);
-      Status status = to_host ? lane.value()->begin_fetch({pair.host + at, bytes}, pair.device.data + at)
-                              : lane.value()->begin_put(pair.device.data + at, {pair.host + at, bytes});
-      if (status) status = lane.value()->finish();
-      if (!status) return status;
-    }
+Status HostMirror::carry(const NextPiece& next, bool to_host) {
+  for (const auto& [tensor, host] : pairs_) {
+    const Status status = to_host ? recovery::fetch(*tensor.device, {host, tensor.bytes}, tensor.data, next)
+                                  : recovery::put(*tensor.device, tensor.data, {host, tensor.bytes}, next);
+    if (!status) return status;
   }
   return Status::ok();
 }

@@ -2,10 +2,9 @@
 // and joiners digest, send and receive.  Fetched when members stand at an admit op for somebody, put back when a joiner has all of them.
 #pragma once
 
-#include <functional>
 #include <vector>
 
-#include "recovery/state/state.h"
+#include "recovery/state/device_tensors.h"
 
 namespace rhz::recovery {
 
@@ -21,11 +20,9 @@ class HostMirror {
   [[nodiscard]] Status stand_in(State& state);
   bool any() const { return !pairs_.empty(); }
 
-  // Of all these tensors, whole.  One thread at a time, and not the loop's owner: it waits for the device.  `next`, before each piece: an
-  // error is the end.  kIo: the device has failed.
-  using Next = std::function<Status()>;
-  [[nodiscard]] Status fetch(const Next& next) { return carry(next, true); }
-  [[nodiscard]] Status put(const Next& next) { return carry(next, false); }
+  // Of all these tensors, whole, as in device_tensors.h.  One thread at a time.
+  [[nodiscard]] Status fetch(const NextPiece& next) { return carry(next, true); }
+  [[nodiscard]] Status put(const NextPiece& next) { return carry(next, false); }
   // Nobody looks at the bytes before the next fetch: the system gets the pages back.
   void forget();
 
@@ -34,7 +31,7 @@ class HostMirror {
     Tensor device;
     std::byte* host = nullptr;
   };
-  Status carry(const Next& next, bool to_host);
+  Status carry(const NextPiece& next, bool to_host);
 
   std::vector<Pair> pairs_;
 };

@@ -105,16 +105,14 @@ class State {
   void stand_in(size_t shared, std::byte* host) {
     shared_[shared].data = host;
     shared_[shared].device = nullptr;
-    mirrored_ = true;
   }
-  bool mirrored() const { return mirrored_; }
   // They are kept here from now on.
   void keep_header(std::shared_ptr<StateHeader> header) { header_ = std::move(header); }
 
  private:
   std::vector<Tensor> all_, shared_;
   uint64_t bytes_ = 0, shared_bytes_ = 0;
-  bool frozen_ = false, mirrored_ = false;
+  bool frozen_ = false;
   std::optional<uint64_t> revision_;
   bool forgotten_ = false;  // the header is open for it, and not for an update of the program's
   bool replacing_ = false;  // since begin_replacement()

@@ -2,7 +2,7 @@
 // the exit status.  Ranks are processes, spread over the devices that there are; several may share
 // one.
 //
-//   rhz_gpu_check [--ranks 4] [--only collectives|streams|windows|state|sync|kills|kernel-kills] [--kills 50]
+//   rhz_gpu_check [--ranks 4] [--only collectives|streams|messages|windows|state|sync|kills|kernel-kills] [--kills 50]
 //   [--bytes 67108864] [--under COMMAND]
 //
 // --under: ranks are run by this command, such as "compute-sanitizer --log-file %p".
@@ -70,6 +70,7 @@ int be_rank(const Arguments& a) {
   Rank rank(a.setting);
   if (a.role == "collectives") check_collectives(rank), check_blocks(rank);
   if (a.role == "streams") check_streams(rank);
+  if (a.role == "messages") check_messages(rank);
   if (a.role == "windows") check_windows(rank);
   if (a.role == "kills") run_until_killed(rank, a.least, a.bytes, a.rebuild, a.registered);
   return rank.failed() ? 1 : 0;
@@ -80,6 +81,7 @@ int be_parent(const Arguments& a) {
   bool well = true;
   if (a.only.empty() || a.only == "collectives") well &= parent.run("collectives", a.ranks);
   if (a.only.empty() || a.only == "streams") well &= parent.run("streams", a.ranks);
+  if (a.only.empty() || a.only == "messages") well &= parent.run("messages", a.ranks);
   if (a.only.empty() || a.only == "state") well &= check_state();
   if (a.only.empty() || a.only == "sync") well &= check_sync(parent.devices());
   if (a.only.empty() || a.only == "kills")

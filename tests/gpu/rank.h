@@ -52,7 +52,8 @@ void check_blocks(Rank& rank);       // blocks_check.cc
 void check_streams(Rank& rank);      // streams_check.cc
 // Of an op on this memory, 4 MiB of it at most.
 std::string cancelled_in(Rank& rank, Memory memory);
-void check_windows(Rank& rank);  // windows_check.cc
+void check_windows(Rank& rank);   // windows_check.cc
+void check_messages(Rank& rank);  // messages_check.cc
 // sync_check.cc: a member, or who joins it, of a run of two; the exit status.
 int be_sync_peer(const Setting& setting, bool joins);
 // kills_check.cc: runs all-reduces until fewer than `least` ranks are left, or stdin ends; a line

@@ -1,7 +1,10 @@
 // State on a device, by a trainer that is killed and started again: attach, digests, snapshots.
 #include <rhizome/rhizome.h>
 
+#include <unistd.h>
+
 #include <cstdio>
+#include <filesystem>
 
 #include "tests/gpu/parent.h"
 #include "tests/gpu/state_trainer.h"
@@ -93,6 +96,16 @@ void snapshot_checks(Script& s, const char* memory) {
   s.end();
 }
 
+void checkpoint_checks(Script& s) {
+  s.begin("a checkpoint of memory of a device brings the bytes back to another process");
+  s.all({"start", "alloc", "enrol", "begin", "write 3", "end", "commit 3", "checkpoint"});
+  s.kill();
+  s.all({"start", "malloc", "enrol", "begin", "write 4", "end", "load", "verify 3"});
+  s.end();
+  std::error_code ignored;
+  std::filesystem::remove_all("/tmp/rhz-gpu-check-" + std::to_string(getpid()), ignored);
+}
+
 }  // namespace
 
 bool check_state() {
@@ -100,6 +113,7 @@ bool check_state() {
   Script script(run);
   attach_checks(script);
   for (const char* memory : {"alloc", "malloc"}) snapshot_checks(script, memory);
+  checkpoint_checks(script);
   return script.well();
 }
 

@@ -1,8 +1,10 @@
 #include "tests/gpu/state_trainer.h"
 
 #include <rhizome/rhizome.h>
+#include <rhizome/rhizome_checkpoint.h>
 #include <rhizome/rhizome_cuda.h>
 #include <rhizome/rhizome_shadow.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -74,6 +76,9 @@ class Trainer {
   void write(uint64_t seed);
   rhz_status verify(uint64_t seed, std::string& text);
   rhz_status digest(std::string& text);
+  std::vector<rhz_tensor_slice> slices() const;
+  rhz_status checkpoint();
+  rhz_status load();
   rhz_status steps(std::istringstream& words, std::string& text);
   void work(double ms, bool memory);
 
@@ -231,6 +236,48 @@ void Trainer::work(double ms, bool memory) {
   for (int i = 0; i < 20; ++i) run(static_cast<unsigned>(iterations_per_ms_ * ms / 20));
 }
 
+std::vector<rhz_tensor_slice> Trainer::slices() const {
+  std::vector<rhz_tensor_slice> all;
+  for (const rhz_tensor& t : tensors_)
+    all.push_back({sizeof(rhz_tensor_slice), t.name, t.data, 0, t.count_elems, nullptr, 0, t.dtype});
+  return all;
+}
+
+// The parent outlives this process, and removes it.
+std::string checkpoint_folder() { return "/tmp/rhz-gpu-check-" + std::to_string(getppid()); }
+
+rhz_status Trainer::checkpoint() {
+  rhz_op* op = nullptr;  // a checkpoint has its place between collectives
+  rhz_status status = rhz_barrier(comm_, &op);
+  if (status == RHZ_OK) status = rhz_op_wait(op, 20000, RHZ_WAIT_DEFAULT);
+  if (op) (void)rhz_op_release(op);
+  if (status != RHZ_OK) return status;
+  const auto own = slices();
+  const std::string folder = checkpoint_folder();
+  rhz_checkpoint_params params{};
+  params.struct_size = sizeof params;
+  params.folder = folder.c_str();
+  params.slices = own.data();
+  params.slice_count = static_cast<uint32_t>(own.size());
+  status = rhz_checkpoint(comm_, &params);
+  return status == RHZ_OK ? rhz_checkpoint_wait(comm_, 60000, nullptr) : status;
+}
+
+rhz_status Trainer::load() {
+  const auto own = slices();
+  const std::string folder = checkpoint_folder();
+  rhz_checkpoint_load_params params{};
+  params.struct_size = sizeof params;
+  params.folder = folder.c_str();
+  params.slices = own.data();
+  params.slice_count = static_cast<uint32_t>(own.size());
+  rhz_checkpoint_load_info info{};
+  info.struct_size = sizeof info;
+  const rhz_status status = rhz_checkpoint_load(comm_, &params, &info);
+  revision_ = info.revision;
+  return status == RHZ_OK ? rhz_state_commit(comm_, revision_) : status;
+}
+
 // "steps COUNT MS MEMORY SNAPSHOT": the median time of a step.  The first two snapshots make their
 // buffers, and do not count.
 rhz_status Trainer::steps(std::istringstream& words, std::string& text) {
@@ -284,6 +331,8 @@ rhz_status Trainer::obey(const std::string& line, std::string& text) {
   if (word == "snapshot") return rhz_snapshot(comm_, nullptr);
   if (word == "fence") return rhz_snapshot_fence(comm_, 0);
   if (word == "restore") return rhz_restore(comm_, nullptr, nullptr);
+  if (word == "checkpoint") return checkpoint();
+  if (word == "load") return load();
   if (word == "average") return average(text);
   if (word == "write") return write(number), RHZ_OK;
   if (word == "churn") {  // as many as are queued without waiting for the first

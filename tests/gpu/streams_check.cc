@@ -1,5 +1,4 @@
-// The order of a stream: what is before an op on it, what is behind it, ops on several streams, and
-// what is refused.
+// The order of a stream: what is before an op on it, what is behind it, and ops on several streams.
 #include <poll.h>
 
 #include <atomic>
@@ -157,25 +156,6 @@ std::string by_event(Rank& rank) {
   return wrong.empty() ? of_op : wrong;
 }
 
-std::string refused(Rank& rank) {
-  const Memory a = allocate(kBytes);
-  void* const memory = reinterpret_cast<void*>(a);
-  rhz_op* op = nullptr;
-  std::string wrong;
-  rhz_message_params m{};
-  m.struct_size = sizeof m;
-  m.send = memory;
-  m.bytes = 4;
-  m.peer_slot = rank.slot();
-  if (rhz_send(rank.comm(), &m, &op) != RHZ_ERR_ARGUMENT)
-    wrong = "rhz_send took memory of the device";
-  (void)rhz_group_begin();
-  if (submit(rank, a, nullptr, &op) != RHZ_ERR_STATE) wrong = "a group took memory of the device";
-  if (rhz_group_end() != RHZ_OK) wrong = rhz_last_error();
-  free(a);
-  return wrong;
-}
-
 }  // namespace
 
 // Ranks 1 and up cancel an op whose stream has not come to it; rank 0 comes to it after they were
@@ -215,14 +195,12 @@ std::string cancelled_in(Rank& rank, Memory a) {
   return wrong;
 }
 
-
 void check_streams(Rank& rank) {
   rank.check("stream: input, two all-reduces and what follows, with no wait between", chain(rank));
   rank.check("stream: a later op of the host does not overtake", order(rank));
   rank.check("stream: ops on two streams", two_streams(rank));
   rank.check("stream: the default one by name", default_stream(rank));
   rank.check("stream: the event fd", by_event(rank));
-  rank.check("stream: what is refused says so", refused(rank));
   const Memory a = allocate(kBytes);
   rank.check("stream: a cancelled op opens it", cancelled_in(rank, a));
   free(a);

@@ -356,6 +356,7 @@ typedef struct rhz_message_params {
   uint64_t tag;       /* of the channel */
   uint32_t peer_slot; /* the other side, by its slot (rhz_view), which stays when ranks change; the own one is legal */
   uint32_t timeout_ms; /* since the submission; 0: the communicator's op_timeout */
+  void *stream;        /* rhizome_cuda.h; NULL: none */
 } rhz_message_params;
 
 /* Submits the sending of a message, or the receiving of one.  They are between two peers: others take no part, and they need not be

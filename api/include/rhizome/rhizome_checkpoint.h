@@ -9,7 +9,8 @@
  *   behind       copy of the tensors (the fence waits for it) → file, fsync → manifest
  *   afterwards   rhz_checkpoint_poll says what became of it
  *
- * Memory: a copy of what this peer writes, until it is written.  The format is in docs/recovery.md.
+ * Memory: a copy of what this peer writes, until it is written.  Tensors may be memory of a device (rhizome_cuda.h): the copy comes from there, and
+ * rhz_checkpoint_load has a copy of one tensor at a time.  The format is in docs/recovery.md.
  */
 #ifndef RHIZOME_RHIZOME_CHECKPOINT_H
 #define RHIZOME_RHIZOME_CHECKPOINT_H
@@ -25,7 +26,7 @@ extern "C" {
 typedef struct rhz_tensor_slice {
   size_t struct_size;    /* sizeof(rhz_tensor_slice) */
   const char *name;      /* ≤ 127 bytes of UTF-8; of each tensor one slice in a call */
-  void *data;            /* count_elems elements; rhz_checkpoint only reads them */
+  void *data;            /* count_elems elements; rhz_checkpoint only reads them.  Of a device: the call waits for what is queued there */
   uint64_t first;        /* 0 where dims is 0 */
   uint64_t count_elems;  /* > 0 */
   const uint64_t *shape; /* dims lengths, of the whole tensor */

@@ -1,20 +1,27 @@
 /* rhizome_cuda.h: memory of CUDA devices, and streams.  No header of CUDA is needed, and none is included: pointers and streams cross as
  * void *.  The library finds the CUDA driver when it runs; where there is none, everything else works as ever.
  *
- * Buffers   send and recv of every collective of rhizome.h, the v-variants included, may be memory of a device (cuMemAlloc, cudaMalloc,
- *           pools, cuMemMap, managed): the library sees it by itself.  Ranks need not do alike.  Not: rhz_send and rhz_recv,
- *           anything between rhz_group_begin and rhz_group_end (RHZ_ERR_ARGUMENT, RHZ_ERR_STATE).
+ * Buffers   send and recv of every collective of rhizome.h, the v-variants included, and of rhz_send and rhz_recv, may be memory of a device
+ *           (cuMemAlloc, cudaMalloc, pools, cuMemMap, managed): the library sees it by itself.  Ranks need not do alike.
  * State     tensors that are registered (rhz_state_register) may be memory of a device too: see rhz_cuda_alloc.
  *           So may those of rhz_digest_tensors, rhz_average_stage and rhz_gradient_norm; the latter two work on copies in the host.
  * Way       through locked memory of the host: from the device, reduced on the way by the CPUs, to the device.  Extra memory there: the
- *           size of what the rank gives and gets, up to twice that; up to 2 GiB of it stay locked for the next op.
- * stream    of rhz_allreduce_params, rhz_collective_params and rhz_vcollective_params: a CUstream or cudaStream_t that is not 0.  The op begins
+ *           size of what the rank gives and gets, up to twice that; up to 2 GiB of it stay locked for the next op.  At most 256 ops at a
+ *           time, messages that are not taken included (RHZ_ERR_STATE).
+ * stream    of rhz_allreduce_params, and of the params of collectives and messages: a CUstream or cudaStream_t that is not 0.  The op begins
  *           when what is before it on the stream is done; what is behind it on the stream begins when the op is over and its result in recv.
  *           Buffers in the host's memory keep that order as well.  The call does not block, and rhz_op_wait need not be called before work
  *           that uses the result is queued on the stream.
  *           NULL: no stream's order.  The input must be there at the call (cuStreamSynchronize), and the result is when rhz_op_wait says so.
  *           The default streams have names: RHZ_STREAM_LEGACY and RHZ_STREAM_PER_THREAD, of the thread's current context.
- * Order     of ops is that of submission, whatever their streams: one that waits for its stream holds up the later ones of its communicator.
+ * Order     of collectives is that of submission, whatever their streams: one that waits for its stream holds up the later ones of its
+ *           communicator, and a message that does so the later ones of its channel.
+ * Messages  a stream goes on behind rhz_send as soon as the message is copied from memory of the device (a buffer of the host's: when the op is
+ *           over), and behind rhz_recv when the message is there.  What a receive on a stream has room for and the message does not fill holds
+ *           anything then.  A peer that receives from another and sends to it on one stream does both in one group, or sends first.
+ * Groups    what has memory of a device or a stream goes first at rhz_group_end, in its order, and is not fused: where one rank's op does, so
+ *           does every rank's, else RHZ_ERR_MISMATCH.  All their inputs are read before any of their streams waits, so that sends and receives
+ *           of a group may be on one stream in any order; an op of the group does not see what another one of it received.
  * Failure   the stream goes on behind an op that failed, as soon as it is over: recv then holds anything, and rhz_op_wait (or rhz_op_poll)
  *           tells.  A rebuild happens inside the op: the stream stands until it is over.  An op is over in bounded time: at its timeout_ms at
  *           the latest, or when the communicator is closed.
@@ -65,7 +72,7 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_cuda_register(rhz_comm *comm, void *memory,
  *
  * Registered  memory of a device of any kind can be: in memory of cudaMalloc it is digested, snapshotted and restored alike, but goes with its
  *             process.  Shared ones are synced with joiners through memory of the host, as many bytes on members and joiner, which is given back
- *             behind it.  Not in checkpoints (RHZ_ERR_ARGUMENT; slices of a copy are).  All these calls may return RHZ_ERR_IO then, with CUDA's words.
+ *             behind it.  Checkpoints are written from them, and loaded.  All these calls may return RHZ_ERR_IO then, with CUDA's words.
  * Updates     rhz_state_begin_update before the first kernel that changes a tensor is launched; rhz_state_end_update waits until the device has
  *             done all that is queued on it, and so does rhz_state_commit: what they say is true of bytes that kernels have written.  A trainer that is killed
  *             while its kernels run inside an update leaves a state that is refused, and let go by the vault at that rhz_state_attach, so that its
