@@ -9,9 +9,9 @@ namespace {
 
 // Without a word from a vault that was asked: it is frozen, or its host is gone, and the
 // coordinator has not said so yet.  Others have the shards.
-constexpr Duration kPatience = std::chrono::seconds(5);
+constexpr Duration kLinkPatience = std::chrono::seconds(5);
 // Whoever was not called for much longer than that stood still itself.
-constexpr Duration kLook = kPatience / 8;
+constexpr Duration kLook = kLinkPatience / 8;
 
 using recovery::VaultReply;
 using recovery::VaultRequest;
@@ -143,11 +143,11 @@ Time ShardLinks::tick(Time now) {
     const bool open = !link.asked.empty() || !link.waiting.empty();
     if (open && !link.client->is_up() && link.client->refused())
       fail(link, {Code::kUnreachable, "the vault's process is gone"});
-    if (open && now - link.moved > kPatience) {
+    if (open && now - link.moved > kLinkPatience) {
       fail(link, {Code::kUnreachable, "a vault does not answer"});
       link.client->drop({Code::kUnreachable, "it does not answer"});
     } else if (open) {
-      next = std::min({next, link.moved + kPatience, now + kLook});
+      next = std::min({next, link.moved + kLinkPatience, now + kLook});
     }
     next = std::min(next, link.client->tick(now));
   }

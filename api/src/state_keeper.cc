@@ -18,7 +18,7 @@ namespace {
 
 using recovery::StateHeader;
 
-constexpr Duration kPatience = std::chrono::seconds(2);  // with a vault that does not answer
+constexpr Duration kVaultPatience = std::chrono::seconds(2);  // with a vault that does not answer
 constexpr uint64_t kPieceOfCopy = 1u << 20;              // between two looks at who goes first
 constexpr size_t kMostRestorers = 4;    // threads of one rhz_restore, the caller's among them
 constexpr size_t kPiecesPerThread = 4;  // of 1 MiB: fewer are not worth a thread
@@ -30,7 +30,7 @@ constexpr const char* kOtherHosts =
 
 std::unique_ptr<recovery::Vault> open_vault(const std::string& name, uint64_t run) {
   if (name.empty()) return std::make_unique<recovery::LocalVault>();
-  return std::make_unique<recovery::VaultClient>(name, run, kPatience);
+  return std::make_unique<recovery::VaultClient>(name, run, kVaultPatience);
 }
 
 // One thread alone does not reach the rate of memory: the kernel copies page by page.
