@@ -11,12 +11,12 @@
 namespace rhz {
 namespace {
 
-constexpr uint64_t kPiece = uint64_t{1} << 20;  // between two looks at who goes first
+constexpr uint64_t kShardPiece = uint64_t{1} << 20;  // between two looks at who goes first
 // As the snapshotter yields: while collectives are open, a piece is followed by a pause of at most
 // so many times its own time.
-constexpr int kMostYield = 4;
-constexpr Duration kLeastYield = milliseconds(1);
-constexpr Duration kNap = microseconds(100);
+constexpr int kShardMostYield = 4;
+constexpr Duration kShardLeastYield = milliseconds(1);
+constexpr Duration kShardNap = microseconds(100);
 constexpr Duration kAuditPause = std::chrono::seconds(600);  // between two audits of what is held
 constexpr Duration kReadAgain = milliseconds(1);  // of a snapshot that is still being copied
 
@@ -223,10 +223,10 @@ bool ShardDriver::carry_out() {
 // Lets collectives go first, for a while.  False: all is to end.
 bool ShardDriver::pace() {
   const Time now = loop_.now();
-  const Time until = now + std::max(kLeastYield, kMostYield * (now - piece_began_));
+  const Time until = now + std::max(kShardLeastYield, kShardMostYield * (now - piece_began_));
   while (!stop_ && waiting_.load(std::memory_order_relaxed) == 0 && around_.busy() &&
          loop_.now() < until)
-    loop_.run_until(loop_.now() + kNap);
+    loop_.run_until(loop_.now() + kShardNap);
   piece_began_ = loop_.now();
   return !stop_;
 }
@@ -234,7 +234,7 @@ bool ShardDriver::pace() {
 // False: there is nothing to do before somebody answers.
 bool ShardDriver::step() {
   piece_began_ = loop_.now();
-  keeper_.step(kPiece);
+  keeper_.step(kShardPiece);
   return carry_out() || keeper_.computing();
 }
 

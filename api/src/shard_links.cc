@@ -11,7 +11,7 @@ namespace {
 // coordinator has not said so yet.  Others have the shards.
 constexpr Duration kLinkPatience = std::chrono::seconds(5);
 // Whoever was not called for much longer than that stood still itself.
-constexpr Duration kLook = kLinkPatience / 8;
+constexpr Duration kLinkLook = kLinkPatience / 8;
 
 using recovery::VaultReply;
 using recovery::VaultRequest;
@@ -130,7 +130,7 @@ void ShardLinks::fail(Link& link, const Status& why) {
 
 Time ShardLinks::tick(Time now) {
   Time next = kNever;
-  const bool stood_still = now - ticked_ > 4 * kLook;
+  const bool stood_still = now - ticked_ > 4 * kLinkLook;
   ticked_ = now;
   for (auto& [id, owned] : links_) {
     Link& link = *owned;
@@ -147,7 +147,7 @@ Time ShardLinks::tick(Time now) {
       fail(link, {Code::kUnreachable, "a vault does not answer"});
       link.client->drop({Code::kUnreachable, "it does not answer"});
     } else if (open) {
-      next = std::min({next, link.moved + kLinkPatience, now + kLook});
+      next = std::min({next, link.moved + kLinkPatience, now + kLinkLook});
     }
     next = std::min(next, link.client->tick(now));
   }
