@@ -274,8 +274,8 @@ void Node::heartbeat(Time now) {
     transport_.send(neighbour, LaneClass::kExpress, std::move(beat));
   }
   const TransportCounters counters = transport_.counters();
-  member_.beat(now, {groups_.epoch(), groups_.ended_ops(), counters.sent_bytes,
-                     counters.received_bytes, metrics_});
+  member_.beat(now, {groups_.epoch(), groups_.ended_ops(), counters.sent_bytes, counters.received_bytes, metrics_, counters.dropped_frames,
+                     counters.refused_frames + counters.refused_connections, counters.reconnects});
 }
 
 void Node::probe(Time now) {

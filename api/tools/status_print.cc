@@ -139,6 +139,9 @@ std::string status_json(const StatusReply& reply, const Generations& generations
              {"ops", peer.beat.ops},
              {"sent_bytes", peer.beat.sent_bytes},
              {"received_bytes", peer.beat.received_bytes},
+             {"dropped_frames", peer.beat.dropped_frames},
+             {"refused", peer.beat.refused},
+             {"reconnects", peer.beat.reconnects},
              {"ops_per_s", rate.ops_per_s},
              {"sent_Bps", rate.sent_Bps},
              {"metrics", metrics}};

@@ -78,6 +78,9 @@ struct PeerBeatMessage {
   uint64_t ops = 0;        // ended here
   uint64_t sent_bytes = 0, received_bytes = 0;
   std::vector<Metric> metrics;  // what the program published, ≤ 8
+  // Of the transport: frames of older epochs, of ops that are over, or come twice; frames and
+  // connections that make no sense here; of lanes that stood.
+  uint64_t dropped_frames = 0, refused = 0, reconnects = 0;
   friend bool operator==(const PeerBeatMessage&, const PeerBeatMessage&) = default;
 };
 struct LeaveMessage {

@@ -52,11 +52,15 @@ void write_beat(Writing& out, schema::PeerBeat::Builder to, const PeerBeatMessag
   to.setReceivedBytes(from.received_bytes);
   write_list(out, to.initMetrics(out.count(from.metrics.size(), kMaxMetrics)), from.metrics,
              write_metric);
+  to.setDroppedFrames(from.dropped_frames);
+  to.setRefused(from.refused);
+  to.setReconnects(from.reconnects);
 }
 
 PeerBeatMessage read_beat(Reading& in, schema::PeerBeat::Reader from) {
   return {Epoch(from.getEpoch()), from.getOps(), from.getSentBytes(), from.getReceivedBytes(),
-          read_list(in, from.getMetrics(), kMaxMetrics, "metrics", read_metric)};
+          read_list(in, from.getMetrics(), kMaxMetrics, "metrics", read_metric),
+          from.getDroppedFrames(), from.getRefused(), from.getReconnects()};
 }
 
 void write_status_reply(Writing& out, schema::StatusReply::Builder to, const StatusReply& from) {

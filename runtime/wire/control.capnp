@@ -287,6 +287,9 @@ struct PeerBeat {
   sentBytes @2 :UInt64;
   receivedBytes @3 :UInt64;
   metrics @4 :List(Metric);  # at most 8
+  droppedFrames @5 :UInt64;  # of older epochs, of ops that are over, come twice
+  refused @6 :UInt64;        # frames and connections that make no sense here
+  reconnects @7 :UInt64;     # of lanes that stood
 }
 
 struct Propose {  # GENERATION: all shards are held and verified

@@ -75,10 +75,25 @@ TEST_F(Looked, AsJsonHasEveryKey) {
     EXPECT_GT(value<int64_t>(peer, "ops"), 0) << peer;
     EXPECT_GT(value<int64_t>(peer, "sent_bytes"), 0) << peer;
     EXPECT_GT(value<int64_t>(peer, "received_bytes"), 0) << peer;
-    for (const char* key : {"silent_ms", "ops_per_s", "sent_Bps"})
+    for (const char* key : {"silent_ms", "ops_per_s", "sent_Bps", "dropped_frames", "refused", "reconnects"})
       EXPECT_TRUE(peer.contains(key)) << key;
     EXPECT_GE(value<double>(value<Json>(peer, "metrics"), "step"), 3) << peer;
   }
+}
+
+TEST_F(Looked, CountsWhatAPeerRefused) {
+  Cli json(status("--watch --json"));
+  const auto refused = [&] {
+    const Json all = Json::parse(json.await("\"run_id\"").raw);
+    return all.at("peers").at(0).at("refused").get<uint64_t>();
+  };
+  const uint64_t before = refused();
+  RawSocket stranger(data_ports(address_).at(0));
+  stranger.write(std::string(1000, 'x'));
+  while (refused() == before) {
+  }
+  json.signal(SIGINT);
+  EXPECT_EQ(json.end(), 0) << json.errors();
 }
 
 TEST_F(Looked, AtOnceIsATable) {

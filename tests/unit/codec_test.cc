@@ -105,7 +105,7 @@ std::vector<LogEntry> all_entries() {
 }
 
 PeerBeatMessage beat() {
-  return {Epoch(3), 1000, 1ull << 40, 1ull << 41, {{"loss", 2.25}, {"größe", -INFINITY}}};
+  return {Epoch(3), 1000, 1ull << 40, 1ull << 41, {{"loss", 2.25}, {"größe", -INFINITY}}, 7, 1ull << 42, 9};
 }
 
 VaultInfo vault(uint32_t n) {
