@@ -5,6 +5,7 @@
 #include <ctime>
 #include <functional>
 
+#include "tests/integration/crash_points.h"
 #include "tests/integration/rank.h"
 
 namespace rhz::test {
@@ -92,6 +93,7 @@ bool Rank::submit(const Line& command) {
     }
   }
   if (const uint64_t us = command.number("kill_us")) arm_kill(us);
+  if (const uint64_t nth = command.number("crash_at")) arm_crash(nth, command.text("crash_how"));
   open.submitted = Clock::now();
   const rhz_status status =
       open.other ? open.other->submit(comm_of(command), &open.op) : submit_allreduce(open, command);
@@ -135,6 +137,7 @@ void Rank::wait(const Line& command) {
   const auto flags = static_cast<uint32_t>(command.number("final") ? RHZ_WAIT_FINAL : 0);
   const rhz_status status =
       rhz_op_wait(open.op, static_cast<uint32_t>(command.number("wait_ms")), flags);
+  disarm_crash();
   if (open.letter) tell_letter(found->first, open, status);
   else tell_outcome(found->first, open, status);
   if (status == RHZ_PENDING) return;
