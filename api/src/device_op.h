@@ -94,7 +94,9 @@ class DeviceOp : public OpCompletion {
   virtual void unsettle(Epoch, bool) {}
 
   // It is the device that has to go on, of which nobody is told.
-  virtual bool waits_for_device() const { return !told_; }
+  virtual bool waits_for_device() const {
+    return !told_ && (words_ || !submitted_ || released_);
+  }
 
   bool is_released() const { return released_; }
   bool is_told() const { return told_; }

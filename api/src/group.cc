@@ -65,7 +65,7 @@ class Group {
     std::erase_if(own, [](const Kept& kept) { return kept.on_device; });
     Fused others = fuse(std::move(own));
     if (!on_device.requests.empty()) driver.submit_on_device(on_device.requests);
-    driver.submit(others.requests);
+    if (!others.requests.empty()) driver.submit(others.requests);
     const Status first = leave(on_device), second = leave(others);
     return first ? second : first;
   }

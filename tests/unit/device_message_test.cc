@@ -157,6 +157,7 @@ TEST_F(DeviceMessageTest, LaterMessagesOfTheChannelWaitAndNothingElseDoes) {
   device_.run();
   (void)ops_.look();
   ASSERT_EQ(begun_.size(), 5u);
+  EXPECT_TRUE(ops_.settled()) << "the device has nothing to do with those behind it";
   EXPECT_EQ(begun_[3].message.bytes, kBytes) << "the one of the device, then the one behind it";
 }
 
