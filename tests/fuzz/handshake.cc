@@ -5,6 +5,7 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "runtime/transport/tcp/handshake.h"
 #include "runtime/transport/tcp/in_lane.h"
@@ -46,10 +47,20 @@ struct Call {
   std::string answer;
 };
 
-// What was heard of one, on any connection: its newest frame, and whether all of that has come.  Of one too large to be taken nobody says so.
+// What was heard of one, on any connection: its newest frame, and whether all of that has come.  Of one too large to be taken nobody says so,
+// nor of those that are void.
 struct Lane {
   uint64_t newest = 0;
   bool whole = false;
+  std::set<uint64_t> voids;  // that were written
+
+  // Behind what this lane has had.
+  bool comes_next(uint64_t number) const {
+    if (number <= newest) return false;
+    for (uint64_t between = newest + 1; between < number; ++between)
+      if (!voids.contains(between)) return false;
+    return true;
+  }
 };
 
 class Port final : public TransportEvents {
@@ -103,12 +114,15 @@ class Port final : public TransportEvents {
     Call& call = calls_[header.op_seq.value];
     RHZ_FUZZ_CHECK(call.introduced && caller(call.who) == from);
     Lane& lane = lane_of(call);
-    // Behind what this lane has had; or the first one of a lane that was begun anew; or once more, on another connection, what the one
+    // The next one; or the first one of a lane that was begun anew; or once more, on another connection, what the one
     // before did not bring whole.
-    RHZ_FUZZ_CHECK(header.lane_seq == lane.newest + 1 || (header.lane_seq == 1 && call.heard == 0) ||
+    Lane anew;
+    anew.voids = lane.voids;
+    RHZ_FUZZ_CHECK(lane.comes_next(header.lane_seq) || (anew.comes_next(header.lane_seq) && call.heard == 0) ||
                    (header.lane_seq == lane.newest && !lane.whole && call.heard == 0));
     RHZ_FUZZ_CHECK(header.lane_seq > call.heard && header.lane_seq <= call.written);
-    lane = {call.heard = header.lane_seq, false};
+    lane.newest = call.heard = header.lane_seq;
+    lane.whole = false;
     if (header.length > kLargest) return landing;
     landing.verdict = Landing::Verdict::kInto;
     landing.keep = pool_.take(header.length);
@@ -189,6 +203,7 @@ class Port final : public TransportEvents {
       default: break;
     }
     call.written = std::max(call.written, header.lane_seq);
+    if (header.kind == Kind::kVoid && call.introduced) lane_of(call).voids.insert(header.lane_seq);
     Bytes bytes;
     append(bytes, header);
     append_payload(bytes, std::min<size_t>(header.length, 2 * kLargest), call.written);
