@@ -40,8 +40,9 @@ class Lanes final : public tcp::LaneKinds {
 struct Call {
   uint32_t who = 0;
   int fd = -1;
-  bool begun = false;  // something was written
+  Bytes first;  // that was written, as much as a hello has; in pieces, one of which may be noise
   bool introduced = false;
+  uint32_t as = 0;  // whom the hello names
   tcp::LinkHello hello;
   uint64_t written = 0, heard = 0;  // newest numbers
   std::string answer;
@@ -112,7 +113,7 @@ class Port final : public TransportEvents {
     if (header.lane_seq == 0) return landing;  // a heartbeat
     RHZ_FUZZ_CHECK(header.op_seq.value < calls_.size());
     Call& call = calls_[header.op_seq.value];
-    RHZ_FUZZ_CHECK(call.introduced && caller(call.who) == from);
+    RHZ_FUZZ_CHECK(call.introduced && caller(call.as) == from);
     Lane& lane = lane_of(call);
     // The next one; or the first one of a lane that was begun anew; or once more, on another connection, what the one
     // before did not bring whole.
@@ -134,11 +135,11 @@ class Port final : public TransportEvents {
   }
   void on_edge_down(PeerId, Evidence) override {}
   void on_goodbye(PeerId from) override {
-    RHZ_FUZZ_CHECK(std::any_of(calls_.begin(), calls_.end(), [&](const Call& call) { return call.introduced && caller(call.who) == from; }));
+    RHZ_FUZZ_CHECK(std::any_of(calls_.begin(), calls_.end(), [&](const Call& call) { return call.introduced && caller(call.as) == from; }));
   }
 
  private:
-  Lane& lane_of(const Call& call) { return lanes_[{call.who, call.hello.lane}]; }
+  Lane& lane_of(const Call& call) { return lanes_[{call.as, call.hello.lane}]; }
   static AsioLoop& loop() {
     static AsioLoop one;
     return one;
@@ -166,8 +167,18 @@ class Port final : public TransportEvents {
     calls_.push_back(std::move(call));
   }
   static void write(Call& call, ConstBytes bytes) {
-    call.begun |= !bytes.empty();
+    const ConstBytes first = bytes.first(std::min(bytes.size(), tcp::kHelloFrameBytes - call.first.size()));
+    call.first.insert(call.first.end(), first.begin(), first.end());
+    if (!first.empty() && call.first.size() == tcp::kHelloFrameBytes) read_hello(call);
     (void)::send(call.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+  static void read_hello(Call& call) {
+    const auto header = wire::decode_header(reinterpret_cast<const std::byte*>(call.first.data()));
+    if (!header || header.value().kind != Kind::kHello || header.value().length != tcp::kLinkHelloBytes || header.value().run != kRun) return;
+    call.hello = tcp::decode_hello(reinterpret_cast<const std::byte*>(call.first.data()) + wire::kHeaderBytes);
+    if (call.hello.receiver != kSelf || call.hello.lane >= tcp::kMaxLanes) return;
+    for (uint32_t n = 0; n < kCallers; ++n)
+      if (call.hello.sender == caller(n)) call.introduced = true, call.as = n;
   }
   void introduce(Tape& tape, Call& call) {
     tcp::LinkHello hello{caller(call.who), kSelf, tape.below(2), static_cast<uint32_t>(tape.below(2))};
@@ -183,8 +194,6 @@ class Port final : public TransportEvents {
     }
     tcp::HelloFrame bytes = tcp::encode_hello(hello, run);
     if (flip != SIZE_MAX) bytes[flip / 8] ^= std::byte(1 << flip % 8);
-    const bool good = hello.receiver == kSelf && hello.lane < tcp::kMaxLanes && run == kRun && size == bytes.size() && flip == SIZE_MAX;
-    if (good && !call.begun) call.introduced = true, call.hello = hello;
     write(call, ConstBytes(bytes).first(size));
   }
   void frame(Tape& tape, Call& call) {
@@ -220,7 +229,7 @@ class Port final : public TransportEvents {
       const wire::FrameHeader& said = header.value();
       RHZ_FUZZ_CHECK((said.kind == Kind::kHelloAck) == first);
       RHZ_FUZZ_CHECK(first || said.kind == Kind::kCredit || said.kind == Kind::kGoodbye);
-      if (first && said.flags == 0) RHZ_FUZZ_CHECK(call.introduced && call.who < named_);
+      if (first && said.flags == 0) RHZ_FUZZ_CHECK(call.introduced && call.as < named_);
       if (said.kind == Kind::kCredit) RHZ_FUZZ_CHECK(said.lane_seq <= call.heard || said.lane_seq <= call.written);
       refused = first && said.flags != 0;
       at += wire::kHeaderBytes + said.length;
