@@ -179,7 +179,8 @@ Status DeviceFront::begin(Request& request, Slot slot) {
 void DeviceFront::submit(std::span<Request> requests, Slot slot) {
   std::lock_guard order(submitting_);
   beginning_.clear();  // of one that ran out of memory
-  for (Request& request : requests) request.handle = begin(request, slot);
+  for (Request& request : requests)
+    if (Status status = begin(request, slot); !status) request.handle = status;
   for (Beginning& b : beginning_)
     if (Status status = b.op->enqueue_output(*device_); !status) {
       b.request->handle = status;

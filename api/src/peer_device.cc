@@ -6,6 +6,7 @@
 
 #include "api/src/device_front.h"
 #include "api/src/peer_driver.h"
+#include "runtime/base/out_of_memory.h"
 
 namespace rhz {
 
@@ -95,7 +96,8 @@ void PeerDriver::submit_on_device(std::span<Request> requests) {
     const auto* spec = std::get_if<OpSpec>(&r.spec);
     return spec && has_root(spec->kind);
   });
-  device_->submit(requests, rooted ? slot() : kAnySlot);  // who asks for it takes the loop
+  // Who asks for the slot takes the loop.  Those for which there was no memory say so themselves.
+  (void)had_memory([&] { device_->submit(requests, rooted ? slot() : kAnySlot); });
 }
 
 // As the loop's owner: behind others of its line that wait for the device, in the order of their

@@ -18,8 +18,8 @@ constexpr uint64_t kElements = 300'000, kOfDevice = kElements * sizeof(float);
 class DeviceCheckpoint : public ::testing::Test {
  protected:
   void SetUp() override {
-    char pattern[] = "/tmp/rhz-device-checkpoint-XXXXXX";
-    folder_ = mkdtemp(pattern);
+    folder_ = ::testing::TempDir() + "rhz-device-checkpoint-XXXXXX";
+    ASSERT_TRUE(mkdtemp(folder_.data()));
     rhz_coordinator_params params{};
     params.struct_size = sizeof params;
     params.world = 1;
