@@ -2,12 +2,12 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "runtime/base/out_of_memory.h"
+#include "runtime/base/thread.h"
 
 namespace rhz {
 namespace {
@@ -31,7 +31,7 @@ Status Background::start(Job job) {
   std::lock_guard lock(mutex_);
   if (stop_) return kClosed;
   if (running()) return {Code::kState, std::string(doing_) + " already"};
-  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+  if (!thread_.joinable()) thread_ = start_thread(thread_name_, [this] { run(); });
   job_ = std::move(job);
   cut_short_ = false;
   running_.store(true, std::memory_order_release);
@@ -78,10 +78,6 @@ void Background::stop() {
 }
 
 void Background::run() {
-  sigset_t all;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);  // the program's handlers run on its own threads
-  ::pthread_setname_np(::pthread_self(), thread_name_);
   // Woken, it takes the core from nobody: else the program that has just given it a job would stand
   // still for a time slice.
   const sched_param none{};

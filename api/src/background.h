@@ -66,7 +66,7 @@ class Background {
   int waiting_ = 0;         // under mutex_
   std::atomic<bool> running_{false};
   std::chrono::steady_clock::time_point piece_began_{};  // the thread's own
-  std::thread thread_;
+  std::jthread thread_;
 };
 
 }  // namespace rhz

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/base/thread.h"
 #include "runtime/loop/asio_loop.h"
 #include "runtime/loop/room.h"
 #include "runtime/membership/coordinator.h"
@@ -140,7 +141,7 @@ void CoordinatorDriver::Engine::run_loop() {
 
 CoordinatorDriver::CoordinatorDriver(std::unique_ptr<Engine> engine)
     : engine_(std::move(engine)), address_(engine_->address) {
-  thread_ = std::thread([this] { engine_->run_loop(); });
+  thread_ = start_thread("rhz-coordinator", [this] { engine_->run_loop(); });
 }
 
 Result<std::unique_ptr<CoordinatorDriver>> CoordinatorDriver::start(

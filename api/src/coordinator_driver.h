@@ -35,7 +35,7 @@ class CoordinatorDriver {
 
   std::unique_ptr<Engine> engine_;
   std::string address_;
-  std::thread thread_;
+  std::jthread thread_;
 };
 
 }  // namespace rhz

@@ -1,9 +1,8 @@
 #include "api/src/device_puts.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <utility>
+
+#include "runtime/base/thread.h"
 
 namespace rhz::api {
 
@@ -11,7 +10,7 @@ void DevicePuts::start() {
   std::lock_guard lock(mutex_);
   if (thread_.joinable() || stop_) return;
   waiting_.reserve(most_);
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("rhz-device", [this] { run(); });
 }
 
 void DevicePuts::put(const Put& put) {
@@ -28,10 +27,6 @@ Status DevicePuts::failure() {
 }
 
 void DevicePuts::run() {
-  sigset_t all;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);  // the program's handlers run on its own threads
-  ::pthread_setname_np(::pthread_self(), "rhz-device");
   std::vector<Put> puts;
   puts.reserve(most_);
   std::unique_lock lock(mutex_);

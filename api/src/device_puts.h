@@ -49,7 +49,7 @@ class DevicePuts {
   std::vector<Put> waiting_;
   bool stop_ = false;
   Status failure_;
-  std::thread thread_;
+  std::jthread thread_;
 };
 
 }  // namespace rhz::api

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/base/thread.h"
+
 namespace rhz::api {
 
 void DeviceWatch::watch(const DeviceQueue& queue) {
@@ -10,7 +12,7 @@ void DeviceWatch::watch(const DeviceQueue& queue) {
                                  [&](const DeviceQueue& q) { return q.context == queue.context; });
   if (known) return;
   watched_.push_back(queue);
-  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+  if (!thread_.joinable()) thread_ = start_thread("rhz-health", [this] { run(); });
 }
 
 Status DeviceWatch::failure() {

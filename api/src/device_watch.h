@@ -38,7 +38,7 @@ class DeviceWatch {
   bool stop_ = false;
   Status failure_;
   std::vector<DeviceQueue> watched_;  // one of each context
-  std::thread thread_;
+  std::jthread thread_;
 };
 
 }  // namespace rhz::api

@@ -5,6 +5,7 @@
 #endif
 
 #include "runtime/base/out_of_memory.h"
+#include "runtime/base/thread.h"
 
 namespace rhz {
 namespace {
@@ -38,7 +39,7 @@ Progress::~Progress() { stop(); }
 
 void Progress::start(std::function<void()> on_thread_start) {
   on_thread_start_ = std::move(on_thread_start);
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("rhz-progress", [this] { run(); });
 }
 
 void Progress::stop() {

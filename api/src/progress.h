@@ -52,7 +52,7 @@ class Progress {
   const std::function<void(Time)> turn_;
   const std::function<void()> on_broken_;
   std::function<void()> on_thread_start_;
-  std::thread thread_;
+  std::jthread thread_;
   std::mutex mutex_;
   std::condition_variable changed_;   // ownership, or what waiters look at
   std::condition_variable idle_;      // the progress thread's own naps

@@ -2,11 +2,11 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 
 #include <algorithm>
 
 #include "runtime/base/out_of_memory.h"
+#include "runtime/base/thread.h"
 
 namespace rhz {
 namespace {
@@ -61,7 +61,7 @@ void ShardDriver::news(ShardNews news) {
 
 // Under mutex_.
 void ShardDriver::start_thread() {
-  if (!thread_.joinable() && !stop_) thread_ = std::thread([this] { run(); });
+  if (!thread_.joinable() && !stop_) thread_ = rhz::start_thread("rhz-shards", [this] { run(); });
 }
 
 Status ShardDriver::protect(Request request) {
@@ -114,7 +114,7 @@ std::pair<std::vector<GenerationRecord>, std::vector<PeerId>> ShardDriver::seen(
 }
 
 void ShardDriver::stop() {
-  std::thread thread;
+  std::jthread thread;
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
@@ -239,10 +239,6 @@ bool ShardDriver::step() {
 }
 
 void ShardDriver::run() {
-  sigset_t all;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
-  ::pthread_setname_np(::pthread_self(), "rhz-shards");
   const sched_param none{};
   ::pthread_setschedparam(::pthread_self(), SCHED_BATCH, &none);  // as the snapshotter
   if (had_memory([this] { serve(); })) return;

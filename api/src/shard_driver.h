@@ -100,7 +100,7 @@ class ShardDriver {
   std::vector<PeerId> living_;                        // under mutex_
   std::atomic<int> waiting_{0};
   std::atomic<bool> stop_{false};
-  std::thread thread_;  // under mutex_
+  std::jthread thread_;  // under mutex_
 };
 
 }  // namespace rhz

@@ -1,7 +1,5 @@
 #include "api/src/shard_server.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
 #include <set>
@@ -9,6 +7,7 @@
 #include "api/src/reach.h"
 #include "recovery/shards/shard_store.h"
 #include "runtime/base/prng.h"
+#include "runtime/base/thread.h"
 #include "runtime/loop/asio_loop.h"
 #include "runtime/loop/room.h"
 #include "runtime/observe/recorder.h"
@@ -157,10 +156,6 @@ void ShardServer::Engine::tick(Time now) {
 }
 
 void ShardServer::Engine::run_loop() {
-  sigset_t all;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
-  ::pthread_setname_np(::pthread_self(), "rhz-shards");
   recorder.watch_this_thread();
   client.start(loop.now());
   while (!stop_asked.load(std::memory_order_acquire)) {
@@ -190,7 +185,7 @@ Result<std::unique_ptr<ShardServer>> ShardServer::start(const ShardServerOptions
 
 ShardServer::ShardServer(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {
   if (!engine_->endpoints.empty()) address_ = engine_->endpoints.front();
-  thread_ = std::thread([this] { engine_->run_loop(); });
+  thread_ = start_thread("rhz-shards", [this] { engine_->run_loop(); });
 }
 
 ShardServer::~ShardServer() {

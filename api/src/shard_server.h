@@ -34,7 +34,7 @@ class ShardServer {
 
   std::unique_ptr<Engine> engine_;
   std::string address_;
-  std::thread thread_;
+  std::jthread thread_;
 };
 
 }  // namespace rhz

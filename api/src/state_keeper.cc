@@ -12,6 +12,7 @@
 #include "recovery/vault/client.h"
 #include "recovery/vault/local_vault.h"
 #include "recovery/vault/snapshot.h"
+#include "runtime/base/thread.h"
 
 namespace rhz {
 namespace {
@@ -52,7 +53,7 @@ Status restore_on_threads(const recovery::Restore& work) {
     const size_t useful = std::min<size_t>(
         {kMostRestorers, std::thread::hardware_concurrency(), work.pieces() / kPiecesPerThread});
     std::vector<std::jthread> others;
-    for (size_t i = 1; i < useful; ++i) others.emplace_back(run);
+    for (size_t i = 1; i < useful; ++i) others.push_back(start_thread("rhz-restore", run));
     run();
   }
   return outcome;

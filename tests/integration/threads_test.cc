@@ -2,7 +2,9 @@
 // Says most under the thread sanitizer.
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <thread>
 #include <vector>
 
@@ -164,6 +166,27 @@ TEST(Threads, MayCloseTheSameCommunicatorWhileOthersWaitForItsOps) {
       });
     for (int i = 0; i < 2; ++i) threads.emplace_back([=] { rhz_comm_close(comms[0]); });
   }
+}
+
+volatile std::sig_atomic_t handled = 0;  // on whichever thread
+
+// A handler of the program finds what its own threads make of it: not a thread in the middle of the library.
+TEST(Threads, OfTheLibraryHandleNoSignalThatTheProgramGets) {
+  const auto before = std::signal(SIGUSR1, [](int) { handled = handled + 1; });
+  LocalRun run(2);
+  const auto comms = run.found();
+  sigset_t one, pending;
+  ::sigemptyset(&one);
+  ::sigaddset(&one, SIGUSR1);
+  ::pthread_sigmask(SIG_BLOCK, &one, nullptr);  // of the threads that there are, those of the library could
+  ASSERT_EQ(::kill(::getpid(), SIGUSR1), 0);
+  for (int i = 0; i < 100; ++i) expect_sum(comms);
+  ::sigpending(&pending);
+  EXPECT_TRUE(::sigismember(&pending, SIGUSR1)) << "somebody else has handled it";
+  EXPECT_EQ(handled, 0);
+  ::pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
+  EXPECT_EQ(handled, 1);
+  std::signal(SIGUSR1, before);
 }
 
 TEST(Threads, MayLeadWholeLivesSideBySide) {

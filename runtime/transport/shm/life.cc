@@ -1,12 +1,12 @@
 #include "runtime/transport/shm/life.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+
+#include "runtime/base/thread.h"
 
 namespace rhz::shm {
 namespace {
@@ -34,7 +34,7 @@ Life::Life(AsioLoop& loop) {
   own_.list.next = &own_.list;
   own_.futex_offset =
       static_cast<long>(offsetof(LifeMark, word)) - static_cast<long>(offsetof(LifeMark, entry));
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("rhz-life", [this] { run(); });
   started_.wait(false);
 }
 
@@ -103,10 +103,6 @@ bool Life::collect(std::vector<futex_waitv>& waits, uint32_t seen) {
 }
 
 void Life::run() {
-  sigset_t all;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);  // the program's handlers run on its own threads
-  ::pthread_setname_np(::pthread_self(), "rhz-life");
   std::vector<futex_waitv> waits;
   // Asked for nothing, a kernel that can do it calls the request wrong; one that cannot does not know the call.
   const bool can_wait = ::syscall(SYS_futex_waitv, nullptr, 0, 0, nullptr, 0) < 0 && errno == EINVAL;

@@ -65,7 +65,7 @@ class Life {
   std::atomic<uint32_t> changes_{0};  // the thread waits on it too
   std::mutex mutex_;
   std::vector<Watched> watched_;  // under mutex_
-  std::thread thread_;
+  std::jthread thread_;
 };
 
 }  // namespace rhz::shm
