@@ -52,17 +52,18 @@ void Coordinator::take_back(PeerId accuser, PeerId target) {
 
 // A node is at fault when two observers say so; the coordinator is one of them, and hears its own connection.  The kernel's word
 // needs no second one, and comes before that connection ends.
-bool Coordinator::node_fault(PeerId id, Time now) const {
+const char* Coordinator::node_fault(PeerId id, Time now) const {
   const Peer& peer = peers_.at(id);
   bool hard = false, soft = false;
   for (const auto& [edge, accusation] : accusations_) {
     if (edge.second != id || accusation.self_doubt || !is_member(edge.first)) continue;
-    if (is_death(accusation.evidence)) return true;
+    if (is_death(accusation.evidence)) return "its process ended";
     hard |= is_hard(accusation.evidence);
     soft |= now - accusation.at >= timing_.soft_window;
   }
-  if (hard && peer.session == 0) return true;
-  return soft && silent(peer, now);
+  if (hard && peer.session == 0) return "its connections ended";
+  if (!soft || !silent(peer, now)) return nullptr;
+  return peer.session == 0 ? "it did not come back" : "silent";
 }
 
 std::vector<std::pair<Rank, Rank>> Coordinator::broken_edges(const View& view) const {
@@ -108,9 +109,14 @@ std::vector<PeerId> Coordinator::unroutable(View left) const {
 void Coordinator::judge(Time now) {
   judge_at_ = kNever;
   std::vector<PeerId> dead;
+  std::string cause;
   bool rerouted = false;
-  for (const MemberInfo& member : view_.members)
-    if (node_fault(member.id, now)) dead.push_back(member.id);
+  for (const MemberInfo& member : view_.members) {
+    const char* const why = node_fault(member.id, now);
+    if (!why) continue;
+    dead.push_back(member.id);
+    cause += (cause.empty() ? "lost: slot " : ", ") + std::to_string(member.slot.value) + " (" + why + ")";
+  }
   auto is_dead = [&](PeerId id) { return std::find(dead.begin(), dead.end(), id) != dead.end(); };
   for (const auto& [edge, accusation] : accusations_) {
     if (is_dead(edge.second) || is_dead(edge.first) || accusation.self_doubt) continue;
@@ -126,14 +132,7 @@ void Coordinator::judge(Time now) {
     // The coordinator hears both ends: the edge is at fault, not a node.
     rerouted |= broken_.emplace(std::minmax(edge.first, edge.second), view_.epoch).second;
   }
-  if (!dead.empty()) {
-    std::string cause;
-    for (PeerId id : dead) {
-      cause += (cause.empty() ? "lost: slot " : ", ") +
-               std::to_string(peers_.at(id).info.slot.value);
-    }
-    return remove(now, dead, cause);
-  }
+  if (!dead.empty()) return remove(now, dead, cause);
   if (!rerouted) return;
   if (!unroutable(view_).empty()) return remove(now, {}, "");
   new_view(now, view_.members, "rerouted around a broken edge");

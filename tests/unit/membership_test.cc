@@ -125,7 +125,7 @@ TEST(Coordinator, AvoidsABrokenEdgeAndRemovesWhoeverIsBehindItWhenNoRingDoesAnyM
   office.core.disconnected(office.now, 4);
   office.advance(milliseconds(4));
   EXPECT_EQ(office.core.view().size(), 3u) << office.core.view().cause;
-  EXPECT_EQ(office.core.view().cause, "lost: slot 3; broken edges are tried again");
+  EXPECT_EQ(office.core.view().cause, "lost: slot 3 (its process ended); broken edges are tried again");
   for (uint32_t n = 0; n < 3; ++n) office.seal(n);
   EXPECT_FALSE(std::get<ResolveRecord>(office.log.back().record).resolution.groups[0].relayed);
   break_the_edge(office);
