@@ -2,7 +2,7 @@
 //   hang            a peer that runs, and is not stopped by us, ends no op for too long; time without a coordinator does not count
 //   slow op         an op of a ledger (chaos_ledger.h) took longer than any fault explains
 //   false eviction  the view loses a peer that was neither killed nor stopped for longer than the suspicion time; a doubt only, where
-//                   this process, which looks fifty times a second, was not let run shortly before
+//                   this process, which looks fifty times a second, or the evicted one (core_queue.h) was not let run shortly before
 //   own failure     a peer ends with a failure that no fault explains (wrong bits are one: the results of all are compared), or by a
 //                   signal that nobody here sent (SIGABRT of a peer that got no memory is an end in order)
 //   memory          strangers at the ports of a peer, or of the coordinator, make it grow
@@ -21,6 +21,7 @@
 #include "api/tools/chaos_faults.h"
 #include "api/tools/chaos_ledger.h"
 #include "api/tools/chaos_views.h"
+#include "api/tools/core_queue.h"
 #include "api/tools/lan.h"
 #include "api/tools/process_limits.h"
 #include "api/tools/status_client.h"
@@ -70,6 +71,8 @@ class ChaosRun final : public Onlooker {
     uint64_t stirred_at_ns = 0;    // it ended an op, began, or was let go
     uint64_t told_at_ns = 0;       // it printed a ledger line
     Absences held;                 // by us
+    CoreQueue queue;
+    Absences in_line;              // for a core
     uint64_t resume_at_ns = 0;     // stopped until then, or slow; 0: neither
     bool slow = false, stopped = false, killed = false;
     bool reborn = false;  // another process since the excuse
@@ -112,6 +115,7 @@ class ChaosRun final : public Onlooker {
   void tend_network();
   void change_weather();
   void note_absences();
+  void note_queues();
   void look_for_hangs(const Supervisor& supervisor);
   void look_for_slowness(size_t slot, const LedgerLine& line);
   void look_for_evictions();
@@ -141,6 +145,9 @@ class ChaosRun final : public Onlooker {
   uint64_t coordinator_starved_until_ns_ = 0;  // until then it may end by itself
   uint64_t coordinator_since_ns_ = 0;  // it runs; 0: it does not
   Absences coordinator_away_, machine_away_;
+  CoreQueue coordinator_queue_;
+  Absences coordinator_in_line_;
+  uint64_t queues_seen_ns_ = 0;
   uint64_t epoch_ = 0;                 // the newest seen
   std::string cause_;
   ViewWatch views_;

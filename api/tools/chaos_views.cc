@@ -22,9 +22,15 @@ std::string ViewWatch::told(uint64_t epoch) {
 
 void ViewWatch::count() { counts_ = true; }
 
+void ViewWatch::explained(uint64_t epoch, std::string_view cause) {
+  if (epoch <= of_an_op_ || !cause.starts_with("op ")) return;
+  of_an_op_ = epoch;
+  expected_ += counts_;
+}
+
 std::string ViewWatch::flapping() {
   if (changes_ <= expected_ || std::exchange(said_, true)) return {};
-  return format("%llu changes of the view, where what struck and who came explain %llu at most", static_cast<unsigned long long>(changes_),
+  return format("%llu changes of the view, where what struck, who came and ops that failed explain %llu at most", static_cast<unsigned long long>(changes_),
                 static_cast<unsigned long long>(expected_));
 }
 

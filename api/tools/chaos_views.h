@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace rhz::tools {
 
@@ -20,6 +21,8 @@ class ViewWatch {
   void count();
   void struck(uint32_t victims) { expected_ += kViewsOfAVictim * victims; }
   void entered() { expected_ += counts_; }  // a peer, as a new member
+  // Why the view of this epoch came to be: an op that failed by what the program did with it is one.
+  void explained(uint64_t epoch, std::string_view cause);
   uint64_t changes() const { return changes_; }
   uint64_t expected() const { return expected_; }  // at most
   // Empty; or that there were too many, once.
@@ -32,6 +35,7 @@ class ViewWatch {
   static constexpr uint32_t kViewsOfABusyMachine = 4;
   uint64_t known_ = 0, owed_ = 0;  // the highest epoch that anybody was told; likewise, by coordinators before the present one
   uint64_t newest_ = 0;            // as coordinators told
+  uint64_t of_an_op_ = 0;          // the highest epoch that is explained so
   bool counts_ = false, said_ = false;
   uint64_t changes_ = 0, expected_ = kViewsOfABusyMachine;
 };

@@ -15,6 +15,8 @@ namespace {
 constexpr uint64_t kMs = 1'000'000;
 // A program that leaves the run ends soon behind it; one that goes on was evicted.
 constexpr uint64_t kLeavingNs = 3'000 * kMs;
+// Between two looks at what the kernel counts …
+constexpr uint64_t kQueuesNs = 250 * kMs;
 // The coordinator's word is so old at most.
 constexpr uint64_t kNewsNs = 200 * kMs;
 
@@ -27,6 +29,8 @@ void ChaosRun::observe(const StatusReply& reply) {
   if (const std::string lost = views_.told(reply.view.epoch.value); !lost.empty()) find("DECISION LOST", lost);
   if (reply.view.epoch.value < epoch_) return;
   cause_ = reply.view.cause;
+  for (const FaultLine& fault : reply.faults) views_.explained(fault.epoch.value, fault.cause);
+  views_.explained(reply.view.epoch.value, cause_);
   if (std::exchange(epoch_, reply.view.epoch.value) != reply.view.epoch.value && phase_ != Phase::kFounding)
     say(format("epoch %llu: %s", static_cast<unsigned long long>(epoch_), cause_.c_str()));
   for (size_t slot = 0; slot < peers_.size(); ++slot) {
@@ -82,11 +86,14 @@ void ChaosRun::look_for_evictions() {
 }
 
 void ChaosRun::say_evicted(size_t slot) {
+  note_queues();
   const uint64_t since = now_ns_ - std::min(now_ns_, kLeavingNs + 4 * kMs * options_.suspicion_ms);
-  if (const uint64_t away = machine_away_.since(since); away > 0) {
+  const uint64_t away = machine_away_.since(since), in_line = std::max(peers_[slot].in_line.since(since), coordinator_in_line_.since(since));
+  if (away + in_line > 0) {
     peers_[slot].excused = true;
     views_.struck(1);
-    return doubt(format("slot %zu was evicted, and this machine had stood still for %.0f ms (%s)", slot, static_cast<double>(away) / kMs, cause_.c_str()));
+    const char* const who = away > 0 ? "this machine had stood still" : "it, or the coordinator, had waited for a core";
+    return doubt(format("slot %zu was evicted, and %s for %.0f ms (%s)", slot, who, static_cast<double>(away > 0 ? away : in_line) / kMs, cause_.c_str()));
   }
   find("FALSE EVICTION", format("slot %zu was evicted although no fault explains it (%s)", slot, cause_.c_str()));
 }
@@ -99,12 +106,28 @@ void ChaosRun::note_machine(uint64_t now_ns) {
   machine_away_.note(now_ns, false);
 }
 
+// Kernels let threads wait for seconds, beside others that run: one that did is not to blame for its silence.  What is as long as two
+// looks is no sum of short waits.
+void ChaosRun::note_queues() {
+  const uint64_t shortest = std::max(kMs * options_.suspicion_ms / 2, 2 * kQueuesNs);
+  const auto note = [&](CoreQueue& queue, pid_t process, Absences& in_line) {
+    const uint64_t waited = process ? queue.longest_ns(process) : 0;
+    if (waited < shortest) return;
+    in_line.note(now_ns_ - std::min(now_ns_, waited), true);
+    in_line.note(now_ns_, false);
+  };
+  for (Peer& peer : peers_) note(peer.queue, peer.pid, peer.in_line);
+  note(coordinator_queue_, coordinator_, coordinator_in_line_);
+  queues_seen_ns_ = now_ns_;
+}
+
 // A coordinator that runs has to answer, sooner or later; else its peers are to be looked at.
 void ChaosRun::note_absences() {
   const bool answers = status_ && status_->newest();
   const bool begins = coordinator_ && now_ns_ - coordinator_since_ns_ < nanoseconds_of(options_.stall_s);
   coordinator_away_.note(now_ns_, !coordinator_ || (begins && !answers));
   for (Peer& peer : peers_) peer.held.note(now_ns_, peer.resume_at_ns != 0);
+  if (now_ns_ - queues_seen_ns_ >= kQueuesNs) note_queues();
 }
 
 // Where this process was not let run, its network, if there is one, stood still as well.
@@ -114,7 +137,7 @@ void ChaosRun::look_for_hangs(const Supervisor& supervisor) {
   for (size_t i = 0; i < peers_.size(); ++i) {
     const Peer& peer = peers_[i];
     const uint64_t last = std::max(peer.stirred_at_ns, peer.told_at_ns);
-    const uint64_t away = coordinator_away_.since(last) + machine_away_.since(last);
+    const uint64_t away = coordinator_away_.since(last) + machine_away_.since(last) + peer.in_line.since(last);
     if (!peer.pid || peer.resume_at_ns || now_ns_ - last < patience + away) continue;
     any = true;
     find("HANG", format("slot %zu (process %d, %s) has ended no op for %.0f s", i, static_cast<int>(peer.pid),

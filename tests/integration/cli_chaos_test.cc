@@ -2,11 +2,13 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <array>
 #include <csignal>
 #include <filesystem>
 #include <sstream>
 
 #include "tests/integration/cli.h"
+#include "tests/spinner.h"
 
 namespace rhz::test {
 namespace {
@@ -90,6 +92,29 @@ TEST(Chaos, AnEvictionBehindAStandstillOfTheMachineIsADoubt) {
   kill(peer, SIGCONT);
   EXPECT_EQ(chaos.end(), 3) << chaos.errors();
   expect_has(chaos.errors(), {"DOUBT: slot 1 was evicted, and this machine had stood still for", "INCONCLUSIVE"});
+}
+
+// It gets no core for longer than the suspicion time, as can happen beside others that run.
+TEST(Chaos, AnEvictionOfAPeerThatGotNoCoreIsADoubt) {
+  const Folder folder;
+  Cli chaos(words("chaos -n 3 --seed 1 --minutes 0.15 --every-s 3000 --suspicion-ms 600 --") + trainer(1'000'000, kStepMs), {"TMPDIR=" + folder.path()});
+  const std::string coordinator = listening(chaos);
+  chaos.await("step=5 ");
+  const pid_t peer = chaos.peer(1);
+  ASSERT_GT(peer, 0);
+  {
+    const OnOneCore crowded;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(peer) + "/task")) {
+      const auto id = static_cast<pid_t>(std::stol(thread.path().filename().string()));
+      const sched_param none{};
+      ASSERT_EQ(sched_setaffinity(id, sizeof crowded.core(), &crowded.core()), 0);
+      ASSERT_EQ(sched_setscheduler(id, SCHED_IDLE, &none), 0);
+    }
+    const std::array<Spinner, 6> others;
+    Cli(words("status --watch --coordinator " + coordinator)).await("members=2 ");
+  }
+  EXPECT_EQ(chaos.end(), 3) << chaos.errors();
+  expect_has(chaos.errors(), {"DOUBT: slot 1 was evicted, and it, or the coordinator, had waited for a core for", "INCONCLUSIVE"});
 }
 
 // The length of a fault.

@@ -1,10 +1,16 @@
 // What `rhizome chaos` takes for a loss of decisions, for flapping, and for time that does not count.
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <chrono>
 
 #include "api/tools/chaos_absences.h"
 #include "api/tools/chaos_faults.h"
 #include "api/tools/chaos_ledger.h"
 #include "api/tools/chaos_views.h"
+#include "api/tools/core_queue.h"
+#include "tests/spinner.h"
 
 namespace rhz::tools {
 namespace {
@@ -60,8 +66,20 @@ TEST(ViewWatch, FindsMoreChangesThanWhatStruckAndWhoCameExplain) {
   EXPECT_EQ(watch.told(17), "");
   EXPECT_EQ(watch.flapping(), "") << "two by the fault, one joined, four for nothing";
   EXPECT_EQ(watch.told(18), "");
-  EXPECT_EQ(watch.flapping(), "8 changes of the view, where what struck and who came explain 7 at most");
+  EXPECT_EQ(watch.flapping(), "8 changes of the view, where what struck, who came and ops that failed explain 7 at most");
   EXPECT_EQ(watch.flapping(), "") << "once is enough";
+}
+
+TEST(ViewWatch, TakesAnOpThatFailedForTheReasonOfOneChange) {
+  ViewWatch watch;
+  watch.explained(9, "op 1 failed: cancelled");
+  EXPECT_EQ(watch.told(10), "");
+  watch.count();
+  for (const uint64_t epoch : {12u, 11u, 12u}) watch.explained(epoch, "op 7 of a group failed: the root, slot 1, is no member");
+  watch.explained(13, "lost: slot 1");
+  EXPECT_EQ(watch.expected(), 5u) << "that of epoch 12; and four for nothing";
+  watch.explained(14, "op 8 failed: cancelled");
+  EXPECT_EQ(watch.expected(), 6u);
 }
 
 TEST(ViewWatch, CountsNoChangesFromBeforeTheFaults) {
@@ -88,6 +106,32 @@ TEST(Absences, AreWhatOfThemLiesBehindAMoment) {
   EXPECT_EQ(absences.since(35), 15u);
   EXPECT_EQ(absences.since(45), 10u);
   EXPECT_EQ(absences.since(70), 0u);
+}
+
+TEST(CoreQueue, TellsOfAProcessThatWaitsBesideAnother) {
+  const test::OnOneCore together;
+  const test::Spinner first, second;
+  CoreQueue queue;
+  EXPECT_EQ(queue.longest_ns(first.process()), 0u) << "the first look has nothing to compare";
+  uint64_t longest = 0;
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (longest < 1'000'000 && std::chrono::steady_clock::now() < until) {
+    ::poll(nullptr, 0, 5);
+    longest = std::max(longest, queue.longest_ns(first.process()));
+  }
+  EXPECT_GE(longest, 1'000'000u);
+  EXPECT_EQ(queue.longest_ns(second.process()), 0u) << "another process";
+}
+
+TEST(CoreQueue, SaysNothingOfAProcessThatIsGone) {
+  CoreQueue queue;
+  {
+    const test::Spinner gone;
+    EXPECT_EQ(queue.longest_ns(gone.process()), 0u);
+    EXPECT_EQ(queue.longest_ns(::getpid()), 0u);
+    (void)queue.longest_ns(gone.process());
+  }
+  EXPECT_EQ(queue.longest_ns(0), 0u);
 }
 
 TEST(LedgerLine, HasTheNumbersOfALineAndOfNoOther) {
