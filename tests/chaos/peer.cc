@@ -1,24 +1,31 @@
-// A peer for `rhizome chaos`: all-reduces without end, several in flight, of sizes and modes that the number of the step draws.
-// Each element of a result is compared with what the contributors make that the library names, and a ledger line
-// (api/tools/chaos_ledger.h) lets the supervisor compare the peers.  It uses rhizome.h alone, as a trainer would.
+// A peer for `rhizome chaos`: collectives without end, several in flight, of kinds, sizes and modes that the number of the step draws, on
+// the run's communicator and on parts that it is split into now and then, and messages between two slots.  Each element of a result is
+// compared (peer_op.h), and a ledger line (api/tools/chaos_ledger.h) lets the supervisor compare the peers.  It uses rhizome.h alone, as
+// a trainer would.
 #include <poll.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <deque>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "rhizome/rhizome.h"
 #include "runtime/base/prng.h"
-#include "tests/integration/values.h"
+#include "tests/chaos/peer_op.h"
 
 namespace rhz::test {
 namespace {
 
 constexpr uint64_t kMostInFlight = 3;
-constexpr uint64_t kOpsOfAStep = 8;  // numbers, more than there are ops
+constexpr uint64_t kOpsOfAStep = 8;  // numbers, more than there are ops; those of the last two are no collectives
+constexpr uint64_t kLetter = kOpsOfAStep - 2, kState = kOpsOfAStep - 1;
+constexpr uint64_t kSplitEvery = 8;  // steps
+constexpr uint64_t kColours = 2;     // and without one, as many again
+// In the ledger an op of a part, and a message, is another one on each part, and to each receiver.
+constexpr uint64_t kLedgers = 128, kOfParts = 1, kOfReceivers = 64;
 constexpr uint64_t kVerifyEvery = 16;  // steps
 constexpr int kJoinPauseMs = 100, kMostJoins = 600;
 
@@ -30,9 +37,6 @@ struct Options {
 void pause(uint64_t ms) { (void)poll(nullptr, 0, static_cast<int>(ms)); }
 bool is_out(rhz_status status) { return status >= RHZ_ERR_EVICTED; }
 
-// Sums of these over any set of slots are exact and differ, whatever the order: they are numbers modulo 2^64.
-uint64_t word(uint64_t op, uint32_t slot, uint64_t i) { return mix64(mix64(op * 64 + slot + 1) + i); }
-
 class Peer {
  public:
   explicit Peer(const Options& options) : options_(options), state_(options.state_bytes / sizeof(uint64_t) + 2) {}
@@ -43,7 +47,7 @@ class Peer {
       rhz_status status = joined;
       while (status == RHZ_OK) status = step();
       std::printf("ended step=%llu status=%d text=\"%s\"\n", number(state_[0]), status, rhz_last_error());
-      if (status == RHZ_ERR_DIVERGED) tell(state_[0] * kOpsOfAStep + kOpsOfAStep - 1, "outcome=diverged wrong=1");
+      if (status == RHZ_ERR_DIVERGED) tell(ledger(kState), "outcome=diverged wrong=1");
       close();
       if (joined == RHZ_OK) tries = 0;
     }
@@ -51,13 +55,9 @@ class Peer {
   }
 
  private:
-  struct Op {
-    rhz_op* op = nullptr;
-    uint64_t number = 0, us = 0, epoch = 0;
-    bool in_place = false;
-    std::vector<uint64_t> send, recv;
-    rhz_status status = RHZ_PENDING;
-    std::string line;
+  struct Told {
+    uint64_t number;  // in the ledger
+    std::unique_ptr<PeerOp> op;
   };
   static unsigned long long number(uint64_t value) { return value; }
 
@@ -89,29 +89,32 @@ class Peer {
     if (status != RHZ_OK) return status;
     std::printf("joined slot=%u epoch=%llu world=%u step=%llu\n", view_.slot, number(view_.epoch), view_.world_size, number(state_[0]));
     at_boundary_ = view_.joined != 0;
-    if (at_boundary_ && !is_whole()) tell(state_[0] * kOpsOfAStep + kOpsOfAStep - 1, "outcome=\"another state than the members have\" wrong=1");
+    if (at_boundary_ && !is_whole()) tell(ledger(kState), "outcome=\"another state than the members have\" wrong=1");
     return view_.joined ? RHZ_OK : rhz_state_commit(comm_, 1);
   }
 
-  rhz_status refresh() {
-    view_ = {};
-    view_.struct_size = sizeof view_;
-    return rhz_comm_view(comm_, &view_);
+  rhz_status refresh() { return look(comm_, view_); }
+  static rhz_status look(rhz_comm* comm, rhz_view& view) {
+    view = {};
+    view.struct_size = sizeof view;
+    return rhz_comm_view(comm, &view);
   }
+  uint64_t id(uint64_t i) const { return state_[0] * kOpsOfAStep + i; }
+  uint64_t ledger(uint64_t i, uint64_t of = 0) const { return id(i) * kLedgers + of; }
 
   // Ops, what they make, a revision, a boundary.
   rhz_status step() {
     const uint64_t dice = mix64(state_[0]);
-    const size_t flight = 1 + dice % kMostInFlight;
     rhz_status status = at_boundary_ ? RHZ_OK : refresh();
     at_boundary_ = false;
+    if (status == RHZ_OK && state_[0] % kSplitEvery == 0) status = split();
     const size_t first = ops_.size();
-    for (size_t i = 0; status == RHZ_OK && i < flight; ++i) status = submit(state_[0] * kOpsOfAStep + i);
+    if (status == RHZ_OK) status = submit_all(dice);
     uint64_t made = state_[1];
     for (size_t i = first; status == RHZ_OK && i < ops_.size(); ++i) {
-      finish(ops_[i]);
-      if (is_out(ops_[i].status)) status = ops_[i].status;
-      for (const uint64_t value : ops_[i].recv) made = mix64(made) ^ value;
+      const rhz_status ended = ops_[i].op->finish();
+      if (is_out(ended)) status = ended;
+      if (ops_[i].number % kLedgers == 0) made = mix64(made) ^ ops_[i].op->made();  // of the others not all ranks know
     }
     if (status == RHZ_OK) tell_the_final(first);
     if (status != RHZ_OK) return status;
@@ -126,66 +129,66 @@ class Peer {
     return status;
   }
 
-  rhz_status submit(uint64_t op_number) {
-    const uint64_t dice = mix64(op_number + 1);
-    const uint64_t most = std::max<uint64_t>(1, options_.bytes / sizeof(uint64_t));
-    Op& op = ops_.emplace_back();
-    op.number = op_number;
-    op.in_place = dice & 1;
-    // As often small as large.
-    op.recv.resize(1 + mix64(dice) % std::max<uint64_t>(1, most >> (dice >> 1) % 12));
-    for (size_t i = 0; i < op.recv.size(); ++i) op.recv[i] = word(op_number, view_.slot, i);
-    if (!op.in_place) {
-      op.send = op.recv;
-      std::fill(op.recv.begin(), op.recv.end(), 0);
-    }
-    rhz_allreduce_params params{};
-    params.struct_size = sizeof params;
-    params.send = op.in_place ? nullptr : op.send.data();
-    params.recv = op.recv.data();
-    params.count_elems = op.recv.size();
-    params.dtype = RHZ_DTYPE_U64;
-    params.rebuild = dice & 32 ? RHZ_REBUILD_KEEP : RHZ_REBUILD_STRICT;
-    return rhz_allreduce(comm_, &params, &op.op);
+  // What is drawn is alike on all ranks, but that newcomers have no part before the next split.
+  rhz_status submit_all(uint64_t dice) {
+    const size_t flight = 1 + dice % kMostInFlight;
+    const bool together = dice >> 8 & 1, with_letter = dice >> 9 & 1;
+    if (together) (void)rhz_group_begin();
+    rhz_status status = RHZ_OK;
+    for (size_t i = 0; status == RHZ_OK && i < flight; ++i) status = submit_collective(i);
+    if (status == RHZ_OK && with_letter) status = submit_letters();
+    const rhz_status taken = together ? rhz_group_end() : RHZ_OK;
+    return status == RHZ_OK ? taken : status;
   }
 
-  void finish(Op& op) {
-    op.status = rhz_op_wait(op.op, 0, RHZ_WAIT_DEFAULT);
-    rhz_op_info info{};
-    info.struct_size = sizeof info;
-    if (rhz_op_info_get(op.op, &info) == RHZ_OK) {
-      op.us = info.wait_us + info.run_us + info.release_us;
-      op.epoch = info.last_epoch;
-    }
-    if (op.status != RHZ_OK) {
-      op.line = "outcome=" + std::to_string(op.status);
-      op.recv.assign(1, static_cast<uint64_t>(op.status));  // what it makes is the same everywhere
-      return;
-    }
-    Verdict verdict;
-    uint64_t digest = 0;
-    for_each_stretch(op.op, 0, op.recv.size(), verdict, [&](uint64_t begin, uint64_t end, const std::vector<uint32_t>& slots) {
-      for (uint64_t i = begin; i < end; ++i) {
-        uint64_t expected = 0;
-        for (const uint32_t slot : slots) expected += word(op.number, slot, i);
-        verdict.wrong += op.recv[i] != expected;
-        digest = mix64(digest) ^ op.recv[i];
-      }
-    });
-    for (size_t i = 0; i < op.send.size(); ++i) verdict.wrong += op.send[i] != word(op.number, view_.slot, i);
-    char hex[17];
-    std::snprintf(hex, sizeof hex, "%016llx", number(digest));
-    op.line = "outcome=0 digest=" + std::string(hex) + " contributors=" + verdict.contributors +
-              " wrong=" + std::to_string(verdict.wrong);
+  rhz_status submit_collective(uint64_t i) {
+    const uint64_t dice = mix64(id(i) + 2);
+    const bool in_part = (dice >> 8) % 4 == 0;
+    if (in_part && !part_) return RHZ_OK;
+    rhz_view view = view_;
+    if (const rhz_status status = in_part ? look(part_, view) : RHZ_OK; status != RHZ_OK) return status;
+    auto kind = dice & 1 ? PeerOp::kAllReduce : static_cast<PeerOp::Kind>((dice >> 1) % PeerOp::kCollectives);
+    if (in_part && PeerOp::has_root(kind)) kind = PeerOp::kAllReduce;  // who is in it is not known here
+    return submit(in_part ? part_ : comm_, ledger(i, in_part ? kOfParts + colour_ : 0),
+                  std::make_unique<PeerOp>(kind, id(i), Place{view.slot, view.rank, view.world_size}, most_words()));
+  }
+
+  // To the slot beside this one, and from it: both sides know that without a word.
+  rhz_status submit_letters() {
+    const uint32_t other = view_.slot ^ 1;
+    const rhz_status status = submit(comm_, ledger(kLetter, kOfReceivers + other),
+                                     std::make_unique<PeerOp>(PeerOp::kSend, id(kLetter), view_.slot, other, most_words()));
+    if (status != RHZ_OK) return status;
+    return submit(comm_, ledger(kLetter, kOfReceivers + view_.slot),
+                  std::make_unique<PeerOp>(PeerOp::kRecv, id(kLetter), view_.slot, other, most_words()));
+  }
+
+  rhz_status submit(rhz_comm* comm, uint64_t number, std::unique_ptr<PeerOp> op) {
+    const rhz_status status = op->submit(comm);
+    if (status == RHZ_OK) ops_.push_back({number, std::move(op)});
+    return status;
+  }
+  uint64_t most_words() const { return std::max<uint64_t>(1, options_.bytes / sizeof(uint64_t)); }
+
+  rhz_status split() {
+    tell_the_final(ops_.size());
+    rhz_comm_close(part_);
+    part_ = nullptr;
+    const uint64_t drawn = mix64(id(0) * kLedgers + view_.slot) % (2 * kColours);
+    colour_ = drawn;
+    rhz_split_params params{};
+    params.struct_size = sizeof params;
+    params.colour = drawn < kColours ? static_cast<int32_t>(drawn) : RHZ_SPLIT_NONE;
+    params.key = static_cast<int32_t>(mix64(drawn + view_.slot) % 8);
+    const rhz_status status = rhz_comm_split(comm_, &params, &part_);
+    return is_out(status) || status < 300 ? status : RHZ_OK;  // a failed one failed everywhere
   }
 
   // Those before this step's: until now another peer could have got something else.
   void tell_the_final(size_t count) {
     for (; count > 0; --count) {
-      Op& op = ops_.front();
-      if (rhz_op_wait(op.op, 0, RHZ_WAIT_FINAL) == op.status)
-        tell(op.number, op.line + " us=" + std::to_string(op.us) + " epoch=" + std::to_string(op.epoch));
-      (void)rhz_op_release(op.op);
+      const std::string text = ops_.front().op->final_text();
+      if (!text.empty()) tell(ops_.front().number, text);
       ops_.pop_front();
     }
   }
@@ -203,9 +206,9 @@ class Peer {
   }
 
   // An op without buffers.
-  rhz_status join_in(rhz_status (*submit)(rhz_comm*, rhz_op**)) {
+  rhz_status join_in(rhz_status (*begin)(rhz_comm*, rhz_op**)) {
     rhz_op* op = nullptr;
-    rhz_status status = submit(comm_, &op);
+    rhz_status status = begin(comm_, &op);
     if (status == RHZ_OK) status = rhz_op_wait(op, 0, RHZ_WAIT_DEFAULT);
     (void)rhz_op_release(op);
     // A failed one failed everywhere: the step goes on without.
@@ -213,18 +216,19 @@ class Peer {
   }
 
   void close() {
+    rhz_comm_close(part_);
     rhz_comm_close(comm_);
-    comm_ = nullptr;
-    for (Op& op : ops_) (void)rhz_op_release(op.op);
+    comm_ = part_ = nullptr;
     ops_.clear();
   }
 
   const Options options_;
-  rhz_comm* comm_ = nullptr;
+  rhz_comm *comm_ = nullptr, *part_ = nullptr;
+  uint64_t colour_ = 0;  // of the part
   rhz_view view_{};
   bool at_boundary_ = false;
   std::vector<uint64_t> state_;
-  std::deque<Op> ops_;
+  std::deque<Told> ops_;
   const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   std::vector<std::string> leaked_;
 };
@@ -234,7 +238,7 @@ class Peer {
 
 int main(int argc, char** argv) {
   rhz::test::Options options;
-  CLI::App app("All-reduces without end, for `rhizome chaos`; each is checked, and told in a ledger line.");
+  CLI::App app("Collectives and messages without end, for `rhizome chaos`; each is checked, and told in a ledger line.");
   app.add_option("--bytes", options.bytes, "of the largest op")->capture_default_str();
   app.add_option("--state-bytes", options.state_bytes, "that a newcomer gets")->capture_default_str();
   app.add_option("--pace-ms", options.pace_ms, "between two steps")->capture_default_str();
