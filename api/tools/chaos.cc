@@ -120,7 +120,7 @@ void add_chaos(CLI::App& app, const std::vector<std::string>& command, int& exit
       "All results are compared bit by bit between the peers (RHZ_VERIFY=all, unless you set it).  At the end every peer has to be back.\n"
       "Exit status: 0 when no peer hung, none was evicted falsely and none failed by itself, no restarted coordinator had lost a decision and the\n"
       "view did not change for no reason; 1 otherwise, with the stacks of a hang, and a folder with the coordinator's log and the ledger is kept;\n"
-      "3 when somebody else killed a peer, or this machine stood still before an eviction; 77 when --hosts is not permitted here (root, or user namespaces; /dev/net/tun).\n"
+      "3 when somebody else killed a peer, or this machine stood still before an eviction, or gave that peer no core; 77 when --hosts is not permitted here (root, or user namespaces; /dev/net/tun).\n"
       "The same seed strikes at the same times; what it meets there depends on how the processes run.\n"
       "example: rhizome chaos --seed 7 --minutes 5 -n 4 -- ./trainer --data text\n"
       "over a network that fails: rhizome chaos --hosts --seed 7 --minutes 5 -n 4 -- ./trainer\n"
