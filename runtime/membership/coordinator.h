@@ -132,6 +132,7 @@ class Coordinator {
   void hear(Time now, Peer& peer);
   bool heard_since(const Peer& peer, const Accusation& accusation) const;
   bool silent(const Peer& peer, Time now) const;
+  bool accused(PeerId id) const;  // by somebody who does not doubt itself
   const char* node_fault(PeerId id, Time now) const;  // why it is to go; null: it is not
   std::vector<PeerId> unroutable(View left) const;
   Time watch_members(Time now);

@@ -2,16 +2,9 @@
 #include <algorithm>
 
 #include "runtime/membership/coordinator.h"
+#include "runtime/membership/evidence.h"
 
 namespace rhz {
-namespace {
-
-// Evidence (runtime/transport/transport.h): the word of the kernel that ends the process …
-bool is_death(uint8_t evidence) { return evidence == 1; }
-// … and what is a process's end rather than a network's mood.
-bool is_hard(uint8_t evidence) { return evidence <= 2; }
-
-}  // namespace
 
 // How long a member may be without a control connection.  After a restart of the coordinator, or when nobody was heard, everybody has to
 // come back first.
@@ -23,6 +16,11 @@ Duration Coordinator::grace(const Peer& peer) const {
 bool Coordinator::silent(const Peer& peer, Time now) const {
   if (peer.session == 0) return now - peer.lost >= grace(peer);
   return now - peer.heard >= milliseconds(config_.suspicion_ms);
+}
+
+bool Coordinator::accused(PeerId id) const {
+  return std::any_of(accusations_.begin(), accusations_.end(),
+                     [&](const auto& a) { return a.first.second == id && !a.second.self_doubt; });
 }
 
 bool Coordinator::heard_since(const Peer& peer, const Accusation& accusation) const {
@@ -150,10 +148,7 @@ Time Coordinator::watch_members(Time now) {
       next = std::min(next, silent_at);
       continue;
     }
-    const bool accused = std::any_of(accusations_.begin(), accusations_.end(), [&](const auto& a) {
-      return a.first.second == member.id && !a.second.self_doubt;
-    });
-    if (accused) {
+    if (accused(member.id)) {
       evidence_at_ = std::min(evidence_at_, now);
       judge_at_ = std::min(judge_at_, now + timing_.hard_window);
     }
@@ -187,7 +182,8 @@ Time Coordinator::watch_seal(Time now) {
   for (const MemberInfo& member : view_.members) {
     const Peer& peer = peers_.at(member.id);
     if (peer.report) continue;
-    Time due = std::max(peer.lost, view_logged_) + grace(peer);
+    // A connection that was cut comes back, over a long way after a while; of a process that is gone there is other evidence.
+    Time due = std::max(peer.lost, view_logged_) + (accused(member.id) ? grace(peer) : suspicion);
     if (peer.session != 0) {
       // Heard, but it does not seal: something in it is stuck.
       const Duration patience = std::max<Duration>(4 * suspicion, std::chrono::seconds(5));

@@ -3,11 +3,9 @@
 #include <algorithm>
 
 #include "runtime/base/assert.h"
+#include "runtime/membership/evidence.h"
 
 namespace rhz {
-namespace {
-
-}  // namespace
 
 Member::Member(std::string run_id, MemberInfo self, MemberTiming timing)
     : run_id_(std::move(run_id)), timing_(timing), self_(std::move(self)) {}
@@ -143,8 +141,21 @@ void Member::see_view(Time, const View& view) {
   report_.reset();
   synced_.reset();
   proposals_.clear();
-  suspects_.clear();  // of the older epoch; what still holds is found again
+  carry_over_facts();
   actions_.push_back(SealAction{view});
+}
+
+// Suspicions are of the older epoch: what still holds is found again.  But a process that has ended does not come back, and nobody
+// looks for it while all are sealed: the coordinator would have to wait for it.
+void Member::carry_over_facts() {
+  std::erase_if(suspects_, [&](const auto& suspect) {
+    return !is_hard(suspect.second.evidence) || !view_.contains(suspect.first);
+  });
+  for (auto& [target, message] : suspects_) {
+    carried_over_.insert(target);
+    message.epoch = view_.epoch;
+    if (welcomed_) send(message);
+  }
 }
 
 void Member::sealed(Time now, SealReport report) {
@@ -158,6 +169,9 @@ void Member::see_resolution(const Resolution& resolution) {
   RHZ_ASSERT("V1", resolution.epoch == view_.epoch && installed_ < resolution.epoch);
   installed_ = resolution.epoch;
   report_.reset();
+  // From here on the transport looks again.
+  for (const PeerId target : carried_over_) suspects_.erase(target);
+  carried_over_.clear();
   for (const GroupResolution& group : resolution.groups) {
     for (const AnsweredFail& answered : group.answered)
       if (answered.peer == self_.id) fails_.erase({group.group, answered.seq});

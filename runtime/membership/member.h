@@ -108,6 +108,7 @@ class Member {
   void see_view(Time now, const View& view);
   void see_resolution(const Resolution& resolution);
   void see_generation(const GenerationRecord& generation);
+  void carry_over_facts();
   void end(Status status);
   void send(ControlMessage message);
   void say_again(Time now);
@@ -135,6 +136,7 @@ class Member {
 
   std::optional<SealReport> report_;  // of view_, until it is installed
   std::map<PeerId, SuspectMessage> suspects_;
+  std::set<PeerId> carried_over_;  // of these: from before this seal
   std::map<std::pair<GroupId, OpSeq>, Status> fails_;
   std::optional<AdmitBegunMessage> admit_;
   std::optional<SyncedMessage> synced_;

@@ -60,7 +60,10 @@ TEST(Coordinator, RefusesForEverWhoWasRemovedBeforeItHadSealed) {
   office.seal(0);
   office.advance(milliseconds(1));
   office.core.disconnected(office.now, 2);
-  office.advance(milliseconds(100));
+  for (int i = 0; i < 11; ++i) {
+    office.advance(milliseconds(100));
+    office.tell(0, PeerBeatMessage{});
+  }
   ASSERT_EQ(office.core.view().size(), 1u);
   for (uint64_t op = 0; op < 1500; ++op) {  // more views than are remembered
     office.seal(0);
@@ -228,6 +231,31 @@ TEST(Coordinator, WaitsBehindAnOutageForThoseWhoseConnectionsHaveEnded) {
   }
   EXPECT_FALSE(office.core.view().contains(Office::id(1))) << office.core.view().cause;
   EXPECT_TRUE(office.core.view().contains(Office::id(2))) << office.core.view().cause;
+}
+
+// All seal, and the connection of one is cut: by a network that recovers, or because it died.
+TEST(Coordinator, RemovesWhoIsAwayWhileAllSealAtOnceOnlyIfSomebodyAccusesIt) {
+  for (const bool accused : {false, true}) {
+    Office office(config_of(3));
+    office.found(3);
+    office.tell(0, FailMessage{office.core.view().epoch, kRootGroup, OpSeq(0), Status(Code::kCancelled, "stop")});
+    for (uint32_t n = 0; n < 2; ++n) office.seal(n);
+    office.advance(milliseconds(1));
+    office.core.disconnected(office.now, 3);
+    if (accused) office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(2), 3, false});
+    const auto later = [&](int ms) {
+      for (; ms > 0; ms -= 50) {
+        office.advance(milliseconds(50));
+        for (uint32_t n = 0; n < 2; ++n) office.tell(n, PeerBeatMessage{});
+      }
+    };
+    later(100);
+    EXPECT_EQ(office.core.view().size(), accused ? 2u : 3u) << office.core.view().cause;
+    later(800);
+    EXPECT_EQ(office.core.view().size(), accused ? 2u : 3u) << office.core.view().cause;
+    later(200);
+    EXPECT_EQ(office.core.view().size(), 2u) << "one suspicion time is enough";
+  }
 }
 
 TEST(Coordinator, WaitsForTheAccusedToComeBackAfterItsRestart) {
@@ -441,18 +469,41 @@ TEST(Member, TakesASilenceBackWhenItHearsThePeerAgain) {
   }
 }
 
+std::vector<SuspectMessage> accusations(Seat& seat) {
+  std::vector<SuspectMessage> said;
+  for (auto& action : seat.core.take_actions())
+    if (auto* send = std::get_if<MemberSend>(&action))
+      if (auto* suspect = std::get_if<SuspectMessage>(&send->message)) said.push_back(*suspect);
+  return said;
+}
+
+// Two die at once, and the view without the first makes an older word of that about the second.
+TEST(Member, SaysOfAProcessThatHasEndedAgainWhenTheViewChangesAndForgetsOtherSuspicions) {
+  Seat seat;
+  seat.give<SealAction>({Seat::entry(2, ViewRecord{view_of(1, {{9, 1}, {9, 2}, {9, 3}, {9, 4}, {9, 5}})})});
+  seat.give<InstallAction>({Seat::entry(3, ResolveRecord{resolution_of(1)})});
+  seat.core.suspect(seat.now, {9, 2}, 2, false);
+  seat.core.suspect(seat.now, {9, 3}, 2, false);
+  seat.core.suspect(seat.now, {9, 4}, 1, false);
+  seat.core.suspect(seat.now, {9, 5}, 3, false);
+  (void)accusations(seat);
+  seat.core.receive(seat.now, EntriesMessage{Term(1), {Seat::entry(4, ViewRecord{view_of(2, {{9, 1}, {9, 3}, {9, 4}, {9, 5}})})}});
+  EXPECT_EQ(accusations(seat), (std::vector<SuspectMessage>{{Epoch(2), {9, 3}, 2, false}, {Epoch(2), {9, 4}, 1, false}}));
+  seat.core.receive(seat.now, EntriesMessage{Term(1), {Seat::entry(5, ViewRecord{view_of(3, {{9, 1}, {9, 4}, {9, 5}})})}});
+  EXPECT_EQ(accusations(seat), (std::vector<SuspectMessage>{{Epoch(3), {9, 4}, 1, false}}));
+  seat.give<InstallAction>({Seat::entry(6, ResolveRecord{resolution_of(3)})});
+  seat.core.receive(seat.now, EntriesMessage{Term(1), {Seat::entry(7, ViewRecord{view_of(4, {{9, 1}, {9, 4}, {9, 5}})})}});
+  EXPECT_TRUE(accusations(seat).empty()) << "the transport looks again";
+}
+
 TEST(Member, TellsTheCoordinatorThatASilenceIsOver) {
   Seat seat;
   seat.give<SealAction>({Seat::entry(2, ViewRecord{view_of(1, {{9, 1}, {9, 2}})})});
   seat.give<InstallAction>({Seat::entry(3, ResolveRecord{resolution_of(1)})});
   seat.core.suspect(seat.now, {9, 2}, 6, false);
   seat.core.take_actions();
-  std::vector<SuspectMessage> said;
   for (int times = 0; times < 2; ++times) seat.core.heard({9, 2});
-  for (auto& action : seat.core.take_actions())
-    if (auto* send = std::get_if<MemberSend>(&action))
-      if (auto* suspect = std::get_if<SuspectMessage>(&send->message)) said.push_back(*suspect);
-  EXPECT_EQ(said, (std::vector<SuspectMessage>{{Epoch(1), {9, 2}, 0, false}}));
+  EXPECT_EQ(accusations(seat), (std::vector<SuspectMessage>{{Epoch(1), {9, 2}, 0, false}}));
 }
 
 TEST(Member, ResignsWhenItNeedsTheCoordinatorAndCannotReachIt) {
