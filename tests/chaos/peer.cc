@@ -24,8 +24,8 @@ constexpr uint64_t kOpsOfAStep = 8;  // numbers, more than there are ops; those 
 constexpr uint64_t kLetter = kOpsOfAStep - 2, kState = kOpsOfAStep - 1;
 constexpr uint64_t kSplitEvery = 8;  // steps
 constexpr uint64_t kColours = 2;     // and without one, as many again
-// In the ledger an op of a part, and a message, is another one on each part, and to each receiver.
-constexpr uint64_t kLedgers = 128, kOfParts = 1, kOfReceivers = 64;
+// In the ledger an op of a part is another one on each part, and so are the two sides of a message: they may end differently.
+constexpr uint64_t kLedgers = 256, kOfParts = 1, kOfReceivers = 64, kOfSenders = 128;
 constexpr uint64_t kVerifyEvery = 16;  // steps
 constexpr int kJoinPauseMs = 100, kMostJoins = 600;
 
@@ -156,7 +156,7 @@ class Peer {
   // To the slot beside this one, and from it: both sides know that without a word.
   rhz_status submit_letters() {
     const uint32_t other = view_.slot ^ 1;
-    const rhz_status status = submit(comm_, ledger(kLetter, kOfReceivers + other),
+    const rhz_status status = submit(comm_, ledger(kLetter, kOfSenders + view_.slot),
                                      std::make_unique<PeerOp>(PeerOp::kSend, id(kLetter), view_.slot, other, most_words()));
     if (status != RHZ_OK) return status;
     return submit(comm_, ledger(kLetter, kOfReceivers + view_.slot),

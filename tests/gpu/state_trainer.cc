@@ -246,6 +246,17 @@ std::vector<rhz_tensor_slice> Trainer::slices() const {
 // The parent outlives this process, and removes it.
 std::string checkpoint_folder() { return "/tmp/rhz-gpu-check-" + std::to_string(getppid()); }
 
+// Params of a checkpoint that is written or loaded there.
+template <class Params, class Slices>
+Params params_at(const std::string& folder, const Slices& own) {
+  Params params{};
+  params.struct_size = sizeof params;
+  params.folder = folder.c_str();
+  params.slices = own.data();
+  params.slice_count = static_cast<uint32_t>(own.size());
+  return params;
+}
+
 rhz_status Trainer::checkpoint() {
   rhz_op* op = nullptr;  // a checkpoint has its place between collectives
   rhz_status status = rhz_barrier(comm_, &op);
@@ -254,11 +265,7 @@ rhz_status Trainer::checkpoint() {
   if (status != RHZ_OK) return status;
   const auto own = slices();
   const std::string folder = checkpoint_folder();
-  rhz_checkpoint_params params{};
-  params.struct_size = sizeof params;
-  params.folder = folder.c_str();
-  params.slices = own.data();
-  params.slice_count = static_cast<uint32_t>(own.size());
+  const auto params = params_at<rhz_checkpoint_params>(folder, own);
   status = rhz_checkpoint(comm_, &params);
   return status == RHZ_OK ? rhz_checkpoint_wait(comm_, 60000, nullptr) : status;
 }
@@ -266,11 +273,7 @@ rhz_status Trainer::checkpoint() {
 rhz_status Trainer::load() {
   const auto own = slices();
   const std::string folder = checkpoint_folder();
-  rhz_checkpoint_load_params params{};
-  params.struct_size = sizeof params;
-  params.folder = folder.c_str();
-  params.slices = own.data();
-  params.slice_count = static_cast<uint32_t>(own.size());
+  const auto params = params_at<rhz_checkpoint_load_params>(folder, own);
   rhz_checkpoint_load_info info{};
   info.struct_size = sizeof info;
   const rhz_status status = rhz_checkpoint_load(comm_, &params, &info);

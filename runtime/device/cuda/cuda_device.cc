@@ -16,25 +16,6 @@ bool CudaDevice::owns(const void* memory) const {
   return error == kSuccess && type == kMemoryTypeDevice;
 }
 
-// Memory of a pool or mapped by the program itself (VMM) has no context of its own.
-Result<Context> CudaDevice::context_of(const void* memory) const {
-  Context context = nullptr;
-  if (driver_.pointer_get_attribute(&context, kAttributeContext, address_of(memory)) == kSuccess &&
-      context)
-    return context;
-  int ordinal = 0;
-  DeviceNumber device = 0;
-  Status status = driver_.check(
-      driver_.pointer_get_attribute(&ordinal, kAttributeDeviceOrdinal, address_of(memory)),
-      "cuPointerGetAttribute");
-  if (status) status = driver_.check(driver_.device_get(&device, ordinal), "cuDeviceGet");
-  if (status)
-    status =
-        driver_.check(driver_.primary_context_retain(&context, device), "cuDevicePrimaryCtxRetain");
-  if (!status) return status;
-  return context;
-}
-
 Result<DeviceQueue> CudaDevice::queue_of(void* stream) {
   DeviceQueue queue{nullptr, stream};
   const auto name = reinterpret_cast<uintptr_t>(stream);
@@ -59,7 +40,7 @@ Result<DeviceQueue> CudaDevice::queue_of(void* stream) {
 }
 
 Result<Device::Pair> CudaDevice::own_queues(const void* memory) {
-  auto context = context_of(memory);
+  auto context = contexts_.of(memory);
   if (!context) return context.status();
   return own_queues_in(context.value());
 }

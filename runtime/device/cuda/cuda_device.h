@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 
+#include "runtime/device/cuda/contexts.h"
 #include "runtime/device/cuda/cuda_peers.h"
 #include "runtime/device/cuda/driver.h"
 #include "runtime/device/device.h"
@@ -12,7 +13,7 @@ namespace rhz::cuda {
 
 class CudaDevice final : public Device {
  public:
-  explicit CudaDevice(const Driver& driver) : driver_(driver), peers_(driver) {}
+  explicit CudaDevice(const Driver& driver) : driver_(driver), contexts_(driver), peers_(driver) {}
 
   bool owns(const void* memory) const override;
   Result<DeviceQueue> queue_of(void* stream) override;
@@ -28,10 +29,10 @@ class CudaDevice final : public Device {
   PeerAccess* peers() override { return &peers_; }
 
  private:
-  Result<Context> context_of(const void* memory) const;
   Result<Pair> own_queues_in(Context context);
 
   const Driver& driver_;
+  Contexts contexts_;
   CudaPeers peers_;
   std::mutex mutex_;
   std::map<Context, Pair> own_;  // by context; as long as the process, like the contexts

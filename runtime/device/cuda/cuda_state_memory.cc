@@ -22,33 +22,6 @@ std::byte* pointer(Address address) {
 
 }  // namespace
 
-Result<Context> CudaStateMemory::primary_of(DeviceNumber device) {
-  std::lock_guard lock(mutex_);
-  Context& context = primary_[device];
-  if (context) return context;
-  Status status =
-      driver_.check(driver_.primary_context_retain(&context, device), "cuDevicePrimaryCtxRetain");
-  if (!status) return status;
-  return context;
-}
-
-// Of memory without a context of its own, as what is mapped here: the program's own one, which is
-// the thread's or the device's primary one.
-Result<Context> CudaStateMemory::context_of(const std::byte* at) {
-  Context context = nullptr;
-  if (driver_.pointer_get_attribute(&context, kAttributeContext, address_of(at)) == kSuccess &&
-      context)
-    return context;
-  int ordinal = 0;
-  DeviceNumber device = 0;
-  Status status = driver_.check(
-      driver_.pointer_get_attribute(&ordinal, kAttributeDeviceOrdinal, address_of(at)),
-      "cuPointerGetAttribute");
-  if (status) status = driver_.check(driver_.device_get(&device, ordinal), "cuDeviceGet");
-  if (!status) return status;
-  return primary_of(device);
-}
-
 Result<DeviceNumber> CudaStateMemory::device_by(const DeviceId& id) const {
   int count = 0;
   Status status = driver_.check(driver_.device_get_count(&count), "cuDeviceGetCount");
@@ -129,7 +102,7 @@ Result<DeviceBlock> CudaStateMemory::allocate(uint64_t bytes) {
 Result<DeviceBlock> CudaStateMemory::adopt(Fd fd, uint64_t bytes, const DeviceId& id) {
   const auto device = device_by(id);
   if (!device) return device.status();
-  const auto context = primary_of(device.value());
+  const auto context = contexts_.primary_of(device.value());
   if (!context) return context.status();
   Current current(driver_, context.value());
   if (!current.status()) return current.status();
@@ -153,13 +126,13 @@ void CudaStateMemory::free(DeviceBlock& block) {
 }
 
 const void* CudaStateMemory::place_of(const std::byte* at) {
-  const auto context = context_of(at);
+  const auto context = contexts_.of(at);
   return context ? context.value() : nullptr;
 }
 
 // Of the thread's own context too, where the program has made others beside the primary one.
 Status CudaStateMemory::settle(const std::byte* at) {
-  const auto context = context_of(at);
+  const auto context = contexts_.of(at);
   if (!context) return context.status();
   const auto synchronise = [&] { return driver_.context_synchronize(); };
   Status status = in_context(driver_, context.value(), "cuCtxSynchronize", synchronise);
@@ -200,7 +173,7 @@ Result<Function> CudaStateMemory::digests_in(Context context) {
 }
 
 Result<std::unique_ptr<StateMemory::Lane>> CudaStateMemory::lane(const std::byte* at) {
-  const auto context = context_of(at);
+  const auto context = contexts_.of(at);
   if (!context) return context.status();
   const auto function = digests_in(context.value());
   if (!function) return function.status();

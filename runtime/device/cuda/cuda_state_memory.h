@@ -6,6 +6,7 @@
 #include <mutex>
 #include <vector>
 
+#include "runtime/device/cuda/contexts.h"
 #include "runtime/device/cuda/driver.h"
 #include "runtime/device/state_memory.h"
 
@@ -20,7 +21,7 @@ struct LaneParts {
 
 class CudaStateMemory final : public StateMemory {
  public:
-  explicit CudaStateMemory(const Driver& driver) : driver_(driver) {}
+  explicit CudaStateMemory(const Driver& driver) : driver_(driver), contexts_(driver) {}
 
   Result<DeviceBlock> allocate(uint64_t bytes) override;
   Result<DeviceBlock> adopt(Fd fd, uint64_t bytes, const DeviceId& device) override;
@@ -36,16 +37,14 @@ class CudaStateMemory final : public StateMemory {
   void give_back(Context context, const LaneParts& parts);
 
  private:
-  [[nodiscard]] Result<Context> context_of(const std::byte* at);
-  [[nodiscard]] Result<Context> primary_of(DeviceNumber device);
   [[nodiscard]] Result<DeviceNumber> device_by(const DeviceId& id) const;
   // In the thread's context.  Takes the handle.
   [[nodiscard]] Result<std::byte*> map(Allocation allocation, uint64_t bytes, int ordinal);
   [[nodiscard]] Result<Function> digests_in(Context context);
 
   const Driver& driver_;
+  Contexts contexts_;
   std::mutex mutex_;
-  std::map<DeviceNumber, Context> primary_;         // retained for good
   std::map<Context, std::vector<LaneParts>> idle_;  // as long as the process, like the contexts
   std::map<Context, Function> digests_;             // null: none was built
 };
