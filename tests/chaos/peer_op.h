@@ -24,7 +24,7 @@ class PeerOp {
   static constexpr uint32_t kCollectives = kSend;
   static bool has_root(Kind kind) { return kind == kBroadcast || kind == kReduce || kind == kGather || kind == kScatter; }
 
-  // A collective of some so many words on each rank; `id` draws all of it, on all ranks alike.
+  // A collective of about so many words on each rank at most; `id` draws all of it, on all ranks alike.
   PeerOp(Kind kind, uint64_t id, const Place& place, uint64_t most_words);
   // A message to, or from, a slot.
   PeerOp(Kind kind, uint64_t id, uint32_t own_slot, uint32_t other_slot, uint64_t most_words);
