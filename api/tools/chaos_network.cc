@@ -14,7 +14,7 @@ constexpr uint64_t kFlipNs = 150 * kMs;  // longer than it takes TCP to notice
 // The worst of what a peer's packets meet, each way.
 constexpr double kRoughDelayMs = 100, kRoughJitterMs = 200, kRoughLoss = 0.05;
 // Each that is forged costs a connection, and a new one must not lose its hello more than once (docs/protocol.md, "Time").
-constexpr double kDamage = 0.005, kForgery = 0.01;
+constexpr double kDamage = 0.02, kForgery = 0.01;
 
 constexpr uint32_t host_of(uint32_t slot) { return slot + 1; }
 

@@ -80,6 +80,8 @@ class ChaosRun final : public Onlooker {
     uint64_t settled_at_ns = 0;        // not before: what the fault set off may go on for a while
     std::optional<PeerId> before;      // when it was excused
     uint64_t gone_at_ns = 0;           // the view has lost it without an excuse; 0: no
+    uint64_t seen_in = 0;              // the newest epoch that has it
+    std::string lost_by;               // by which views
     uint64_t since_ns = 0, peak_before = 0;  // it runs; what it had resident at most when the strangers came, 0: not known
     uint64_t by_strangers = 0;               // what they have cost it since it runs, in bytes
     bool starved = false;                    // it got no files or memory
@@ -149,7 +151,6 @@ class ChaosRun final : public Onlooker {
   Absences coordinator_in_line_;
   uint64_t queues_seen_ns_ = 0;
   uint64_t epoch_ = 0;                 // the newest seen
-  std::string cause_;
   ViewWatch views_;
 
   // The network's fault: one at a time, so that what comes of it can be told.

@@ -23,9 +23,18 @@ std::string ViewWatch::told(uint64_t epoch) {
 void ViewWatch::count() { counts_ = true; }
 
 void ViewWatch::explained(uint64_t epoch, std::string_view cause) {
+  causes_.emplace(epoch, cause);
+  if (causes_.size() > kMostCauses) causes_.erase(causes_.begin());
   if (epoch <= of_an_op_ || !cause.starts_with("op ")) return;
   of_an_op_ = epoch;
   expected_ += counts_;
+}
+
+std::string ViewWatch::causes_behind(uint64_t epoch) const {
+  std::string all;
+  for (auto at = causes_.upper_bound(epoch); at != causes_.end(); ++at)
+    all += (all.empty() ? "epoch " : "; epoch ") + std::to_string(at->first) + ": " + at->second;
+  return all;
 }
 
 std::string ViewWatch::flapping() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -23,6 +24,8 @@ class ViewWatch {
   void entered() { expected_ += counts_; }  // a peer, as a new member
   // Why the view of this epoch came to be: an op that failed by what the program did with it is one.
   void explained(uint64_t epoch, std::string_view cause);
+  // Of the views behind this epoch, as far as they were seen: "epoch 7: lost: slot 3 (silent); epoch 8: joined: slot 3".
+  std::string causes_behind(uint64_t epoch) const;
   uint64_t changes() const { return changes_; }
   uint64_t expected() const { return expected_; }  // at most
   // Empty; or that there were too many, once.
@@ -36,6 +39,8 @@ class ViewWatch {
   uint64_t known_ = 0, owed_ = 0;  // the highest epoch that anybody was told; likewise, by coordinators before the present one
   uint64_t newest_ = 0;            // as coordinators told
   uint64_t of_an_op_ = 0;          // the highest epoch that is explained so
+  static constexpr size_t kMostCauses = 64;
+  std::map<uint64_t, std::string> causes_;
   bool counts_ = false, said_ = false;
   uint64_t changes_ = 0, expected_ = kViewsOfABusyMachine;
 };

@@ -28,11 +28,10 @@ void ChaosRun::observe(const StatusReply& reply) {
   seen_ns_ = now_ns_;
   if (const std::string lost = views_.told(reply.view.epoch.value); !lost.empty()) find("DECISION LOST", lost);
   if (reply.view.epoch.value < epoch_) return;
-  cause_ = reply.view.cause;
   for (const FaultLine& fault : reply.faults) views_.explained(fault.epoch.value, fault.cause);
-  views_.explained(reply.view.epoch.value, cause_);
+  views_.explained(reply.view.epoch.value, reply.view.cause);
   if (std::exchange(epoch_, reply.view.epoch.value) != reply.view.epoch.value && phase_ != Phase::kFounding)
-    say(format("epoch %llu: %s", static_cast<unsigned long long>(epoch_), cause_.c_str()));
+    say(format("epoch %llu: %s", static_cast<unsigned long long>(epoch_), reply.view.cause.c_str()));
   for (size_t slot = 0; slot < peers_.size(); ++slot) {
     const auto at = std::find_if(reply.peers.begin(), reply.peers.end(), [&](const PeerStatus& p) {
       return p.member && p.info.slot.value == slot;
@@ -45,13 +44,15 @@ void ChaosRun::observe(const StatusReply& reply) {
 
 void ChaosRun::observe_peer(size_t slot, const PeerStatus* status) {
   Peer& peer = peers_[slot];
+  const bool anew = status && peer.member != status->info.id;
+  if (peer.member && (!status || anew)) peer.lost_by = views_.causes_behind(peer.seen_in);
+  if (status) peer.seen_in = epoch_;
   if (!status) {
     if (peer.member && !peer.excused && peer.pid) peer.gone_at_ns = now_ns_;
     peer.member.reset();
     peer.proven = false;
     return;
   }
-  const bool anew = peer.member != status->info.id;
   const bool dead = !peer.pid || peer.killed;
   if (peer.excused && dead) peer.before = status->info.id;  // also one that it became just before
   // The same peer: the coordinator has not heard of its end.
@@ -93,9 +94,9 @@ void ChaosRun::say_evicted(size_t slot) {
     peers_[slot].excused = true;
     views_.struck(1);
     const char* const who = away > 0 ? "this machine had stood still" : "it, or the coordinator, had waited for a core";
-    return doubt(format("slot %zu was evicted, and %s for %.0f ms (%s)", slot, who, static_cast<double>(away > 0 ? away : in_line) / kMs, cause_.c_str()));
+    return doubt(format("slot %zu was evicted, and %s for %.0f ms (%s)", slot, who, static_cast<double>(away > 0 ? away : in_line) / kMs, peers_[slot].lost_by.c_str()));
   }
-  find("FALSE EVICTION", format("slot %zu was evicted although no fault explains it (%s)", slot, cause_.c_str()));
+  find("FALSE EVICTION", format("slot %zu was evicted although no fault explains it (%s)", slot, peers_[slot].lost_by.c_str()));
 }
 
 // Who comes late to its own look was not let run, and neither, perhaps, were the peers.

@@ -16,7 +16,7 @@ constexpr size_t kEntriesPerMessage = 1;  // a record may be nearly as large as 
 
 Coordinator::Coordinator(RunConfig config, std::vector<LogEntry> recovered, Time now,
                          CoordinatorTiming timing)
-    : timing_(timing), config_(std::move(config)), started_(now), last_tick_(now), newest_word_(now), outage_over_(now) {
+    : timing_(timing), config_(std::move(config)), started_(now), last_tick_(now), newest_word_(now) {
   if (recovered.empty()) {
     append(ConfigRecord{config_});
     return;
@@ -313,8 +313,7 @@ void Coordinator::disconnected(Time now, SessionId session) {
   sessions_.erase(session);
   if (!peer || peer->session != session) return;
   peer->session = 0;
-  // A connection that the outage has ended may be heard of only now.
-  peer->lost = now - outage_over_ < milliseconds(config_.suspicion_ms) && outage_over_ != started_ ? outage_over_ : now;
+  peer->lost = now;
   if (is_member(peer->info.id)) {
     evidence_at_ = std::min(evidence_at_, now);
     judge_at_ = std::min(judge_at_, now + timing_.hard_window);
@@ -333,7 +332,6 @@ void Coordinator::excuse(Time now, Duration silence) {
 void Coordinator::hear_somebody(Time now) {
   if (view_.size() > 0 && now - newest_word_ >= milliseconds(config_.suspicion_ms)) {
     excuse(now, now - newest_word_);
-    outage_over_ = now;
     for (auto& [id, other] : peers_)
       if (other.session == 0) other.lost = now;
   }

@@ -39,7 +39,8 @@ using CoordinatorAction = std::variant<AppendAction, CutAction, CoordinatorSend,
 struct CoordinatorTiming {
   Duration hard_window = milliseconds(2);    // batches evidence that a process is gone
   Duration soft_window = milliseconds(100);  // … that it is silent
-  Duration reconnect_grace = milliseconds(50);  // a control connection that was lost may come back
+  Duration joiner_grace = milliseconds(50);  // members that stand at an admit op wait so long for a newcomer that was cut off
+  Duration edge_memory = std::chrono::seconds(60);  // an edge that was tried again is not, once more, before
   Duration full_grace = milliseconds(3000);  // a newcomer waits so long for a slot to become vacant
   Duration vault_grace = milliseconds(250);  // so may that of a vault
   Duration vaults_return = milliseconds(2000);  // to a coordinator that was started again
@@ -125,7 +126,6 @@ class Coordinator {
   void suspect(Time now, PeerId accuser, const SuspectMessage& message);
   void take_back(PeerId accuser, PeerId target);
   void judge(Time now);
-  Duration grace(const Peer& peer) const;
   // So much of the silence of all was not theirs.
   void excuse(Time now, Duration silence);
   void hear_somebody(Time now);
@@ -135,10 +135,11 @@ class Coordinator {
   bool accused(PeerId id) const;  // by somebody who does not doubt itself
   const char* node_fault(PeerId id, Time now) const;  // why it is to go; null: it is not
   std::vector<PeerId> unroutable(View left) const;
+  std::vector<PeerId> unroutable(const std::vector<View>& rings) const;
   Time watch_members(Time now);
   Time watch_all_gone(Time now);
   Time watch_seal(Time now);
-  void try_edges_again(const View& left, std::string& cause);
+  bool try_edges_again(Time now, const std::vector<View>& rings);
   std::vector<std::pair<Rank, Rank>> broken_edges(const View& view) const;
   void tell_pending();
 
@@ -156,7 +157,7 @@ class Coordinator {
   // coordinator_groups.cc: sub-communicators, as far as members report them
   using Members = std::vector<PeerId>;  // of a group, by rank, those included that are gone
   std::map<GroupId, Members> reported_groups() const;
-  std::vector<PeerId> unroutable_groups(const std::map<GroupId, Members>& groups) const;
+  std::vector<View> views_of(const std::map<GroupId, Members>& groups) const;
   GroupResolution resolve_group(GroupId id, const Members& members) const;
   std::vector<OpDecision> aborts(GroupId group) const;
 
@@ -203,7 +204,6 @@ class Coordinator {
   RunConfig config_;
   Time started_{}, last_tick_{};
   Time newest_word_{};  // of anybody
-  Time outage_over_{};  // when somebody was heard after nobody, or this was started: all have to come back first
   Term term_{1};
   std::vector<CoordinatorAction> actions_;
 
@@ -231,8 +231,8 @@ class Coordinator {
   std::map<std::pair<PeerId, PeerId>, Accusation> accusations_;  // (accuser, target), of the newest view
   Time judge_at_ = kNever;
   using Edge = std::pair<PeerId, PeerId>;  // the lower id first
-  std::map<Edge, Epoch> broken_;  // to route around, and in which view they were found so
-  std::set<Edge> tried_again_;    // were broken before
+  std::set<Edge> broken_;  // to route around
+  std::map<Edge, Time> tried_again_;  // were broken before
   Time view_logged_{};
   Time evidence_at_ = kNever;  // first evidence of the fault being healed
   std::pair<uint32_t, uint32_t> told_pending_{};  // who wait, and of them those who want the state in bulk

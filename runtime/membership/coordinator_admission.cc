@@ -140,7 +140,7 @@ void Coordinator::maybe_enter(Time now) {
     const bool here = connected && !silent(at->second, now);
     if (admission_->failed.contains(joiner.id)) continue;
     if (!here || !admission_->synced.contains(joiner.id)) {
-      const Duration patience = here ? timing_.sync_timeout : timing_.reconnect_grace;
+      const Duration patience = here ? timing_.sync_timeout : timing_.joiner_grace;
       if (connected && !here) continue;  // frozen: the members do not wait for it
       const Time since = here || at == peers_.end() ? admission_->started : at->second.lost;
       if (now < since + patience || canary(Rule::kGone)) return;  // still at it

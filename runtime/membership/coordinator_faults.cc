@@ -6,16 +6,9 @@
 
 namespace rhz {
 
-// How long a member may be without a control connection.  After a restart of the coordinator, or when nobody was heard, everybody has to
-// come back first.
-Duration Coordinator::grace(const Peer& peer) const {
-  return peer.lost == outage_over_ ? Duration(milliseconds(config_.suspicion_ms))
-                               : timing_.reconnect_grace;
-}
-
+// A connection that was cut comes back, over a long way or where the first packet is lost only after a while.
 bool Coordinator::silent(const Peer& peer, Time now) const {
-  if (peer.session == 0) return now - peer.lost >= grace(peer);
-  return now - peer.heard >= milliseconds(config_.suspicion_ms);
+  return now - (peer.session == 0 ? peer.lost : peer.heard) >= milliseconds(config_.suspicion_ms);
 }
 
 bool Coordinator::accused(PeerId id) const {
@@ -66,27 +59,29 @@ const char* Coordinator::node_fault(PeerId id, Time now) const {
 
 std::vector<std::pair<Rank, Rank>> Coordinator::broken_edges(const View& view) const {
   std::vector<std::pair<Rank, Rank>> edges;
-  for (const auto& [edge, since] : broken_)
+  for (const Edge& edge : broken_)
     if (view.contains(edge.first) && view.contains(edge.second))
       edges.emplace_back(view.rank_of(edge.first), view.rank_of(edge.second));
   return edges;
 }
 
-// Before a member goes for want of a ring.  Since an edge was found broken nobody has used it, and it may have been no more than a
-// moment in which one of its ends had no processor.  Once for each: one that is broken for good is found so again, and then it counts.
-void Coordinator::try_edges_again(const View& left, std::string& cause) {
-  if (unroutable(left).empty()) return;
-  const std::map<Edge, Epoch> before = broken_;
-  std::erase_if(broken_, [&](const auto& edge) {
-    return edge.second < view_.epoch && !tried_again_.contains(edge.first);
+// Before a member goes for want of a ring.  An edge that was found broken may have been no more than a moment in which one of its ends
+// had no processor, or the loss of the packet by which a connection begins.  Once for each: one that is broken for good is found so again,
+// and then it counts.
+bool Coordinator::try_edges_again(Time now, const std::vector<View>& rings) {
+  if (broken_.empty() || unroutable(rings).empty()) return false;
+  const std::set<Edge> before = broken_;
+  std::erase_if(broken_, [&](const Edge& edge) {
+    const auto tried = tried_again_.find(edge);
+    return tried == tried_again_.end() || now - tried->second >= timing_.edge_memory;
   });
-  if (!unroutable(left).empty()) {
+  if (!unroutable(rings).empty()) {
     broken_ = before;
-    return;
+    return false;
   }
-  for (const auto& [edge, since] : before)
-    if (!broken_.contains(edge)) tried_again_.insert(edge);
-  cause += (cause.empty() ? "" : "; ") + std::string("broken edges are tried again");
+  for (const Edge& edge : before)
+    if (!broken_.contains(edge)) tried_again_[edge] = now;
+  return true;
 }
 
 // No ring avoids the broken edges: the member with most of them goes; of equals the one in the higher slot.
@@ -101,6 +96,14 @@ std::vector<PeerId> Coordinator::unroutable(View left) const {
     out.push_back(left.members[worst].id);
     left.members.erase(left.members.begin() + worst);
   }
+  return out;
+}
+
+std::vector<PeerId> Coordinator::unroutable(const std::vector<View>& rings) const {
+  std::vector<PeerId> out;
+  for (const View& ring : rings)
+    for (PeerId id : unroutable(ring))
+      if (std::find(out.begin(), out.end(), id) == out.end()) out.push_back(id);
   return out;
 }
 
@@ -128,7 +131,7 @@ void Coordinator::judge(Time now) {
       continue;
     }
     // The coordinator hears both ends: the edge is at fault, not a node.
-    rerouted |= broken_.emplace(std::minmax(edge.first, edge.second), view_.epoch).second;
+    rerouted |= broken_.insert(std::minmax(edge.first, edge.second)).second;
   }
   if (!dead.empty()) return remove(now, dead, cause);
   if (!rerouted) return;
@@ -142,8 +145,7 @@ Time Coordinator::watch_members(Time now) {
   const Duration suspicion = milliseconds(config_.suspicion_ms);
   for (const MemberInfo& member : view_.members) {
     const Peer& peer = peers_.at(member.id);
-    const Time silent_at =
-        peer.session == 0 ? peer.lost + grace(peer) : peer.heard + suspicion;
+    const Time silent_at = (peer.session == 0 ? peer.lost : peer.heard) + suspicion;
     if (silent_at > now) {
       next = std::min(next, silent_at);
       continue;
@@ -182,8 +184,7 @@ Time Coordinator::watch_seal(Time now) {
   for (const MemberInfo& member : view_.members) {
     const Peer& peer = peers_.at(member.id);
     if (peer.report) continue;
-    // A connection that was cut comes back, over a long way after a while; of a process that is gone there is other evidence.
-    Time due = std::max(peer.lost, view_logged_) + (accused(member.id) ? grace(peer) : suspicion);
+    Time due = std::max(peer.lost, view_logged_) + suspicion;  // of a process that is gone there is other evidence
     if (peer.session != 0) {
       // Heard, but it does not seal: something in it is stuck.
       const Duration patience = std::max<Duration>(4 * suspicion, std::chrono::seconds(5));

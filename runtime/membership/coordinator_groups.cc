@@ -20,13 +20,10 @@ std::map<GroupId, Coordinator::Members> Coordinator::reported_groups() const {
   return groups;
 }
 
-std::vector<PeerId> Coordinator::unroutable_groups(const std::map<GroupId, Members>& groups) const {
-  std::vector<PeerId> lost;
-  if (broken_.empty()) return lost;
-  for (const auto& [id, members] : groups)
-    for (PeerId peer : unroutable(group_view(view_, members)))
-      if (std::find(lost.begin(), lost.end(), peer) == lost.end()) lost.push_back(peer);
-  return lost;
+std::vector<View> Coordinator::views_of(const std::map<GroupId, Members>& groups) const {
+  std::vector<View> views;
+  for (const auto& [id, members] : groups) views.push_back(group_view(view_, members));
+  return views;
 }
 
 GroupResolution Coordinator::resolve_group(GroupId id, const Members& members) const {

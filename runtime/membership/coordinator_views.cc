@@ -52,8 +52,8 @@ void Coordinator::new_view(Time now, std::vector<MemberInfo> members, std::strin
     };
     return !in(edge.first) || !in(edge.second);
   };
-  std::erase_if(broken_, [&](const auto& edge) { return has_left(edge.first); });
-  std::erase_if(tried_again_, has_left);
+  std::erase_if(broken_, has_left);
+  std::erase_if(tried_again_, [&](const auto& tried) { return has_left(tried.first); });
   append(ViewRecord{View{view_.epoch.next(), std::move(members), std::move(cause)}});
 }
 
@@ -64,7 +64,7 @@ void Coordinator::remove(Time now, std::vector<PeerId> ids, std::string cause) {
     std::erase_if(left.members, [&](const MemberInfo& member) { return member.id == id; });
   };
   for (PeerId id : ids) drop(id);
-  try_edges_again(left, cause);
+  if (try_edges_again(now, {left})) cause += (cause.empty() ? "" : "; ") + std::string("broken edges are tried again");
   for (PeerId id : unroutable(left)) {
     drop(id);
     ids.push_back(id);
@@ -146,8 +146,9 @@ void Coordinator::maybe_resolve(Time now) {
     if (!peer.report) return;  // rule F: of every member
   }
   const auto groups = reported_groups();
-  if (auto lost = unroutable_groups(groups); !lost.empty())
-    return remove(now, std::move(lost), "no ring is left in a group");
+  const std::vector<View> rings = views_of(groups);
+  try_edges_again(now, rings);
+  if (auto lost = unroutable(rings); !lost.empty()) return remove(now, std::move(lost), "no ring is left in a group");
   Resolution resolution{view_.epoch, {resolve_root()}, broken_edges(view_)};
   for (const auto& [id, members] : groups) resolution.groups.push_back(resolve_group(id, members));
   append(ResolveRecord{std::move(resolution)});

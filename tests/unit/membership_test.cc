@@ -151,29 +151,54 @@ TEST(Coordinator, TakesASilenceThatIsOverForNoBrokenEdge) {
   }
 }
 
+// A connection was reset, and the first packet of the next one was lost.  Of two members neither can be avoided.
+TEST(Coordinator, TriesABrokenEdgeOnceMoreBeforeItCostsAMemberAndAgainMuchLater) {
+  Office office(config_of(2));
+  office.found(2);
+  const auto break_it = [&] {
+    break_the_edge(office);
+    for (uint32_t n = 0; n < 2; ++n) office.seal(n);
+  };
+  for (int time = 0; time < 3; ++time) {
+    break_it();
+    EXPECT_EQ(office.core.view().size(), 2u) << office.core.view().cause;
+    EXPECT_EQ(office.core.view().cause, "broken edges are tried again");
+    for (int s = 0; s < 60; ++s) {
+      office.advance(seconds(1) - Time{});
+      for (uint32_t n = 0; n < 2; ++n) office.tell(n, PeerBeatMessage{});
+    }
+  }
+  break_it();
+  EXPECT_EQ(office.core.view().size(), 2u);
+  break_it();
+  EXPECT_EQ(office.core.view().size(), 1u) << office.core.view().cause;
+}
+
 // Ranks 0 and 1 are two of four, and a group of two.
-TEST(Coordinator, RemovesOneEndOfABrokenEdgeThatAGroupCannotAvoid) {
+TEST(Coordinator, TriesABrokenEdgeThatAGroupCannotAvoidOnceMoreAndThenRemovesOneEnd) {
   Office office(config_of(4));
   office.found(4);
-  office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(1), 2, false});
-  office.advance(milliseconds(100));
-  office.tell(1, PeerBeatMessage{});
-  office.advance(milliseconds(50));
-  SealedMessage sealed;
-  sealed.report.epoch = office.core.view().epoch;
-  sealed.report.groups = {{}, {GroupId(77), OpSeq(0), OpSeq(0), {}, {Office::id(0), Office::id(1)}}};
-  office.tell(0, sealed);
-  for (uint32_t n = 1; n < 4; ++n) office.seal(n);
+  const auto seal_all = [&] {
+    SealedMessage sealed;
+    sealed.report.epoch = office.core.view().epoch;
+    sealed.report.groups = {{}, {GroupId(77), OpSeq(0), OpSeq(0), {}, {Office::id(0), Office::id(1)}}};
+    office.tell(0, sealed);
+    for (uint32_t n = 1; n < 4; ++n) office.seal(n);
+  };
+  const auto ring_of_the_group = [&] {
+    const auto* resolve = std::get_if<ResolveRecord>(&office.log.back().record);
+    return resolve && resolve->resolution.groups.size() == 2 ? resolve->resolution.groups[1].ring : std::vector<Rank>();
+  };
+  break_the_edge(office);
+  seal_all();
+  EXPECT_EQ(office.core.view().size(), 4u) << office.core.view().cause;
+  EXPECT_EQ(ring_of_the_group(), (std::vector<Rank>{Rank(0), Rank(1)}));
+  break_the_edge(office);
+  seal_all();
   EXPECT_EQ(office.core.view().size(), 3u);
-  EXPECT_FALSE(office.core.view().contains(Office::id(1)));
-  sealed.report.epoch = office.core.view().epoch;
-  office.tell(0, sealed);
-  for (uint32_t n = 2; n < 4; ++n) office.seal(n);
-  ASSERT_TRUE(office.core.resolved());
-  const auto& groups = std::get<ResolveRecord>(office.log.back().record).resolution.groups;
-  ASSERT_EQ(groups.size(), 2u);
-  EXPECT_EQ(groups[1].group, GroupId(77));
-  EXPECT_EQ(groups[1].ring, std::vector<Rank>{Rank(0)});
+  EXPECT_FALSE(office.core.view().contains(Office::id(1))) << office.core.view().cause;
+  seal_all();
+  EXPECT_EQ(ring_of_the_group(), std::vector<Rank>{Rank(0)});
 }
 
 // Not to be heard yet and not to be heard any more look alike for a while: until then neither a node nor an edge is at fault.  With three
@@ -233,28 +258,31 @@ TEST(Coordinator, WaitsBehindAnOutageForThoseWhoseConnectionsHaveEnded) {
   EXPECT_TRUE(office.core.view().contains(Office::id(2))) << office.core.view().cause;
 }
 
-// All seal, and the connection of one is cut: by a network that recovers, or because it died.
-TEST(Coordinator, RemovesWhoIsAwayWhileAllSealAtOnceOnlyIfSomebodyAccusesIt) {
-  for (const bool accused : {false, true}) {
-    Office office(config_of(3));
-    office.found(3);
-    office.tell(0, FailMessage{office.core.view().epoch, kRootGroup, OpSeq(0), Status(Code::kCancelled, "stop")});
-    for (uint32_t n = 0; n < 2; ++n) office.seal(n);
-    office.advance(milliseconds(1));
-    office.core.disconnected(office.now, 3);
-    if (accused) office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(2), 3, false});
-    const auto later = [&](int ms) {
-      for (; ms > 0; ms -= 50) {
-        office.advance(milliseconds(50));
-        for (uint32_t n = 0; n < 2; ++n) office.tell(n, PeerBeatMessage{});
+// The connections of one are cut, by a network that recovers or because it died.  Between members one that does not come back within
+// 300 ms is evidence, but no word of a death; and for the first packet of a connection alone TCP waits a second.
+TEST(Coordinator, GivesWhoseConnectionsAreCutTheSuspicionTime) {
+  for (const bool sealing : {false, true}) {
+    for (const bool accused : {false, true}) {
+      Office office(config_of(3));
+      office.found(3);
+      if (sealing) {
+        office.tell(0, FailMessage{office.core.view().epoch, kRootGroup, OpSeq(0), Status(Code::kCancelled, "stop")});
+        for (uint32_t n = 0; n < 2; ++n) office.seal(n);
+        office.advance(milliseconds(1));
       }
-    };
-    later(100);
-    EXPECT_EQ(office.core.view().size(), accused ? 2u : 3u) << office.core.view().cause;
-    later(800);
-    EXPECT_EQ(office.core.view().size(), accused ? 2u : 3u) << office.core.view().cause;
-    later(200);
-    EXPECT_EQ(office.core.view().size(), 2u) << "one suspicion time is enough";
+      office.core.disconnected(office.now, 3);
+      if (accused) office.tell(0, SuspectMessage{office.core.view().epoch, Office::id(2), 3, false});
+      const auto later = [&](int ms) {
+        for (; ms > 0; ms -= 50) {
+          office.advance(milliseconds(50));
+          for (uint32_t n = 0; n < 2; ++n) office.tell(n, PeerBeatMessage{});
+        }
+      };
+      later(900);
+      EXPECT_EQ(office.core.view().size(), 3u) << office.core.view().cause;
+      later(200);
+      EXPECT_EQ(office.core.view().size(), sealing || accused ? 2u : 3u) << "one suspicion time is enough";
+    }
   }
 }
 
