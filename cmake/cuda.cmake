@@ -13,7 +13,7 @@ endif()
 # Machine code for Hopper, and PTX that drivers make code of for what is newer than Ampere; embedded as rhz_NAME_fatbin.
 function(rhz_embed_kernels target name source)
   set(fatbin ${CMAKE_CURRENT_BINARY_DIR}/${name}.fatbin)
-  set(wrapper ${CMAKE_CURRENT_BINARY_DIR}/${name}.fatbin.c)
+  set(wrapper ${CMAKE_CURRENT_BINARY_DIR}/${name}.fatbin.cc)
   add_custom_command(OUTPUT ${fatbin} DEPENDS ${source} ${ARGN}
     COMMAND ${RHZ_NVCC} -std=c++17 -O3 -fatbin -gencode arch=compute_90,code=sm_90 -gencode arch=compute_80,code=compute_80
             -I${PROJECT_SOURCE_DIR} -o ${fatbin} ${source}

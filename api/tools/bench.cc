@@ -3,6 +3,7 @@
 
 #include <rhizome/rhizome.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "api/tools/bench_values.h"

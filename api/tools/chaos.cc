@@ -1,4 +1,5 @@
 // `rhizome chaos`: a user's own trainers under faults.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>

@@ -2,9 +2,12 @@
 // the command line was good and leaves the exit status: 0 done, 1 failed, 2 used wrongly.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace rhz::tools {
 

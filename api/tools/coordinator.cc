@@ -1,6 +1,7 @@
 // `rhizome coordinator`: runs one in the foreground until it is told to stop.
 #include <signal.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <thread>
 

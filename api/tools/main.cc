@@ -1,6 +1,7 @@
 // The command `rhizome`: parses, and hands over to one file per subcommand.
 #include <rhizome/rhizome.h>
 
+#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <string_view>

@@ -1,4 +1,5 @@
 // `rhizome plan`: where a run's state would come from, asked from outside and without acting.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>

@@ -1,4 +1,6 @@
 // `rhizome run`: the options of the supervisor.
+#include <CLI/CLI.hpp>
+
 #include "api/tools/commands.h"
 #include "api/tools/supervisor.h"
 #include "api/tools/text.h"

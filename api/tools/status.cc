@@ -1,6 +1,7 @@
 // `rhizome status`: asks a coordinator, prints; once, or once a second.
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>

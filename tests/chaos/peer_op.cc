@@ -40,26 +40,13 @@ PeerOp::PeerOp(Kind kind, uint64_t id, uint32_t own_slot, uint32_t other_slot, u
 PeerOp::~PeerOp() { (void)rhz_op_release(op_); }
 
 uint32_t PeerOp::blocks_given() const {
-  switch (kind_) {
-    case kBroadcast: return is_root();
-    case kScatter: return is_root() ? place_.world : 0;
-    case kReduceScatter:
-    case kAllToAll: return place_.world;
-    case kRecv: return 0;
-    default: return 1;
-  }
+  if (is_message()) return kind_ == kSend;
+  return kind_ == kAllReduce ? 1 : test::blocks_given(exchange(), is_root(), place_.world);
 }
 
 uint32_t PeerOp::blocks_got() const {
-  switch (kind_) {
-    case kBroadcast: return !is_root();
-    case kReduce: return is_root();
-    case kGather: return is_root() ? place_.world : 0;
-    case kAllGather:
-    case kAllToAll: return place_.world;
-    case kSend: return 0;
-    default: return 1;
-  }
+  if (is_message()) return kind_ == kRecv;
+  return kind_ == kAllReduce ? 1 : test::blocks_got(exchange(), is_root(), place_.world);
 }
 
 // Of a giver's words, the first that can be in a block of the result.

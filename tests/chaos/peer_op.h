@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "rhizome/rhizome.h"
+#include "tests/integration/blocks.h"
 
 namespace rhz::test {
 
@@ -20,6 +21,7 @@ struct Place {
 
 class PeerOp {
  public:
+  // Behind all-reduce in the order of Exchange.
   enum Kind : uint32_t { kAllReduce, kBroadcast, kReduce, kAllGather, kReduceScatter, kGather, kScatter, kAllToAll, kSend, kRecv };
   static constexpr uint32_t kCollectives = kSend;
   static bool has_root(Kind kind) { return kind == kBroadcast || kind == kReduce || kind == kGather || kind == kScatter; }
@@ -45,6 +47,7 @@ class PeerOp {
   bool is_message() const { return kind_ >= kCollectives; }
   bool reduces() const { return kind_ == kAllReduce || kind_ == kReduce || kind_ == kReduceScatter; }
   bool has_all_blocks() const { return kind_ >= kAllGather && kind_ <= kAllToAll; }  // on some rank
+  Exchange exchange() const { return static_cast<Exchange>(kind_ - kBroadcast); }
   uint32_t blocks_given() const;
   uint32_t blocks_got() const;
   uint64_t first_word() const;

@@ -18,7 +18,7 @@ struct Name {
   const char* kind;
   Submit submit;
 };
-// In the order of Collective::Kind.
+// In the order of Exchange.
 constexpr Name kNames[] = {{"broadcast", rhz_broadcast}, {"reduce", rhz_reduce},
                            {"allgather", rhz_allgather}, {"reduce_scatter", rhz_reduce_scatter},
                            {"gather", rhz_gather},       {"scatter", rhz_scatter},
@@ -91,7 +91,7 @@ uint32_t rebuild_mode(const std::string& name) {
 }
 
 Collective::Collective(const Line& command, uint32_t slot)
-    : kind_(static_cast<Kind>(kind_named(command.text("kind")))),
+    : kind_(static_cast<Exchange>(kind_named(command.text("kind")))),
       slot_(slot),
       root_(static_cast<uint32_t>(command.number("root"))),
       world_(static_cast<uint32_t>(command.number("world"))),
@@ -108,8 +108,8 @@ Collective::Collective(const Line& command, uint32_t slot)
   params_.root_slot = root_;
   params_.world_size = world_;
   block_bytes_ = count_ * with_type(params_.dtype, [](auto one) { return sizeof one; });
-  const bool only_recv = in_place_ && kind_ != Kind::kReduceScatter;
-  const bool only_send = in_place_ && kind_ == Kind::kReduceScatter;
+  const bool only_recv = in_place_ && kind_ != Exchange::kReduceScatter;
+  const bool only_send = in_place_ && kind_ == Exchange::kReduceScatter;
   const uint32_t in_recv = std::max(blocks_got(), only_recv ? blocks_given() : 0);
   if (blocks_given() > 0 && !only_recv)
     send_.assign(blocks_given() * block_bytes_ + kBehind, kUntouched);
@@ -130,13 +130,13 @@ uint64_t Collective::varied(uint32_t from, uint32_t to) const {
 }
 
 uint64_t Collective::given_count(uint32_t block) const {
-  if (kind_ == Kind::kAllToAll) return varied(slot_, block);
-  return varied(0, blocks_given() > 1 || kind_ == Kind::kReduceScatter || kind_ == Kind::kScatter ? block : slot_);
+  if (kind_ == Exchange::kAllToAll) return varied(slot_, block);
+  return varied(0, blocks_given() > 1 || kind_ == Exchange::kReduceScatter || kind_ == Exchange::kScatter ? block : slot_);
 }
 
 uint64_t Collective::got_count(uint32_t block) const {
-  if (kind_ == Kind::kAllToAll) return varied(block, slot_);
-  const bool all = kind_ == Kind::kAllGather || kind_ == Kind::kGather;
+  if (kind_ == Exchange::kAllToAll) return varied(block, slot_);
+  const bool all = kind_ == Exchange::kAllGather || kind_ == Exchange::kGather;
   return varied(0, all ? block : slot_);
 }
 
@@ -146,7 +146,7 @@ rhz_status Collective::submit_varying(rhz_comm* comm, rhz_op** op) const {
                              rhz_gatherv, rhz_scatterv, rhz_alltoallv};
   std::vector<uint64_t> send_counts, recv_counts, displs;
   for (uint32_t r = 0; r < world_; ++r) {
-    const bool all_to_all = kind_ == Kind::kAllToAll;
+    const bool all_to_all = kind_ == Exchange::kAllToAll;
     send_counts.push_back(all_to_all ? varied(slot_, r) : varied(0, r));
     recv_counts.push_back(all_to_all ? varied(r, slot_) : varied(0, r));
     displs.push_back(r * count_);
@@ -167,30 +167,9 @@ rhz_status Collective::submit_varying(rhz_comm* comm, rhz_op** op) const {
   return kCalls[static_cast<size_t>(kind_)](comm, &params, op);
 }
 
-uint32_t Collective::blocks_given() const {
-  switch (kind_) {
-    case Kind::kBroadcast: return is_root();
-    case Kind::kScatter: return is_root() ? world_ : 0;
-    case Kind::kReduceScatter:
-    case Kind::kAllToAll: return world_;
-    default: return 1;
-  }
-}
-
-uint32_t Collective::blocks_got() const {
-  switch (kind_) {
-    case Kind::kBroadcast: return !is_root();
-    case Kind::kReduce: return is_root();
-    case Kind::kGather: return is_root() ? world_ : 0;
-    case Kind::kAllGather:
-    case Kind::kAllToAll: return world_;
-    default: return 1;
-  }
-}
-
 std::byte* Collective::input(uint32_t block) {
   if (!send_.empty()) return send_.data() + block * block_bytes_;
-  return recv_.data() + (kind_ == Kind::kAllGather ? slot_ : 0) * block_bytes_;
+  return recv_.data() + (kind_ == Exchange::kAllGather ? slot_ : 0) * block_bytes_;
 }
 
 const std::byte* Collective::result(uint32_t block) const {
@@ -217,13 +196,13 @@ double Collective::expected(uint32_t block, uint64_t element,
   if (reduces()) {
     uint64_t sum = 0;
     for (uint32_t slot : slots)
-      sum += given(slot, kind_ == Kind::kReduceScatter ? slot_ : 0, element);
+      sum += given(slot, kind_ == Exchange::kReduceScatter ? slot_ : 0, element);
     const auto all = static_cast<double>(sum);
     return params_.redop == RHZ_REDOP_AVG ? all / static_cast<double>(slots.size()) : all;
   }
   const bool by_source =
-      kind_ == Kind::kAllGather || kind_ == Kind::kGather || kind_ == Kind::kAllToAll;
-  const bool for_me = kind_ == Kind::kScatter || kind_ == Kind::kAllToAll;
+      kind_ == Exchange::kAllGather || kind_ == Exchange::kGather || kind_ == Exchange::kAllToAll;
+  const bool for_me = kind_ == Exchange::kScatter || kind_ == Exchange::kAllToAll;
   const uint32_t source = by_source ? block : root_;
   if (slots.empty()) return 0;
   if (slots != std::vector<uint32_t>{source}) return kNeverGiven;
@@ -259,7 +238,7 @@ Verdict Collective::check(rhz_op* op) const {
 // A result takes the place of this block that was given.
 bool Collective::is_overwritten(uint32_t block) const {
   if (!in_place_) return false;
-  return (kind_ == Kind::kReduce && is_root()) || (kind_ == Kind::kReduceScatter && block == slot_);
+  return (kind_ == Exchange::kReduce && is_root()) || (kind_ == Exchange::kReduceScatter && block == slot_);
 }
 
 uint64_t Collective::changed() const {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "rhizome/rhizome.h"
+#include "tests/integration/blocks.h"
 #include "tests/integration/process.h"
 #include "tests/integration/values.h"
 
@@ -30,11 +31,10 @@ class Collective {
   uint64_t changed() const;
 
  private:
-  enum class Kind { kBroadcast, kReduce, kAllGather, kReduceScatter, kGather, kScatter, kAllToAll };
   bool is_root() const { return slot_ == root_; }
-  bool reduces() const { return kind_ == Kind::kReduce || kind_ == Kind::kReduceScatter; }
-  uint32_t blocks_given() const;
-  uint32_t blocks_got() const;
+  bool reduces() const { return kind_ == Exchange::kReduce || kind_ == Exchange::kReduceScatter; }
+  uint32_t blocks_given() const { return test::blocks_given(kind_, is_root(), world_); }
+  uint32_t blocks_got() const { return test::blocks_got(kind_, is_root(), world_); }
   // Elements of a block that this rank gives, or gets; ranks are slots in these tests.
   uint64_t given_count(uint32_t block) const;
   uint64_t got_count(uint32_t block) const;
@@ -49,7 +49,7 @@ class Collective {
   const std::byte* result(uint32_t block) const;
   bool is_overwritten(uint32_t block) const;
 
-  const Kind kind_;
+  const Exchange kind_;
   const uint32_t slot_, root_, world_;
   const uint64_t id_, count_;
   const bool in_place_, vary_;

@@ -1,0 +1,45 @@
+# Headers that most files want are parsed once; what is compiled is the same.  Files include what they use nevertheless: where they are
+# compiled for a sanitizer, or with RHZ_PRECOMPILE=OFF, nothing is included for them.
+option(RHZ_PRECOMPILE "Precompile headers of the standard library and of GoogleTest" ON)
+if(RHZ_SANITIZE)
+  set(RHZ_PRECOMPILE OFF)
+endif()
+if(RHZ_PRECOMPILE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # Of copies in std::string, which is no system header's any more; builds for a sanitizer have these warnings.
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-stringop-overflow> $<$<COMPILE_LANGUAGE:CXX>:-Wno-array-bounds>)
+endif()
+if(RHZ_PRECOMPILE AND CCACHE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
+endif()
+
+set(RHZ_STANDARD_HEADERS <algorithm> <array> <chrono> <cstring> <deque> <functional> <map> <memory> <optional> <set> <span> <string> <utility> <variant> <vector>)
+
+# They hold for one kind of target, with its visibility and optimisation, and as position-independent code or an executable's: library,
+# program or tests.
+function(rhz_precompile target kind)
+  get_target_property(sources ${target} SOURCES)
+  if(NOT RHZ_PRECOMPILE OR sources MATCHES "\\.c(;|$)")  # CMake would want them for C too
+    return()
+  endif()
+  set(of rhz_headers_of_${kind})
+  if(NOT TARGET ${of})
+    set(empty ${CMAKE_BINARY_DIR}/${of}.cc)
+    file(CONFIGURE OUTPUT ${empty} CONTENT "int main() {}\n")
+    set(headers ${RHZ_STANDARD_HEADERS})
+    if(kind STREQUAL "library")
+      add_library(${of} STATIC ${empty})
+      target_compile_options(${of} PRIVATE -fvisibility=hidden)
+    else()
+      add_executable(${of} ${empty})
+    endif()
+    if(kind STREQUAL "tests")
+      list(APPEND headers <gtest/gtest.h>)
+      target_link_libraries(${of} PRIVATE GTest::gtest)
+      target_compile_options(${of} PRIVATE ${RHZ_TEST_SPEED})
+    endif()
+    list(TRANSFORM headers REPLACE "(.+)" "$<$<COMPILE_LANGUAGE:CXX>:\\1>")
+    target_precompile_headers(${of} PRIVATE ${headers})
+  endif()
+  target_precompile_headers(${target} REUSE_FROM ${of})
+endfunction()
