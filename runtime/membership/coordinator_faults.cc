@@ -69,7 +69,7 @@ std::vector<std::pair<Rank, Rank>> Coordinator::broken_edges(const View& view) c
 // had no processor, or the loss of the packet by which a connection begins.  Once for each: one that is broken for good is found so again,
 // and then it counts.
 bool Coordinator::try_edges_again(Time now, const std::vector<View>& rings) {
-  if (broken_.empty() || unroutable(rings).empty()) return false;
+  if (unroutable(rings).empty()) return false;
   const std::set<Edge> before = broken_;
   std::erase_if(broken_, [&](const Edge& edge) {
     const auto tried = tried_again_.find(edge);
@@ -101,6 +101,7 @@ std::vector<PeerId> Coordinator::unroutable(View left) const {
 
 std::vector<PeerId> Coordinator::unroutable(const std::vector<View>& rings) const {
   std::vector<PeerId> out;
+  if (broken_.empty()) return out;  // as nearly always
   for (const View& ring : rings)
     for (PeerId id : unroutable(ring))
       if (std::find(out.begin(), out.end(), id) == out.end()) out.push_back(id);

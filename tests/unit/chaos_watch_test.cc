@@ -70,6 +70,15 @@ TEST(ViewWatch, FindsMoreChangesThanWhatStruckAndWhoCameExplain) {
   EXPECT_EQ(watch.flapping(), "") << "once is enough";
 }
 
+TEST(ViewWatch, KnowsByWhatASlotWasLostWhenOthersHaveComeSince) {
+  ViewWatch watch;
+  watch.explained(6, "joined: slot 2");
+  watch.explained(8, "joined: slot 3");
+  watch.explained(7, "lost: slot 3 (silent)");
+  EXPECT_EQ(watch.causes_behind(6), "epoch 7: lost: slot 3 (silent); epoch 8: joined: slot 3");
+  EXPECT_EQ(watch.causes_behind(8), "");
+}
+
 TEST(ViewWatch, TakesAnOpThatFailedForTheReasonOfOneChange) {
   ViewWatch watch;
   watch.explained(9, "op 1 failed: cancelled");
