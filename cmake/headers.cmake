@@ -1,5 +1,5 @@
-# Headers that most files want are parsed once; what is compiled is the same.  Files include what they use nevertheless: where they are
-# compiled for a sanitizer, or with RHZ_PRECOMPILE=OFF, nothing is included for them.
+# Headers that most files want are parsed once; what is compiled is the same.  Files include what they use nevertheless: with
+# RHZ_PRECOMPILE=OFF, as for a sanitizer, nothing is included for them.
 option(RHZ_PRECOMPILE "Precompile headers of the standard library and of GoogleTest" ON)
 if(RHZ_SANITIZE)
   set(RHZ_PRECOMPILE OFF)
