@@ -13,7 +13,7 @@
 namespace rhz::tools {
 namespace {
 
-constexpr uint32_t kMostPeers = 64;  // of one host
+constexpr uint32_t kMostChaosPeers = 64;  // of one host
 constexpr uint32_t kLongestPauseMs = 500;
 constexpr int kNotPermitted = 77;  // as CTest has it
 
@@ -85,7 +85,7 @@ void add_chaos(CLI::App& app, const std::vector<std::string>& command, int& exit
   CLI::App* sub = app.add_subcommand("chaos",
                                      "Runs your own trainers under faults, and tells what they made of them.\n"
                                      "rhizome chaos -n N [OPTIONS] -- PROGRAM [ARGUMENTS...]");
-  sub->add_option("-n,--peers", line->run.peers, "peers to start here")->required()->check(CLI::Range(2u, kMostPeers));
+  sub->add_option("-n,--peers", line->run.peers, "peers to start here")->required()->check(CLI::Range(2u, kMostChaosPeers));
   sub->add_option("--seed", line->chaos.seed, "of the faults: which, when, whom, for how long (default: a random one, which is printed)");
   sub->add_option("--minutes", line->chaos.minutes, "of faults")->capture_default_str()->check(CLI::Range(0.01, 100'000.0));
   sub->add_option("--every-s", line->chaos.every_s, "seconds between two faults, on average")->capture_default_str()->check(CLI::Range(0.05, 3600.0));

@@ -20,9 +20,9 @@ namespace {
 using recovery::Approximate;
 using recovery::Holding;
 
-constexpr Duration kPatience = milliseconds(1800);  // with the coordinator, and with the vault
+constexpr Duration kPlanPatience = milliseconds(1800);  // with the coordinator, and with the vault
 
-struct Options {
+struct PlanOptions {
   std::string coordinator, run_id, checkpoints, state;
   std::string approximate = "last-resort", order = "plain";
   uint32_t stages = 0, replicas = 1;
@@ -33,7 +33,7 @@ struct Options {
 
 // Nothing, with a word about it, where no vault of the run is on this host.
 std::vector<Holding> ask_vault(const std::string& run_id) {
-  recovery::VaultClient vault(recovery::vault_name(run_id), wire::run_hash(run_id), kPatience);
+  recovery::VaultClient vault(recovery::vault_name(run_id), wire::run_hash(run_id), kPlanPatience);
   auto list = vault.list();
   if (list) return std::move(list).value();
   std::printf("vault=none text=\"%s\"\n", list.status().text().c_str());
@@ -52,7 +52,7 @@ uint64_t newest_revision(const recovery::Sight& sight) {
   return newest;
 }
 
-Result<recovery::Sight> see(const Options& o, const StatusReply& reply,
+Result<recovery::Sight> see(const PlanOptions& o, const StatusReply& reply,
                             const std::vector<GenerationRecord>& generations) {
   recovery::Sight sight;
   sight.replicas = std::max(o.replicas, 1u);
@@ -74,7 +74,7 @@ Result<recovery::Sight> see(const Options& o, const StatusReply& reply,
   return sight;
 }
 
-int print_plan(const Options& o, const StatusReply& reply,
+int print_plan(const PlanOptions& o, const StatusReply& reply,
                const std::vector<GenerationRecord>& generations) {
   const auto sight = see(o, reply, generations);
   if (!sight)
@@ -96,7 +96,7 @@ int print_plan(const Options& o, const StatusReply& reply,
   return 0;
 }
 
-int run_plan(const Options& o) {
+int run_plan(const PlanOptions& o) {
   if (uint64_t{o.stages} * std::max(o.replicas, 1u) > recovery::kMaxPlannedSlots)
     return complain("plan", "--stages × --replicas is over 65536", kUsage);
   std::string where = o.coordinator;
@@ -107,7 +107,7 @@ int run_plan(const Options& o) {
   if (!client)
     return complain("plan", client.status().text(),
                     client.status().code() == Code::kArgument ? kUsage : kFailure);
-  const auto reply = client.value()->ask(kPatience);
+  const auto reply = client.value()->ask(kPlanPatience);
   if (!reply) return complain("plan", reply.status().text());
   if (!o.run_id.empty() && reply.value().config.run_id != o.run_id)
     return complain("plan", "this coordinator serves the run \"" + reply.value().config.run_id +
@@ -118,7 +118,7 @@ int run_plan(const Options& o) {
 }  // namespace
 
 void add_plan(CLI::App& app, int& exit_status) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<PlanOptions>();
   CLI::App* sub = app.add_subcommand("plan",
                                      "Shows where a run's state would come from, for each stage, "
                                      "at which price, and why not from\n"

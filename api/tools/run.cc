@@ -51,7 +51,7 @@ std::string is_size(const std::string& text) {
   return parse_bytes(text) ? std::string() : "\"" + text + "\" is no size, such as 64GiB";
 }
 
-void add_vault(CLI::App* sub, RunOptions& o) {
+void add_vault_option(CLI::App* sub, RunOptions& o) {
   CLI::Option* vault =
       sub->add_flag("--vault", o.vault,
                     "start a vault for the peers of this host (`rhizome vault --help`); it lives as long "
@@ -106,7 +106,7 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int& exit_s
   sub->add_option("--suspicion-ms", o->suspicion_ms,
                   "silence that makes a peer suspect (default: 1000)");
   sub->add_option("--log", o->log, "the coordinator's decision log (default: in memory)");
-  add_vault(sub, *o);
+  add_vault_option(sub, *o);
   sub->footer(
       "Peers find in their environment RHZ_COORDINATOR, RHZ_SLOT, RHZ_RUN_ID, RHZ_ADVERTISE,\n"
       "RHZ_VAULT, and for their own use RHZ_LOCAL_RANK and RHZ_WORLD.  SIGINT, SIGTERM, SIGHUP, SIGUSR1 and\n"

@@ -15,13 +15,13 @@
 namespace rhz::tools {
 namespace {
 
-constexpr Duration kPatience =
+constexpr Duration kStatusPatience =
     milliseconds(1800);  // the command answers within 2 s, or says why not
 // Between the two looks from which rates are made: several heartbeats of the default profile.
 constexpr Duration kRateWindow = milliseconds(500);
 constexpr Duration kWatchPause = milliseconds(1000);
 
-struct Options {
+struct StatusOptions {
   std::string coordinator, run_id;
   bool watch = false, json = false;
 };
@@ -56,7 +56,7 @@ Status check_run(const StatusReply& reply, const std::string& run_id) {
 }
 
 void print(const StatusClient& client, const StatusReply& reply, const Rates& rates,
-           const Options& o, bool redraw) {
+           const StatusOptions& o, bool redraw) {
   const Generations generations = newest_of(client.generations());
   const auto show = o.json              ? status_json
                     : redraw || !o.watch ? status_table
@@ -67,10 +67,10 @@ void print(const StatusClient& client, const StatusReply& reply, const Rates& ra
   std::fflush(stdout);
 }
 
-int watch(StatusClient& client, const Options& o, RateMeter& meter) {
+int watch(StatusClient& client, const StatusOptions& o, RateMeter& meter) {
   const bool terminal = isatty(STDOUT_FILENO) && !o.json;
   while (pause_for(kWatchPause) && !std::ferror(stdout)) {
-    auto reply = client.ask(kPatience);
+    auto reply = client.ask(kStatusPatience);
     if (!reply) {  // it may be restarting: the run goes on without it
       std::printf("%s\n", reply.status().text().c_str());
       std::fflush(stdout);
@@ -81,7 +81,7 @@ int watch(StatusClient& client, const Options& o, RateMeter& meter) {
   return 0;
 }
 
-int run_status(const Options& o) {
+int run_status(const StatusOptions& o) {
   std::string where = o.coordinator;
   if (where.empty())
     if (const char* set = std::getenv("RHZ_COORDINATOR")) where = set;
@@ -91,14 +91,14 @@ int run_status(const Options& o) {
   if (!client)
     return complain("status", client.status().text(),
                     client.status().code() == Code::kArgument ? kUsage : kFailure);
-  auto first = client.value()->ask(kPatience);
+  auto first = client.value()->ask(kStatusPatience);
   if (!first) return complain("status", first.status().text());
   if (Status wrong = check_run(first.value(), o.run_id); !wrong)
     return complain("status", wrong.text());
   RateMeter meter;
   (void)meter.look(first.value(), monotonic_ns());
   if (!pause_for(kRateWindow)) return 0;
-  auto second = client.value()->ask(kPatience);
+  auto second = client.value()->ask(kStatusPatience);
   if (!second) return complain("status", second.status().text());
   print(*client.value(), second.value(), meter.look(second.value(), monotonic_ns()), o,
         o.watch && !o.json && isatty(STDOUT_FILENO));
@@ -108,7 +108,7 @@ int run_status(const Options& o) {
 }  // namespace
 
 void add_status(CLI::App& app, int& exit_status) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<StatusOptions>();
   CLI::App* sub = app.add_subcommand("status", "Shows a run: the view, ops, rates, vaults, protected stages, last faults.");
   sub->add_option("--coordinator", o->coordinator,
                   "HOST:PORT (default: $RHZ_COORDINATOR, else 127.0.0.1:7400)");

@@ -26,7 +26,7 @@ namespace {
 using recovery::Holding;
 using recovery::StateHeader;
 
-struct Options {
+struct VaultOptions {
   std::string run_id, memory, shard_memory;
   std::string coordinator, host, rack, listen, advertise;
   bool list = false;
@@ -95,7 +95,7 @@ std::string name_of_host() {
 }
 
 // Null where there is no coordinator, and nobody of another host will know of this vault.
-Result<std::unique_ptr<ShardServer>> serve_shards(const Options& o) {
+Result<std::unique_ptr<ShardServer>> serve_shards(const VaultOptions& o) {
   if (o.coordinator.empty()) return std::unique_ptr<ShardServer>();
   ShardServerOptions options{o.coordinator, o.run_id, o.host.empty() ? name_of_host() : o.host,
                              o.rack,        o.listen, o.advertise, half_of_memory() / 2};
@@ -117,7 +117,7 @@ Result<std::unique_ptr<ShardServer>> serve_shards(const Options& o) {
 
 // Restores a stage into memory, looks whether it is whole, and lets it go: what a trainer would have
 // waited for.
-int fetch_stage(const Options& o) {
+int fetch_stage(const VaultOptions& o) {
   if (o.coordinator.empty())
     return complain("vault", "--fetch asks a coordinator: give --coordinator HOST:PORT", kUsage);
   auto coordinator = coordinator_addresses(o.coordinator);
@@ -140,7 +140,7 @@ int fetch_stage(const Options& o) {
   return 0;
 }
 
-int serve(const Options& o, const std::string& name, uint64_t run) {
+int serve(const VaultOptions& o, const std::string& name, uint64_t run) {
   recovery::VaultServerOptions options;
   options.name = name;
   options.run = run;
@@ -178,7 +178,7 @@ int serve(const Options& o, const std::string& name, uint64_t run) {
 }  // namespace
 
 void add_vault(CLI::App& app, int& exit_status) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<VaultOptions>();
   CLI::App* sub = app.add_subcommand(
       "vault",
       "Keeps the memory of this host's trainers, so that it outlives them; runs until SIGINT or\n"

@@ -15,11 +15,11 @@ Words bench(const std::string& text) {
 
 TEST(PipelineBench, TimesWhatEachSourceTakes) {
   for (const char* source : {"replica", "attach", "vault", "shards", "shadow", "average", "disk"}) {
-    Cli command(bench(std::string("recovery --reps 2 --json --source ") + source));
+    Cli command(bench(std::string("recovery --reps 1 --json --source ") + source));
     EXPECT_EQ(command.end(), 0) << command.errors();
     expect_has(
         command.output(),
-        {"\"bench\":\"recovery\"", std::string("\"source\":\"") + source + "\"", "\"reps\":2",
+        {"\"bench\":\"recovery\"", std::string("\"source\":\"") + source + "\"", "\"reps\":1",
          "detect_ms", "agreed_ms", "usable_ms", "restored_ms", "first_step_ms", "steps_lost"});
   }
   Cli continued(bench("recovery --reps 1 --source replica --batch 2"));
@@ -49,7 +49,7 @@ TEST(PipelineBench, ComparesWhatEachWayToGetAStageBackCosts) {
   const Folder folder;
   const std::string svg = folder.file("plot.svg");
   Cli command(
-      bench("convergence --steps 30 --failures 2 --seeds 1 --batch 1 --context 16 --width 64 "
+      bench("convergence --steps 30 --failures 2 --seeds 1 --batch 1 --context 16 --width 32 "
             "--checkpoint-every 10 --svg " +
             svg));
   EXPECT_EQ(command.end(), 0) << command.errors() << command.output();

@@ -22,7 +22,7 @@ class Trainer {
  public:
   explicit Trainer(const PipelineRun& run)
       : run_(run), rows_(run.batch * run.context), inputs_(rows_), targets_(rows_) {
-    const lm_config config{run.batch, run.context, 128, 4, run.stages};
+    const lm_config config{run.batch, run.context, run.width, 4, run.stages};
     model_.reset(lm_model_new(&config));
     count_ = lm_parameter_count(model_.get());
     for (Reals* reals : {&parameters_, &gradient_, &first_, &second_}) reals->resize(count_);

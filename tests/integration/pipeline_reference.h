@@ -12,6 +12,7 @@ struct PipelineRun {
   uint32_t micro_batches = 4;
   uint32_t batch = 1;
   uint32_t context = 16;
+  uint32_t width = 64;
   uint64_t steps = 6;
   // Of a step in which not all micro-batches counted: a bit for each strand (micro-batches of one
   // remainder by the replicas) that did.

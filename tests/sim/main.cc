@@ -1,4 +1,5 @@
 // rhizome-sim: runs seeds.  --help says how.
+#include <malloc.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -292,6 +293,9 @@ int write(const std::string& path, const Scenario& scenario) {
 
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
+  // Payloads come and go: the C library keeps their pages, which saves a sixth of the time.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
   rhz::set_assert_hook(
       [](void*) { std::printf("ASSERTION in %s\n", running.c_str()), std::fflush(stdout); },
       nullptr);
