@@ -21,7 +21,7 @@ demo: build
 
 # Everything that is labelled neither deep nor exhaustive.
 test: build
-	@ctest --test-dir $(BUILD) -j 3 -LE 'deep|exhaustive' --output-on-failure --no-tests=error || \
+	@ctest --test-dir $(BUILD) -j 4 -LE 'deep|exhaustive' --output-on-failure --no-tests=error || \
 	  { sh tests/failures.sh $(BUILD); exit 1; }
 
 # Mutants of the model, chaos and fuzzing; sanitizers, which `make asan` and `make tsan` have look at more.

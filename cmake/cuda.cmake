@@ -12,12 +12,17 @@ endif()
 
 # Machine code for Hopper, and PTX that drivers make code of for what is newer than Ampere; embedded as rhz_NAME_fatbin.
 function(rhz_embed_kernels target name source)
-  set(fatbin ${CMAKE_CURRENT_BINARY_DIR}/${name}.fatbin)
+  set(fatbin ${PROJECT_BINARY_DIR}/kernels/${name}.fatbin)
   set(wrapper ${CMAKE_CURRENT_BINARY_DIR}/${name}.fatbin.cc)
-  add_custom_command(OUTPUT ${fatbin} DEPENDS ${source} ${ARGN}
-    COMMAND ${RHZ_NVCC} -std=c++17 -O3 -fatbin -gencode arch=compute_90,code=sm_90 -gencode arch=compute_80,code=compute_80
-            -I${PROJECT_SOURCE_DIR} -o ${fatbin} ${source}
-    COMMENT "Compiling kernels ${name}")
+  if(NOT TARGET rhz_kernels_${name})  # once, for however many
+    file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/kernels)
+    add_custom_command(OUTPUT ${fatbin} DEPENDS ${source} ${ARGN}
+      COMMAND ${RHZ_NVCC} -std=c++17 -O3 -fatbin -gencode arch=compute_90,code=sm_90 -gencode arch=compute_80,code=compute_80
+              -I${PROJECT_SOURCE_DIR} -o ${fatbin} ${source}
+      COMMENT "Compiling kernels ${name}")
+    add_custom_target(rhz_kernels_${name} DEPENDS ${fatbin})
+  endif()
+  add_dependencies(${target} rhz_kernels_${name})
   file(WRITE ${wrapper}.in "__asm__(\".section .rodata\\n.balign 64\\n.global rhz_${name}_fatbin\\n.hidden rhz_${name}_fatbin\\nrhz_${name}_fatbin:\\n.incbin \\\"${fatbin}\\\"\\n.previous\\n\");\n")
   configure_file(${wrapper}.in ${wrapper} COPYONLY)
   set_source_files_properties(${wrapper} PROPERTIES OBJECT_DEPENDS ${fatbin})

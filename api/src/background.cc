@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "api/src/closed.h"
 #include "runtime/base/out_of_memory.h"
 #include "runtime/base/thread.h"
 
@@ -22,14 +23,13 @@ constexpr Duration kLeastYield =
     milliseconds(1);  // a piece may take less than the scheduler's clock shows
 constexpr Duration kLook = microseconds(100);  // between two looks at whether they still are
 
-const Status kClosed(Code::kClosed, "the communicator was closed");
 const Status kNoMemory(Code::kMemory, "");
 
 }  // namespace
 
 Status Background::start(Job job) {
   std::lock_guard lock(mutex_);
-  if (stop_) return kClosed;
+  if (stop_) return closed_status();
   if (running()) return {Code::kState, std::string(doing_) + " already"};
   if (!thread_.joinable()) thread_ = start_thread(thread_name_, [this] { run(); });
   job_ = std::move(job);
@@ -106,14 +106,14 @@ Status Background::next() {
   std::unique_lock lock(mutex_);
   while (!stop_ && waiting_ == 0 && busy_() && Clock::now() < until) changed_.wait_for(lock, kLook);
   piece_began_ = Clock::now();
-  return stop_ ? kClosed : Status::ok();
+  return stop_ ? closed_status() : Status::ok();
 }
 
 Status Background::nap(Duration time) {
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, time, [&] { return stop_ || cut_short_; });
   piece_began_ = Clock::now();
-  if (stop_) return kClosed;
+  if (stop_) return closed_status();
   return cut_short_ ? Status(Code::kCancelled, "it was cut short") : Status::ok();
 }
 

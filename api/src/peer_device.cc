@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "api/src/closed.h"
 #include "api/src/device_front.h"
 #include "api/src/peer_driver.h"
 #include "runtime/base/out_of_memory.h"
@@ -19,7 +20,7 @@ constexpr Duration kDeviceLinger = milliseconds(1);
 constexpr long kDeviceRestNs = 50'000;
 
 Result<std::byte*> PeerDriver::allocate(size_t bytes) {
-  Result<std::byte*> memory = Status(Code::kClosed, "the communicator was closed");
+  Result<std::byte*> memory = closed_status();
   progress_.with([&] {
     if (!closed_) memory = shared_memory_.allocate(bytes);
   });
@@ -37,7 +38,7 @@ Status PeerDriver::free(std::byte* begin) {
 Result<std::byte*> PeerDriver::allocate_on_device(uint64_t bytes) {
   bool closed = false;
   progress_.with([&] { closed = closed_; });
-  if (closed) return Status(Code::kClosed, "the communicator was closed");
+  if (closed) return closed_status();
   return device_blocks_.allocate(bytes);
 }
 
@@ -57,7 +58,7 @@ std::unique_ptr<api::DeviceFront> PeerDriver::make_device_front() {
   api::DeviceFront::Below below;
   below.may_submit = [this](GroupId group) { return may_submit(group, false); };
   below.ended = [this] {
-    return closed_ ? Status(Code::kClosed, "the communicator was closed") : node_->end_status();
+    return closed_ ? closed_status() : node_->end_status();
   };
   below.submit = [this](GroupId group, const AnySpec& spec,
                         OpCompletion* completion) -> Result<uint64_t> {

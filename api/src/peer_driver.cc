@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "api/src/closed.h"
 #include "api/src/device_front.h"
 #include "recovery/state/device_tensors.h"
 #include "api/src/reach.h"
@@ -63,7 +64,6 @@ constexpr Duration kTicksApart = microseconds(50);
 
 constexpr size_t kLoops = 2;  // its own, and that of the shards
 
-const Status kClosedStatus(Code::kClosed, "the communicator was closed");
 
 }  // namespace
 
@@ -292,7 +292,7 @@ void PeerDriver::note_changes() {
 
 // What join() can say now; kPending: nothing yet.
 Status PeerDriver::join_outcome() {
-  if (closed_) return kClosedStatus;
+  if (closed_) return closed_status();
   if (node_->joined()) return Status::ok();
   if (node_->ended()) return node_->end_status();
   const Status& error = control_.last_error();
@@ -335,7 +335,7 @@ Status PeerDriver::join(Duration timeout) {
 
 // As the loop's owner.
 Status PeerDriver::may_submit(GroupId group, bool message) {
-  if (closed_) return kClosedStatus;
+  if (closed_) return closed_status();
   if (node_->ended()) return node_->end_status();
   if (!node_->joined()) return Status(Code::kState, "not a member yet: call rhz_comm_join first");
   if (leaving_) return Status(Code::kState, "the run is being left: no op is taken any more");
@@ -414,7 +414,7 @@ Result<GroupId> PeerDriver::split(GroupId parent, const SplitChoice& choice, Dur
 void PeerDriver::close_group(GroupId group) {
   progress_.with([&] {
     if (closed_ || node_->ended()) return;
-    device_->ops().refuse({group}, Status(Code::kClosed, "the communicator was closed"));
+    device_->ops().refuse({group}, closed_status());
     node_->close_group(loop_.now(), group);
     flush_control();
   });
@@ -431,7 +431,7 @@ Status PeerDriver::publish(const std::string& name, double value) {
 PeerDriver::Membership PeerDriver::membership(GroupId group) {
   Membership m;
   progress_.with([&] {
-    if (closed_) return void(m.ended = kClosedStatus);
+    if (closed_) return void(m.ended = closed_status());
   const Communicator* communicator = node_->groups().find(group);
     if (!communicator) return void(m.ended = Status(Code::kState, "this communicator was closed"));
     m.joined = node_->joined();
@@ -445,7 +445,7 @@ PeerDriver::Membership PeerDriver::membership(GroupId group) {
 }
 
 Result<Communicator::Forecast> PeerDriver::forecast(GroupId group, uint64_t bytes) {
-  Result<Communicator::Forecast> forecast = kClosedStatus;
+  Result<Communicator::Forecast> forecast = closed_status();
   progress_.with([&] {
     if (closed_) return;
     const Communicator* communicator = node_->groups().find(group);
@@ -478,7 +478,7 @@ Status PeerDriver::add_tensor(recovery::Tensor tensor) {
 Status PeerDriver::set_strategy(SyncStrategy strategy) {
   Status status;
   progress_.with([&] {
-    if (closed_) status = kClosedStatus;
+    if (closed_) status = closed_status();
     else if (join_asked_) status = Status(Code::kState, "a strategy is chosen before rhz_comm_join");
     else node_->set_strategy(strategy);
   });
@@ -498,7 +498,7 @@ Status PeerDriver::commit(uint64_t revision) {
   if (!status) return status;
   progress_.with([&] {
     if (closed_)
-      status = kClosedStatus;
+      status = closed_status();
     else if (node_->ended())
       status = node_->end_status();
     else
@@ -523,7 +523,7 @@ StateKeeper::Standing PeerDriver::standing() const {
   StateKeeper::Standing now;
   now.asked = join_asked_;
   if (closed_) {
-    now.ended = kClosedStatus;
+    now.ended = closed_status();
     return now;
   }
   if (node_->ended()) now.ended = node_->end_status();

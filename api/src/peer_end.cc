@@ -1,4 +1,5 @@
 // How a peer's part in a run ends: it leaves, is closed, or breaks off.
+#include "api/src/closed.h"
 #include "api/src/device_front.h"
 #include "api/src/peer_driver.h"
 #include "runtime/base/out_of_memory.h"
@@ -6,7 +7,6 @@
 namespace rhz {
 namespace {
 
-const Status kClosedStatus(Code::kClosed, "the communicator was closed");
 const Status kNoMemory(Code::kMemory, "close this peer");  // so short that a copy needs none
 
 }  // namespace
@@ -59,10 +59,10 @@ void PeerDriver::close() {
       closed_ = true;
       if (!node_) return;
       if (!node_->ended())
-        node_->abandon(loop_.now(), Status(Code::kClosed, "the communicator was closed"));
+        node_->abandon(loop_.now(), closed_status());
       control_.stop();
       note_changes();
-      device_->ops().refuse_all(kClosedStatus);
+      device_->ops().refuse_all(closed_status());
       node_.reset();
       transport_.reset();
     });

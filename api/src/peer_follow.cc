@@ -1,4 +1,5 @@
 // Updates since a revision that is pulled in bulk: recorded by members, applied by a joiner.
+#include "api/src/closed.h"
 #include "api/src/peer_driver.h"
 
 namespace rhz {
@@ -6,7 +7,7 @@ namespace rhz {
 Status PeerDriver::follow(ApplyUpdate apply) {
   Status status;
   progress_.with([&] {
-    if (closed_) return void(status = Status(Code::kClosed, "the communicator was closed"));
+    if (closed_) return void(status = closed_status());
     if (join_asked_)
       return void(status =
                       Status(Code::kState, "a joiner says before rhz_comm_join that it follows"));
@@ -22,7 +23,7 @@ Status PeerDriver::record_update(uint64_t revision, ConstBytes update) {
   std::optional<recovery::Update> memory;
   progress_.with([&] {
     if (closed_)
-      status = Status(Code::kClosed, "the communicator was closed");
+      status = closed_status();
     else if (node_->ended())
       status = node_->end_status();
     else

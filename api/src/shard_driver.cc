@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "api/src/closed.h"
 #include "runtime/base/out_of_memory.h"
 #include "runtime/base/thread.h"
 
@@ -269,7 +270,7 @@ void ShardDriver::serve() {
       loop_.run_until(std::min({next, again, audit_at}));
     }
   }
-  keeper_.cancel({Code::kClosed, "the communicator was closed"});
+  keeper_.cancel(closed_status());
   carry_out();
 }
 

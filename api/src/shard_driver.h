@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "api/src/closed.h"
 #include "api/src/node.h"
 #include "api/src/shard_links.h"
 #include "api/src/state_keeper.h"
@@ -92,7 +93,7 @@ class ShardDriver {
   Inbox inbox_;                                       // under mutex_
   std::optional<Request> request_;                    // under mutex_: not begun
   bool working_ = false;                              // under mutex_: a revision is under way
-  Status over_{Code::kClosed, "the communicator was closed"};  // under mutex_: why it was stopped
+  Status over_ = closed_status();  // under mutex_: why it was stopped
   Status outcome_;                                    // under mutex_
   bool in_run_ = false;                               // under mutex_: a view is known
   std::map<uint32_t, GenerationRecord> generations_;  // under mutex_: the newest ones …

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <optional>
 
+#include "api/src/closed.h"
 #include "api/src/shard_links.h"
 #include "recovery/shards/restorer.h"
 #include "recovery/vault/piece.h"
@@ -189,7 +190,7 @@ Result<std::vector<std::byte>> read_for_shards(const recovery::Snapshot& snapsho
   const uint64_t bytes = snapshot.info.bytes();
   std::vector<std::byte> state(bytes + kShardTrailerBytes);
   for (uint64_t at = 0; at < bytes; at += kPiece) {
-    if (!next()) return Status(Code::kClosed, "the communicator was closed");
+    if (!next()) return closed_status();
     const uint64_t length = std::min(kPiece, bytes - at);
     if (Status read =
             recovery::read_piece(snapshot.buffer, at, MutableBytes(state).subspan(at, length));

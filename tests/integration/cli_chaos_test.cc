@@ -27,6 +27,17 @@ class ChaosOf : public testing::Test {
   const Folder folder_;
 };
 
+// A trainer of ours, whose findings go to that folder.
+Cli chaos_of_ours(const std::string& options, const Folder& folder) {
+  return Cli(words("chaos " + options + " --") + trainer(1'000'000, kStepMs), {"TMPDIR=" + folder.path()});
+}
+
+// Once the run trains.
+pid_t training_peer(Cli& chaos, int slot) {
+  chaos.await("step=5 ");
+  return chaos.peer(slot);
+}
+
 TEST(Chaos, ATrainerOfOursLivesThroughAllKindsOfFaults) {
   Cli chaos(words("chaos -n 4 --seed 7 --minutes 0.2 --every-s 0.5 --") + trainer(1'000'000, kStepMs));
   EXPECT_EQ(chaos.end(), 0) << chaos.errors();
@@ -68,9 +79,8 @@ TEST_F(ChaosOf, ATrainerThatStandsStillFindsAHangWithItsStacks) {
 // Somebody else than `chaos` stops a peer for longer than the suspicion time: for all it knows, the run is wrong to go on without it.
 TEST(Chaos, AnEvictionThatNoFaultExplainsIsAFinding) {
   const Folder folder;
-  Cli chaos(words("chaos -n 3 --seed 1 --minutes 1 --every-s 3000 --suspicion-ms 300 --") + trainer(1'000'000, kStepMs), {"TMPDIR=" + folder.path()});
-  chaos.await("step=5 ");
-  const pid_t peer = chaos.peer(1);
+  Cli chaos = chaos_of_ours("-n 3 --seed 1 --minutes 1 --every-s 3000 --suspicion-ms 300", folder);
+  const pid_t peer = training_peer(chaos, 1);
   ASSERT_GT(peer, 0);
   kill(peer, SIGSTOP);
   EXPECT_EQ(chaos.end(), 1);
@@ -80,10 +90,9 @@ TEST(Chaos, AnEvictionThatNoFaultExplainsIsAFinding) {
 // As above, and the machine stands still for whoever watches as well.
 TEST(Chaos, AnEvictionBehindAStandstillOfTheMachineIsADoubt) {
   const Folder folder;
-  Cli chaos(words("chaos -n 3 --seed 1 --minutes 0.1 --every-s 3000 --suspicion-ms 300 --") + trainer(1'000'000, kStepMs), {"TMPDIR=" + folder.path()});
+  Cli chaos = chaos_of_ours("-n 3 --seed 1 --minutes 0.1 --every-s 3000 --suspicion-ms 300", folder);
   const std::string coordinator = listening(chaos);
-  chaos.await("step=5 ");
-  const pid_t peer = chaos.peer(1);
+  const pid_t peer = training_peer(chaos, 1);
   ASSERT_GT(peer, 0);
   chaos.signal(SIGSTOP);
   kill(peer, SIGSTOP);
@@ -97,10 +106,9 @@ TEST(Chaos, AnEvictionBehindAStandstillOfTheMachineIsADoubt) {
 // It gets no core for longer than the suspicion time, as can happen beside others that run.
 TEST(Chaos, AnEvictionOfAPeerThatGotNoCoreIsADoubt) {
   const Folder folder;
-  Cli chaos(words("chaos -n 3 --seed 1 --minutes 0.15 --every-s 3000 --suspicion-ms 600 --") + trainer(1'000'000, kStepMs), {"TMPDIR=" + folder.path()});
+  Cli chaos = chaos_of_ours("-n 3 --seed 1 --minutes 0.15 --every-s 3000 --suspicion-ms 600", folder);
   const std::string coordinator = listening(chaos);
-  chaos.await("step=5 ");
-  const pid_t peer = chaos.peer(1);
+  const pid_t peer = training_peer(chaos, 1);
   ASSERT_GT(peer, 0);
   {
     const OnOneCore crowded;
@@ -123,7 +131,7 @@ void lasts(int ms) { (void)poll(nullptr, 0, ms); }
 // Everything stands still for longer than the patience; whoever watches goes on first.
 TEST(Chaos, AStandstillOfTheMachineIsNoHang) {
   const Folder folder;
-  Cli chaos(words("chaos -n 2 --seed 1 --minutes 0.05 --every-s 0.5 --faults pause --stall-s 1 --suspicion-ms 20000 --") + trainer(1'000'000, kStepMs), {"TMPDIR=" + folder.path()});
+  Cli chaos = chaos_of_ours("-n 2 --seed 1 --minutes 0.05 --every-s 0.5 --faults pause --stall-s 1 --suspicion-ms 20000", folder);
   chaos.await("step=5 ");
   const pid_t peers[] = {chaos.peer(0), chaos.peer(1)};
   chaos.signal(SIGSTOP);
@@ -164,9 +172,8 @@ TEST_F(ChaosOf, AnOpThatTookLongerThanItsBoundIsAFinding) {
 // As the kernel does for want of memory, say.  The run goes on without a finding, and shows nothing.
 TEST(Chaos, APeerThatSomebodyElseKillsMakesTheRunInconclusive) {
   const Folder folder;
-  Cli chaos(words("chaos -n 3 --seed 1 --minutes 0.02 --every-s 3000 --") + trainer(1'000'000, kStepMs), {"TMPDIR=" + folder.path()});
-  chaos.await("step=5 ");
-  const pid_t peer = chaos.peer(1);
+  Cli chaos = chaos_of_ours("-n 3 --seed 1 --minutes 0.02 --every-s 3000", folder);
+  const pid_t peer = training_peer(chaos, 1);
   ASSERT_GT(peer, 0);
   kill(peer, SIGKILL);
   EXPECT_EQ(chaos.end(), 3) << chaos.errors();
