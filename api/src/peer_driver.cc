@@ -64,7 +64,6 @@ constexpr Duration kTicksApart = microseconds(50);
 
 constexpr size_t kLoops = 2;  // its own, and that of the shards
 
-
 }  // namespace
 
 PeerDriver::PeerDriver(PeerOptions options, std::vector<tcp::SocketAddress> coordinator)
@@ -432,7 +431,7 @@ PeerDriver::Membership PeerDriver::membership(GroupId group) {
   Membership m;
   progress_.with([&] {
     if (closed_) return void(m.ended = closed_status());
-  const Communicator* communicator = node_->groups().find(group);
+    const Communicator* communicator = node_->groups().find(group);
     if (!communicator) return void(m.ended = Status(Code::kState, "this communicator was closed"));
     m.joined = node_->joined();
     m.synced = node_->synced();

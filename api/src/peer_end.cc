@@ -58,8 +58,7 @@ void PeerDriver::close() {
       if (closed_) return;
       closed_ = true;
       if (!node_) return;
-      if (!node_->ended())
-        node_->abandon(loop_.now(), closed_status());
+      if (!node_->ended()) node_->abandon(loop_.now(), closed_status());
       control_.stop();
       note_changes();
       device_->ops().refuse_all(closed_status());
