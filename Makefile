@@ -24,8 +24,9 @@ test: build
 	@ctest --test-dir $(BUILD) -j 4 -LE 'deep|exhaustive' --output-on-failure --no-tests=error || \
 	  { sh tests/failures.sh $(BUILD); exit 1; }
 
-# Mutants of the model, chaos and fuzzing; sanitizers, which `make asan` and `make tsan` have look at more.
+# Mutants of the model, chaos and fuzzing, programs for GPUs (built, not run); sanitizers, which `make asan` and `make tsan` have look at more.
 check-deep: build
+	@cmake --build $(BUILD) -j $(JOBS) --target rhz_gpu
 	@ctest --test-dir $(BUILD) -j 2 -L deep --output-on-failure --no-tests=error
 	@$(MAKE) asan SUITE=deep-asan
 	@$(MAKE) tsan SUITE=deep-tsan

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Puts what run.sh needs into FOLDER: pack.sh BUILD FOLDER.  The machine with the devices needs the C++ library and no more.
+# Builds what run.sh needs, and puts it into FOLDER: pack.sh BUILD FOLDER.  The machine with the devices needs the C++ library and no more.
 set -eu
 build=$1
 folder=$2
+cmake --build "$build" --target rhizome rhz_gpu_check rhz_gpu_bench
 mkdir -p "$folder/lib"
 cp "$build/tests/gpu/rhz_gpu_check" "$build/bench/gpu/rhz_gpu_bench" "$folder/"
 cp -L "$build/api/librhizome.so.1" "$folder/lib/"
