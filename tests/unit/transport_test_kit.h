@@ -37,7 +37,7 @@ inline Result<std::unique_ptr<Transport>> open_fabric_carrier(Carrier carrier, A
                                                               BufferPool& pool,
                                                               const TcpOptions& tcp) {
   const bool ucx = carrier == Carrier::kUcxTcp || carrier == Carrier::kUcxShm;
-  ::setenv("UCX_TLS", carrier == Carrier::kUcxTcp ? "tcp" : "posix", 1);
+  ::setenv("UCX_TLS", carrier == Carrier::kUcxTcp ? "tcp" : "sysv", 1);
   ::setenv("FI_PROVIDER", carrier == Carrier::kOfiTcp ? "tcp;ofi_rxm" : "shm", 1);
   FabricOptions options;
   options.library = ucx ? FabricLibrary::kUcx : FabricLibrary::kLibfabric;

@@ -13,15 +13,22 @@ struct Setting {
 
 // Of the context.  What is under way has to end when its endpoint is closed by force: so nobody but
 // this process reads the memory that is sent.
-constexpr Setting kSettings[] = {{"ZCOPY_THRESH", "inf"}, {"RNDV_THRESH", "inf"}};
+//
+// Memory that processes share is System V's, whose segments have numbers that do not come again, and
+// go with their last process.  POSIX segments are known by a descriptor of their process, which is
+// somebody else's once renew() has closed it: a peer that knows the address of before would write
+// there.
+constexpr Setting kSettings[] = {{"ZCOPY_THRESH", "inf"}, {"RNDV_THRESH", "inf"}, {"TLS", "^posix"}};
 
 // Of transports: UCX reads these from the environment only, whenever a worker is made, so they stay
 // there.
 constexpr Setting kTransportSettings[] = {
-    // Memory shared by processes: UCX offers it only on request, because a process that is killed
-    // in
+    // Memory shared by processes: UCX offers it only on request, because a process that is killed in
     // the middle of a message stops everybody else's.  renew() is the answer to that.
+    {"SYSV_ERROR_HANDLING", "y"},
+    // Who asks for POSIX memory gets it under names, which a process that is killed leaves behind.
     {"POSIX_ERROR_HANDLING", "y"},
+    {"POSIX_USE_PROC_LINK", "n"},
     // Fewer, larger pieces of a large message.
     {"TCP_TX_SEG_SIZE", "128k"},
     {"TCP_RX_SEG_SIZE", "128k"},
