@@ -1,10 +1,10 @@
 #include "api/src/peer_op.h"
 
+#include "collectives/reduce/cuda/peer_ways.h"
 #include "runtime/base/prng.h"
 
 namespace rhz::api {
 namespace {
-constexpr unsigned kThreads = 512;
 // B1: how long a kernel holds its stream.  The vote and what is reduced again each have the op's
 // time-out.
 constexpr uint64_t kHoldTimeOuts = 4, kHoldNs = 10'000'000'000;
@@ -33,7 +33,7 @@ Status PeerOp::enqueue_input(Device&) {
   Status status;
   if (plan_.saved) status = plan_.access->copy(in_, plan_.saved, theirs_[0], bytes());
   if (status)
-    status = plan_.access->run(in_, {plan_.image, plan_.kernel, plan_.blocks, kThreads}, &p);
+    status = plan_.access->run(in_, {plan_.image, plan_.kernel, plan_.blocks, kPeerThreads}, &p);
   return status;
 }
 

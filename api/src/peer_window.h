@@ -22,7 +22,7 @@ struct PeerWindow {
   // run use one set.
   static constexpr uint32_t kFlagSets = 256;
   static constexpr size_t kFlagSetBytes = sizeof(uint64_t) * RHZ_PEER_RANKS * RHZ_PEER_BLOCKS;
-  static constexpr size_t kSlotBytes = size_t{2} * RHZ_PEER_PUSH_BYTES * RHZ_PEER_RANKS;
+  static constexpr size_t kSlotBytes = size_t{16} * RHZ_PEER_SLOT_LINES;
   // Where what is: in an allocation of its own, which is what is shared.  A set that no op uses,
   // and what the own device alone needs, come behind the sets.
   static constexpr size_t kIdleSetAt = kFlagSets * kFlagSetBytes;
@@ -33,6 +33,7 @@ struct PeerWindow {
   static_assert(kSlotsOverAt + (RHZ_PEER_SLOTS + 1) * sizeof(uint32_t) <= kSlotsAt);
 
   GroupId group;
+  uint64_t number = 0;  // of its group's
   uint64_t bytes = 0;
   uint64_t ops = 0;  // that began with it
   DeviceQueue queue;

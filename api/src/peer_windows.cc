@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "collectives/reduce/cuda/peer_ways.h"
 #include "runtime/base/prng.h"
 
 #if defined(RHZ_HAS_KERNELS)
@@ -20,32 +21,11 @@ constexpr bool kHasKernels = false;
 const void* image() { return nullptr; }
 #endif
 
-// Measured on two H200 (docs/results-gpu.md): up to here, what every rank reads costs less than
-// another meeting …
-constexpr uint64_t kOneShotBytes = 1u << 20;
-// … and more blocks than these bring nothing, but take multiprocessors from others.
-constexpr unsigned kBlocks = 64, kOneShotBlocks = 32;
-constexpr uint64_t kBytesOfBlock = 512 * 64, kPushBytesOfBlock = 512 * 16;  // a pack for each thread
 constexpr uint64_t kAlignment = 16;
 
-enum class Way { kPush, kOneShot, kTwoShot };
-
-Way way_of(uint64_t bytes, bool in_place) {
-  if (bytes <= RHZ_PEER_PUSH_BYTES) return Way::kPush;
-  return bytes <= kOneShotBytes && !in_place ? Way::kOneShot : Way::kTwoShot;
-}
-
-unsigned blocks_of(Way way, uint64_t bytes) {
-  const auto fitting = [bytes](uint64_t each, unsigned most) {
-    return static_cast<unsigned>(std::clamp<uint64_t>((bytes + each - 1) / each, 1, most));
-  };
-  if (way == Way::kPush) return fitting(kPushBytesOfBlock, kBlocks);
-  return way == Way::kOneShot ? fitting(kBytesOfBlock, kOneShotBlocks) : kBlocks;
-}
-
-const char* kernel_of(reduce::Dtype dtype, Way way) {
+const char* kernel_of(reduce::Dtype dtype, PeerWay way) {
   const auto pick = [way](const char* push, const char* one, const char* two) {
-    return way == Way::kPush ? push : way == Way::kOneShot ? one : two;
+    return way == PeerWay::kPush ? push : way == PeerWay::kOneShot ? one : two;
   };
   switch (dtype) {
     case reduce::Dtype::f16: return pick("rhz_push_f16", "rhz_one_shot_f16", "rhz_two_shot_f16");
@@ -62,11 +42,13 @@ bool is_aligned(const void* memory) {
 }
 
 // What all ranks have to agree in, beside the signature of the vote.
-uint64_t tag_of(const PeerWindows::Wish& wish, uint64_t op, uint64_t send_at, uint64_t recv_at) {
+uint64_t tag_of(const PeerWindows::Wish& wish, uint64_t op, const PeerWindow& send,
+                const PeerWindow& recv) {
+  const OpSpec& spec = *wish.spec;
   uint64_t tag = wish.view->epoch.value;
   for (uint64_t part :
-       {op, send_at, recv_at, wish.spec->count, static_cast<uint64_t>(wish.spec->dtype),
-        static_cast<uint64_t>(wish.spec->redop)})
+       {op, send.number, send.offset_of(spec.send), recv.number, recv.offset_of(spec.recv),
+        spec.count, static_cast<uint64_t>(spec.dtype), static_cast<uint64_t>(spec.redop)})
     tag = mix64(tag ^ mix64(part));
   return tag | 1;  // 0 says that a kernel did not come to its end
 }
@@ -94,7 +76,7 @@ Status PeerWindows::warm_up(const PeerWindow& window) const {
   alone.ended = alone.given = alone.done = const_cast<uint32_t*>(alone.abort) + 1;
   Status status;
   for (const reduce::Dtype dtype : kDtypes)
-    for (const Way way : {Way::kPush, Way::kOneShot, Way::kTwoShot})
+    for (const PeerWay way : {PeerWay::kPush, PeerWay::kOneShot, PeerWay::kTwoShot})
       if (status)
         status = access_->run(window.queue, {image(), kernel_of(dtype, way), 1, 32}, &alone);
   return status;
@@ -153,6 +135,8 @@ Status PeerWindows::map(GroupId group, const View& view, const std::vector<Windo
                     "two ranks share a device: their kernels would wait for each other's turn");
   }
   window.group = group;
+  window.number = static_cast<uint64_t>(std::count_if(
+      windows_.begin(), windows_.end(), [&](const PeerWindow& w) { return w.group == group; }));
   window.parts.clear();
   for (const WindowCard& card : cards) {
     if (card.id == own.id) {
@@ -201,20 +185,21 @@ std::optional<PeerOp::Plan> PeerWindows::plan(const Wish& wish) {
     return std::nullopt;
   const bool in_place = spec.send == spec.recv;
   const uint64_t bytes = spec.count * reduce::size_of(spec.dtype);
-  const Way way = way_of(bytes, in_place);
   PeerOp::Plan plan;
-  plan.kernel = kernel_of(spec.dtype, way);
-  if (!plan.kernel || !is_aligned(spec.send) || !is_aligned(spec.recv)) return std::nullopt;
+  if (!is_aligned(spec.send) || !is_aligned(spec.recv)) return std::nullopt;
   PeerWindow *send = find(wish, spec.send, bytes), *recv = find(wish, spec.recv, bytes);
   if (!send || !recv) return std::nullopt;
+  const auto& members = wish.view->members;
+  const PeerLaunch launch = peer_launch(bytes, members.size(), send->parts.size(), in_place);
+  plan.kernel = kernel_of(spec.dtype, launch.way);
+  if (!plan.kernel) return std::nullopt;
   plan.access = access_;
   plan.image = image();
-  plan.blocks = blocks_of(way, bytes);
+  plan.blocks = launch.blocks;
   const uint64_t op = send->ops++, send_at = send->offset_of(spec.send),
                  recv_at = recv->offset_of(spec.recv), set = op % PeerWindow::kFlagSets,
                  slot = op % RHZ_PEER_SLOTS;
   PeerAllReduce& p = plan.parameters;
-  const auto& members = wish.view->members;
   for (size_t r = 0; r < members.size(); ++r) {
     const PeerWindow::Part &from = *send->find(members[r].id), &to = *recv->find(members[r].id);
     p.in[r] = from.memory + send_at;
@@ -228,6 +213,7 @@ std::optional<PeerOp::Plan> PeerWindows::plan(const Wish& wish) {
   }
   p.count = spec.count;
   p.ranks = static_cast<uint32_t>(members.size());
+  p.slot_lines = peer::slot_lines(send->parts.size());
   p.first_flag = static_cast<uint32_t>(1 + op / PeerWindow::kFlagSets * RHZ_PEER_STEPS);
   p.ended_blocks =
       reinterpret_cast<uint64_t*>(send->parts[send->self].flags + PeerWindow::kEndedBlocksAt) + set;
@@ -240,7 +226,7 @@ std::optional<PeerOp::Plan> PeerWindows::plan(const Wish& wish) {
       std::chrono::duration_cast<std::chrono::nanoseconds>(spec.timeout).count());
   plan.host_in = send->host.begin + send_at;
   plan.host_out = recv->host.begin + recv_at;
-  plan.tag = tag_of(wish, op, send_at, recv_at);
+  plan.tag = tag_of(wish, op, *send, *recv);
   plan.epoch = wish.view->epoch;
   return plan;
 }

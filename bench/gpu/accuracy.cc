@@ -12,7 +12,7 @@
 namespace rhz::gpu {
 namespace {
 
-constexpr uint64_t kCount = (1u << 20) + 7, kPushCount = 8191;  // of 64 bits: 64 KiB
+constexpr uint64_t kCount = (1u << 20) + 7, kPushCount = 12287;  // of each size another number of packs for a thread
 
 struct Type {
   const char* name;
@@ -63,7 +63,7 @@ void measure_accuracy(Meeting& meeting, const Options& options, uint32_t rank) {
       (void)synchronize(stream);
       meeting.barrier();
       const std::string name = "rhz_" + way + "_" + type.name;
-      group.allreduce_as(name.c_str(), count, way == "push" ? 8 : 32, stream);
+      group.allreduce_as(name.c_str(), count, way == "push" ? 4 : 32, stream);
       to_host(bytes.data(), group.out(), count * type.bytes, stream);
       const int error = synchronize(stream);
       double worst = 0;

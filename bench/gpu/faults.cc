@@ -19,8 +19,7 @@ constexpr unsigned kBlocks = 64;
 // Its kernel runs again and again until it is dead.
 [[noreturn]] void be_victim(Meeting& meeting, PeerGroup& group, Stream stream) {
   meeting.barrier();
-  for (int i = 0; i < 3; ++i)
-    group.allreduce_f32(kBytes / 4, PeerGroup::Shots::kTwo, kBlocks, stream);
+  for (int i = 0; i < 3; ++i) group.allreduce_f32(kBytes / 4, {PeerWay::kTwoShot, kBlocks}, stream);
   kill(getpid(), SIGKILL);
   _exit(1);
 }
@@ -42,13 +41,12 @@ void one_fault(Meeting& meeting, const Options& options, uint32_t rank) {
   for (uint64_t i = 0; i < values.size(); ++i) values[i] = random_value(rank, i);
   to_device(group.in(), values.data(), kBytes, nullptr);
   (void)synchronize(nullptr);
-  group.allreduce_f32(kBytes / 4, PeerGroup::Shots::kTwo, kBlocks, stream);
+  group.allreduce_f32(kBytes / 4, {PeerWay::kTwoShot, kBlocks}, stream);
   (void)synchronize(stream);
   if (rank == victim) be_victim(meeting, group, stream);
   meeting.barrier();
   // More than the victim has begun: the last ones wait for it in any case.
-  for (int i = 0; i < 6; ++i)
-    group.allreduce_f32(kBytes / 4, PeerGroup::Shots::kTwo, kBlocks, stream);
+  for (int i = 0; i < 6; ++i) group.allreduce_f32(kBytes / 4, {PeerWay::kTwoShot, kBlocks}, stream);
   while (!meeting.dead.load()) sched_yield();
   const double since = now_us();
   group.abort();
@@ -59,7 +57,7 @@ void one_fault(Meeting& meeting, const Options& options, uint32_t rank) {
   group.clear();
   if (options.ranks == 2) {  // what is left of two still computes
     group.go_alone();
-    group.allreduce_f32(kBytes / 4, PeerGroup::Shots::kTwo, kBlocks, stream);
+    group.allreduce_f32(kBytes / 4, {PeerWay::kTwoShot, kBlocks}, stream);
   }
   const bool healthy = synchronize(stream) == 0 && group.status() == kPeerPassed;
   std::printf(

@@ -1,13 +1,13 @@
 #include "bench/gpu/peer_group.h"
 
+#include "collectives/reduce/cuda/peer_ways.h"
+
 extern "C" const unsigned char rhz_peer_allreduce_fatbin[];
 
 namespace rhz::gpu {
 namespace {
-constexpr unsigned kThreads = 512;
 // A whole allocation of the driver's, which is what is shared.
-constexpr size_t kSlotsAt = size_t{2} << 20,
-                 kSlotBytes = size_t{2} * RHZ_PEER_PUSH_BYTES * RHZ_PEER_RANKS;
+constexpr size_t kSlotsAt = size_t{2} << 20, kSlotBytes = size_t{16} * RHZ_PEER_SLOT_LINES;
 constexpr size_t kFlagBytes = kSlotsAt + RHZ_PEER_SLOTS * kSlotBytes;
 constexpr size_t kFlags = RHZ_PEER_RANKS * RHZ_PEER_BLOCKS;
 // By turns: who is through with an op and begins the next writes where nobody looks for the one
@@ -38,6 +38,7 @@ PeerGroup::PeerGroup(Meeting& meeting, uint32_t rank, uint32_t ranks, size_t byt
   }
   p_.rank = rank;
   p_.ranks = ranks;
+  p_.slot_lines = peer::slot_lines(ranks);
   p_.divisor = 1;
   p_.bound_ns = 10'000'000'000;
   p_.ended_blocks = p_.flags[rank] + kSets * kFlags;
@@ -63,15 +64,15 @@ void PeerGroup::run(Kernel kernel, uint64_t count, unsigned blocks, Stream strea
     p.slots[r] = p.flags[r] + (kSlotsAt + ops_ % RHZ_PEER_SLOTS * kSlotBytes) / sizeof(uint64_t);
     p.flags[r] += ops_ % kSets * kFlags;
   }
-  launch(kernel, blocks, kThreads, stream, {&p});
+  launch(kernel, blocks, kPeerThreads, stream, {&p});
   ++ops_;
 }
 
-void PeerGroup::allreduce_f32(uint64_t count, Shots shots, unsigned blocks, Stream stream) {
-  run(shots == Shots::kPush  ? push_
-      : shots == Shots::kOne ? one_shot_
-                             : two_shot_,
-      count, blocks, stream);
+void PeerGroup::allreduce_f32(uint64_t count, PeerLaunch how, Stream stream) {
+  run(how.way == PeerWay::kPush      ? push_
+      : how.way == PeerWay::kOneShot ? one_shot_
+                                     : two_shot_,
+      count, how.blocks, stream);
 }
 
 void PeerGroup::allreduce_as(const char* name, uint64_t count, unsigned blocks, Stream stream) {

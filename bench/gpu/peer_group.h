@@ -3,6 +3,7 @@
 
 #include "bench/gpu/meeting.h"
 #include "collectives/reduce/cuda/peer_allreduce.h"
+#include "collectives/reduce/cuda/peer_ways.h"
 
 namespace rhz::gpu {
 
@@ -11,8 +12,7 @@ class PeerGroup {
   // Collective.  `bytes`: of input and result.
   PeerGroup(Meeting& meeting, uint32_t rank, uint32_t ranks, size_t bytes);
 
-  enum class Shots { kPush, kOne, kTwo };
-  void allreduce_f32(uint64_t count, Shots shots, unsigned blocks, Stream stream);
+  void allreduce_f32(uint64_t count, PeerLaunch how, Stream stream);
   // `kernel`: rhz_two_shot_bf16, …
   void allreduce_as(const char* kernel, uint64_t count, unsigned blocks, Stream stream);
   Memory in() const { return in_; }

@@ -16,19 +16,7 @@ namespace rhz::gpu {
 namespace {
 
 constexpr int kRounds = 7;
-// Measured on two H200: up to here, what every rank reads costs less than a second meeting.
-constexpr uint64_t kOneShotBytes = 1u << 20;
 constexpr uint64_t kMostHostBytes = 256u << 20;
-
-using Shots = PeerGroup::Shots;
-
-// Enough to keep the links busy where that matters, and few where a launch is all there is.
-unsigned blocks_for(uint64_t bytes) {
-  if (bytes <= RHZ_PEER_PUSH_BYTES) return static_cast<unsigned>((bytes + 8191) / 8192);
-  return bytes <= kOneShotBytes
-             ? static_cast<unsigned>(std::clamp<uint64_t>(bytes / (512 * 64), 1, 32))
-             : 64;
-}
 
 struct Contender {
   std::string name;
@@ -80,7 +68,7 @@ class Speed {
   }
 
   void size(uint64_t bytes) {
-    std::vector<Contender> all = {kernel_of(bytes, blocks_for(bytes))};
+    std::vector<Contender> all = {kernel_of(bytes)};
     if (has_nccl_)
       all.push_back({"nccl", [this, bytes] {
                        nccl_.allreduce_f32(at(group_.in()), at(group_.out()), bytes / 4, stream_);
@@ -89,7 +77,7 @@ class Speed {
     if (comm_) all.push_back({"api", [this, bytes] { by_api(group_.in(), group_.out(), bytes); }});
     if (comm_) check(all.back(), bytes);
     const std::vector<double> us =
-        timed(all, std::clamp<int>(static_cast<int>((64ull << 20) / bytes), 4, 200));
+        timed(all, std::clamp<int>(static_cast<int>((4096ull << 20) / bytes), 4, 200));
     double host = 0;
     if (comm_ && bytes <= kMostHostBytes)
       host = timed({{"host", [this, bytes] { by_api(host_in_, host_out_, bytes); }}},
@@ -105,22 +93,27 @@ class Speed {
 
   void sweep(uint64_t bytes) {
     if (rank_ == 0) std::printf("%10lu", static_cast<unsigned long>(bytes));
-    for (const unsigned blocks : {1u, 2u, 4u, 8u, 16u, 32u, 48u, 64u, 96u, 128u})
-      for (const Shots shots : {Shots::kOne, Shots::kTwo}) {
-        if (shots == Shots::kOne && bytes > (2u << 20)) continue;
-        if (bytes > (1u << 20) && blocks < 16) continue;
-        const std::vector<Contender> one = {
-            {"", [=, this] { group_.allreduce_f32(bytes / 4, shots, blocks, stream_); }}};
-        const double us =
-            timed(one, std::clamp<int>(static_cast<int>((64ull << 20) / bytes), 4, 100))[0];
-        if (rank_ == 0) std::printf("  %u%s %.1f", blocks, shots == Shots::kOne ? "x1" : "x2", us);
-      }
+    const auto measure = [&](const char* name, PeerLaunch how) {
+      const std::vector<Contender> one = {
+          {"", [=, this] { group_.allreduce_f32(bytes / 4, how, stream_); }}};
+      const int repeats = std::clamp<int>(static_cast<int>((64ull << 20) / bytes), 4, 100);
+      const double us = timed(one, repeats)[0];
+      if (rank_ == 0) std::printf("  %u%s %.1f", how.blocks, name, us);
+    };
+    if (peer::fits_slot(bytes, options_.ranks))
+      measure("p", {PeerWay::kPush, peer::push_blocks(bytes)});
+    for (const unsigned blocks : {1u, 2u, 4u, 8u, 16u, 32u, 48u, 64u, 96u, 128u}) {
+      if (bytes > (1u << 20) && blocks < 16) continue;
+      measure("x1", {PeerWay::kOneShot, blocks});
+      measure("x2", {PeerWay::kTwoShot, blocks});
+    }
     if (rank_ == 0) std::printf("\n"), std::fflush(stdout);
   }
 
-  // From the call to the end of the op, as the host sees it: when the stream is through or, of the C API, when rhz_op_wait says so.
+  // From the call to the end of the op, as the host sees it: when the stream is through or, of the
+  // C API, when rhz_op_wait says so.
   void latency(uint64_t bytes) {
-    std::vector<Contender> all = {kernel_of(bytes, blocks_for(bytes))};
+    std::vector<Contender> all = {kernel_of(bytes)};
     if (has_nccl_)
       all.push_back({"nccl", [this, bytes] {
                        nccl_.allreduce_f32(at(group_.in()), at(group_.out()), bytes / 4, stream_);
@@ -142,7 +135,8 @@ class Speed {
         if (i >= 20) us[c].push_back(now_us() - since);
       }
     if (rank_ == 0)
-      std::printf("%10lu host call to completion (the call alone), us:", static_cast<unsigned long>(bytes));
+      std::printf("%10lu host call to completion (the call alone), us:",
+                  static_cast<unsigned long>(bytes));
     for (size_t c = 0; c < all.size(); ++c) {
       const double slowest = meeting_.slowest(rank_, median(us[c]));
       if (rank_ == 0)
@@ -156,11 +150,9 @@ class Speed {
   double busbw(uint64_t bytes, double us) const {
     return 2.0 * (options_.ranks - 1) / options_.ranks * static_cast<double>(bytes) / us / 1e3;
   }
-  Contender kernel_of(uint64_t bytes, unsigned blocks) {
-    const Shots shots = bytes <= RHZ_PEER_PUSH_BYTES ? Shots::kPush
-                        : bytes <= kOneShotBytes     ? Shots::kOne
-                                                     : Shots::kTwo;
-    return {"kernel", [=, this] { group_.allreduce_f32(bytes / 4, shots, blocks, stream_); }};
+  Contender kernel_of(uint64_t bytes) {
+    const PeerLaunch how = peer_launch(bytes, options_.ranks, options_.ranks, false);
+    return {"kernel", [=, this] { group_.allreduce_f32(bytes / 4, how, stream_); }};
   }
 
   // By turns: of each contender so many in a row between two events, then the next one.
@@ -280,9 +272,10 @@ class Speed {
 void measure_speed(Meeting& meeting, const Options& options, uint32_t rank) {
   Speed speed(meeting, options, rank);
   if (options.sweep) {
-    if (rank == 0) std::printf("us by blocks, one (x1) or two shots (x2)\n");
-    for (uint64_t bytes : {4ull << 10, 64ull << 10, 256ull << 10, 1ull << 20, 4ull << 20,
-                           16ull << 20, 64ull << 20, 256ull << 20, 1ull << 30})
+    if (rank == 0) std::printf("us by blocks, pushed (p), one (x1) or two shots (x2)\n");
+    for (uint64_t bytes :
+         {4ull << 10, 16ull << 10, 64ull << 10, 128ull << 10, 256ull << 10, 512ull << 10,
+          1ull << 20, 2ull << 20, 4ull << 20, 16ull << 20, 64ull << 20, 256ull << 20, 1ull << 30})
       if (bytes <= options.most_bytes) speed.sweep(bytes);
   }
   speed.print_head();

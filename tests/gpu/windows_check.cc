@@ -167,7 +167,7 @@ void check_windows(Rank& rank) {
   for (const Type& type : {kTypes[8], kTypes[9], kTypes[10], kTypes[11]})
     for (bool in_place : {false, true}) {
       std::string wrong;
-      for (uint64_t count : {1u, 1003u, 8192u, 8193u, 32769u, 100001u, 1500007u})
+      for (uint64_t count : {1u, 1003u, 8192u, 8193u, 32769u, 100001u, 262145u, 1500007u})
         for (uint32_t redop : {RHZ_REDOP_SUM, RHZ_REDOP_AVG})
           for (bool on_stream : {false, true}) {
             const std::string w =
@@ -181,6 +181,10 @@ void check_windows(Rank& rank) {
   const Case odd{
       kF32, 50000, RHZ_REDOP_SUM, false, true, rank.slot() == 0 ? size_t{4096} : size_t{0}, salt};
   rank.check(how + "with another offset on one rank", run(rank, a, b, odd));
+  // Likewise memory of another registration, at the same offset.
+  const Case elsewhere{kF32, 50000, RHZ_REDOP_SUM, false, true, 4096, salt + 3};
+  rank.check(how + "with the result in another window on one rank",
+             run(rank, a, rank.slot() == 0 ? a : b, elsewhere));
   const Case after{kF32, 50000, RHZ_REDOP_SUM, false, true, 0, salt + 1};
   rank.check(how + "and the op behind that", run(rank, a, b, after));
   if (!rank.has_own_device()) return;

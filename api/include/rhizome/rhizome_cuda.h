@@ -51,8 +51,8 @@ RHZ_API rhz_status rhz_cuda_available(void);
  * rebuild as ever.
  *
  * Needs     all ranks on one host, each with a device of its own, at most 8; a library that was built with CUDA's compiler.
- * Alike     where one rank gives registered memory, all do, at the same offsets: other offsets send the op through the host, and memory of one rank
- *           that is not registered ends it as RHZ_ERR_TIMEOUT.
+ * Alike     where one rank gives registered memory, all do, of the same registrations at the same offsets: a recv of another registration, or other
+ *           offsets, send the op through the host; a send of another one, or memory of one rank that is not registered, ends it as RHZ_ERR_TIMEOUT.
  * Over      an op is, for a rank, when its kernel knows that everybody's result is complete: the stream goes on by itself, and rhz_op_wait returns,
  *           also where another rank is still to hear of it.  Nothing can change that result any more.  Its rhz_op_info has no times.
  * Who dies  is gone; the others go on among themselves.  Newcomers have nothing registered: after an rhz_admit that let somebody in, ops

@@ -18,7 +18,7 @@
 
 namespace {
 
-constexpr int kUnroll = 4;           // 16-byte loads of each input that a thread has in flight
+constexpr int kLoads = 8;            // of 16 bytes that a thread has in flight
 constexpr int kLooksPerAbort = 256;  // the abort word is on the other side of the bus
 constexpr uint32_t kStopped = RHZ_PEER_STEPS - 1;
 constexpr unsigned kNapNs = 500;  // of who holds the stream
@@ -56,8 +56,12 @@ __device__ __forceinline__ uint64_t flag_of(const PeerAllReduce& p, uint32_t ste
 }
 
 __device__ __forceinline__ uint64_t* flag_at(const PeerAllReduce& p, uint32_t at_rank,
+                                             uint32_t of_rank, uint32_t block) {
+  return p.flags[at_rank] + block * RHZ_PEER_RANKS + p.place[of_rank];
+}
+__device__ __forceinline__ uint64_t* flag_at(const PeerAllReduce& p, uint32_t at_rank,
                                              uint32_t of_rank) {
-  return p.flags[at_rank] + blockIdx.x * RHZ_PEER_RANKS + p.place[of_rank];
+  return flag_at(p, at_rank, of_rank, blockIdx.x);
 }
 
 // Until the flag says that its rank has come as far, in the same op with the same members.  False:
@@ -89,9 +93,13 @@ __device__ bool takes_part(const PeerAllReduce& p, uint64_t seen) {
 }
 
 // Who stops says so to the others, so that none of them waits for it: one that takes part with
-// other members, because it heard of a death earlier, is not told to stop by anybody else.
+// other members, because it heard of a death earlier, is not told to stop by anybody else.  Another
+// rank's kernel, of another op, may have more blocks than this one.
 __device__ void stop(const PeerAllReduce& p) {
-  if (threadIdx.x < p.ranks) publish(flag_at(p, threadIdx.x, p.rank), flag_of(p, kStopped));
+  if (threadIdx.x >= p.ranks) return;
+  publish(flag_at(p, threadIdx.x, p.rank), flag_of(p, kStopped));
+  for (uint32_t block = gridDim.x; block < RHZ_PEER_BLOCKS; ++block)
+    note(flag_at(p, threadIdx.x, p.rank, block), flag_of(p, kStopped));
 }
 
 // Each of the first threads sees to one rank.  False: stop.
@@ -170,24 +178,30 @@ struct Pack<__half> : HalfPack<__half> {};
 template <>
 struct Pack<__nv_bfloat16> : HalfPack<__nv_bfloat16> {};
 
-// Sums packs [begin, end) of all inputs into the own result, this block's part of them.
-template <class T>
-__device__ void reduce(const PeerAllReduce& p, uint64_t begin, uint64_t end) {
+// Sums packs [begin, end) of all inputs into the own result, this block's part of them.  Of so many
+// ranks so many loads of each are on their way together.
+template <class T, int kTogether>
+__device__ void reduce_of(const PeerAllReduce& p, uint64_t begin, uint64_t end) {
   using P = Pack<T>;
+  constexpr int kUnroll = kLoads / kTogether;
   const uint64_t stride = uint64_t{gridDim.x} * blockDim.x;
   uint4* out = static_cast<uint4*>(p.out[p.rank]);
   for (uint64_t at = begin + uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; at < end;
        at += kUnroll * stride) {
     typename P::Sum sum[kUnroll][P::kElements] = {};
-    for (uint32_t r = 0; r < p.ranks; ++r) {
-      const uint4* in = static_cast<const uint4*>(p.in[r]);
-      uint4 x[kUnroll];
+    for (uint32_t first = 0; first < p.ranks; first += kTogether) {
+      uint4 x[kTogether][kUnroll];
 #pragma unroll
-      for (int u = 0; u < kUnroll; ++u)
-        if (at + u * stride < end) x[u] = __ldcg(in + at + u * stride);
+      for (int r = 0; r < kTogether; ++r)
 #pragma unroll
-      for (int u = 0; u < kUnroll; ++u)
-        if (at + u * stride < end) P::add(sum[u], x[u]);
+        for (int u = 0; u < kUnroll; ++u)
+          if (first + r < p.ranks && at + u * stride < end)
+            x[r][u] = __ldcg(static_cast<const uint4*>(p.in[first + r]) + at + u * stride);
+#pragma unroll
+      for (int r = 0; r < kTogether; ++r)
+#pragma unroll
+        for (int u = 0; u < kUnroll; ++u)
+          if (first + r < p.ranks && at + u * stride < end) P::add(sum[u], x[r][u]);
     }
     if (p.divisor != 1) {
 #pragma unroll
@@ -200,21 +214,50 @@ __device__ void reduce(const PeerAllReduce& p, uint64_t begin, uint64_t end) {
   }
 }
 
-// The same block's part of packs [begin, end) from another's result.
-__device__ void fetch(const PeerAllReduce& p, uint32_t from, uint64_t begin, uint64_t end) {
+template <class T>
+__device__ void reduce(const PeerAllReduce& p, uint64_t begin, uint64_t end) {
+  if (p.ranks <= 2)
+    reduce_of<T, 2>(p, begin, end);
+  else
+    reduce_of<T, 4>(p, begin, end);
+}
+
+// Shares of packs, by rank.
+struct Shares {
+  uint64_t begin[RHZ_PEER_RANKS + 1];
+
+  __device__ uint64_t size(uint32_t rank) const { return begin[rank + 1] - begin[rank]; }
+};
+
+// The same block's part of the others' shares from their results: by turns, so that all links are
+// busy, beginning with the next rank.
+template <bool kOneOther>
+__device__ void fetch_from(const PeerAllReduce& p, const Shares& shares) {
   const uint64_t stride = uint64_t{gridDim.x} * blockDim.x;
-  const uint4* in = static_cast<const uint4*>(p.out[from]);
+  const uint64_t most = shares.size(p.ranks - 1);  // none is larger
   uint4* out = static_cast<uint4*>(p.out[p.rank]);
-  for (uint64_t at = begin + uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; at < end;
-       at += 2 * kUnroll * stride) {
-    uint4 x[2 * kUnroll];
+  uint64_t at = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  uint32_t next = 1;
+  while (at < most) {
+    uint4 x[kLoads];
+    uint64_t place[kLoads];
 #pragma unroll
-    for (int u = 0; u < 2 * kUnroll; ++u)
-      if (at + u * stride < end) x[u] = __ldcg(in + at + u * stride);
+    for (int u = 0; u < kLoads; ++u) {
+      const uint32_t other = p.rank + next;
+      const uint32_t from = kOneOther ? 1 - p.rank : other < p.ranks ? other : other - p.ranks;
+      place[u] = at < shares.size(from) ? shares.begin[from] + at : ~uint64_t{0};
+      if (~place[u]) x[u] = __ldcg(static_cast<const uint4*>(p.out[from]) + place[u]);
+      if (kOneOther || ++next == p.ranks) next = 1, at += stride;
+    }
 #pragma unroll
-    for (int u = 0; u < 2 * kUnroll; ++u)
-      if (at + u * stride < end) out[at + u * stride] = x[u];
+    for (int u = 0; u < kLoads; ++u)
+      if (~place[u]) out[place[u]] = x[u];
   }
+}
+
+__device__ void fetch(const PeerAllReduce& p, const Shares& shares) {
+  if (p.ranks == 2) fetch_from<true>(p, shares);
+  if (p.ranks > 2) fetch_from<false>(p, shares);
 }
 
 // What fills no pack.
@@ -240,17 +283,15 @@ __device__ void fetch_rest(const PeerAllReduce& p, uint32_t owner, uint64_t begi
 template <class T>
 __device__ PeerEnd two_shot(const PeerAllReduce& p) {
   const uint64_t packs = p.count / Pack<T>::kElements;
-  const auto share = [&](uint32_t r) { return packs * r / p.ranks; };
+  __shared__ Shares shares;
+  if (threadIdx.x <= p.ranks) shares.begin[threadIdx.x] = packs * threadIdx.x / p.ranks;
   if (!meet(p, 0)) return kPeerStopped;
   const uint64_t rest = packs * Pack<T>::kElements;
   const uint32_t last = p.ranks - 1;
-  reduce<T>(p, share(p.rank), share(p.rank + 1));
+  reduce<T>(p, shares.begin[p.rank], shares.begin[p.rank + 1]);
   if (p.rank == last) reduce_rest<T>(p, rest);
   if (!meet(p, 1)) return kPeerStopped;
-  for (uint32_t i = 1; i < p.ranks; ++i) {
-    const uint32_t from = (p.rank + i) % p.ranks;
-    fetch(p, from, share(from), share(from + 1));
-  }
+  fetch(p, shares);
   if (p.rank != last) fetch_rest<T>(p, last, rest);
   return part(p, 2) ? kPeerPassed : kPeerArrived;  // passed: nobody reads the own result any more
 }
@@ -265,51 +306,102 @@ __device__ PeerEnd one_shot(const PeerAllReduce& p) {
   return part(p, 1) ? kPeerPassed : kPeerArrived;  // passed: nobody reads the own input any more
 }
 
-constexpr uint64_t kLineWords = 4;  // of 64 bits: four bytes of data each, and a flag
-
-__device__ __forceinline__ uint64_t* line_of(const PeerAllReduce& p, uint32_t at_rank,
-                                             uint32_t of_rank, uint64_t pack) {
-  constexpr uint64_t kLines = RHZ_PEER_PUSH_BYTES / 16;
-  return p.slots[at_rank] + (p.place[of_rank] * kLines + pack) * kLineWords;
+// Of 16 bytes: three words of data, and the number of the op.  They are stored and loaded as one
+// scalar, which is never seen in parts.
+__device__ __forceinline__ void store_line(uint64_t* line, const uint32_t* words, uint32_t number) {
+  asm volatile(
+      "{\n"
+      ".reg .b128 line;\n"
+      "mov.b128 line, {%1, %2};\n"
+      "st.relaxed.sys.global.b128 [%0], line;\n"
+      "}" ::"l"(line),
+      "l"(uint64_t{words[1]} << 32 | words[0]), "l"(uint64_t{number} << 32 | words[2])
+      : "memory");
+}
+// Whether it is of the op.
+__device__ __forceinline__ bool load_line(const uint64_t* line, uint32_t* words, uint32_t number) {
+  uint64_t low, high;
+  asm volatile(
+      "{\n"
+      ".reg .b128 line;\n"
+      "ld.relaxed.sys.global.b128 line, [%2];\n"
+      "mov.b128 {%0, %1}, line;\n"
+      "}"
+      : "=l"(low), "=l"(high)
+      : "l"(line)
+      : "memory");
+  words[0] = static_cast<uint32_t>(low);
+  words[1] = static_cast<uint32_t>(low >> 32);
+  words[2] = static_cast<uint32_t>(high);
+  return high >> 32 == number;
 }
 
-__device__ __forceinline__ void push(uint64_t* line, const uint4& x, uint32_t flag) {
-  const uint64_t high = uint64_t{flag} << 32;
-  asm volatile("st.volatile.global.v2.u64 [%0], {%1, %2};" ::"l"(line), "l"(high | x.x),
-               "l"(high | x.y)
-               : "memory");
-  asm volatile("st.volatile.global.v2.u64 [%0], {%1, %2};" ::"l"(line + 2), "l"(high | x.z),
-               "l"(high | x.w)
-               : "memory");
+constexpr uint32_t kPushPacks = RHZ_PEER_PUSH_PACKS, kPushLines = kPushPacks + 1;
+
+// What a thread pushes and is given.
+using Load = uint4[kPushPacks];
+using Words = uint32_t[3 * kPushLines];
+static_assert(sizeof(Load) == sizeof(Words));
+
+__device__ __forceinline__ void words_of(const Load& load, Words& words) {
+#pragma unroll
+  for (uint32_t i = 0; i < kPushPacks; ++i) {
+    words[4 * i] = load[i].x;
+    words[4 * i + 1] = load[i].y;
+    words[4 * i + 2] = load[i].z;
+    words[4 * i + 3] = load[i].w;
+  }
+}
+__device__ __forceinline__ uint4 pack_of(const Words& words, uint32_t i) {
+  return make_uint4(words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3]);
 }
 
-__device__ __forceinline__ bool pushed(const uint64_t* line, uint4& x, uint32_t flag) {
-  uint64_t a, b, c, d;
-  asm volatile("ld.volatile.global.v2.u64 {%0, %1}, [%2];"
-               : "=l"(a), "=l"(b)
-               : "l"(line)
-               : "memory");
-  asm volatile("ld.volatile.global.v2.u64 {%0, %1}, [%2];"
-               : "=l"(c), "=l"(d)
-               : "l"(line + 2)
-               : "memory");
-  x = make_uint4(static_cast<uint32_t>(a), static_cast<uint32_t>(b), static_cast<uint32_t>(c),
-                 static_cast<uint32_t>(d));
-  return a >> 32 == flag && b >> 32 == flag && c >> 32 == flag && d >> 32 == flag;
+// Packs of each thread: neighbours have neighbouring packs, and lines.
+struct PushPart {
+  uint32_t packs;
+  uint64_t first_pack, first_line;
+  bool any;
+
+  __device__ explicit PushPart(uint64_t all_packs) {
+    const uint64_t threads = uint64_t{gridDim.x} * blockDim.x;
+    packs = static_cast<uint32_t>((all_packs + threads - 1) / threads);
+    const uint64_t before = uint64_t{blockIdx.x} * blockDim.x;
+    first_pack = before * packs + threadIdx.x;
+    first_line = before * (packs + 1) + threadIdx.x;
+    any = first_pack < all_packs;
+  }
+};
+
+__device__ __forceinline__ uint64_t* lines_of(const PeerAllReduce& p, uint32_t at_rank,
+                                              uint32_t of_rank, const PushPart& part) {
+  return p.slots[at_rank] + (uint64_t{p.place[of_rank]} * p.slot_lines + part.first_line) * 2;
+}
+
+__device__ __forceinline__ void give(const PeerAllReduce& p, uint32_t to, const PushPart& part,
+                                     const Words& words) {
+  uint64_t* const lines = lines_of(p, to, p.rank, part);
+#pragma unroll
+  for (uint32_t i = 0; i < kPushLines; ++i)
+    if (i <= part.packs) store_line(lines + i * blockDim.x * 2, words + 3 * i, p.push_flag);
 }
 
 // False: it will not come.
-__device__ bool receive(const PeerAllReduce& p, uint32_t from, uint64_t pack, uint4& x) {
-  const uint64_t* line = line_of(p, p.rank, from, pack);
+__device__ __forceinline__ bool receive(const PeerAllReduce& p, uint32_t from, const PushPart& part,
+                                        Words& words) {
+  const uint64_t* const lines = lines_of(p, p.rank, from, part);
   const uint64_t* flag = flag_at(p, p.rank, from);
   uint64_t begun = 0;
-  for (int looks = 1; !pushed(line, x, p.push_flag); ++looks) {
+  for (int looks = 1;; ++looks) {
+    bool all = true;
+#pragma unroll
+    for (uint32_t i = 0; i < kPushLines; ++i)
+      if (i <= part.packs) all &= load_line(lines + i * blockDim.x * 2, words + 3 * i, p.push_flag);
+    if (all) return true;
     if (looks % kLooksPerAbort != 0) continue;
     if (begun == 0) begun = now_ns();
     if (!takes_part(p, look(flag)) || ask(p.abort) != 0 || now_ns() - begun >= p.bound_ns)
       return false;
   }
-  return true;
 }
 
 // The ops that had this slot before are over here, and so the others have read what they were
@@ -324,14 +416,16 @@ __device__ bool slot_is_free(const PeerAllReduce& p) {
   return true;
 }
 
-// The last one may be of fewer elements.
+// The last one may be of fewer elements; those behind it are of none.
 template <class T>
 __device__ uint4 load_pack(const PeerAllReduce& p, uint64_t pack) {
   constexpr int kElements = Pack<T>::kElements;
   const T* in = static_cast<const T*>(p.in[p.rank]) + pack * kElements;
   if ((pack + 1) * kElements <= p.count) return *reinterpret_cast<const uint4*>(in);
   uint4 x = make_uint4(0, 0, 0, 0);
-  for (uint64_t i = 0; pack * kElements + i < p.count; ++i) reinterpret_cast<T*>(&x)[i] = in[i];
+#pragma unroll
+  for (int i = 0; i < kElements; ++i)
+    if (pack * kElements + i < p.count) reinterpret_cast<T*>(&x)[i] = in[i];
   return x;
 }
 template <class T>
@@ -342,49 +436,59 @@ __device__ void store_pack(const PeerAllReduce& p, uint64_t pack, const uint4& x
     *reinterpret_cast<uint4*>(out) = x;
     return;
   }
-  for (uint64_t i = 0; pack * kElements + i < p.count; ++i)
-    out[i] = reinterpret_cast<const T*>(&x)[i];
+#pragma unroll
+  for (int i = 0; i < kElements; ++i)
+    if (pack * kElements + i < p.count) out[i] = reinterpret_cast<const T*>(&x)[i];
 }
 
-// `x`: the own one, and then the sum.
+// `load`: the own one, and then the sum.
 template <class T>
-__device__ bool reduce_pushed(const PeerAllReduce& p, uint64_t pack, uint4& x) {
-  typename Pack<T>::Sum sum[Pack<T>::kElements] = {};
+__device__ __forceinline__ bool reduce_pushed(const PeerAllReduce& p, const PushPart& part,
+                                              Load& load) {
+  using P = Pack<T>;
+  typename P::Sum sum[kPushPacks][P::kElements] = {};
   for (uint32_t r = 0; r < p.ranks; ++r) {
-    uint4 given = x;
-    if (r != p.rank && !receive(p, r, pack, given)) return false;
-    Pack<T>::add(sum, given);
+    Words given;
+    words_of(load, given);
+    if (r != p.rank && !receive(p, r, part, given)) return false;
+#pragma unroll
+    for (uint32_t i = 0; i < kPushPacks; ++i) P::add(sum[i], pack_of(given, i));
   }
-  if (p.divisor != 1)
-    for (auto& s : sum) s /= static_cast<typename Pack<T>::Sum>(p.divisor);
-  x = Pack<T>::round(sum);
+#pragma unroll
+  for (uint32_t i = 0; i < kPushPacks; ++i) {
+    if (p.divisor != 1)
+      for (auto& s : sum[i]) s /= static_cast<typename P::Sum>(p.divisor);
+    load[i] = P::round(sum[i]);
+  }
   return true;
 }
 
-// A pack for each thread.  Legal in place: what is the program's is touched by its own rank alone.
+// Legal in place: what is the program's is touched by its own rank alone.
 //
 // Who has all that it needs has arrived, before its result is written: nothing can keep it from
 // that any more, and nobody else reads it.
 template <class T>
 __device__ PeerEnd push(const PeerAllReduce& p) {
-  const uint64_t packs = (p.count + Pack<T>::kElements - 1) / Pack<T>::kElements;
-  const uint64_t pack = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  const bool any = pack < packs;
-  uint4 x = any ? load_pack<T>(p, pack) : make_uint4(0, 0, 0, 0);
+  const PushPart part((p.count + Pack<T>::kElements - 1) / Pack<T>::kElements);
+  Load load = {};
+#pragma unroll
+  for (uint32_t i = 0; i < kPushPacks; ++i)
+    if (i < part.packs) load[i] = load_pack<T>(p, part.first_pack + i * blockDim.x);
   bool well = __syncthreads_and(threadIdx.x != 0 || slot_is_free(p));
-  if (well && any) {
-    for (uint32_t i = 1; i < p.ranks; ++i) {
-      const uint32_t to = (p.rank + i) % p.ranks;
-      push(line_of(p, to, p.rank, pack), x, p.push_flag);
-    }
-    well = reduce_pushed<T>(p, pack, x);
+  if (well && part.any) {
+    Words words;
+    words_of(load, words);
+    for (uint32_t i = 1; i < p.ranks; ++i) give(p, (p.rank + i) % p.ranks, part, words);
+    well = reduce_pushed<T>(p, part, load);
   }
   if (!__syncthreads_and(well)) {
     stop(p);
     return kPeerStopped;
   }
   if (threadIdx.x < p.ranks) note(flag_at(p, threadIdx.x, p.rank), flag_of(p, 1));
-  if (any) store_pack<T>(p, pack, x);
+#pragma unroll
+  for (uint32_t i = 0; i < kPushPacks; ++i)
+    if (i < part.packs) store_pack<T>(p, part.first_pack + i * blockDim.x, load[i]);
   return gather(p, 1) ? kPeerPassed : kPeerArrived;
 }
 

@@ -32,9 +32,12 @@ enum PeerOrder {
 #define RHZ_PEER_TAG_BITS 40
 #define RHZ_PEER_STEPS 4  // of an op: three meetings, and that it stopped
 
-// What is pushed: so many bytes of an op at most, in lines of 16 bytes and as many of flags.  B1:
-// the memory of others that they are pushed to is that of the op so many before.
-#define RHZ_PEER_PUSH_BYTES 65536
+// What is pushed goes in lines of 16 bytes, 12 of data and the number of the op.  A thread has up
+// to so many packs of 16 bytes, and one line more.
+#define RHZ_PEER_PUSH_PACKS 3
+// Lines of a slot, which ranks share among them: 512 KiB of each of two.  B1: the slot of an op is
+// that of the op so many before.
+#define RHZ_PEER_SLOT_LINES 90112
 #define RHZ_PEER_SLOTS 4
 
 struct PeerAllReduce {
@@ -46,8 +49,9 @@ struct PeerAllReduce {
   uint64_t* flags[RHZ_PEER_RANKS];
   // Where each rank's flags are among the others': the same on all of them, whatever its rank.
   uint32_t place[RHZ_PEER_RANKS];
-  // Likewise, of pushes: 2 * RHZ_PEER_PUSH_BYTES for each rank, by place.
+  // Likewise, of pushes: so many lines for each rank, by place.
   uint64_t* slots[RHZ_PEER_RANKS];
+  uint32_t slot_lines;
   uint64_t count;  // elements
   uint32_t rank, ranks;
   uint32_t
