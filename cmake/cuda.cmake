@@ -10,13 +10,16 @@ if(NOT RHZ_CUDA STREQUAL OFF)
   endif()
 endif()
 
-# Machine code for Hopper, and PTX that drivers make code of for what is newer than Ampere; embedded as rhz_NAME_fatbin.
+# Machine code for Hopper, and PTX that drivers make code of for what is newer than Ampere; embedded as rhz_NAME_fatbin.  Headers of kernels
+# are beside them.
 function(rhz_embed_kernels target name source)
   set(fatbin ${PROJECT_BINARY_DIR}/kernels/${name}.fatbin)
   set(wrapper ${CMAKE_CURRENT_BINARY_DIR}/${name}.fatbin.cc)
   if(NOT TARGET rhz_kernels_${name})  # once, for however many
     file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/kernels)
-    add_custom_command(OUTPUT ${fatbin} DEPENDS ${source} ${ARGN}
+    get_filename_component(folder ${source} DIRECTORY)
+    file(GLOB headers CONFIGURE_DEPENDS ${folder}/*.h ${folder}/*.cuh)
+    add_custom_command(OUTPUT ${fatbin} DEPENDS ${source} ${headers}
       COMMAND ${RHZ_NVCC} -std=c++17 -O3 -fatbin -gencode arch=compute_90,code=sm_90 -gencode arch=compute_80,code=compute_80
               -I${PROJECT_SOURCE_DIR} -o ${fatbin} ${source}
       COMMENT "Compiling kernels ${name}")
