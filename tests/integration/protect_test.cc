@@ -119,7 +119,7 @@ TEST_F(Shards, TooFewHostsAreRefusedWithTheNumberThatItTakes) {
   ASSERT_TRUE(until([&] {
     const rhz_status status = trainer_->protect();
     text = rhz_last_error();
-    return status == RHZ_ERR_ARGUMENT && text.find("2") != std::string::npos;
+    return status == RHZ_ERR_ARGUMENT && text.find("there are 2") != std::string::npos;
   }));
   expect_has(text, {"4 + 2 shards, at most 2 of a stripe in one failure domain, need 3 domains",
                     "there are 2 (2 hosts)"});
