@@ -419,12 +419,12 @@ void Oracles::pulled(NodeIndex who, uint64_t step, uint64_t state_hash) {
 
 void Oracles::followed(NodeIndex who, uint64_t step, uint64_t state_hash) {
   ++followed_count_;
-  if (!strays(who)) check_state(who, step, state_hash, "made by an update");
   bases_[who] = {step, state_hash};
+  if (!strays(who)) check_state(who, step, state_hash, "made by an update");
 }
 
-// What a joiner goes on from is the state of somebody who was evicted meanwhile, and who had released by rule b what the members then
-// made anew.  It is found out when it is to enter.
+// What a joiner goes on from, or the update that it followed, is of somebody who was evicted meanwhile, and who had released by rule b
+// what the members then made anew.  It is found out when it is to enter.
 bool Oracles::strays(NodeIndex who) {
   if (astray_.contains(who)) return true;
   const auto base = bases_.find(who);
