@@ -91,6 +91,7 @@ void Executor::plan_chunk(const Stage& stage, uint32_t c, const ChunkRun& run, u
   chunk.due = keep ? run.lineage : epoch_;
   chunk.program = program;
   if (is_source(c) && !chunks_.held(c)) keep_own_block(c);
+  if (is_source(c) && run.fate == Fate::kRedo) chunks_.make_anew(c, epoch_);
   if (run.fate == Fate::kEmpty && needs(c)) {
     for (uint32_t s = 0; s < layout_.segments(c); ++s)
       if (const Place at = place(c, s); at.bytes > 0) std::memset(at.recv, 0, at.bytes);

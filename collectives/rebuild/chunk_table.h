@@ -60,6 +60,8 @@ class ChunkTable {
 
   void hold(uint32_t chunk, Epoch lineage);
   void discard(uint32_t chunk);
+  // The same value by another lineage: its source has it all along, and everybody else gets it in this epoch (L1).
+  void make_anew(uint32_t chunk, Epoch lineage) { chunks_[chunk].lineage = lineage; }
   // Forgets what was on its way (install, rule D); what is held stays until the decision says otherwise.
   void forget_progress();
   // In runs that do not cross multiples of `block` chunks, nor from values to zeros.

@@ -69,6 +69,24 @@ class World {
     for (uint32_t r = 0; r < c.world; ++r) add_rank(r);
   }
 
+  // Nobody dies, and the decision is that of an op of which ranks submitted two: nothing is said of any chunk.
+  void run_anew(size_t frames) {
+    start(nullptr);
+    deliver(frames);
+    wire_.clear();
+    for (auto& rank : ranks_) rank->freeze();
+    view_.epoch = Epoch(2);
+    const OpDecision all_anew{kSeq, OpDecision::Outcome::kChunks, {}, {}};
+    start(&all_anew);
+    deliver(~size_t{0});
+    check(kNobody);
+    for (uint32_t r = 0; r < c_.world; ++r) {
+      for (const HeldRun& run : ranks_[r]->held_runs()) {
+        EXPECT_EQ(run.lineage, Epoch(2)) << c_.text() << ": rank " << r << ", chunk " << run.first;
+      }
+    }
+  }
+
   // Chunks, summed over the ranks, in which the dead count though they were finished without them.
   uint32_t resumed() const { return resumed_; }
   // Ranks to which values have proven something of older ops.
@@ -349,6 +367,14 @@ TEST(Collectives, GoOnWithoutWhoDiesAtAnyMoment) {
     }
   });
   EXPECT_GT(resumed, 100u) << "partials of the dead hardly ever went on";
+}
+
+// L1, also of what its source holds from the beginning.
+TEST(Collectives, HoldEachValueByOneLineageWhereAllIsMadeAnew) {
+  for_each_case([](const Case& c) {
+    if (c.in_place) return;  // inputs are gone: the protocol never asks for it
+    for (size_t frames : {size_t{0}, size_t{5}, size_t{20}, ~size_t{0}}) World(c).run_anew(frames);
+  });
 }
 
 TEST(Collectives, ProveToAllAlikeWhatWasFullAtAll) {
