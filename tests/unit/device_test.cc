@@ -1,5 +1,6 @@
 // Ops of a device, with a device that does what the test tells it.
 #include "api/src/peer_op.h"
+#include "collectives/reduce/cuda/peer_ways.h"
 #include "tests/unit/device_kit.h"
 
 namespace rhz::api::test {
@@ -447,6 +448,28 @@ TEST_F(PeerOpTest, AStreamThatWentOnByItselfEndsTheOpAsTimedOut) {
   vote(0, true);
   (void)ops_.look();
   EXPECT_EQ(user.told, std::vector{Code::kTimeout});
+}
+
+TEST(PeerWays, NeverPushMoreThanTheirPartOfASlotHolds) {
+  constexpr uint64_t kKiB = 1024;
+  for (size_t places = 1; places <= RHZ_PEER_RANKS; ++places) {
+    EXPECT_LE(places * peer::slot_lines(places), RHZ_PEER_SLOT_LINES);
+    EXPECT_EQ(peer_launch(64 * kKiB, places, places, true).way, PeerWay::kPush) << places;
+    for (size_t ranks = 1; ranks <= places; ++ranks)
+      for (const bool in_place : {false, true})
+        for (uint64_t size = 1; size <= 1024 * 1024 * kKiB; size *= 2)
+          for (const uint64_t bytes : {size, size + 1, size + size / 2}) {
+            const PeerLaunch launch = peer_launch(bytes, ranks, places, in_place);
+            ASSERT_TRUE(launch.blocks > 0 && launch.blocks <= RHZ_PEER_BLOCKS) << bytes;
+            ASSERT_FALSE(in_place && launch.way == PeerWay::kOneShot) << bytes;
+            if (launch.way != PeerWay::kPush) continue;
+            // As the kernel shares them out.
+            const uint64_t threads = launch.blocks * kPeerThreads;
+            const uint64_t packs = peer::ceil_div(peer::ceil_div(bytes, 16), threads);
+            ASSERT_LE(packs, RHZ_PEER_PUSH_PACKS) << bytes;
+            ASSERT_LE(threads * (packs + 1), peer::slot_lines(places)) << bytes << " of " << ranks;
+          }
+  }
 }
 
 TEST(Slabs, KeepsWhatItLockedForTheNextOfThatSize) {

@@ -25,11 +25,13 @@ constexpr uint64_t kPackBytes = 16, kKiB = 1024;
 
 constexpr uint64_t ceil_div(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
-// One pack for each thread while that takes few blocks; then as many as a thread can.
+// Of a thread: one while that takes few blocks; then as many as a thread can.
+constexpr uint64_t push_packs(uint64_t bytes) {
+  return bytes <= 64 * kKiB ? 1 : RHZ_PEER_PUSH_PACKS;
+}
 constexpr unsigned push_blocks(uint64_t bytes) {
-  const uint64_t packs = ceil_div(bytes, kPackBytes);
-  const uint64_t each = bytes <= 64 * kKiB ? 1 : RHZ_PEER_PUSH_PACKS;
-  return static_cast<unsigned>(ceil_div(packs, each * kPeerThreads));
+  return static_cast<unsigned>(
+      ceil_div(ceil_div(bytes, kPackBytes), push_packs(bytes) * kPeerThreads));
 }
 
 constexpr unsigned one_shot_blocks(uint64_t bytes) {
@@ -43,8 +45,7 @@ constexpr uint32_t slot_lines(size_t places) {
 }
 
 constexpr bool fits_slot(uint64_t bytes, size_t places) {
-  return uint64_t{push_blocks(bytes)} * kPeerThreads * (RHZ_PEER_PUSH_PACKS + 1) <=
-         slot_lines(places);
+  return push_blocks(bytes) * kPeerThreads * (push_packs(bytes) + 1) <= slot_lines(places);
 }
 
 }  // namespace peer
