@@ -178,7 +178,9 @@ Status DeviceFront::begin(Request& request, Slot slot) {
 
 void DeviceFront::submit(std::span<Request> requests, Slot slot) {
   std::lock_guard order(submitting_);
-  beginning_.clear();  // of one that ran out of memory
+  // Where memory runs out half way, what is queued is dropped, so that no stream stands.
+  const std::unique_ptr<std::vector<Beginning>, void (*)(std::vector<Beginning>*)> at_the_end(
+      &beginning_, [](auto* all) { all->clear(); });
   for (Request& request : requests)
     if (Status status = begin(request, slot); !status) request.handle = status;
   for (Beginning& b : beginning_)
@@ -196,7 +198,6 @@ void DeviceFront::submit(std::span<Request> requests, Slot slot) {
       any_submitted_.store(true);
     }
   }
-  beginning_.clear();
   below_.wake();
 }
 

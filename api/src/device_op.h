@@ -60,6 +60,10 @@ class DeviceOp : public OpCompletion {
   // A host op that waits behind others: no words.
   DeviceOp(GroupId group, AnySpec spec, OpCompletion* user)
       : spec_(std::move(spec)), group_(group), line_(line_of(group, spec_)), user_(user) {}
+  // Of an op that is dropped before it is over, for want of memory: its stream goes on.
+  ~DeviceOp() override {
+    if (words_ && !released_) raise(words_->gate);
+  }
 
   // On the caller's thread.  `on`: the caller's stream; null: none, and the device's own queues are
   // used.

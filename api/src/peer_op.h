@@ -36,6 +36,11 @@ class PeerOp final : public DeviceOp {
         vote_(*this) {
     theirs_ = {const_cast<std::byte*>(collective_.send), collective_.recv};
   }
+  ~PeerOp() override {
+    if (!words_ || is_released()) return;
+    raise(words_->abort);
+    say(kPeerGoOn);
+  }
 
   Status enqueue_input(Device& device) override;
   Status enqueue_output(Device&) override { return Status::ok(); }

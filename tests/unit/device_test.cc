@@ -159,11 +159,36 @@ TEST_F(DeviceOpsTest, WhatCannotBeQueuedLeavesNoClosedGate) {
   EXPECT_EQ(words_[1], kRaised);
 }
 
+// For want of memory, between its submission and the loop.
+TEST_F(DeviceOpsTest, ADroppedOpLeavesNoClosedGate) {
+  User user;
+  OpSpec spec;
+  spec.dtype = reduce::Dtype::f32;
+  spec.count = 16;
+  spec.send = spec.recv = device_.memory.data();
+  {
+    DeviceOp op(kRootGroup, spec, &user);
+    ASSERT_TRUE(op.prepare(device_, slabs_, words(), nullptr, false));
+    enqueue(op);
+    device_.run();
+    EXPECT_GT(device_.queued(), 0u);
+  }
+  device_.run();
+  EXPECT_EQ(device_.queued(), 0u);
+  EXPECT_TRUE(user.told.empty());
+}
+
 class PeerOpTest : public DeviceOpsTest {
  protected:
   static constexpr uint64_t kTag = 12345;
 
   uint64_t add_kernel(User& user, RebuildMode mode = RebuildMode::kStrict) {
+    auto op = make_kernel(user, mode);
+    EXPECT_TRUE(op->prepare(device_, slabs_, words(), nullptr, false));
+    enqueue(*op);
+    return ops_.add(std::move(op));
+  }
+  std::unique_ptr<PeerOp> make_kernel(User& user, RebuildMode mode = RebuildMode::kStrict) {
     OpSpec spec;
     spec.dtype = reduce::Dtype::f32;
     spec.count = 16;
@@ -179,10 +204,7 @@ class PeerOpTest : public DeviceOpsTest {
     plan.parameters.out[0] = got();
     plan.epoch = Epoch(3);
     plan.slots = {Slot(0), Slot(1)};
-    auto op = std::make_unique<PeerOp>(kRootGroup, spec, &user, std::move(plan));
-    EXPECT_TRUE(op->prepare(device_, slabs_, words(), nullptr, false));
-    enqueue(*op);
-    return ops_.add(std::move(op));
+    return std::make_unique<PeerOp>(kRootGroup, spec, &user, std::move(plan));
   }
   void comes_to(PeerEnd end) {
     access_.kernel = [end](const PeerAllReduce&) { return end; };
@@ -217,6 +239,20 @@ class PeerOpTest : public DeviceOpsTest {
 
   TestAccess access_{device_};
 };
+
+TEST_F(PeerOpTest, ADroppedOpLeavesNoKernelThatHoldsTheStream) {
+  User user;
+  waits();
+  {
+    const auto op = make_kernel(user);
+    ASSERT_TRUE(op->prepare(device_, slabs_, words(), nullptr, false));
+    enqueue(*op);
+    device_.run();
+    EXPECT_GT(device_.queued(), 0u);
+  }
+  device_.run();
+  EXPECT_EQ(device_.queued(), 0u);
+}
 
 TEST_F(PeerOpTest, IsOverAtOnceWhereTheKernelPassed) {
   User user;
