@@ -179,8 +179,10 @@ Status DeviceFront::begin(Request& request, Slot slot) {
 void DeviceFront::submit(std::span<Request> requests, Slot slot) {
   std::lock_guard order(submitting_);
   // Where memory runs out half way, what is queued is dropped, so that no stream stands.
-  const std::unique_ptr<std::vector<Beginning>, void (*)(std::vector<Beginning>*)> at_the_end(
-      &beginning_, [](auto* all) { all->clear(); });
+  const struct Drop {
+    ~Drop() { all.clear(); }
+    std::vector<Beginning>& all;
+  } at_the_end{beginning_};
   for (Request& request : requests)
     if (Status status = begin(request, slot); !status) request.handle = status;
   for (Beginning& b : beginning_)

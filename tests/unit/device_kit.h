@@ -100,14 +100,17 @@ class DeviceOpsTest : public testing::Test {
     return DeviceWords(words_.data() + DeviceWords::kCount * used_++);
   }
 
-  // An all-reduce in place of 16 floats at the beginning of the device's memory.
-  uint64_t add(User& user, GroupId group = kRootGroup, bool on_device = true) {
+  // An all-reduce in place of 16 floats at the beginning of the device's memory, or of the host's.
+  OpSpec in_place(bool on_device = true) {
     OpSpec spec;
     spec.dtype = reduce::Dtype::f32;
     spec.count = 16;
     spec.recv = on_device ? device_.memory.data() : host_.data();
     spec.send = spec.recv;
-    auto op = std::make_unique<DeviceOp>(group, spec, &user);
+    return spec;
+  }
+  uint64_t add(User& user, GroupId group = kRootGroup, bool on_device = true) {
+    auto op = std::make_unique<DeviceOp>(group, in_place(on_device), &user);
     if (on_device) {
       EXPECT_TRUE(op->prepare(device_, slabs_, words(), nullptr, false));
       enqueue(*op);

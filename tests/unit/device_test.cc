@@ -147,11 +147,7 @@ TEST_F(DeviceOpsTest, ALostDeviceEndsAllOfItsOpsAndItsCopiesAreNotUsedAgain) {
 
 TEST_F(DeviceOpsTest, WhatCannotBeQueuedLeavesNoClosedGate) {
   User user;
-  OpSpec spec;
-  spec.dtype = reduce::Dtype::f32;
-  spec.count = 16;
-  spec.send = spec.recv = device_.memory.data();
-  DeviceOp op(kRootGroup, spec, &user);
+  DeviceOp op(kRootGroup, in_place(), &user);
   ASSERT_TRUE(op.prepare(device_, slabs_, DeviceWords(words_.data()), nullptr, false));
   device_.broken = true;
   EXPECT_EQ(op.enqueue_input(device_).code(), Code::kIo);
@@ -162,12 +158,8 @@ TEST_F(DeviceOpsTest, WhatCannotBeQueuedLeavesNoClosedGate) {
 // For want of memory, between its submission and the loop.
 TEST_F(DeviceOpsTest, ADroppedOpLeavesNoClosedGate) {
   User user;
-  OpSpec spec;
-  spec.dtype = reduce::Dtype::f32;
-  spec.count = 16;
-  spec.send = spec.recv = device_.memory.data();
   {
-    DeviceOp op(kRootGroup, spec, &user);
+    DeviceOp op(kRootGroup, in_place(), &user);
     ASSERT_TRUE(op.prepare(device_, slabs_, words(), nullptr, false));
     enqueue(op);
     device_.run();
