@@ -64,6 +64,34 @@ TEST(TcpTransport, SpreadsBulkOverItsLanes) {
   EXPECT_EQ(of_number[30], 3);
 }
 
+// Few system calls for many bulk frames; none waits beyond the turn of the loop in which it was queued.
+TEST(TcpTransport, GathersTheBulkFramesOfATurn) {
+  Stage stage;
+  Node& a = stage.add();
+  Node& b = stage.add();
+  stage.introduce();
+  const auto small = random_bytes(100000, 1), large = random_bytes(600000, 2);
+  a.send(b.id, LaneClass::kBulk, 0, small);
+  a.send(b.id, LaneClass::kExpress, 1, small);
+  ASSERT_TRUE(stage.until([&] { return b.received.size() == 2; }));
+  const auto sent_now = [&, before = a.transport->counters().sent_frames] {
+    return a.transport->counters().sent_frames - before;
+  };
+  a.send(b.id, LaneClass::kBulk, 2, small);
+  a.send(b.id, LaneClass::kBulk, 3, small);
+  EXPECT_EQ(sent_now(), 0u);
+  a.send(b.id, LaneClass::kExpress, 4, small);
+  EXPECT_EQ(sent_now(), 1u);  // the express lane waits for nothing
+  stage.loop.poll();
+  EXPECT_EQ(sent_now(), 3u);
+  ASSERT_TRUE(stage.until([&] { return b.received.size() == 5; }));
+  a.send(b.id, LaneClass::kBulk, 5, small);
+  a.send(b.id, LaneClass::kBulk, 6, large);
+  EXPECT_GE(sent_now(), 4u);  // it is enough for a call of its own
+  ASSERT_TRUE(stage.until([&] { return b.received.size() == 7; }));
+  EXPECT_TRUE(equal(b.received.back().bytes, large));
+}
+
 TEST(TcpTransport, NamesTheAddressThatIsInUse) {
   Stage stage;
   Node& a = stage.add();

@@ -9,6 +9,8 @@ namespace {
 
 // Pieces of one sendmsg: 32 frames of header and payload.
 constexpr size_t kPieces = 64;
+// That wait for the end of the turn; as much as a socket within a host takes at once.
+constexpr size_t kGatherBytes = size_t{512} << 10;
 
 }  // namespace
 
@@ -23,7 +25,20 @@ void OutLane::begin() {
   flush();
 }
 
+void OutLane::queued(size_t bytes) {
+  gathered_ += bytes;
+  if (number_ == 0 || gathered_ >= kGatherBytes) return flush();
+  note_progress();
+  if (gathering_) return;
+  gathering_ = true;
+  shared_.post(std::weak_ptr(alive_), [](OutLane* lane) {
+    lane->gathering_ = false;
+    if (lane->up() && !lane->blocked_) lane->flush();
+  });
+}
+
 void OutLane::flush() {
+  gathered_ = 0;
   iovec pieces[kPieces];
   while (queue_.has_unsent()) {
     msghdr message{};

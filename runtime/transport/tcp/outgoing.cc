@@ -52,6 +52,7 @@ void Outgoing::send(OutFrame&& frame) {
     return;
   }
   if (state_ == State::kIdle) open();
+  const size_t bytes = wire::kHeaderBytes + frame.payload.size();
   if (takes_number(frame.header.kind)) {
     const bool copy = copies(frame);
     queue_.push(std::move(frame), copy);
@@ -60,7 +61,7 @@ void Outgoing::send(OutFrame&& frame) {
   } else {
     return;  // a heartbeat says that this moment the process lives: it is not kept for later
   }
-  if (state_ == State::kUp && !blocked_) flush();
+  if (state_ == State::kUp && !blocked_) queued(bytes);
 }
 
 void Outgoing::dial() {

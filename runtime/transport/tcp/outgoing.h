@@ -52,6 +52,8 @@ class Outgoing {
   // Carries what waits, as far as it is taken; ends with end_of_output() when all of it was and the
   // lane is finishing.
   virtual void flush() = 0;
+  // A frame of so many bytes was queued while more is taken: flush(), or soon.
+  virtual void queued(size_t) { flush(); }
   // The connection is over, or about to be: lets go what belongs to it.
   virtual void let_go() {}
   // Whether this frame's payload has to be copied when it is queued.
