@@ -1,36 +1,55 @@
 #include "api/src/core_sharing.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
 
 namespace rhz {
 namespace {
 
-constexpr uint32_t kYieldsPerLook = 64;
-// Should there be something to share every core with, this is how often it is tried.
-constexpr Duration kApart = milliseconds(5);
+constexpr Duration kBetweenLooks = milliseconds(1);
+// After a move: should there be something to share every core with, this is how often it is tried, at first and in the end.
+constexpr Duration kApart = milliseconds(5), kFarApart = milliseconds(320);
 
 }  // namespace
 
-void CoreSharing::gave_way(Time now) {
-  if (++yields_ < kYieldsPerLook) return;
-  yields_ = 0;
-  if (!others_ran() || now < again_ || random_.chance(0.5)) return;
-  again_ = now + kApart;
+void CoreSharing::gave_way(Time now, uint32_t fair) {
+  if (now < again_) return;
+  again_ = now + kBetweenLooks;
+  const Spent before = last_;
+  const bool same = thread_ == pthread_self();
+  if (!spent(last_) || !same) return;
+  // Of k threads that give way to each other on one core, each waits k − 1 times as long as it runs.
+  const uint64_t ran = last_.ran - before.ran, waited = last_.waited - before.waited;
+  if (2 * waited <= ran * (2 * fair - 1)) {
+    pause_ = kApart;
+    return;
+  }
+  if (random_.chance(0.5)) return;
+  again_ = now + pause_;
+  pause_ = std::min(2 * pause_, kFarApart);
   move();
 }
 
-// Whether most of those yields had somebody to give way to.
-bool CoreSharing::others_ran() {
-  rusage usage{};
-  if (getrusage(RUSAGE_THREAD, &usage) != 0) return false;
-  const unsigned long thread = pthread_self();
-  const bool same = thread == thread_;
-  const long since = usage.ru_nivcsw - switches_;
-  thread_ = thread;
-  switches_ = usage.ru_nivcsw;
-  return same && since > kYieldsPerLook / 2;
+bool CoreSharing::spent(Spent& now) {
+  if (thread_ != pthread_self()) {
+    thread_ = pthread_self();
+    pause_ = kApart;
+    file_ = Fd(::open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
+  }
+  char text[96];
+  const ssize_t size = file_.valid() ? ::pread(file_.get(), text, sizeof text, 0) : -1;
+  if (size <= 0) {
+    thread_ = 0;  // another thread had this name before: opened anew
+    return false;
+  }
+  const auto [end, failed] = std::from_chars(text, text + size, now.ran);
+  return failed == std::errc() && end < text + size &&
+         std::from_chars(end + 1, text + size, now.waited).ec == std::errc();
 }
 
 // Off this core for a moment; then every core that the thread may use is allowed again.

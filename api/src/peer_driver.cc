@@ -182,7 +182,7 @@ bool PeerDriver::spin(Time now, Time next) {
   for (; !ran && now < until && !progress_.wanted(); now = loop_.now()) {
     if (crowded_ || now > alone) {
       std::this_thread::yield();  // whoever has what is waited for gets the core
-      if (!crowded_) sharing_.gave_way(now);
+      sharing_.gave_way(now, ranks_a_core_);
     }
     ran = poll(now);
   }
@@ -276,6 +276,7 @@ void PeerDriver::note_changes() {
         std::count_if(view.members.begin(), view.members.end(),
                       [&](const MemberInfo& m) { return m.host == host_id(); }));
     crowded_ = here > usable_cores();
+    ranks_a_core_ = std::max(1u, (here + usable_cores() - 1) / usable_cores());
     patience_ = most_patience();
   }
   if (node_->ended() && !noted_end_)

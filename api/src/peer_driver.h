@@ -182,6 +182,7 @@ class PeerDriver {
   bool transport_closing_ = false;
   Time join_asked_at_ = kNever;
   bool crowded_ = false;  // more members on this host than it has cores
+  uint32_t ranks_a_core_ = 1;  // rounded up
   CoreSharing sharing_{random_u64()};
   Duration patience_{};   // of the next spin
   int moves_ = 0;         // in a row, without a look at the loop

@@ -41,12 +41,12 @@ class CoreSharingTest : public testing::Test {
     for (auto& other : others_) other.join();
     (void)sched_setaffinity(0, sizeof allowed_, &allowed_);
   }
-  void give_way_for(Duration at_most) {
+  void give_way_for(Duration at_most, uint32_t fair = 1) {
     const auto begin = std::chrono::steady_clock::now();
     for (Duration past{}; past < at_most && sharing_.moves() == 0;
          past = std::chrono::steady_clock::now() - begin) {
       std::this_thread::yield();
-      sharing_.gave_way(Time(past));
+      sharing_.gave_way(Time(past), fair);
     }
   }
 
@@ -63,6 +63,11 @@ TEST_F(CoreSharingTest, WhoSharesACoreMovesToAnotherAndMayUseAllAsBefore) {
   EXPECT_EQ(sharing_.moves(), 1u);
   const cpu_set_t now = usable();
   EXPECT_TRUE(CPU_EQUAL(&now, &allowed_));
+}
+
+TEST_F(CoreSharingTest, WhoseCoreHasNoMoreThanItsFairShareStays) {
+  give_way_for(milliseconds(50), 8);  // with more ranks than cores; other tests may run beside this one
+  EXPECT_EQ(sharing_.moves(), 0u);
 }
 
 TEST_F(CoreSharingTest, WhoIsBoundToACoreStaysThere) {
