@@ -55,6 +55,19 @@ void Communicator::cancel(Time now, Handle handle) {
   (void)now;
 }
 
+void Communicator::input_there(Time now, Handle handle, uint64_t bytes) {
+  for (Submission& submission : queue_)
+    if (submission.handle == handle) submission.spec.input_there = std::max(submission.spec.input_there, bytes);
+  for (const auto [seq, op] : ops_) {
+    if (op->handle != handle || !op->executor) continue;
+    op->executor->input_there(bytes);
+    if (sealed_) return;
+    pump(now);
+    if (Op* still = find(seq)) progress(now, *still);
+    return;
+  }
+}
+
 // The last op of the group is one that all members submit when they close it.
 void Communicator::close(Time now) {
   if (closing_ || over_) return;

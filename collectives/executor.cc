@@ -49,7 +49,8 @@ Executor::Executor(OpSeq seq, const OpSpec& spec, const Blocks& blocks, Slot sel
       progress_(books),
       early_(books),
       granted_(books),
-      blocked_(books) {
+      blocked_(books),
+      input_there_(spec.input_there) {
   for (uint32_t c = 0; c < layout_.chunks; ++c) {
     needed_ += needs(c);
     needs_something_ |= needs(c) && !is_source(c);
@@ -152,12 +153,33 @@ void Executor::start(const Stage& stage, const OpDecision* decision) {
   next_origin_ = 0;
   outstanding_ = 0;
   plan(stage, decision);
-  // Chunks whose way begins here wait for originate().
-  for (uint32_t c = 0; c < layout_.chunks; ++c) {
-    if (originates(program(c))) continue;
-    chunks_[c].begun = true;
-    for (uint32_t s = 0; s < layout_.segments(c); ++s) advance(place(c, s));
-  }
+  begin_others();
+}
+
+// Chunks whose way begins here wait for originate().
+void Executor::begin_others() {
+  for (uint32_t c = 0; c < layout_.chunks; ++c)
+    if (!chunks_[c].begun && !originates(program(c)) && has_input(c)) begin(c);
+}
+
+void Executor::begin(uint32_t c) {
+  chunks_[c].begun = true;
+  for (uint32_t s = 0; s < layout_.segments(c); ++s) advance(place(c, s));
+}
+
+// What is not there yet is read by no step: a chunk whose input is missing has not begun, and partials of others wait for it.
+bool Executor::has_input(uint32_t c) const {
+  if (input_there_ == OpSpec::kWhole || program(c).empty() || canary(Rule::kInput)) return true;
+  RHZ_ASSERT("all add to what has an input that is still to come", has_many_sources(blocks_.kind));
+  const Place last = place(c, layout_.segments(c) - 1);
+  const std::byte* const begin = spec_.send ? spec_.send : spec_.recv;
+  return last.bytes == 0 || static_cast<uint64_t>(last.send - begin) + last.bytes <= input_there_;
+}
+
+void Executor::input_there(uint64_t bytes) {
+  if (bytes <= input_there_) return;
+  input_there_ = bytes;
+  if (running_) begin_others();
 }
 
 void Executor::freeze() {
@@ -170,10 +192,9 @@ void Executor::originate(uint32_t most) {
   for (; running_ && outstanding_ < most && next_origin_ < layout_.chunks; ++next_origin_) {
     const uint32_t c = next_origin_;
     if (!originates(program(c))) continue;
-    if (!eager() && !may_send(program(c))) return;
-    chunks_[c].begun = true;
+    if (!has_input(c) || (!eager() && !may_send(program(c)))) return;
     ++outstanding_;  // until its final value is here, which may be at once
-    for (uint32_t s = 0; s < layout_.segments(c); ++s) advance(place(c, s));
+    begin(c);
   }
 }
 

@@ -63,6 +63,8 @@ class Executor {
   // Begins chunks whose way begins here, until `most` of them are on their way.
   void originate(uint32_t most);
   uint32_t outstanding() const { return outstanding_; }
+  // So many bytes of the own input may be read now (OpSpec::input_there).
+  void input_there(uint64_t bytes);
   // All of them.
   bool has_originated() const { return next_origin_ == layout_.chunks; }
 
@@ -145,6 +147,9 @@ class Executor {
   }
   bool is_granted(Rank to) const { return to.value < granted_.size() && granted_[to.value]; }
   bool may_send(const Program& program) const;
+  bool has_input(uint32_t chunk) const;
+  void begin(uint32_t chunk);
+  void begin_others();
   std::vector<Rank> peers_of(bool (*wanted)(Move move)) const;
   // executor_plan.cc: what becomes of each chunk in this epoch.
   void plan(const Stage& stage, const OpDecision* decision);
@@ -240,6 +245,7 @@ class Executor {
   std::pmr::vector<Early> early_;
   std::pmr::vector<uint8_t> granted_;  // by rank
   std::pmr::vector<std::pair<Rank, OutFrame>> blocked_;  // until the GRANT comes
+  uint64_t input_there_;       // bytes
   uint32_t next_origin_ = 0;   // chunks below were begun or are not ours to begin
   uint32_t outstanding_ = 0;   // begun here, final value not back yet
   Buffer retained_;            // the whole result

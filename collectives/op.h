@@ -33,6 +33,10 @@ struct OpSpec {
   // place of the own block in send.
   const std::byte* send = nullptr;
   std::byte* recv = nullptr;
+  // Bytes of what this rank gives that are there already; of the rest Communicator::input_there tells, in order.  Less than all of them
+  // only of kinds to whose chunks all ranks add.
+  uint64_t input_there = kWhole;
+  static constexpr uint64_t kWhole = UINT64_MAX;
   Duration timeout = Duration::zero();  // since it was begun here; zero: none
 };
 

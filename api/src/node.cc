@@ -73,6 +73,11 @@ void Node::cancel(Time now, GroupId group, uint64_t handle) {
   settle(now);
 }
 
+void Node::input_there(Time now, GroupId group, uint64_t handle, uint64_t bytes) {
+  if (Communicator* communicator = groups_.find(group)) communicator->input_there(now, handle, bytes);
+  settle(now);
+}
+
 void Node::split(Time now, GroupId parent, const SplitChoice& choice, Duration timeout, Groups::SplitDone done) {
   groups_.split(now, parent, choice, timeout, std::move(done));
   settle(now);

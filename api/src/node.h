@@ -72,6 +72,8 @@ class Node final : public TransportEvents {
   MessageHandle submit(Time now, const MessageSpec& spec, OpCompletion* completion);
   // Of an op of that group, or of a message.
   void cancel(Time now, GroupId group, uint64_t handle);
+  // As in Communicator.
+  void input_there(Time now, GroupId group, uint64_t handle, uint64_t bytes);
   // As in Groups; of a group that is there.
   void split(Time now, GroupId parent, const SplitChoice& choice, Duration timeout, Groups::SplitDone done);
   void close_group(Time now, GroupId group);

@@ -11,6 +11,7 @@ enum class Rule {
   kWave, kW2, kPassing,  // of release; the last one of watermarks in values (W13)
   kAbort1, kAbort2, kAbort3, kAbort4, kAbort5, kAbort6, kAbort8, kAbort9,  // "Errors are uniform too"
   kJoin2, kJoin3, kJoin4, kJoin5, kFirst, kGone,  // of joins
+  kInput,  // W14
   kTwice, kOldFirst, kDomains,  // of generations of shards: R1, R3, R4
 };
 

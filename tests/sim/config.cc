@@ -126,6 +126,7 @@ Config make_config(uint64_t seed) {
     c.astray = sync.chance(0.5) ? 0.05 : 0;
     c.page_time = pick(sync, {Duration{}, Duration(milliseconds(20)), Duration(milliseconds(500))});
   }
+  if (Prng late(mix64(seed) ^ 0x1a7e); late.chance(0.4)) c.late = late.unit();  // likewise
   set_protection(c, Prng(mix64(seed) ^ 0x0ee7));  // a number that leaves tests/scenarios as they were
   return c;
 }

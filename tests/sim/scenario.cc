@@ -49,6 +49,7 @@ void each_field(Config& c, Field field) {
   field("in_place", c.in_place);
   field("odd", c.odd);
   field("hasty", c.hasty);
+  field("late", c.late);
   field("floats", c.floats);
   field("ops_per_step", c.ops_per_step);
   field("groups", c.groups);

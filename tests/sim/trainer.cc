@@ -161,11 +161,37 @@ void Trainer::submit_next() {
     op_over(op, true);
     return more ? submit_later() : void();
   }
+  if (config_.late > 0 && has_many_sources(spec.kind) && spec.kind != OpKind::kProbe && op.workload.kind != OpKind::kVerify &&
+      world_.workload.chance(config_.late)) {
+    op.to_come = op.input;
+    spec.input_there = world_.workload.below(op.input.size() + 1) * sizeof(uint64_t);
+    std::fill(op.input.begin() + static_cast<long>(spec.input_there / sizeof(uint64_t)), op.input.end(), kPoison);
+    more_input_later(op.key, spec.input_there / sizeof(uint64_t));
+  }
   op.submitted = true;
   oracles_.submitted(self_, op.key);
   oracles_.begun(self_, op.key, spec.timeout, op.input.size() * sizeof(uint64_t));
   op.handle = node_->submit(clock_(), op.group, spec, &op);
   if (more) submit_later();
+}
+
+// Of an op whose input was not all there.
+void Trainer::more_input_later(OpKey key, uint64_t there) {
+  const Duration gap = World::between(world_.workload, Duration(0), 2 * config_.base_latency);
+  world_.after(gap, [this, key, there, self = self_, &directory = directory_] {
+    directory.run(self, [this, key, there] { more_input(key, there); });
+  });
+}
+
+void Trainer::more_input(OpKey key, uint64_t there) {
+  const auto found = std::find_if(ops_.begin(), ops_.end(), [&](const auto& op) { return op->key == key; });
+  if (found == ops_.end() || (*found)->returned || (*found)->to_come.size() <= there) return;
+  Op& op = **found;
+  const uint64_t until = there + 1 + world_.workload.below(op.to_come.size() - there);
+  std::copy(op.to_come.begin() + static_cast<long>(there), op.to_come.begin() + static_cast<long>(until),
+            op.input.begin() + static_cast<long>(there));
+  if (until < op.to_come.size()) more_input_later(key, until);
+  node_->input_there(clock_(), op.group, op.handle, until * sizeof(uint64_t));
 }
 
 // Each at the place that it would have if all had the size of the largest.

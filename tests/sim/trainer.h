@@ -51,6 +51,8 @@ class Trainer {
   Communicator* communicator_of(const Op& op) const;
   Slot root_of(const Workload& workload) const;
   void submit_next();
+  void more_input_later(OpKey key, uint64_t there);
+  void more_input(OpKey key, uint64_t there);
   void submit_later();
   VaryingRef blocks_of(const Op& op) const;
   void op_released(Op& op, const OpOutcome& outcome);

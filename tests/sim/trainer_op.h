@@ -18,6 +18,7 @@ struct Trainer::Op final : OpCompletion {
   uint32_t ranks = 1;  // that the buffers have room for
   uint32_t rank = 0;   // as these were made
   std::vector<uint64_t> input, output;
+  std::vector<uint64_t> to_come;  // all of the input, where some of it comes later
   Communicator::Handle handle = 0;
   OpSeq seq = kNoOp;
   bool submitted = false, returned = false, final = false;

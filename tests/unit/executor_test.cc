@@ -40,7 +40,8 @@ struct Port final : Outbox {
 
 // Two ranks, one op of `count` u64 in place; rank r contributes r + 1 + 10 * i.
 struct Pair {
-  Pair(uint64_t count, RebuildMode mode, uint32_t chunk_bytes, uint32_t segment_bytes)
+  // `there`: bytes of rank 1's input that are not still to come.
+  Pair(uint64_t count, RebuildMode mode, uint32_t chunk_bytes, uint32_t segment_bytes, uint64_t there = OpSpec::kWhole)
       : ports{Port(wire, Rank(0)), Port(wire, Rank(1))} {
     RunConfig config;
     config.world = 2;
@@ -57,6 +58,7 @@ struct Pair {
       spec.count = count;
       spec.recv = reinterpret_cast<std::byte*>(data[r].data());
       spec.send = spec.recv;
+      if (r == 1) spec.input_there = there;
       ranks[r] = std::make_unique<Executor>(OpSeq(0), spec, Blocks{}, Slot(r), layout, Executor::Care{}, pool, ports[r]);
       EXPECT_TRUE(ranks[r]->prepare());
     }
@@ -145,6 +147,38 @@ TEST(Executor, SumsInPlaceInEveryModeAndShape) {
         pair.run();
         pair.expect_sums();
       }
+    }
+  }
+}
+
+// In pieces that fit neither chunks nor elements; with a seal in between.
+TEST(Executor, ReadsNoInputBeforeItIsThere) {
+  for (RebuildMode mode : {RebuildMode::kKeep, RebuildMode::kStrict}) {
+    for (const bool sealed : {false, true}) {
+      Pair pair(3000, mode, 4096, 1024, 0);
+      const std::vector<uint64_t> input = pair.data[1];
+      auto* const bytes = reinterpret_cast<std::byte*>(pair.data[1].data());
+      std::memset(bytes, 0xee, 24000);
+      pair.start(1);
+      pair.run();
+      EXPECT_EQ(pair.ranks[1]->sent_bytes(), 0u);
+      for (uint64_t there = 0; there < 24000; there += 2999) {
+        const uint64_t until = std::min<uint64_t>(there + 2999, 24000);
+        std::memcpy(bytes + there, reinterpret_cast<const std::byte*>(input.data()) + there, until - there);
+        EXPECT_FALSE(pair.ranks[1]->full());
+        pair.ranks[1]->input_there(until);
+        pair.run();
+        if (until < 24000 && !sealed) {
+          EXPECT_EQ(pair.ranks[1]->held_bytes(), until / 4096 * 4096);
+        }
+        if (sealed && there == 2 * 2999 && mode == RebuildMode::kStrict) {
+          pair.freeze();
+          OpDecision again;
+          pair.start(2, &again);
+          pair.run();
+        }
+      }
+      pair.expect_sums();
     }
   }
 }
