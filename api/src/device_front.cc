@@ -7,7 +7,7 @@ DeviceFront::DeviceFront(OpenedDevice opened, Progress& progress, Slabs::Memory 
       why_not_(std::move(opened.why_not)),
       progress_(progress),
       below_(std::move(below)),
-      ops_({below_.ended, below_.submit, below_.cancel, [this](const DeviceOp& op) { free(op); }}) {
+      ops_({below_.ended, below_.submit, below_.cancel, below_.input_there, [this](const DeviceOp& op) { free(op); }}) {
   if (!device_) return;
   slabs_ = std::make_unique<Slabs>(*device_, std::move(memory));
   watch_ = std::make_unique<DeviceWatch>(*device_);

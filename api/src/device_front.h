@@ -24,6 +24,7 @@ class DeviceFront {
     std::function<Status()> ended;
     std::function<Result<uint64_t>(GroupId, const AnySpec&, OpCompletion*)> submit;
     std::function<void(GroupId, uint64_t)> cancel;
+    std::function<void(GroupId, uint64_t, uint64_t)> input_there;
     std::function<void(const Status&)> resign;  // a peer without its device is of no use
     struct Standing {
       Epoch epoch;

@@ -1,6 +1,16 @@
 #include "api/src/device_op.h"
 
+#include <algorithm>
+
+#include "runtime/agreement/blocks.h"
+
 namespace rhz::api {
+namespace {
+
+// Some ten times what a word costs on the stream.
+constexpr size_t kLeastPieceBytes = size_t{4} << 20;
+
+}  // namespace
 
 Line line_of(GroupId group, const AnySpec& spec) {
   const auto* message = std::get_if<MessageSpec>(&spec);
@@ -37,7 +47,39 @@ Status DeviceOp::lend(Slabs& slabs, bool is_root) {
         if (theirs_[1]) spec.recv = slabs_[1].begin;
       },
       spec_);
+  cut_input();
   return status;
+}
+
+// Only what is one piece of the caller's memory, from the beginning of it.
+void DeviceOp::cut_input() {
+  auto* const spec = std::get_if<OpSpec>(&spec_);
+  if (!spec || !has_many_sources(spec->kind) || !theirs_[0] || !use_.recv.reads.empty()) return;
+  if (use_.send.reads.size() != 1 || use_.send.reads[0].offset != 0) return;
+  const size_t bytes = use_.send.reads[0].bytes, most = DeviceWords::kMorePieces + 1;
+  pieces_ = std::clamp<size_t>(bytes / kLeastPieceBytes, 1, most);
+  if (pieces_ == 1) return;
+  piece_bytes_ = (bytes + pieces_ - 1) / pieces_;
+  spec->input_there = piece_bytes_;
+}
+
+Status DeviceOp::enqueue_pieces(Device& device) {
+  const size_t bytes = use_.send.reads[0].bytes;
+  for (size_t i = 0; i < pieces_; ++i) {
+    const size_t at = i * piece_bytes_;
+    Status status = device.fetch(in_, slabs_[0].begin + at, theirs_[0] + at, std::min(piece_bytes_, bytes - at));
+    if (status) status = device.raise(in_, i == 0 ? *words_->ready : words_->more[i - 1]);
+    if (!status) return status;
+  }
+  return Status::ok();
+}
+
+std::optional<uint64_t> DeviceOp::more_input() {
+  const size_t before = pieces_there_;
+  if (!submitted_ || released_) return std::nullopt;
+  while (pieces_there_ < pieces_ && is_raised(words_->more + pieces_there_ - 1)) ++pieces_there_;
+  if (pieces_there_ == before) return std::nullopt;
+  return pieces_there_ == pieces_ ? OpSpec::kWhole : pieces_there_ * piece_bytes_;
 }
 
 Status DeviceOp::take(Slabs& slabs, const BufferUse& use, size_t side) {
@@ -63,6 +105,7 @@ Status DeviceOp::copy(Device& device, bool in) {
 }
 
 Status DeviceOp::enqueue_input(Device& device) {
+  if (pieces_ > 1) return enqueue_pieces(device);
   Status status = copy(device, true);
   return status ? device.raise(in_, *words_->ready) : status;
 }

@@ -3,6 +3,8 @@
 //
 //   on the stream   … │ copy in │ raise `ready` │ wait for `gate` │ copy out │ raise `done` │ …
 //
+// A large input that others' are added to comes in pieces, each with a word of its own: the op begins with the first (W14).
+//
 // All of this is queued at the submission, on the caller's thread: who owns the loop afterwards
 // looks at words and writes them, and never calls the device, which may be blocked by a call of the
 // program's that waits for this very op.
@@ -25,6 +27,9 @@ struct DeviceWords {
   DeviceWord *ready = nullptr, *gate = nullptr, *done = nullptr;
   // Of kernels over mapped memory (peer_op.h).
   DeviceWord *ended = nullptr, *order = nullptr, *given = nullptr, *abort = nullptr;
+  // Of the input's pieces behind the first.
+  static constexpr size_t kMorePieces = 7;
+  DeviceWord* more = nullptr;
 
   DeviceWords() = default;
   explicit DeviceWords(DeviceWord* first)  // of kCount
@@ -34,7 +39,8 @@ struct DeviceWords {
         ended(first + 3),
         order(first + 4),
         given(first + 5),
-        abort(first + 6) {}
+        abort(first + 6),
+        more(first + 7) {}
   void clear() const {
     for (size_t i = 0; i < kCount; ++i) ready[i].store(0, std::memory_order_relaxed);
   }
@@ -87,6 +93,8 @@ class DeviceOp : public OpCompletion {
   virtual OpCompletion& completion() { return *this; }
   void given(uint64_t to_runtime) { submitted_ = to_runtime; }
   const std::optional<uint64_t>& submitted() const { return submitted_; }
+  // How much of the input of an op that was given to the runtime is there, if that is more than it was told.
+  std::optional<uint64_t> more_input();
   // Later ops of the group are not given to the runtime.
   virtual bool goes_first() const { return !submitted_ && !released_; }
   virtual void cancel() { cancelled_ = true; }
@@ -138,6 +146,8 @@ class DeviceOp : public OpCompletion {
 
  private:
   [[nodiscard]] Status take(Slabs& slabs, const BufferUse& use, size_t side);
+  void cut_input();
+  [[nodiscard]] Status enqueue_pieces(Device& device);
 
   const GroupId group_;
   const Line line_;
@@ -145,6 +155,8 @@ class DeviceOp : public OpCompletion {
   bool released_ = false, told_ = false, final_ = false;
   OpOutcome outcome_;
   Status final_status_;
+  size_t piece_bytes_ = 0;
+  size_t pieces_ = 1, pieces_there_ = 1;  // there: that the runtime knows of
 };
 
 }  // namespace rhz::api

@@ -20,7 +20,18 @@ bool DeviceOps::settled() const {
 bool DeviceOps::look() {
   if (open_.empty()) return false;
   const bool told = tell_done();  // first: somebody waits for it
-  return submit_ready() || told;
+  const bool submitted = submit_ready();
+  return pass_input_on() || submitted || told;
+}
+
+bool DeviceOps::pass_input_on() {
+  bool any = false;
+  for (const auto& op : open_) {
+    const auto bytes = op->more_input();
+    if (bytes) below_.input_there(op->group(), *op->submitted(), *bytes);
+    any |= bytes.has_value();
+  }
+  return any;
 }
 
 // What was ended meanwhile is refused here, so that no gate stays closed.

@@ -29,6 +29,8 @@ class DeviceOps {
     std::function<Status()> ended;
     std::function<Result<uint64_t>(GroupId, const AnySpec&, OpCompletion*)> submit;
     std::function<void(GroupId, uint64_t)> cancel;
+    // So many bytes of its input are there.
+    std::function<void(GroupId, uint64_t, uint64_t)> input_there;
     // Of an op whose device has let go of it.
     std::function<void(const DeviceOp&)> free;
   };
@@ -64,6 +66,7 @@ class DeviceOps {
  private:
   using Queue = std::deque<DeviceOp*>;
   bool submit_ready();
+  bool pass_input_on();
   bool tell_done();
   void submit(DeviceOp& op, const AnySpec& spec);
   void leave_queue(const DeviceOp& op);

@@ -70,6 +70,9 @@ std::unique_ptr<api::DeviceFront> PeerDriver::make_device_front() {
   below.cancel = [this](GroupId group, uint64_t handle) {
     node_->cancel(loop_.now(), group, handle);
   };
+  below.input_there = [this](GroupId group, uint64_t handle, uint64_t bytes) {
+    node_->input_there(loop_.now(), group, handle, bytes);
+  };
   below.resign = [this](const Status& status) {
     if (!closed_) node_->resign(loop_.now(), status);
   };

@@ -24,9 +24,9 @@ class TestDevice final : public Device {
   int pinned = 0;
 
   // What is queued, up to the first wait for a word that is not raised.
-  void run() {
+  void run(size_t most = SIZE_MAX) {
     std::lock_guard lock(mutex_);
-    while (!work_.empty() && work_.front()()) work_.pop_front();
+    while (!work_.empty() && most-- > 0 && work_.front()()) work_.pop_front();
   }
   size_t queued() const {
     std::lock_guard lock(mutex_);
@@ -136,6 +136,7 @@ class DeviceOpsTest : public testing::Test {
   std::vector<std::byte> host_ = std::vector<std::byte>(4096);
   std::vector<Begun> begun_;
   std::vector<uint64_t> cancelled_;
+  std::vector<std::pair<uint64_t, uint64_t>> input_there_;  // handle, bytes
   Status ended_, refuses_;
   int freed_ = 0;
   DeviceOps ops_{
@@ -150,6 +151,7 @@ class DeviceOpsTest : public testing::Test {
          return begun_.size() - 1;
        },
        [this](GroupId, uint64_t handle) { cancelled_.push_back(handle); },
+       [this](GroupId, uint64_t handle, uint64_t bytes) { input_there_.emplace_back(handle, bytes); },
        [this](const DeviceOp&) { ++freed_; }}};
 };
 

@@ -70,6 +70,63 @@ TEST_F(DeviceOpsTest, BeginsWhenTheInputIsThereAndTellsWhenTheResultIs) {
   EXPECT_EQ(freed_, 1);
 }
 
+TEST_F(DeviceOpsTest, ALargeInputComesInPiecesAndTheOpBeginsWithTheFirst) {
+  constexpr size_t kBytes = (size_t{20} << 20) + 12;
+  device_.memory.resize(kBytes);
+  User user;
+  OpSpec spec = in_place();
+  spec.count = kBytes / 4;
+  device_.memory[0] = std::byte{1};
+  device_.memory[kBytes - 1] = std::byte{2};
+  auto op = std::make_unique<DeviceOp>(kRootGroup, spec, &user);
+  EXPECT_TRUE(op->prepare(device_, slabs_, words(), nullptr, false));
+  enqueue(*op);
+  ops_.add(std::move(op));
+  device_.run(1);
+  EXPECT_FALSE(ops_.look());
+  device_.run(1);
+  EXPECT_TRUE(ops_.look());
+  ASSERT_EQ(begun_.size(), 1u);
+  const uint64_t piece = begun_[0].spec.input_there;
+  EXPECT_EQ(piece, (kBytes + 4) / 5);
+  EXPECT_EQ(begun_[0].spec.send[0], std::byte{1});
+  EXPECT_FALSE(ops_.look()) << "no more than that";
+  device_.run(4);
+  EXPECT_TRUE(ops_.look());
+  EXPECT_EQ(input_there_, (std::vector<std::pair<uint64_t, uint64_t>>{{0, 3 * piece}}));
+  device_.run();
+  EXPECT_TRUE(ops_.look());
+  ASSERT_EQ(input_there_.size(), 2u);
+  EXPECT_EQ(input_there_[1].second, OpSpec::kWhole);
+  EXPECT_EQ(begun_[0].spec.send[kBytes - 1], std::byte{2});
+  finish(0);
+  device_.run();
+  EXPECT_TRUE(ops_.look());
+  EXPECT_EQ(user.told, std::vector{Code::kOk});
+  EXPECT_EQ(device_.memory[0], std::byte{2});
+}
+
+TEST_F(DeviceOpsTest, WhatIsRefusedWhileItsInputComesIsToldOfNoMore) {
+  device_.memory.resize(size_t{16} << 20);
+  User user;
+  OpSpec spec = in_place();
+  spec.count = device_.memory.size() / 4;
+  auto op = std::make_unique<DeviceOp>(kRootGroup, spec, &user);
+  EXPECT_TRUE(op->prepare(device_, slabs_, words(), nullptr, false));
+  enqueue(*op);
+  ops_.add(std::move(op));
+  device_.run(2);
+  EXPECT_TRUE(ops_.look());
+  finish(0, Code::kPeerLost);
+  device_.run(2);
+  (void)ops_.look();
+  EXPECT_TRUE(input_there_.empty());
+  EXPECT_TRUE(user.told.empty()) << "the device still writes to the copies";
+  device_.run();
+  EXPECT_TRUE(ops_.look());
+  EXPECT_EQ(user.told, std::vector{Code::kPeerLost});
+}
+
 TEST_F(DeviceOpsTest, TheStreamStandsUntilTheOpIsOver) {
   User user;
   add(user);
