@@ -54,6 +54,9 @@ struct Shape {
   std::function<int(uint64_t block, uint64_t i)> expected;
 };
 
+// All ranks add to one result.
+bool adds(Kind kind) { return kind == Kind::kAllReduce || kind == Kind::kReduce || kind == Kind::kReduceScatter; }
+
 int reduced(const Case& c, uint32_t ranks, uint64_t i) {
   int sum = 0, most = 0;
   for (uint32_t r = 0; r < ranks; ++r)
@@ -243,6 +246,17 @@ void check_collectives(Rank& rank) {
         }
       rank.check(std::string(collective.name) + kWhere[static_cast<int>(where)], wrong);
     }
+    if (!adds(collective.kind)) continue;
+    // Inputs of 20 MB and more are copied in pieces, and the op begins with the first.
+    std::string wrong;
+    for (Where where : {Where::kDevice, Where::kInPlace, Where::kRecvOnHost}) {
+      if (where == Where::kInPlace && !can_be_in_place(collective.kind)) continue;
+      for (bool on_stream : {false, true}) {
+        const std::string w = Run(rank, {collective, kF32, 5000003, RHZ_REDOP_SUM, where, on_stream, salt++})();
+        if (!w.empty() && wrong.empty()) wrong = w + kWhere[static_cast<int>(where)] + (on_stream ? " (stream)" : "");
+      }
+    }
+    rank.check(std::string(collective.name) + " in pieces", wrong);
   }
 }
 
