@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 namespace rhz {
 namespace {
@@ -20,12 +21,13 @@ constexpr Duration kApart = milliseconds(5), kFarApart = milliseconds(320);
 void CoreSharing::gave_way(Time now, uint32_t fair) {
   if (now < again_) return;
   again_ = now + kBetweenLooks;
+  // Longer than that only who does not give way keeps a thread from its core, and such threads the scheduler parts.
+  const bool whole = now - std::exchange(looked_, now) <= 2 * kBetweenLooks;
   const Spent before = last_;
   const bool same = thread_ == pthread_self();
-  if (!spent(last_) || !same) return;
-  // Of k threads that give way to each other on one core, each waits k − 1 times as long as it runs.
+  if (!spent(last_) || !same || !whole) return;
   const uint64_t ran = last_.ran - before.ran, waited = last_.waited - before.waited;
-  if (2 * waited <= ran * (2 * fair - 1)) {
+  if (!is_crowded(ran, waited, fair)) {
     pause_ = kApart;
     return;
   }

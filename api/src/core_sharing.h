@@ -17,6 +17,11 @@ class CoreSharing {
   // From the thread that has just given way (sched_yield).  `fair`: ranks of this host for each core that they may use, rounded up.
   void gave_way(Time now, uint32_t fair);
   uint64_t moves() const { return moves_; }
+  // Whether a thread that ran and waited for so long has more than `fair` ranks on its core, itself among them.
+  static bool is_crowded(uint64_t ran, uint64_t waited, uint32_t fair) {
+    // Of k threads that give way to each other on one core, each waits k − 1 times as long as it runs.
+    return 2 * waited > ran * (2 * fair - 1);
+  }
 
  private:
   // Of a thread, since it began, in ns.
@@ -31,7 +36,7 @@ class CoreSharing {
   Fd file_;      // of thread_
   unsigned long thread_ = 0;
   Spent last_;
-  Time again_{};
+  Time looked_{}, again_{};
   Duration pause_{};  // until it is looked at again
   uint64_t moves_ = 0;
 };

@@ -41,12 +41,12 @@ class CoreSharingTest : public testing::Test {
     for (auto& other : others_) other.join();
     (void)sched_setaffinity(0, sizeof allowed_, &allowed_);
   }
-  void give_way_for(Duration at_most, uint32_t fair = 1) {
+  void give_way_for(Duration at_most) {
     const auto begin = std::chrono::steady_clock::now();
     for (Duration past{}; past < at_most && sharing_.moves() == 0;
          past = std::chrono::steady_clock::now() - begin) {
       std::this_thread::yield();
-      sharing_.gave_way(Time(past), fair);
+      sharing_.gave_way(Time(past), 1);
     }
   }
 
@@ -65,9 +65,14 @@ TEST_F(CoreSharingTest, WhoSharesACoreMovesToAnotherAndMayUseAllAsBefore) {
   EXPECT_TRUE(CPU_EQUAL(&now, &allowed_));
 }
 
-TEST_F(CoreSharingTest, WhoseCoreHasNoMoreThanItsFairShareStays) {
-  give_way_for(milliseconds(50), 8);  // with more ranks than cores; other tests may run beside this one
-  EXPECT_EQ(sharing_.moves(), 0u);
+TEST(CoreSharing, ACoreIsCrowdedThatHasMoreThanItsFairShare) {
+  EXPECT_FALSE(CoreSharing::is_crowded(1000, 0, 1));
+  EXPECT_FALSE(CoreSharing::is_crowded(1000, 400, 1));
+  EXPECT_TRUE(CoreSharing::is_crowded(1000, 1000, 1));  // two where there is a core for each
+  EXPECT_FALSE(CoreSharing::is_crowded(1000, 1000, 2));
+  EXPECT_TRUE(CoreSharing::is_crowded(1000, 2000, 2));  // three, and one on the other core
+  EXPECT_FALSE(CoreSharing::is_crowded(1000, 2000, 3));  // of five on two
+  EXPECT_FALSE(CoreSharing::is_crowded(0, 0, 1));
 }
 
 TEST_F(CoreSharingTest, WhoIsBoundToACoreStaysThere) {
