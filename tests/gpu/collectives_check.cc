@@ -247,7 +247,7 @@ void check_collectives(Rank& rank) {
       rank.check(std::string(collective.name) + kWhere[static_cast<int>(where)], wrong);
     }
     if (!adds(collective.kind)) continue;
-    // Inputs of 20 MB and more are copied in pieces, and the op begins with the first.
+    // An input of 20 MB is copied in pieces, and the op begins with the first.
     std::string wrong;
     for (Where where : {Where::kDevice, Where::kInPlace, Where::kRecvOnHost}) {
       if (where == Where::kInPlace && !can_be_in_place(collective.kind)) continue;

@@ -110,7 +110,17 @@ class DeviceOpsTest : public testing::Test {
     return spec;
   }
   uint64_t add(User& user, GroupId group = kRootGroup, bool on_device = true) {
-    auto op = std::make_unique<DeviceOp>(group, in_place(on_device), &user);
+    return add(user, group, in_place(on_device), on_device);
+  }
+  // All of the device's memory, of so many bytes.
+  uint64_t add_large(User& user, size_t bytes) {
+    device_.memory.resize(bytes);
+    OpSpec spec = in_place();
+    spec.count = bytes / 4;
+    return add(user, kRootGroup, spec, true);
+  }
+  uint64_t add(User& user, GroupId group, const OpSpec& spec, bool on_device) {
+    auto op = std::make_unique<DeviceOp>(group, spec, &user);
     if (on_device) {
       EXPECT_TRUE(op->prepare(device_, slabs_, words(), nullptr, false));
       enqueue(*op);

@@ -72,16 +72,10 @@ TEST_F(DeviceOpsTest, BeginsWhenTheInputIsThereAndTellsWhenTheResultIs) {
 
 TEST_F(DeviceOpsTest, ALargeInputComesInPiecesAndTheOpBeginsWithTheFirst) {
   constexpr size_t kBytes = (size_t{20} << 20) + 12;
-  device_.memory.resize(kBytes);
   User user;
-  OpSpec spec = in_place();
-  spec.count = kBytes / 4;
+  add_large(user, kBytes);
   device_.memory[0] = std::byte{1};
   device_.memory[kBytes - 1] = std::byte{2};
-  auto op = std::make_unique<DeviceOp>(kRootGroup, spec, &user);
-  EXPECT_TRUE(op->prepare(device_, slabs_, words(), nullptr, false));
-  enqueue(*op);
-  ops_.add(std::move(op));
   device_.run(1);
   EXPECT_FALSE(ops_.look());
   device_.run(1);
@@ -107,14 +101,8 @@ TEST_F(DeviceOpsTest, ALargeInputComesInPiecesAndTheOpBeginsWithTheFirst) {
 }
 
 TEST_F(DeviceOpsTest, WhatIsRefusedWhileItsInputComesIsToldOfNoMore) {
-  device_.memory.resize(size_t{16} << 20);
   User user;
-  OpSpec spec = in_place();
-  spec.count = device_.memory.size() / 4;
-  auto op = std::make_unique<DeviceOp>(kRootGroup, spec, &user);
-  EXPECT_TRUE(op->prepare(device_, slabs_, words(), nullptr, false));
-  enqueue(*op);
-  ops_.add(std::move(op));
+  add_large(user, size_t{16} << 20);
   device_.run(2);
   EXPECT_TRUE(ops_.look());
   finish(0, Code::kPeerLost);
