@@ -10,6 +10,7 @@
 #include "recovery/state/device_tensors.h"
 #include "recovery/vault/attach.h"
 #include "recovery/vault/client.h"
+#include "recovery/vault/device_pieces.h"
 #include "recovery/vault/local_vault.h"
 #include "recovery/vault/snapshot.h"
 #include "runtime/base/thread.h"
@@ -182,11 +183,14 @@ void StateKeeper::joined() {
 
 void StateKeeper::keep(Slot slot) {
   std::lock_guard one(keeping_);
-  Result<recovery::Keeping> keeping = Status();
+  const auto held =
+      recovery::hold_plain_blocks(around_.state.all_tensors(), around_.devices, *vault_);
+  Result<recovery::Keeping> keeping = held.status();
   bool any = false;
   around_.progress.with([&] {
     any = !around_.state.all_tensors().empty();
-    if (any) keeping = recovery::keep_state(around_.state, around_.memory, around_.devices);
+    if (any && held)
+      keeping = recovery::keep_state(around_.state, around_.memory, around_.devices, held.value());
   });
   if (!any) return;
   Status kept = keeping.status();

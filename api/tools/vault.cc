@@ -16,6 +16,7 @@
 #include "api/tools/commands.h"
 #include "api/tools/text.h"
 #include "recovery/vault/client.h"
+#include "recovery/vault/holder_process.h"
 #include "recovery/vault/server.h"
 #include "runtime/base/options.h"
 #include "runtime/wire/frame.h"
@@ -30,6 +31,7 @@ struct VaultOptions {
   std::string run_id, memory, shard_memory;
   std::string coordinator, host, rack, listen, advertise;
   bool list = false;
+  bool no_devices = false, be_holder = false;
   int64_t fetch = -1;  // a stage
 };
 
@@ -140,6 +142,11 @@ int fetch_stage(const VaultOptions& o) {
   return 0;
 }
 
+int hold_devices() {
+  const Status end = recovery::be_device_holder();
+  return end ? 0 : complain("vault", end.text());
+}
+
 int serve(const VaultOptions& o, const std::string& name, uint64_t run) {
   recovery::VaultServerOptions options;
   options.name = name;
@@ -153,6 +160,12 @@ int serve(const VaultOptions& o, const std::string& name, uint64_t run) {
     options.limits.snapshot_bytes = *bytes;
   }
   options.limits.descriptors = most_descriptors();
+  if (!o.no_devices) {
+    signal(SIGCHLD, SIG_IGN);  // nobody asks how it ended
+    options.start_holder = [] {
+      return recovery::start_device_holder({self_path(), "vault", "--hold-devices"});
+    };
+  }
   sigset_t stop;
   sigemptyset(&stop);
   sigaddset(&stop, SIGINT);
@@ -199,6 +212,9 @@ void add_vault(CLI::App& app, int& exit_status) {
   sub->add_option("--listen", o->listen,
                   "ADDR[:PORT] for shards (default: the side towards the coordinator)");
   sub->add_option("--advertise", o->advertise, "address that others connect to for shards");
+  sub->add_flag("--no-devices", o->no_devices,
+                "hold no memory of devices that trainers allocate by themselves (cudaMalloc)");
+  sub->add_flag("--hold-devices", o->be_holder, "be who does: started by a vault")->group("");
   sub->add_flag("--list", o->list, "ask the vault that runs: slots, revisions, bytes, phase");
   sub->add_option("--fetch", o->fetch,
                   "restore this stage from the shards of all vaults, say how long it took, and let it "
@@ -208,6 +224,9 @@ void add_vault(CLI::App& app, int& exit_status) {
       "Trainers find it by RHZ_VAULT, the name in its first line; `rhizome run --vault` does all "
       "that.\n"
       "A state (rhz_alloc memory) costs no memory of its own; a snapshot costs twice its size.\n"
+      "Of tensors in memory of cudaMalloc a process of its own holds a mapping, which costs a CUDA\n"
+      "context on each device and, while the next trainer attaches, the tensors' memory once more;\n"
+      "it is started when the first such trainer joins.\n"
       "With --host several vaults of one machine count as several hosts, each with a name of its "
       "own.\n"
       "example: rhizome vault --run-id lm --memory 64GiB\n"
@@ -221,7 +240,8 @@ void add_vault(CLI::App& app, int& exit_status) {
     if (o->coordinator.empty()) o->coordinator = environment("RHZ_COORDINATOR").value_or("");
     const std::string name = recovery::vault_name(o->run_id, o->host);
     const uint64_t run = wire::run_hash(o->run_id);
-    exit_status = o->list         ? list_holders(name, run)
+    exit_status = o->be_holder    ? hold_devices()
+                  : o->list       ? list_holders(name, run)
                   : o->fetch >= 0 ? fetch_stage(*o)
                                   : serve(*o, name, run);
   });

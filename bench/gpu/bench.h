@@ -28,6 +28,7 @@ void measure_speed(Meeting& meeting, const Options& options, uint32_t rank);
 void measure_accuracy(Meeting& meeting, const Options& options, uint32_t rank);
 // state.cc: attach and snapshots, one trainer at a time.
 bool measure_state(const Options& options);
+bool measure_held(const Options& options);
 // faults.cc: a rank is killed while all kernels run.
 bool measure_faults(const Options& options);
 

@@ -96,10 +96,11 @@ Options read(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace rhz::gpu;
-  if (be_state_trainer(argc, argv, rhz_busy_fatbin)) return 0;
+  if (be_state_trainer(argc, argv, rhz_busy_fatbin) || be_device_holder(argc, argv)) return 0;
   const Options options = read(argc, argv);
   if (options.state_bytes > 0) {
-    const bool well = measure_state(options);
+    bool well = measure_state(options);
+    well &= measure_held(options);
     std::printf("%s\n", well ? "all results were right" : "FAILED");
     return well ? 0 : 1;
   }

@@ -35,7 +35,7 @@ double number(const std::string& text, const std::string& name) {
   return at == std::string::npos ? 0 : std::atof(text.c_str() + at + name.size() + 1);
 }
 
-void measure_attach(StateRun& run, Measured& m, double gib) {
+void measure_attach(StateRun& run, Measured& m, double gib, const char* memory) {
   std::vector<double> plain, proved;
   for (int i = 0; i < kRounds; ++i) {
     run.kill_trainer();
@@ -48,9 +48,9 @@ void measure_attach(StateRun& run, Measured& m, double gib) {
   }
   m.say("verify 1");
   std::printf(
-      "attach to %.1f GiB after SIGKILL, the context being there: %.2f ms (max %.2f); with the "
+      "attach to %.1f GiB of %s after SIGKILL, the context being there: %.2f ms (max %.2f); with the "
       "proof of every byte %.2f ms (max %.2f)\n",
-      gib, median(plain), *std::max_element(plain.begin(), plain.end()), median(proved),
+      gib, memory, median(plain), *std::max_element(plain.begin(), plain.end()), median(proved),
       *std::max_element(proved.begin(), proved.end()));
 }
 
@@ -99,7 +99,7 @@ bool measure_state(const Options& options) {
   const auto digest = m.say("digest");
   std::printf("rhz_state_digest of it: %.2f ms; of a copy in the host by one thread %.0f ms\n",
               number(digest.text, "us") / 1e3, number(digest.text, "host-us") / 1e3);
-  measure_attach(run, m, bytes / (1u << 30));
+  measure_attach(run, m, bytes / (1u << 30), "rhz_cuda_alloc");
   m.say("enrol");
   measure_snapshots(m, bytes);
   const double restored = m.say("restore").us / 1e3;
@@ -107,6 +107,18 @@ bool measure_state(const Options& options) {
   m.say("verify 1");
   m.say("commit 2");
   for (int memory : {0, 1}) measure_stall(m, memory);
+  return m.well();
+}
+
+// Held by a process of its own, and copied.
+bool measure_held(const Options& options) {
+  StateRun run(options.state_bytes);
+  Measured m(run);
+  m.all({"start", "malloc"});
+  const double joined = m.say("enrol").us / 1e3;
+  std::printf("rhz_comm_join with it, its memory held from then on: %.0f ms\n", joined);
+  m.all({"begin", "write 1", "end", "commit 1", "digest"});
+  measure_attach(run, m, static_cast<double>(options.state_bytes) / (1u << 30), "cudaMalloc");
   return m.well();
 }
 

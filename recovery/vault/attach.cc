@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "recovery/state/device_tensors.h"
+#include "recovery/vault/device_pieces.h"
 #include "recovery/vault/piece.h"
 #include "runtime/digest/digest.h"
 
@@ -88,6 +89,17 @@ class Placing {
   std::map<const void*, uint32_t> numbers_;
 };
 
+// Null: it goes with this process.
+const DeviceBlock* block_of(const Tensor& tensor, const DeviceBlocks& devices,
+                            std::span<const DeviceBlock> held) {
+  const DeviceBlock* const own = devices.find(tensor.data, tensor.bytes);
+  if (own && own->fd.valid()) return own;
+  for (const DeviceBlock& block : held)
+    if (tensor.data >= block.begin && tensor.data + tensor.bytes <= block.begin + block.bytes)
+      return &block;
+  return nullptr;
+}
+
 // What the head says of the pieces that are a device's.
 Result<std::vector<KeptState::OnDevice>> read_devices(const SharedRegion& head, size_t pieces) {
   const auto* const header = reinterpret_cast<const StateHeader*>(head.data());
@@ -109,10 +121,10 @@ Result<std::vector<KeptState::OnDevice>> read_devices(const SharedRegion& head, 
 }  // namespace
 
 Result<Keeping> keep_state(const State& state, const SharedMemory& memory,
-                           const DeviceBlocks& devices) {
+                           const DeviceBlocks& devices, std::span<const DeviceBlock> held) {
   Placing placing;
   for (const Tensor& tensor : state.all_tensors()) {
-    const bool placed = tensor.device ? placing.add(tensor, devices.find(tensor.data, tensor.bytes))
+    const bool placed = tensor.device ? placing.add(tensor, block_of(tensor, devices, held))
                                       : placing.add(tensor, memory.find(tensor.data, tensor.bytes));
     if (!placed)
       return Status(Code::kArgument, "tensor \"" + tensor.name + "\" lies in no memory of " +
@@ -187,7 +199,10 @@ Status map_devices(KeptState& kept, DeviceBlocks& devices) {
   const size_t of_host = kept.blocks.size() - kept.on_device.size();
   for (size_t i = 0; i < kept.on_device.size(); ++i) {
     KeptState::OnDevice& one = kept.on_device[i];
-    auto begin = devices.adopt(std::move(kept.blocks[of_host + i]), one.bytes, one.device);
+    Fd& piece = kept.blocks[of_host + i];
+    auto begin = is_held_elsewhere(piece)
+                     ? copy_held(piece, one.bytes, one.device, devices)
+                     : devices.adopt(std::move(piece), one.bytes, one.device);
     if (!begin) {
       unmap_devices(kept, devices);
       return begin.status();

@@ -1,10 +1,10 @@
 // A state that is kept as it is, and taken up again by the next process: what the pieces hold.
 //
 //   piece 0 = [ StateHeader, a page | table | device id, bytes u64 of each device piece ]
-//   pieces 1 … = the blocks of rhz_alloc that the tensors lie in, and behind them those of
-//   rhz_cuda_alloc
+//   pieces 1 … = the blocks of rhz_alloc that the tensors lie in, and behind them those of devices:
+//   of rhz_cuda_alloc, or a connection to who holds the program's own (device_holder.h)
 //
-// No copy is made on either side.  Functions and values; the caller has the loop, where shared
+// No copy is made on either side, but of the latter.  Functions and values; the caller has the loop, where shared
 // memory belongs to one.
 #pragma once
 
@@ -26,10 +26,11 @@ struct Keeping {
   std::vector<Fd> pieces;               // for the vault
   std::shared_ptr<StateHeader> header;  // in the first of them, with what `state` holds now
 };
-// kArgument: a tensor lies in no memory of rhz_alloc or rhz_cuda_alloc; the text names it. kMemory.
-// Calls no device.
+// `held`: blocks of devices that others hold (hold_plain_blocks).  kArgument: a tensor lies in no
+// memory of rhz_alloc, rhz_cuda_alloc or `held`; the text names it. kMemory.  Calls no device.
 [[nodiscard]] Result<Keeping> keep_state(const State& state, const SharedMemory& memory,
-                                         const DeviceBlocks& devices);
+                                         const DeviceBlocks& devices,
+                                         std::span<const DeviceBlock> held = {});
 
 // What a vault had kept, not in use yet.
 struct KeptState {
@@ -50,7 +51,8 @@ struct KeptState {
 // (without the next source).
 [[nodiscard]] Status judge_kept(const StateHeader& header);
 
-// Maps the blocks of devices, which is not for the loop's owner.  After a failure none is mapped.
+// Maps the blocks of devices, or copies what is held elsewhere; not for the loop's owner.  After a
+// failure there is none.
 [[nodiscard]] Status map_devices(KeptState& kept, DeviceBlocks& devices);
 void unmap_devices(KeptState& kept, DeviceBlocks& devices);
 // Maps the others, and sets the data of `tensors`, which have names, dtypes, counts and sizes (by

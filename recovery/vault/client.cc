@@ -160,6 +160,14 @@ Result<std::vector<Fd>> VaultClient::attach_once(Slot slot) {
   return pieces;
 }
 
+Result<Fd> VaultClient::hold_device() {
+  std::lock_guard lock(mutex_);
+  auto answer = ask(request(VaultKind::kHold, kAnySlot));
+  if (!answer) return answer.status();
+  if (answer.value().fds.size() == 1) return std::move(answer.value().fds.front());
+  return lost({Code::kCorrupt, "the vault " + name_ + " sends no connection"});
+}
+
 Status VaultClient::drop(Slot slot) {
   std::lock_guard lock(mutex_);
   return ask(request(VaultKind::kDrop, slot)).status();

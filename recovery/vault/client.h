@@ -23,6 +23,7 @@ class VaultClient final : public Vault {
   Status keep(Slot slot, std::vector<Fd> pieces) override;
   // Waits, within the patience, for the end of a trainer that was killed just now.
   Result<std::vector<Fd>> attach(Slot slot) override;
+  Result<Fd> hold_device() override;
   Status drop(Slot slot) override;
   Result<Fd> begin(Slot slot, const SnapshotInfo& info) override;
   Status seal(Slot slot, uint64_t revision) override;

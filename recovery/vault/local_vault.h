@@ -18,6 +18,7 @@ class LocalVault final : public Vault {
   uint64_t incarnation() const override { return 1; }
   Status keep(Slot slot, std::vector<Fd> pieces) override;
   Result<std::vector<Fd>> attach(Slot slot) override;
+  Result<Fd> hold_device() override;
   Status drop(Slot slot) override;
   Result<Fd> begin(Slot slot, const SnapshotInfo& info) override;
   Status seal(Slot slot, uint64_t revision) override;

@@ -9,7 +9,7 @@ constexpr uint32_t kMagic = 0x565a4852;  // "RHZV" in memory order
 constexpr uint16_t kVersion = 1;
 
 bool known(uint16_t kind) {
-  return (kind >= 1 && kind <= 8) || kind == 16 || (kind >= 32 && kind <= 35);
+  return (kind >= 1 && kind <= 9) || kind == 16 || (kind >= 32 && kind <= 35);
 }
 
 Status refused(const char* why) {

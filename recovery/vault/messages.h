@@ -31,6 +31,7 @@ enum class VaultKind : uint16_t {
   kRead = 7,  // → kSnapshot and a descriptor, or kDone
   kList = 8,  // of the slots from `slot` on → kHolder and kSnapshot for each, then kDone; with
               // kMoreHolders in flags: ask on
+  kHold = 9,  // → kDone and a descriptor: the connection that one allocation of a device is held by
   // both ways
   kMore = 16,  // further descriptors of the message before
   // vault → trainer

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "recovery/vault/holder_messages.h"
+
 namespace rhz::recovery {
 namespace {
 
@@ -114,6 +116,7 @@ void VaultServer::heed(Client& client, const VaultMessage& message, std::vector<
       return done(client, store_.seal(client.id, message.slot, message.snapshot.revision));
     case VaultKind::kRead: return send_snapshot(client, message);
     case VaultKind::kList: return list(client, message.slot);
+    case VaultKind::kHold: return hold_device(client);
     default: return done(client, {Code::kArgument, "a trainer does not say this"});
   }
 }
@@ -202,6 +205,32 @@ void VaultServer::list(Client& client, Slot first) {
     }
   }
   done(client, Status::ok());
+}
+
+void VaultServer::hold_device(Client& client) {
+  auto piece = device_piece();
+  if (!piece) return done(client, piece.status());
+  VaultMessage answer;
+  answer.pieces = 1;
+  say(client, answer, {&piece.value(), 1});
+}
+
+Result<Fd> VaultServer::device_piece() {
+  if (!options_.start_holder)
+    return Status(Code::kState, "the vault does not hold memory of devices");
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    return Status(Code::kMemory, "the vault has no descriptors left");
+  Fd trainers(ends[0]), holders(ends[1]);
+  HolderMessage message;
+  message.kind = HolderKind::kPiece;
+  // The one that was may have ended, and what it held with it.
+  if (holder_.valid() && send_packet(holder_, message.encode(), {&holders, 1})) return trainers;
+  auto started = options_.start_holder();
+  if (!started) return started.status();
+  holder_ = std::move(started).value();
+  if (Status sent = send_packet(holder_, message.encode(), {&holders, 1}); !sent) return sent;
+  return trainers;
 }
 
 // Who does not read what he asked for is dropped: nobody waits for him.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <optional>
 #include <string>
@@ -18,6 +19,9 @@ struct VaultServerOptions {
   uint64_t run = 0;  // messages of another run are refused
   StoreLimits limits;
   size_t clients = 1024;  // B1: trainers of this host, and who asks for the list
+  // Starts who holds memory of devices, when it is first asked for, and gives the connection to it
+  // (start_device_holder).  Null: nobody does.
+  std::function<Result<Fd>()> start_holder;
 };
 
 class VaultServer {
@@ -48,12 +52,15 @@ class VaultServer {
   void begin(Client& client, const VaultMessage& message);
   void send_snapshot(Client& client, const VaultMessage& message);
   void list(Client& client, Slot first);
+  void hold_device(Client& client);
+  [[nodiscard]] Result<Fd> device_piece();
   void say(Client& client, VaultMessage message, std::span<const Fd> fds = {});
   void done(Client& client, const Status& status);
 
   VaultServerOptions options_;
   Fd listening_;
   VaultStore store_;
+  Fd holder_;
   std::list<Client> clients_;
   OwnerId next_id_ = 1;
 };

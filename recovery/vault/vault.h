@@ -69,6 +69,9 @@ class Vault {
   [[nodiscard]] virtual Status keep(Slot slot, std::vector<Fd> pieces) = 0;
   // kStateLost: nothing is kept.  kState: another trainer holds it, and lives.
   [[nodiscard]] virtual Result<std::vector<Fd>> attach(Slot slot) = 0;
+  // A connection to who holds memory of devices (device_holder.h), for one allocation.  kState: this
+  // vault has nobody who does.
+  [[nodiscard]] virtual Result<Fd> hold_device() = 0;
   // Lets go of the holder's state; its snapshots stay.
   virtual Status drop(Slot slot) = 0;
 

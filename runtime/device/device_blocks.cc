@@ -5,7 +5,12 @@
 namespace rhz {
 
 DeviceBlocks::~DeviceBlocks() {
-  for (auto& [begin, block] : blocks_) memory_->free(block);
+  for (auto& [begin, block] : blocks_) let_go(block);
+}
+
+void DeviceBlocks::let_go(DeviceBlock& block) {
+  if (block.fd.valid()) return memory_->free(block);
+  memory_->plain().free(block.begin);
 }
 
 Result<std::byte*> DeviceBlocks::add(Result<DeviceBlock> block) {
@@ -18,7 +23,7 @@ Result<std::byte*> DeviceBlocks::add(Result<DeviceBlock> block) {
       return begin;
     }
   }
-  memory_->free(block.value());
+  let_go(block.value());
   return Status(Code::kMemory, "a communicator gives out at most " + std::to_string(kMostBlocks) +
                                    " blocks of a device: allocate fewer, and larger ones");
 }
@@ -34,6 +39,13 @@ Result<std::byte*> DeviceBlocks::adopt(Fd fd, uint64_t bytes, const DeviceId& de
   return add(memory_->adopt(std::move(fd), bytes, device));
 }
 
+Result<std::byte*> DeviceBlocks::allocate_plain(uint64_t bytes, const DeviceId& device) {
+  if (!memory_) return why_not_;
+  auto begin = memory_->plain().allocate(bytes, device);
+  if (!begin) return begin;
+  return add(DeviceBlock{begin.value(), bytes, device, Fd()});
+}
+
 bool DeviceBlocks::free(std::byte* begin) {
   DeviceBlock block;
   {
@@ -43,7 +55,7 @@ bool DeviceBlocks::free(std::byte* begin) {
     block = std::move(at->second);
     blocks_.erase(at);
   }
-  memory_->free(block);
+  let_go(block);
   return true;
 }
 

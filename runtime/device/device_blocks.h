@@ -22,6 +22,8 @@ class DeviceBlocks {
 
   [[nodiscard]] Result<std::byte*> allocate(uint64_t bytes);
   [[nodiscard]] Result<std::byte*> adopt(Fd fd, uint64_t bytes, const DeviceId& device);
+  // Memory that goes with this process.
+  [[nodiscard]] Result<std::byte*> allocate_plain(uint64_t bytes, const DeviceId& device);
   // False: it gave out none that begins there.
   [[nodiscard]] bool free(std::byte* begin);
 
@@ -30,6 +32,7 @@ class DeviceBlocks {
 
  private:
   [[nodiscard]] Result<std::byte*> add(Result<DeviceBlock> block);
+  void let_go(DeviceBlock& block);
 
   const std::shared_ptr<StateMemory> memory_;
   const Status why_not_;

@@ -2,21 +2,14 @@
 // thread, never the loop's owner.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 
 #include "runtime/base/status.h"
 #include "runtime/device/device.h"
+#include "runtime/device/shared_allocation.h"
 
 namespace rhz {
-
-// As it travels: a name of a whole allocation for other processes.
-struct SharedAllocation {
-  std::array<std::byte, 64> name{};
-  std::array<std::byte, 16> device{};  // which one: equal on all processes of a host
-  uint64_t offset = 0;                 // of the memory in it
-};
 
 class PeerAccess {
  public:

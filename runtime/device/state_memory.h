@@ -3,28 +3,17 @@
 // may wait for the device.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "runtime/base/bytes.h"
-#include "runtime/base/fd.h"
 #include "runtime/base/status.h"
 #include "runtime/base/types.h"
+#include "runtime/device/plain_memory.h"
 
 namespace rhz {
-
-using DeviceId = std::array<std::byte, 16>;  // equal in all processes of a host
-
-// Lives as long as somebody has a descriptor of it, or has it mapped.
-struct DeviceBlock {
-  std::byte* begin = nullptr;
-  uint64_t bytes = 0;
-  DeviceId device{};
-  Fd fd;
-};
 
 class StateMemory {
  public:
@@ -39,6 +28,8 @@ class StateMemory {
                                                   const DeviceId& device) = 0;
   // Nothing uses it any more here.
   virtual void free(DeviceBlock& block) = 0;
+  // The other kind, of the program's own.
+  virtual PlainMemory& plain() = 0;
 
   // Equal of all memory that one settle(), and one lane, is for.
   virtual const void* place_of(const std::byte* at) = 0;

@@ -103,7 +103,7 @@ int be_parent(const Arguments& a) {
 }  // namespace rhz::gpu
 
 int main(int argc, char** argv) {
-  if (rhz::gpu::be_state_trainer(argc, argv)) return 0;
+  if (rhz::gpu::be_state_trainer(argc, argv) || rhz::gpu::be_device_holder(argc, argv)) return 0;
   const auto arguments = rhz::gpu::read(argc, argv);
   return arguments.role.empty() ? rhz::gpu::be_parent(arguments) : rhz::gpu::be_rank(arguments);
 }

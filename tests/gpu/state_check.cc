@@ -80,6 +80,33 @@ void attach_checks(Script& s) {
   s.end();
 }
 
+// Memory of cudaMalloc is held by a process that the vault starts, and copied.
+void held_checks(Script& s) {
+  s.begin("a killed trainer's memory of cudaMalloc is copied to the next one, bytes equal");
+  s.all({"start", "malloc", "enrol", "begin", "write 1", "end", "commit 1"});
+  s.kill();
+  s.say("start"), s.say("attach", RHZ_OK, "revision 1 verified 0"), s.say("verify 1");
+  s.end();
+
+  s.begin("that copy is held as well, and proved by its digest");
+  s.all({"enrol", "digest", "begin", "churn", "write 2", "end", "commit 2", "digest"});
+  s.kill();
+  s.say("start"), s.say("attach", RHZ_OK, "revision 2 verified 1"), s.say("verify 2");
+  s.end();
+
+  s.begin("a trainer killed before it joins loses nothing");
+  s.kill();
+  s.say("start"), s.say("attach", RHZ_OK, "revision 2 verified 1"), s.say("verify 2");
+  s.end();
+
+  s.begin("a trainer killed while its kernels update memory of cudaMalloc leaves nothing");
+  s.all({"enrol", "begin", "churn"});
+  s.kill();
+  s.say("start"), s.say("attach", RHZ_ERR_STATE_LOST, "died inside an update of revision 2");
+  s.say("attach", RHZ_ERR_STATE_LOST, "nothing is kept");
+  s.end();
+}
+
 void snapshot_checks(Script& s, const char* memory) {
   s.begin(std::string("a snapshot brings the bytes back, memory of ") + memory);
   s.all({"start", memory, "enrol", "begin", "write 3", "end", "commit 3", "snapshot", "fence",
@@ -112,6 +139,7 @@ bool check_state() {
   StateRun run(kBytes);
   Script script(run);
   attach_checks(script);
+  held_checks(script);
   for (const char* memory : {"alloc", "malloc"}) snapshot_checks(script, memory);
   checkpoint_checks(script);
   return script.well();

@@ -7,13 +7,22 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
+#include "recovery/vault/holder_process.h"
 #include "recovery/vault/server.h"
 #include "runtime/wire/frame.h"
 #include "tests/gpu/state_trainer.h"
 
 namespace rhz::gpu {
+
+bool be_device_holder(int argc, char** argv) {
+  if (argc != 2 || std::strcmp(argv[1], "--device-holder") != 0) return false;
+  if (const Status end = recovery::be_device_holder(); !end)
+    std::fprintf(stderr, "holder: %s\n", end.text().c_str());
+  return true;
+}
 
 StateRun::StateRun(uint64_t bytes)
     : bytes_(bytes),
@@ -22,6 +31,9 @@ StateRun::StateRun(uint64_t bytes)
   recovery::VaultServerOptions options;
   options.name = vault_;
   options.run = wire::run_hash("gpu-state");
+  options.start_holder = [] {
+    return recovery::start_device_holder({"/proc/self/exe", "--device-holder"});
+  };
   auto server = recovery::VaultServer::open(options);
   if (!server) std::fprintf(stderr, "vault: %s\n", server.status().text().c_str()), std::exit(2);
   serving_ = std::thread(

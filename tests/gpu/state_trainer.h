@@ -17,6 +17,10 @@ namespace rhz::gpu {
 // none.
 bool be_state_trainer(int argc, char** argv, const void* busy = nullptr);
 
+// Who holds memory of devices for the vault: a process of its own, by argv "NAME --device-holder".
+// False: these are other arguments.
+bool be_device_holder(int argc, char** argv);
+
 // The parent's side: a vault and a coordinator in this process, which never touches a device, and
 // one trainer at a time.
 class StateRun {

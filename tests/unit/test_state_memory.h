@@ -8,7 +8,10 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 #include "recovery/vault/piece.h"
 #include "runtime/device/device_blocks.h"
@@ -17,8 +20,83 @@
 
 namespace rhz::test {
 
+// Allocations of a process that other ones open by their names.  All are this process's, and what
+// makes one another's is that it has another TestPlainMemory.
+class TestPlainMemory final : public PlainMemory {
+ public:
+  static constexpr DeviceId kDevice{std::byte{7}};
+
+  ~TestPlainMemory() override {
+    std::lock_guard lock(lives().mutex);
+    for (const auto& [begin, memory] : own_) lives().all.erase(begin);
+  }
+  Result<PlainBlock> share(const std::byte* at) override {
+    for (const auto& [begin, memory] : own_) {
+      if (at < begin || at >= begin + memory->size()) continue;
+      PlainBlock block{begin, memory->size(), {}};
+      block.shared.device = kDevice;
+      store(block.shared.name.data(), reinterpret_cast<uintptr_t>(begin));
+      return block;
+    }
+    return Status(Code::kArgument, "memory of a pool");
+  }
+  Result<std::byte*> allocate(uint64_t bytes, const DeviceId& device) override {
+    if (device != kDevice) return Status(Code::kState, "no such device");
+    if (full) return Status(Code::kMemory, "out of memory");
+    auto memory = std::make_shared<std::vector<std::byte>>(bytes);
+    std::byte* const begin = memory->data();
+    own_.emplace(begin, memory);
+    std::lock_guard lock(lives().mutex);
+    lives().all[begin] = memory;
+    return begin;
+  }
+  void free(std::byte* begin) override {
+    own_.erase(begin);
+    std::lock_guard lock(lives().mutex);
+    lives().all.erase(begin);
+  }
+  Result<std::byte*> open(const SharedAllocation& allocation) override {
+    auto* const begin =
+        reinterpret_cast<std::byte*>(load<uintptr_t>(allocation.name.data()));
+    std::scoped_lock lock(mutex_, lives().mutex);
+    const auto found = lives().all.find(begin);
+    if (found == lives().all.end()) return Status(Code::kIo, "invalid handle");
+    opened_[begin] = found->second;
+    return begin;
+  }
+  void close(const SharedAllocation& allocation) override {
+    std::lock_guard lock(mutex_);
+    opened_.erase(reinterpret_cast<std::byte*>(load<uintptr_t>(allocation.name.data())));
+  }
+  Status copy(const DeviceId&, std::byte* to, const std::byte* from, uint64_t bytes) override {
+    std::memcpy(to, from, bytes);
+    return Status::ok();
+  }
+  size_t opened() const {
+    std::lock_guard lock(mutex_);
+    return opened_.size();
+  }
+  size_t allocated() const { return own_.size(); }
+  bool full = false;
+
+ private:
+  using Memory = std::shared_ptr<std::vector<std::byte>>;
+  struct Lives {
+    std::mutex mutex;
+    std::map<std::byte*, Memory> all;
+  };
+  static Lives& lives() {
+    static Lives lives;
+    return lives;
+  }
+  std::map<std::byte*, Memory> own_;
+  mutable std::mutex mutex_;
+  std::map<std::byte*, Memory> opened_;
+};
+
 class TestStateMemory final : public StateMemory {
  public:
+  TestPlainMemory plain_memory;
   int settled = 0;
   bool broken = false;     // every lane's work fails
   bool visible = true;     // the device is there
@@ -41,9 +119,11 @@ class TestStateMemory final : public StateMemory {
     blocks_.erase(block.begin);
     block = DeviceBlock();
   }
+  PlainMemory& plain() override { return plain_memory; }
   size_t blocks() const { return blocks_.size(); }
   // Where the bytes really are.
-  std::byte* real(const std::byte* at) const {
+  std::byte* real(const std::byte* at) {
+    if (plain_memory.share(at)) return const_cast<std::byte*>(at);
     const auto& [begin, region] = *std::prev(blocks_.upper_bound(at));
     return region.data() + (at - begin);
   }
@@ -59,7 +139,7 @@ class TestStateMemory final : public StateMemory {
     return std::unique_ptr<Lane>(std::make_unique<TestLane>(*this));
   }
 
-  static constexpr DeviceId kDevice{std::byte{7}};
+  static constexpr DeviceId kDevice = TestPlainMemory::kDevice;
 
  private:
   class TestLane final : public Lane {

@@ -70,9 +70,10 @@ inline std::string own_name() {
 
 class Serving {
  public:
-  explicit Serving(StoreLimits limits = {}, size_t clients = 64)
+  explicit Serving(StoreLimits limits = {}, size_t clients = 64,
+                   std::function<Result<Fd>()> start_holder = nullptr)
       : name(own_name()), stop_(eventfd(0, EFD_CLOEXEC)) {
-    auto server = VaultServer::open({name, kRun, limits, clients});
+    auto server = VaultServer::open({name, kRun, limits, clients, std::move(start_holder)});
     EXPECT_TRUE(server) << server.status().text();
     thread_ = std::thread(
         [this, held = std::move(server).value()]() mutable { ended = held.run(stop_.get()); });

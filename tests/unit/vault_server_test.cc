@@ -171,7 +171,7 @@ TEST(VaultServer, ThatDoesNotAnswerIsATimeOut) {
 
 TEST(VaultServer, IsTheOnlyOneOfItsName) {
   Serving vault;
-  auto second = VaultServer::open({vault.name, 1, {}, 1});
+  auto second = VaultServer::open({vault.name, 1, {}, 1, nullptr});
   expect_status(second.status(), Code::kAddressInUse, "has a vault on this host already");
 }
 

@@ -70,8 +70,10 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_cuda_register(rhz_comm *comm, void *memory,
  * but rhz_cuda_register.  bytes > 0; a multiple of 2 MiB is taken, so cut tensors from few and large pieces.  At most 1024 at a time; freed with
  * rhz_free, which waits for the device, at the latest with rhz_comm_close.
  *
- * Registered  memory of a device of any kind can be: in memory of cudaMalloc it is digested, snapshotted and restored alike, but goes with its
- *             process.  Shared ones are synced with joiners through memory of the host, as many bytes on members and joiner, which is given back
+ * Registered  memory of a device of any kind can be, and is digested, snapshotted and restored alike.  In memory of cudaMalloc it outlives its process
+ *             too: from rhz_comm_join on, a process of the vault's holds it (a CUDA context on the device), and rhz_state_attach copies it on
+ *             the device into memory that it allocates like cudaMalloc, and that is freed as above; so there is room for it twice.  That of
+ *             pools, or mapped by the program (cuMemMap), goes with its process.  Shared ones are synced with joiners through memory of the host, as many bytes on members and joiner, which is given back
  *             behind it.  Checkpoints are written from them, and loaded.  All these calls may return RHZ_ERR_IO then, with CUDA's words.
  * Updates     rhz_state_begin_update before the first kernel that changes a tensor is launched; rhz_state_end_update waits until the device has
  *             done all that is queued on it, and so does rhz_state_commit: what they say is true of bytes that kernels have written.  A trainer that is killed

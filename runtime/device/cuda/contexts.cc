@@ -29,4 +29,25 @@ Result<Context> Contexts::primary_of(DeviceNumber device) {
   return context;
 }
 
+Result<DeviceNumber> Contexts::device_by(const DeviceId& id) const {
+  int count = 0;
+  Status status = driver_.check(driver_.device_get_count(&count), "cuDeviceGetCount");
+  if (!status)
+    return Status(Code::kState, status.text() + "; the program has to use the device first");
+  for (int i = 0; i < count; ++i) {
+    DeviceNumber device = 0;
+    DeviceId found{};
+    if (driver_.device_get(&device, i) == kSuccess &&
+        driver_.device_get_uuid(found.data(), device) == kSuccess && found == id)
+      return device;
+  }
+  return Status(Code::kState, "the device that holds the state is none of the " +
+                                  std::to_string(count) + " that this process sees");
+}
+
+Result<Context> Contexts::primary_by(const DeviceId& id) {
+  const auto device = device_by(id);
+  return device ? primary_of(device.value()) : device.status();
+}
+
 }  // namespace rhz::cuda

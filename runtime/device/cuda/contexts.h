@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "runtime/device/cuda/driver.h"
+#include "runtime/device/shared_allocation.h"
 
 namespace rhz::cuda {
 
@@ -16,6 +17,9 @@ class Contexts {
   [[nodiscard]] Result<Context> of(const void* memory);
   // Retained once, and for good.
   [[nodiscard]] Result<Context> primary_of(DeviceNumber device);
+  [[nodiscard]] Result<Context> primary_by(const DeviceId& id);
+  // kState: this process sees no such device.
+  [[nodiscard]] Result<DeviceNumber> device_by(const DeviceId& id) const;
 
  private:
   const Driver& driver_;

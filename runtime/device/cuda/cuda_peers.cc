@@ -1,66 +1,21 @@
 #include "runtime/device/cuda/cuda_peers.h"
 
-#include <cstring>
-
 #include "runtime/device/cuda/current.h"
 
 namespace rhz::cuda {
-namespace {
-std::string key_of(const SharedAllocation& a) {
-  return {reinterpret_cast<const char*>(a.name.data()), a.name.size()};
-}
-std::byte* pointer(Address address) {
-  return reinterpret_cast<std::byte*>(static_cast<uintptr_t>(address));
-}
-}  // namespace
 
 Result<SharedAllocation> CudaPeers::share(const void* memory) {
-  SharedAllocation shared;
-  IpcHandle handle;
-  static_assert(sizeof handle == sizeof shared.name);
-  Address base = 0;
-  size_t size = 0;
-  int ordinal = 0;
-  DeviceNumber device = 0;
-  const Address at = address_of(memory);
-  Status status =
-      driver_.check(driver_.get_address_range(&base, &size, at), "cuMemGetAddressRange");
-  if (status) status = driver_.check(driver_.ipc_get_handle(&handle, base), "cuIpcGetMemHandle");
-  if (status)
-    status = driver_.check(driver_.pointer_get_attribute(&ordinal, kAttributeDeviceOrdinal, at),
-                           "cuPointerGetAttribute");
-  if (status) status = driver_.check(driver_.device_get(&device, ordinal), "cuDeviceGet");
-  if (status)
-    status =
-        driver_.check(driver_.device_get_uuid(shared.device.data(), device), "cuDeviceGetUuid");
-  if (!status) return status;
-  std::memcpy(shared.name.data(), &handle, sizeof handle);
-  shared.offset = at - base;
-  return shared;
+  const auto shared = cuda::share(driver_, memory);
+  if (!shared) return shared.status();
+  return shared.value().allocation;
 }
 
 Result<std::byte*> CudaPeers::map(const DeviceQueue& by, const SharedAllocation& allocation) {
-  std::lock_guard lock(mutex_);
-  auto& [base, users] = mapped_[{by.context, key_of(allocation)}];
-  if (users == 0) {
-    IpcHandle handle;
-    std::memcpy(&handle, allocation.name.data(), sizeof handle);
-    Status status = in_context(driver_, by.context, "cuIpcOpenMemHandle", [&] {
-      return driver_.ipc_open_handle(&base, handle, kIpcLazyPeerAccess);
-    });
-    if (!status) return status;
-  }
-  ++users;
-  return pointer(base + allocation.offset);
+  return opened_.open(by.context, allocation);
 }
 
 void CudaPeers::unmap(const DeviceQueue& by, const SharedAllocation& allocation, std::byte*) {
-  std::lock_guard lock(mutex_);
-  const auto known = mapped_.find({by.context, key_of(allocation)});
-  if (known == mapped_.end() || --known->second.second > 0) return;
-  (void)in_context(driver_, by.context, "cuIpcCloseMemHandle",
-                   [&] { return driver_.ipc_close_handle(known->second.first); });
-  mapped_.erase(known);
+  opened_.close(by.context, allocation);
 }
 
 Result<std::byte*> CudaPeers::allocate(const DeviceQueue& by, size_t bytes, bool zeroed) {
@@ -74,7 +29,7 @@ Result<std::byte*> CudaPeers::allocate(const DeviceQueue& by, size_t bytes, bool
     });
   }
   if (!status) return status;
-  return pointer(memory);
+  return pointer_to(memory);
 }
 
 void CudaPeers::free(const DeviceQueue& by, std::byte* begin) {

@@ -3,16 +3,15 @@
 
 #include <map>
 #include <mutex>
-#include <string>
 
-#include "runtime/device/cuda/driver.h"
+#include "runtime/device/cuda/shared_allocations.h"
 #include "runtime/device/peer_access.h"
 
 namespace rhz::cuda {
 
 class CudaPeers final : public PeerAccess {
  public:
-  explicit CudaPeers(const Driver& driver) : driver_(driver) {}
+  explicit CudaPeers(const Driver& driver) : driver_(driver), opened_(driver) {}
 
   Result<SharedAllocation> share(const void* memory) override;
   Result<std::byte*> map(const DeviceQueue& by, const SharedAllocation& allocation) override;
@@ -26,9 +25,8 @@ class CudaPeers final : public PeerAccess {
   Result<Function> function_of(const DeviceQueue& on, const Launch& launch);
 
   const Driver& driver_;
+  OpenedAllocations opened_;
   std::mutex mutex_;
-  // By context, name of the allocation: a process may open each once.
-  std::map<std::pair<Context, std::string>, std::pair<Address, int>> mapped_;
   std::map<std::pair<Context, const void*>, Module> modules_;      // by the image
   std::map<std::pair<Context, const char*>, Function> functions_;  // by the kernel's name, a literal
 };

@@ -16,27 +16,7 @@ const void* image() { return rhz_block_digests_fatbin; }
 const void* image() { return nullptr; }
 #endif
 
-std::byte* pointer(Address address) {
-  return reinterpret_cast<std::byte*>(static_cast<uintptr_t>(address));
-}
-
 }  // namespace
-
-Result<DeviceNumber> CudaStateMemory::device_by(const DeviceId& id) const {
-  int count = 0;
-  Status status = driver_.check(driver_.device_get_count(&count), "cuDeviceGetCount");
-  if (!status)
-    return Status(Code::kState, status.text() + "; the program has to use the device first");
-  for (int i = 0; i < count; ++i) {
-    DeviceNumber device = 0;
-    DeviceId found{};
-    if (driver_.device_get(&device, i) == kSuccess &&
-        driver_.device_get_uuid(found.data(), device) == kSuccess && found == id)
-      return device;
-  }
-  return Status(Code::kState, "the device that holds the state is none of the " +
-                                  std::to_string(count) + " that this process sees");
-}
 
 Result<std::byte*> CudaStateMemory::map(Allocation allocation, uint64_t bytes, int ordinal) {
   Address begin = 0;
@@ -53,7 +33,7 @@ Result<std::byte*> CudaStateMemory::map(Allocation allocation, uint64_t bytes, i
   }
   (void)driver_.release(allocation);  // the mapping keeps it
   if (!status) return status;
-  return pointer(begin);
+  return pointer_to(begin);
 }
 
 Result<DeviceBlock> CudaStateMemory::allocate(uint64_t bytes) {
@@ -100,7 +80,7 @@ Result<DeviceBlock> CudaStateMemory::allocate(uint64_t bytes) {
 }
 
 Result<DeviceBlock> CudaStateMemory::adopt(Fd fd, uint64_t bytes, const DeviceId& id) {
-  const auto device = device_by(id);
+  const auto device = contexts_.device_by(id);
   if (!device) return device.status();
   const auto context = contexts_.primary_of(device.value());
   if (!context) return context.status();

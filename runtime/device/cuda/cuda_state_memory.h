@@ -6,8 +6,7 @@
 #include <mutex>
 #include <vector>
 
-#include "runtime/device/cuda/contexts.h"
-#include "runtime/device/cuda/driver.h"
+#include "runtime/device/cuda/cuda_plain_memory.h"
 #include "runtime/device/state_memory.h"
 
 namespace rhz::cuda {
@@ -21,11 +20,13 @@ struct LaneParts {
 
 class CudaStateMemory final : public StateMemory {
  public:
-  explicit CudaStateMemory(const Driver& driver) : driver_(driver), contexts_(driver) {}
+  explicit CudaStateMemory(const Driver& driver)
+      : driver_(driver), contexts_(driver), plain_(driver, contexts_) {}
 
   Result<DeviceBlock> allocate(uint64_t bytes) override;
   Result<DeviceBlock> adopt(Fd fd, uint64_t bytes, const DeviceId& device) override;
   void free(DeviceBlock& block) override;
+  PlainMemory& plain() override { return plain_; }
   const void* place_of(const std::byte* at) override;
   Status settle(const std::byte* at) override;
   Status pin(const void* place, MutableBytes host) override;
@@ -37,13 +38,13 @@ class CudaStateMemory final : public StateMemory {
   void give_back(Context context, const LaneParts& parts);
 
  private:
-  [[nodiscard]] Result<DeviceNumber> device_by(const DeviceId& id) const;
   // In the thread's context.  Takes the handle.
   [[nodiscard]] Result<std::byte*> map(Allocation allocation, uint64_t bytes, int ordinal);
   [[nodiscard]] Result<Function> digests_in(Context context);
 
   const Driver& driver_;
   Contexts contexts_;
+  CudaPlainMemory plain_;
   std::mutex mutex_;
   std::map<Context, std::vector<LaneParts>> idle_;  // as long as the process, like the contexts
   std::map<Context, Function> digests_;             // null: none was built

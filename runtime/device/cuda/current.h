@@ -6,6 +6,9 @@
 namespace rhz::cuda {
 
 inline Address address_of(const void* memory) { return reinterpret_cast<uintptr_t>(memory); }
+inline std::byte* pointer_to(Address address) {
+  return reinterpret_cast<std::byte*>(static_cast<uintptr_t>(address));
+}
 
 class Current {
  public:

@@ -27,6 +27,7 @@ Result<Driver> load() {
   Driver d;
   Finder finder(library);
   finder.find("cuGetErrorString", d.get_error_string);
+  finder.find("cuInit", d.initialise);
   finder.find("cuPointerGetAttribute", d.pointer_get_attribute);
   finder.find("cuPointerGetAttributes", d.pointer_get_attributes);
   finder.find("cuDevicePrimaryCtxRetain", d.primary_context_retain);

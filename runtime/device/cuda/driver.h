@@ -60,6 +60,7 @@ inline constexpr uintptr_t kLegacyStream = 1, kPerThreadStream = 2;
 // The versions of the ABI are in the names by which they are found (driver.cc).
 struct Driver {
   Error (*get_error_string)(Error, const char**) = nullptr;
+  Error (*initialise)(unsigned) = nullptr;
   Error (*pointer_get_attribute)(void*, int, Address) = nullptr;
   // Of memory that CUDA does not know: no error, and zeros.
   Error (*pointer_get_attributes)(unsigned, const int*, void**, Address) = nullptr;
@@ -118,7 +119,7 @@ struct Driver {
 };
 
 // Loads the driver once for the process; the reason when it cannot be.  Initialises nothing: the
-// program does, by using CUDA.
+// program does, by using CUDA, and who holds memory for others.
 [[nodiscard]] Result<const Driver*> driver();
 
 }  // namespace rhz::cuda
