@@ -68,6 +68,14 @@ void Communicator::input_there(Time now, Handle handle, uint64_t bytes) {
   }
 }
 
+uint64_t Communicator::result_there(Handle handle) {
+  for (const auto [seq, op] : ops_) {
+    const bool first = op->exchange || op->spec.kind == OpKind::kProbe;  // of two ops under one handle
+    if (op->handle == handle && op->executor && !op->released && !first) return op->executor->result_there();
+  }
+  return 0;
+}
+
 // The last op of the group is one that all members submit when they close it.
 void Communicator::close(Time now) {
   if (closing_ || over_) return;

@@ -85,6 +85,8 @@ class Communicator final : private Outbox {
   void cancel(Time now, Handle handle);
   // Of an op that was submitted with less (OpSpec::input_there).  One that is over is no error.
   void input_there(Time now, Handle handle, uint64_t bytes);
+  // Of an op that is not over: as Executor::result_there; OpOutcome::remade tells what became of it.
+  uint64_t result_there(Handle handle);
   std::optional<OpSeq> seq_of(Handle handle) const;  // of what has begun and is not final
   // The program is done with the group: what is open ends as kClosed on every member unless it is complete, and so does what others
   // submit after it.  gone() once all have closed it.

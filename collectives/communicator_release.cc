@@ -189,6 +189,7 @@ void Communicator::release(Time now, Op& op) {
   op.outcome.received_bytes = op.executor->received_bytes();
   op.outcome.redone_bytes = op.executor->redone_bytes();
   op.outcome.runs = contributors(op);
+  op.outcome.remade = op.executor->is_remade();
   if (op.spec.kind == OpKind::kProbe) return probe_over(now, op);
   if (op.exchange) return exchange_over(op);
   if (op.spec.kind == OpKind::kMeasure) return measured(op, op.outcome.status);

@@ -182,6 +182,18 @@ void Executor::input_there(uint64_t bytes) {
   if (running_) begin_others();
 }
 
+// Chunk by chunk, as long as each lies where the last one ended.  What is kept by the runtime comes to the caller when the op is over.
+uint64_t Executor::result_there() {
+  const std::byte* const begin = spec_.recv ? spec_.recv : spec_.send;
+  for (; !retained_ && told_chunks_ < layout_.chunks; ++told_chunks_) {
+    if (!needs(told_chunks_)) continue;
+    const Place at = place(told_chunks_, 0);
+    if (!chunks_.held(told_chunks_) || at.recv != begin + told_bytes_) break;
+    told_bytes_ += layout_.chunk_bytes(told_chunks_);
+  }
+  return told_bytes_;
+}
+
 void Executor::freeze() {
   running_ = false;
   early_.clear();

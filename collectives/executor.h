@@ -65,6 +65,11 @@ class Executor {
   uint32_t outstanding() const { return outstanding_; }
   // So many bytes of the own input may be read now (OpSpec::input_there).
   void input_there(uint64_t bytes);
+  // So many bytes from the beginning of the caller's recv hold their result, and may be read before the op is released; what was
+  // told once may be made anew, after a death (is_remade).
+  uint64_t result_there();
+  // Somebody was told of a part of the result that does not hold any more: it has to be read again.
+  bool is_remade() const { return remade_; }
   // All of them.
   bool has_originated() const { return next_origin_ == layout_.chunks; }
 
@@ -252,6 +257,9 @@ class Executor {
   bool delivered_ = false;
   uint64_t sent_bytes_ = 0, received_bytes_ = 0, redone_bytes_ = 0;
   bool restarted_ = false;
+  uint32_t told_chunks_ = 0;  // of which, and of how many bytes, somebody was told (result_there)
+  uint64_t told_bytes_ = 0;
+  bool remade_ = false;
   OpSeq proven_;
 };
 

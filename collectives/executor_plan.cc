@@ -121,7 +121,9 @@ void Executor::hold(uint32_t c, Epoch lineage) {
 void Executor::discard(uint32_t c) {
   if (!chunks_.held(c)) return;
   chunks_.discard(c);
-  if (needs(c)) --needed_held_;
+  if (!needs(c)) return;
+  --needed_held_;
+  remade_ |= c < told_chunks_ && !canary(Rule::kOutput);  // W15
 }
 
 }  // namespace rhz

@@ -81,6 +81,7 @@ struct OpOutcome {
   uint64_t chunk_elements = 0;
   uint64_t block_elements = 0;
   std::vector<uint64_t> block_counts;   // of the result_blocks, where they differ
+  bool remade = false;         // what was read of the result before is no longer so (Communicator::result_there)
   bool fused = false;          // it is a part of the op that ran …
   uint64_t first_element = 0;  // … and begins at this element of it
   uint32_t chunks_of_block = 1;

@@ -73,6 +73,11 @@ void Node::cancel(Time now, GroupId group, uint64_t handle) {
   settle(now);
 }
 
+uint64_t Node::result_there(GroupId group, uint64_t handle) {
+  Communicator* const communicator = groups_.find(group);
+  return communicator ? communicator->result_there(handle) : 0;
+}
+
 void Node::input_there(Time now, GroupId group, uint64_t handle, uint64_t bytes) {
   if (Communicator* communicator = groups_.find(group)) communicator->input_there(now, handle, bytes);
   settle(now);

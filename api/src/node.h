@@ -74,6 +74,7 @@ class Node final : public TransportEvents {
   void cancel(Time now, GroupId group, uint64_t handle);
   // As in Communicator.
   void input_there(Time now, GroupId group, uint64_t handle, uint64_t bytes);
+  uint64_t result_there(GroupId group, uint64_t handle);
   // As in Groups; of a group that is there.
   void split(Time now, GroupId parent, const SplitChoice& choice, Duration timeout, Groups::SplitDone done);
   void close_group(Time now, GroupId group);

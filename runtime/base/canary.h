@@ -12,6 +12,7 @@ enum class Rule {
   kAbort1, kAbort2, kAbort3, kAbort4, kAbort5, kAbort6, kAbort8, kAbort9,  // "Errors are uniform too"
   kJoin2, kJoin3, kJoin4, kJoin5, kFirst, kGone,  // of joins
   kInput,  // W14
+  kOutput,  // W15
   kTwice, kOldFirst, kDomains,  // of generations of shards: R1, R3, R4
 };
 

@@ -130,6 +130,7 @@ constexpr Bird kBirds[] = {
     {Rule::kWave, "wave", "one DONE may be missing from the wave"},
     {Rule::kW2, "W2", "DONE is not said again after an install"},
     {Rule::kInput, "W14", "a chunk begins before its input is there"},
+    {Rule::kOutput, "W15", "nobody is told that a result which was read is made anew"},
     {Rule::kPassing, "passing", "the watermark of a partial that passes is taken for a proof"},
     {Rule::kAbort1, "abort1", "a FAIL is no part of the report"},
     {Rule::kAbort2, "abort2", "a FAIL is answered when whoever raised it has reported, and the others have not"},

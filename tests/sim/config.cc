@@ -127,6 +127,7 @@ Config make_config(uint64_t seed) {
     c.page_time = pick(sync, {Duration{}, Duration(milliseconds(20)), Duration(milliseconds(500))});
   }
   if (Prng late(mix64(seed) ^ 0x1a7e); late.chance(0.4)) c.late = late.unit();  // likewise
+  if (Prng early(mix64(seed) ^ 0xea51); early.chance(0.4)) c.early = early.unit();  // likewise
   set_protection(c, Prng(mix64(seed) ^ 0x0ee7));  // a number that leaves tests/scenarios as they were
   return c;
 }

@@ -76,6 +76,7 @@ struct Config {
   double bulk = 0, in_place = 0;  // shares of ops
   double odd = 0, hasty = 0;      // … that one rank gets wrong, and that have a time-out
   double late = 0;                // … whose input comes piece by piece behind the submission, where all add to it
+  double early = 0;               // … whose result is read before the op is over, as far as it is there
   bool floats = false;            // f32, whose bits tell the order of the sums
   uint32_t ops_per_step = 1;
   bool groups = false;  // sub-communicators, with ops on several of them at once

@@ -50,6 +50,7 @@ void each_field(Config& c, Field field) {
   field("odd", c.odd);
   field("hasty", c.hasty);
   field("late", c.late);
+  field("early", c.early);
   field("floats", c.floats);
   field("ops_per_step", c.ops_per_step);
   field("groups", c.groups);

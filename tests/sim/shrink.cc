@@ -51,7 +51,7 @@ class Shrinker {
       if (best_.*part) attempt([&](Config& c) { c.*part = false; });
     while (best_.letters > 0 && attempt([](Config& c) { c.letters /= 2; })) {
     }
-    for (double Config::*share : {&Config::bulk, &Config::in_place, &Config::odd, &Config::hasty, &Config::late, &Config::spike,
+    for (double Config::*share : {&Config::bulk, &Config::in_place, &Config::odd, &Config::hasty, &Config::late, &Config::early, &Config::spike,
                                   &Config::others, &Config::include, &Config::varying, &Config::cpu_us})
       if (best_.*share > 0) attempt([&](Config& c) { c.*share = 0; });
   }

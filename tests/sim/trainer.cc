@@ -168,6 +168,10 @@ void Trainer::submit_next() {
     std::fill(op.input.begin() + static_cast<long>(spec.input_there / sizeof(uint64_t)), op.input.end(), kPoison);
     more_input_later(op.key, spec.input_there / sizeof(uint64_t));
   }
+  if (config_.early > 0 && spec.kind != OpKind::kProbe && world_.readers.chance(config_.early)) {
+    op.result = spec.recv ? spec.recv : spec.send;
+    read_early_later(op.key);
+  }
   op.submitted = true;
   oracles_.submitted(self_, op.key);
   oracles_.begun(self_, op.key, spec.timeout, op.input.size() * sizeof(uint64_t));
@@ -192,6 +196,30 @@ void Trainer::more_input(OpKey key, uint64_t there) {
             op.input.begin() + static_cast<long>(there));
   if (until < op.to_come.size()) more_input_later(key, until);
   node_->input_there(clock_(), op.group, op.handle, until * sizeof(uint64_t));
+}
+
+// Of an op whose result is read while it is still being made, as a copy to a device does.
+void Trainer::read_early_later(OpKey key) {
+  const Duration gap = World::between(world_.readers, Duration(0), 4 * config_.base_latency);
+  world_.after(gap, [this, key, self = self_, &directory = directory_] {
+    directory.run(self, [this, key] { read_early(key); });
+  });
+}
+
+void Trainer::read_early(OpKey key) {
+  const auto found = std::find_if(ops_.begin(), ops_.end(), [&](const auto& op) { return op->key == key; });
+  if (node_->ended() || found == ops_.end() || (*found)->returned || !(*found)->result) return;  // or it is the next try
+  Op& op = **found;
+  const uint64_t there = node_->result_there(op.group, op.handle);
+  if (there < op.early.size()) return oracles_.fail("W15", "less of a result is there than was");
+  op.early.insert(op.early.end(), op.result + op.early.size(), op.result + there);
+  read_early_later(key);
+}
+
+void Trainer::check_early(const Op& op, const OpOutcome& outcome) {
+  if (outcome.remade && outcome.rebuilds == 0) oracles_.fail("W15", "a result was made anew without a rebuild");
+  if (!outcome.remade && !std::equal(op.early.begin(), op.early.end(), op.result))
+    oracles_.fail("W15", "a result that was read was made anew, and nobody was told");
 }
 
 // Each at the place that it would have if all had the size of the largest.
@@ -240,6 +268,7 @@ void Trainer::op_released(Op& op, const OpOutcome& outcome) {
     const RunConfig& run = node_->member().config();
     const View& view = communicator_of(op)->view();
     const bool ok = outcome.status.is_ok();
+    if (ok && op.result) check_early(op, outcome);
     const bool retained = may_retain(op.workload.kind) && outcome.bytes <= run.retain_bytes;
     const Oracles::Care care{!retained && !is_unprotected(op.workload.kind), is_unprotected(op.workload.kind)};
     if (is_uniform(op.workload.kind)) {

@@ -53,6 +53,9 @@ class Trainer {
   void submit_next();
   void more_input_later(OpKey key, uint64_t there);
   void more_input(OpKey key, uint64_t there);
+  void read_early_later(OpKey key);
+  void read_early(OpKey key);
+  void check_early(const Op& op, const OpOutcome& outcome);
   void submit_later();
   VaryingRef blocks_of(const Op& op) const;
   void op_released(Op& op, const OpOutcome& outcome);

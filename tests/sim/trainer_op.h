@@ -19,6 +19,8 @@ struct Trainer::Op final : OpCompletion {
   uint32_t rank = 0;   // as these were made
   std::vector<uint64_t> input, output;
   std::vector<uint64_t> to_come;  // all of the input, where some of it comes later
+  const std::byte* result = nullptr;  // where it is made, if it is read before the op is over: so far
+  std::vector<std::byte> early;
   Communicator::Handle handle = 0;
   OpSeq seq = kNoOp;
   bool submitted = false, returned = false, final = false;

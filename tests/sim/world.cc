@@ -15,7 +15,8 @@ World::World(uint64_t seed)
       faults(stream(seed, 3)),
       workload(stream(seed, 4)),
       scheduling(stream(seed, 5)),
-      letters(stream(seed, 6)) {}
+      letters(stream(seed, 6)),
+      readers(stream(seed, 7)) {}
 
 void World::at(Time when, Action action) {
   uint32_t slot = 0;

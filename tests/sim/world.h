@@ -34,7 +34,7 @@ class World {
   uint64_t events() const { return events_; }
   bool timeline = false;
 
-  Prng topology, latency, faults, workload, scheduling, letters;
+  Prng topology, latency, faults, workload, scheduling, letters, readers;
 
   // Uniform in [low, high], and log-uniform.
   static Duration between(Prng& random, Duration low, Duration high);

@@ -183,6 +183,42 @@ TEST(Executor, ReadsNoInputBeforeItIsThere) {
   }
 }
 
+// What was told of a result holds, unless a mode that keeps nothing begins again.
+TEST(Executor, TellsHowMuchOfTheResultIsThere) {
+  for (const bool again : {false, true}) {
+    Pair pair(3000, RebuildMode::kStrict, 4096, 1024);
+    Executor& rank = *pair.ranks[1];
+    pair.start(1);
+    EXPECT_EQ(rank.result_there(), 0u);
+    pair.pump();
+    uint64_t there = 0;
+    const auto look = [&] {
+      const uint64_t now = rank.result_there();
+      EXPECT_GE(now, there);
+      EXPECT_TRUE(now % 4096 == 0 || now == 24000) << now;
+      const uint64_t* const result = pair.data[1].data();
+      for (size_t i = there / 8; i < now / 8; ++i) EXPECT_EQ(result[i], 3 + 20 * i);
+      there = now;
+    };
+    while (!pair.wire.frames.empty() && !(again && there > 0)) {
+      pair.step();
+      look();
+    }
+    if (again) {
+      EXPECT_LT(there, 24000u);
+      EXPECT_FALSE(rank.is_remade());
+      pair.freeze();
+      OpDecision redo;
+      pair.start(2, &redo);
+      EXPECT_EQ(rank.result_there(), there) << "it cannot be taken back, only said";
+      pair.run();
+    }
+    EXPECT_EQ(rank.is_remade(), again);
+    EXPECT_EQ(rank.result_there(), 24000u);
+    pair.expect_sums();
+  }
+}
+
 TEST(Executor, LandsAFrameThatIsOfferedAgainAfterAReset) {
   Pair pair(3000, RebuildMode::kKeep, 4096, 4096);
   pair.start(1);
