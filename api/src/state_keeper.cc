@@ -157,9 +157,14 @@ Result<StateKeeper::Attached> StateKeeper::take_up(Slot slot, std::vector<Fd> pi
   }
   for (const recovery::Tensor& tensor : tensors) attached.bytes += tensor.bytes;
   around_.progress.with([&] {
-    around_.state.keep_header(kept.header);
+    // A copy has a page of its own: that of the vault is true of what it has.
+    if (kept.copied)
+      around_.state.header().copy_from(*kept.header);
+    else
+      around_.state.keep_header(kept.header);
     around_.state.adopt_revision(attached.revision);
     attached_ = true;
+    copied_ = kept.copied;
   });
   return attached;
 }
@@ -196,10 +201,14 @@ void StateKeeper::keep(Slot slot) {
   Status kept = keeping.status();
   if (keeping) kept = vault_->keep(slot, std::move(keeping.value().pieces));
   kept_with_ = vault_->incarnation();
+  // What it was copied from is of the past.
+  const bool copied = std::exchange(copied_, false);
+  if (!kept && copied) (void)vault_->drop(slot);
   around_.progress.with([&] {
     if (!kept) {
       // Memory elsewhere is the program's choice.
-      const auto level = keeping ? LogLevel::kWarn : LogLevel::kInfo;
+      const bool chosen = !keeping && (kept.code() == Code::kArgument || kept.code() == Code::kState);
+      const auto level = chosen ? LogLevel::kInfo : LogLevel::kWarn;
       return around_.note(level, "event=state_not_kept text=\"" + kept.text() + "\"");
     }
     std::shared_ptr<StateHeader> before = around_.state.header_pointer();

@@ -119,6 +119,7 @@ class StateKeeper {
   const std::unique_ptr<recovery::Vault> vault_;
   std::atomic<uint32_t> slot_{kAnySlot.value};  // since joined()
   bool attached_ = false;                       // as the loop's owner
+  bool copied_ = false;                         // what the vault has of it is another state
   std::mutex keeping_;                          // one keep() at a time
   uint64_t kept_with_ = 0;                      // the vault's incarnation then; under keeping_
   std::vector<std::shared_ptr<recovery::StateHeader>>

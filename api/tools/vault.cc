@@ -163,7 +163,7 @@ int serve(const VaultOptions& o, const std::string& name, uint64_t run) {
   if (!o.no_devices) {
     signal(SIGCHLD, SIG_IGN);  // nobody asks how it ended
     options.start_holder = [] {
-      return recovery::start_device_holder({self_path(), "vault", "--hold-devices"});
+      return recovery::start_device_holder({"/proc/self/exe", "vault", "--hold-devices"});
     };
   }
   sigset_t stop;

@@ -1,5 +1,7 @@
 #include "recovery/vault/attach.h"
 
+#include <algorithm>
+#include <cstring>
 #include <map>
 #include <utility>
 
@@ -171,8 +173,9 @@ Result<KeptState> open_kept(std::vector<Fd> pieces) {
       return Status(Code::kCorrupt, "tensor \"" + entry.name + "\" lies where none can be");
   }
   pieces.erase(pieces.begin());
+  const bool copied = std::any_of(pieces.begin(), pieces.end(), is_held_elsewhere);
   return KeptState{header_of(std::move(head)), std::move(table).value(), std::move(pieces),
-                   std::move(on_device).value()};
+                   std::move(on_device).value(), copied};
 }
 
 Status judge_kept(const StateHeader& header) {
@@ -218,6 +221,19 @@ void unmap_devices(KeptState& kept, DeviceBlocks& devices) {
     if (std::byte* const begin = std::exchange(one.begin, nullptr)) (void)devices.free(begin);
 }
 
+namespace {
+
+// In place of the block.
+Result<std::byte*> copy_of(std::byte* block, SharedMemory& memory) {
+  const size_t bytes = memory.find(block, 0)->size();
+  auto copy = memory.allocate(bytes);
+  if (copy) std::memcpy(copy.value(), block, bytes);
+  (void)memory.free(block);
+  return copy;
+}
+
+}  // namespace
+
 Status map_kept(KeptState& kept, SharedMemory& memory, StateMemory* device_memory,
                 std::span<Tensor> tensors) {
   if (Status same = kept.table.matches(tensors); !same) return same;
@@ -225,6 +241,7 @@ Status map_kept(KeptState& kept, SharedMemory& memory, StateMemory* device_memor
   Status failed;
   for (Fd& block : kept.blocks) {
     auto begin = memory.adopt(block.release());
+    if (begin && kept.copied) begin = copy_of(begin.value(), memory);
     if (begin)
       begins.push_back(begin.value());
     else

@@ -43,6 +43,9 @@ struct KeptState {
     std::byte* begin = nullptr;  // since map_devices()
   };
   std::vector<OnDevice> on_device;  // the last ones of them
+  // Some are held elsewhere, so that what is taken up is a copy of them, and of all others: what the
+  // vault has stays one state, whatever becomes of the copy.
+  bool copied = false;
 };
 // kCorrupt: these are no pieces of a state.
 [[nodiscard]] Result<KeptState> open_kept(std::vector<Fd> pieces);
@@ -55,7 +58,7 @@ struct KeptState {
 // failure there is none.
 [[nodiscard]] Status map_devices(KeptState& kept, DeviceBlocks& devices);
 void unmap_devices(KeptState& kept, DeviceBlocks& devices);
-// Maps the others, and sets the data of `tensors`, which have names, dtypes, counts and sizes (by
+// Maps the others, or copies them, and sets the data of `tensors`, which have names, dtypes, counts and sizes (by
 // rising name) and no data.  kMismatch: they are not the ones that are kept.  After a failure
 // nothing of the host's is mapped.
 [[nodiscard]] Status map_kept(KeptState& kept, SharedMemory& memory, StateMemory* device_memory,

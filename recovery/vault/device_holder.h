@@ -23,26 +23,27 @@ class DeviceHolder {
   DeviceHolder(PlainMemory& memory, Fd vault) : memory_(memory), vault_(std::move(vault)) {}
   ~DeviceHolder();
 
-  // One thread, driven by poll.  Ends with the vault.
+  // One thread, driven by poll.  Ends with the vault, or when the device does not copy.
   Status run();
 
  private:
   struct Piece {
     Fd socket;
     std::optional<SharedAllocation> held;
-    uint64_t bytes = 0;
-    std::byte* begin = nullptr;
+    MutableBytes memory;
     bool over = false;
   };
   bool take_piece();
   void read(Piece& piece);
   [[nodiscard]] Status heed(Piece& piece, const HolderMessage& message);
+  [[nodiscard]] Result<MutableBytes> open(const HolderMessage& message);
   [[nodiscard]] Status fill(const Piece& piece, const HolderMessage& into);
   void let_go(Piece& piece);
 
   PlainMemory& memory_;
   Fd vault_;
   std::list<Piece> pieces_;
+  bool failed_ = false;  // the device, probably: another holder begins anew
 };
 
 }  // namespace rhz::recovery

@@ -12,15 +12,14 @@
 namespace rhz::recovery {
 
 // What the tensors lie in that is neither the host's nor outlives this process by itself, held from
-// now on for as long as somebody has its descriptor.  kArgument: it cannot be; the text names the
-// tensor.
+// now on for as long as somebody has its descriptor.  The text of an error names the tensor.
+// kArgument: memory of another kind, or too many pieces.  kState: the vault holds none.  kTimeout:
+// after 30 s.
 [[nodiscard]] Result<std::vector<DeviceBlock>> hold_plain_blocks(std::span<const Tensor> tensors,
                                                                  const DeviceBlocks& devices,
                                                                  Vault& vault);
 
-// Whether a piece leads to such memory.
-bool is_held_elsewhere(const Fd& piece);
-// A copy of it, in memory of `devices`.  kStateLost: who held it is gone.
+// A copy of what such a piece leads to, in memory of `devices`.  kStateLost: who held it is gone.
 [[nodiscard]] Result<std::byte*> copy_held(const Fd& piece, uint64_t bytes, const DeviceId& device,
                                            DeviceBlocks& devices);
 

@@ -24,6 +24,7 @@ std::vector<std::byte> HolderMessage::encode() const {
   out.number(kMagic);
   out.number(kVersion);
   out.number(static_cast<uint16_t>(kind));
+  out.number(number);
   out.number(bytes);
   out.raw(allocation.device);
   out.raw(allocation.name);
@@ -45,6 +46,7 @@ Result<HolderMessage> HolderMessage::decode(ConstBytes bytes) {
   if (!known(kind)) return refused("the kind is unknown");
   HolderMessage message;
   message.kind = static_cast<HolderKind>(kind);
+  message.number = in.number<uint64_t>();
   message.bytes = in.number<uint64_t>();
   auto& [name, device, offset] = message.allocation;
   std::memcpy(device.data(), in.raw(device.size()).data(), device.size());

@@ -1,8 +1,8 @@
 // What is said about a device's memory that is held beyond its process (docs/wire.md, "Memory of
 // devices"): one form for all, little-endian.
 //
-//   message = magic "RHZH" u32, version 1 u16, kind u16, bytes u64, device 16 bytes, name 64 bytes,
-//             status u32, text length u32, text
+//   message = magic "RHZH" u32, version 1 u16, kind u16, number u64, bytes u64, device 16 bytes,
+//             name 64 bytes, status u32, text length u32, text
 #pragma once
 
 #include <cstdint>
@@ -23,11 +23,12 @@ enum class HolderKind : uint16_t {
   kDone = 32,
 };
 
-inline constexpr size_t kHolderMessageBytes = 104;
+inline constexpr size_t kHolderMessageBytes = 112;
 inline constexpr size_t kMaxHolderText = 256;
 
 struct HolderMessage {
   HolderKind kind = HolderKind::kDone;
+  uint64_t number = 0;  // of a request, and of its answer: trainers follow each other on a connection
   uint64_t bytes = 0;
   SharedAllocation allocation;  // without an offset
   Code status = Code::kOk;

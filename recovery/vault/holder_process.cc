@@ -16,6 +16,21 @@ namespace {
 
 constexpr int kToVault = 3;  // of the process that was started
 
+// Of a host without a driver: whoever asks is told so.
+class NoMemory final : public PlainMemory {
+ public:
+  explicit NoMemory(Status why) : why_(std::move(why)) {}
+  Result<PlainBlock> share(const std::byte*) override { return why_; }
+  Result<std::byte*> allocate(uint64_t, const DeviceId&) override { return why_; }
+  void free(std::byte*) override {}
+  Result<MutableBytes> open(const SharedAllocation&) override { return why_; }
+  void close(const SharedAllocation&) override {}
+  Status copy(const DeviceId&, std::byte*, const std::byte*, uint64_t) override { return why_; }
+
+ private:
+  const Status why_;
+};
+
 }  // namespace
 
 Result<Fd> start_device_holder(std::vector<std::string> command) {
@@ -23,6 +38,7 @@ Result<Fd> start_device_holder(std::vector<std::string> command) {
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
     return Status(Code::kMemory, "the vault has no descriptors left");
   Fd own(ends[0]), other(ends[1]);
+  (void)fcntl(own.get(), F_SETFL, O_NONBLOCK);  // one that stands does not stop its vault
   std::vector<char*> arguments;
   for (std::string& argument : command) arguments.push_back(argument.data());
   arguments.push_back(nullptr);
@@ -36,7 +52,12 @@ Result<Fd> start_device_holder(std::vector<std::string> command) {
   sigemptyset(&none);
   posix_spawnattr_setsigmask(&how, &none);
   posix_spawnattr_setpgroup(&how, 0);
-  posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+  sigset_t usual;  // how it ends is not what this process made of it
+  sigemptyset(&usual);
+  for (int signal : {SIGINT, SIGTERM, SIGCHLD, SIGPIPE}) sigaddset(&usual, signal);
+  posix_spawnattr_setsigdefault(&how, &usual);
+  posix_spawnattr_setflags(
+      &how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
   pid_t pid = -1;
   const int failed = ::posix_spawnp(&pid, arguments[0], &files, &how, arguments.data(), environ);
   posix_spawnattr_destroy(&how);
@@ -48,10 +69,15 @@ Result<Fd> start_device_holder(std::vector<std::string> command) {
 }
 
 Status be_device_holder() {
-  Fd vault(kToVault);
+  int type = 0;
+  socklen_t length = sizeof type;
+  if (getsockopt(kToVault, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || type != SOCK_SEQPACKET)
+    return {Code::kState, "there is no vault at the other end: only a vault starts this"};
+  (void)fcntl(kToVault, F_SETFD, FD_CLOEXEC);
   auto opened = open_state_memory();
-  if (!opened.memory) return opened.why_not;
-  return DeviceHolder(opened.memory->plain(), std::move(vault)).run();
+  NoMemory none(opened.why_not);
+  PlainMemory& memory = opened.memory ? opened.memory->plain() : none;
+  return DeviceHolder(memory, Fd(kToVault)).run();
 }
 
 }  // namespace rhz::recovery

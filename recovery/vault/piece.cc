@@ -1,6 +1,7 @@
 #include "recovery/vault/piece.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -60,6 +61,11 @@ Status read_piece(const Fd& piece, uint64_t offset, MutableBytes into) {
     offset += static_cast<uint64_t>(got);
   }
   return Status::ok();
+}
+
+bool is_held_elsewhere(const Fd& piece) {
+  struct stat what{};
+  return fstat(piece.get(), &what) == 0 && S_ISSOCK(what.st_mode);
 }
 
 }  // namespace rhz::recovery

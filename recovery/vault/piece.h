@@ -15,6 +15,9 @@ namespace rhz::recovery {
 // 0: no memfd of a sealed size.
 uint64_t piece_bytes(const Fd& piece);
 
+// Whether it is a connection to who holds memory of a device (device_holder.h).
+bool is_held_elsewhere(const Fd& piece);
+
 // All of the bytes.  kIo; reading: kCorrupt where the piece ends before.
 [[nodiscard]] Status write_piece(const Fd& piece, uint64_t offset, ConstBytes bytes);
 [[nodiscard]] Status read_piece(const Fd& piece, uint64_t offset, MutableBytes into);

@@ -36,13 +36,14 @@ Result<VaultServer> VaultServer::open(VaultServerOptions options) {
 Status VaultServer::run(int stop) {
   std::vector<pollfd> looks;
   for (;;) {
-    looks.assign({{stop, POLLIN, 0}, {listening_.get(), POLLIN, 0}});
+    looks.assign({{stop, POLLIN, 0}, {listening_.get(), POLLIN, 0}, {holder_.get(), POLLIN, 0}});
     if (clients_.size() >= options_.clients) looks[1].fd = -1;  // others wait in the backlog
     for (const Client& client : clients_) looks.push_back({client.socket.get(), POLLIN, 0});
     if (::poll(looks.data(), looks.size(), -1) < 0 && errno != EINTR)
       return {Code::kIo, "the vault cannot wait for its sockets"};
     if (looks[0].revents != 0) return Status::ok();
-    size_t at = 2;
+    if (looks[2].revents != 0) lose_holder();  // it says nothing: this is its end
+    size_t at = 3;
     for (Client& client : clients_) {
       if (looks[at++].revents != 0) read(client);
       // At once: what others ask for next may depend on it.
@@ -224,13 +225,24 @@ Result<Fd> VaultServer::device_piece() {
   Fd trainers(ends[0]), holders(ends[1]);
   HolderMessage message;
   message.kind = HolderKind::kPiece;
-  // The one that was may have ended, and what it held with it.
-  if (holder_.valid() && send_packet(holder_, message.encode(), {&holders, 1})) return trainers;
-  auto started = options_.start_holder();
-  if (!started) return started.status();
-  holder_ = std::move(started).value();
-  if (Status sent = send_packet(holder_, message.encode(), {&holders, 1}); !sent) return sent;
-  return trainers;
+  if (!holder_.valid()) {
+    auto started = options_.start_holder();
+    if (!started) return started.status();
+    holder_ = std::move(started).value();
+  }
+  const Status sent = send_packet(holder_, message.encode(), {&holders, 1});
+  if (sent) return trainers;
+  if (sent.code() == Code::kClosed) lose_holder();
+  return Status(sent.code(), "who holds memory of devices: " + sent.text());
+}
+
+// What it held is gone.  Trainers that live hear of it by the end of their connections, and have
+// their state kept anew with the next snapshot.
+void VaultServer::lose_holder() {
+  holder_ = Fd();
+  for (OwnerId owner : store_.lose_held())
+    for (Client& client : clients_)
+      if (client.id == owner) client.over = true;
 }
 
 // Who does not read what he asked for is dropped: nobody waits for him.

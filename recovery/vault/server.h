@@ -54,6 +54,7 @@ class VaultServer {
   void list(Client& client, Slot first);
   void hold_device(Client& client);
   [[nodiscard]] Result<Fd> device_piece();
+  void lose_holder();
   void say(Client& client, VaultMessage message, std::span<const Fd> fds = {});
   void done(Client& client, const Status& status);
 

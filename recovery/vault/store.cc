@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "recovery/vault/attach.h"
 #include "recovery/vault/piece.h"
 
 namespace rhz::recovery {
@@ -76,13 +77,17 @@ Status VaultStore::keep(OwnerId owner, uint32_t pid, Slot slot, std::vector<Fd> 
   held.pieces = std::move(pieces);
   held.bytes = bytes;
   held.head = std::move(head).value();
+  held.lost.clear();
   return Status::ok();
 }
 
 Result<std::span<const Fd>> VaultStore::attach(OwnerId owner, uint32_t pid, Slot slot) {
   const auto at = holders_.find(slot);
-  if (at == holders_.end() || at->second.pieces.empty())
-    return Status(Code::kStateLost, "nothing is kept for " + slot_text(slot));
+  if (at == holders_.end() || at->second.pieces.empty()) {
+    const std::string why = at == holders_.end() ? "" : std::exchange(at->second.lost, {});
+    return Status(Code::kStateLost, why.empty() ? "nothing is kept for " + slot_text(slot)
+                                                : slot_text(slot) + ": " + why);
+  }
   Holder& held = at->second;
   if (held.owner != kNoOwner && held.owner != owner) {
     return Status(Code::kState, "the trainer that holds the state of " + slot_text(slot) +
@@ -96,14 +101,34 @@ Result<std::span<const Fd>> VaultStore::attach(OwnerId owner, uint32_t pid, Slot
 void VaultStore::drop(OwnerId owner, Slot slot) {
   const auto at = holders_.find(slot);
   if (at == holders_.end() || at->second.owner != owner) return;
-  at->second.pieces.clear();
-  at->second.head.reset();
-  at->second.bytes = 0;
+  let_go(at->second, {});
+}
+
+void VaultStore::let_go(Holder& held, std::string why) {
+  held.pieces.clear();
+  held.head.reset();
+  held.bytes = 0;
+  held.lost = std::move(why);
+}
+
+std::vector<OwnerId> VaultStore::lose_held() {
+  std::vector<OwnerId> owners;
+  for (auto& [slot, held] : holders_) {
+    if (std::none_of(held.pieces.begin(), held.pieces.end(), is_held_elsewhere)) continue;
+    owners.push_back(held.owner);
+    let_go(held, "the process that held its memory on the device is gone");
+  }
+  return owners;
 }
 
 void VaultStore::gone(OwnerId owner) {
   for (auto& [slot, held] : holders_) {
-    if (held.owner == owner) held.owner = kNoOwner;
+    if (held.owner == owner) {
+      held.owner = kNoOwner;
+      const StateHeader* const header = header_in(held.head);
+      const Status whole = header && header->device_pieces > 0 ? judge_kept(*header) : Status::ok();
+      if (!whole) let_go(held, whole.text());
+    }
     for (Buffer& buffer : held.buffers) {
       if (buffer.writer != owner) continue;
       buffer.writer = kNoOwner;

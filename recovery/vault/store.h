@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "recovery/vault/vault.h"
@@ -35,8 +36,11 @@ class VaultStore {
   [[nodiscard]] Result<std::span<const Fd>> attach(OwnerId owner, uint32_t pid, Slot slot);
   // Of the owner's own.
   void drop(OwnerId owner, Slot slot);
-  // The connection is over, or its process is.
+  // The connection is over, or its process is.  Memory of devices that nobody can take up, because the
+  // state in it is not whole, is let go: whoever comes next may need the room.
   void gone(OwnerId owner);
+  // Lets go of all states in memory of devices that somebody held; of whom they were.
+  std::vector<OwnerId> lose_held();
 
   // Opens a snapshot.  The buffer to be written, or null: give() it one of info.bytes().  A
   // snapshot that was open is forgotten.
@@ -69,10 +73,12 @@ class VaultStore {
     std::vector<Fd> pieces;
     uint64_t bytes = 0;
     SharedRegion head;
+    std::string lost;  // why nothing is kept any more
     std::array<Buffer, 2> buffers;
   };
 
   [[nodiscard]] Result<Holder*> holder(Slot slot);
+  static void let_go(Holder& held, std::string why);
   Buffer* open_buffer(OwnerId owner, Slot slot);
   bool go_back(Slot slot, uint64_t revision);
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "runtime/base/bytes.h"
 #include "runtime/base/status.h"
 #include "runtime/device/device_block.h"
 #include "runtime/device/shared_allocation.h"
@@ -27,8 +28,9 @@ class PlainMemory {
   [[nodiscard]] virtual Result<std::byte*> allocate(uint64_t bytes, const DeviceId& device) = 0;
   virtual void free(std::byte* begin) = 0;
 
-  // Another process's, which may be gone from then on.  Needs no context of the program's.
-  [[nodiscard]] virtual Result<std::byte*> open(const SharedAllocation& allocation) = 0;
+  // Another process's, which may be gone from then on; as many bytes as there are.  Needs no context
+  // of the program's.
+  [[nodiscard]] virtual Result<MutableBytes> open(const SharedAllocation& allocation) = 0;
   virtual void close(const SharedAllocation& allocation) = 0;
   // On this device; it has happened when this returns.
   [[nodiscard]] virtual Status copy(const DeviceId& device, std::byte* to, const std::byte* from,

@@ -94,7 +94,8 @@ void held_checks(Script& s) {
   s.say("start"), s.say("attach", RHZ_OK, "revision 2 verified 1"), s.say("verify 2");
   s.end();
 
-  s.begin("a trainer killed before it joins loses nothing");
+  s.begin("a trainer killed before it joins loses nothing, whatever it did to its copy");
+  s.all({"begin", "write 5", "end", "commit 3"});
   s.kill();
   s.say("start"), s.say("attach", RHZ_OK, "revision 2 verified 1"), s.say("verify 2");
   s.end();

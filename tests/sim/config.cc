@@ -45,6 +45,12 @@ void set_protection(Config& c, Prng random) {
   c.per_second[flip] = World::log_uniform(random, kKinds[flip].low, kKinds[flip].high);
 }
 
+// Numbers of their own, that leave what was drawn before as it was.
+void set_pieces(Config& c, uint64_t seed) {
+  if (Prng late(mix64(seed) ^ 0x1a7e); late.chance(0.4)) c.late = late.unit();
+  if (Prng early(mix64(seed) ^ 0xea51); early.chance(0.4)) c.early = early.unit();
+}
+
 Config with_later_faults(uint64_t seed) {
   Config c;
   c.seed = seed;
@@ -126,8 +132,7 @@ Config make_config(uint64_t seed) {
     c.astray = sync.chance(0.5) ? 0.05 : 0;
     c.page_time = pick(sync, {Duration{}, Duration(milliseconds(20)), Duration(milliseconds(500))});
   }
-  if (Prng late(mix64(seed) ^ 0x1a7e); late.chance(0.4)) c.late = late.unit();  // likewise
-  if (Prng early(mix64(seed) ^ 0xea51); early.chance(0.4)) c.early = early.unit();  // likewise
+  set_pieces(c, seed);
   set_protection(c, Prng(mix64(seed) ^ 0x0ee7));  // a number that leaves tests/scenarios as they were
   return c;
 }

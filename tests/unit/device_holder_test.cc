@@ -163,7 +163,7 @@ TEST_F(PlainState, MemoryOfAnotherKindIsRefusedByName) {
   ASSERT_TRUE(trainer.state.add({"moment", kByte, 64, elsewhere, 64, true, trainer.device.get()}));
   VaultClient vault = serving_.client();
   expect_status(trainer.keep(vault), Code::kArgument,
-                "\"moment\" lies in memory of a device that cannot be kept (memory of a pool)");
+                "\"moment\" lies in memory of a device that cannot be kept: memory of a pool");
 }
 
 TEST_F(PlainState, NeedsRoomForACopy) {
@@ -185,21 +185,92 @@ TEST_F(PlainState, IsLostWithWhoHeldItAndTheNextOneIsHeldAnew) {
     PlainTrainer trainer;
     ASSERT_TRUE(trainer.keep(vault));
   }
+  const uint64_t before = vault.incarnation();
   ::shutdown(holders_.last, SHUT_RDWR);  // as if its process had ended
   EXPECT_TRUE(eventually([&] { return holders_.memory.opened() == 0; }));
   NextTrainer next;
-  expect_status(next.attach(vault), Code::kStateLost, "that held its memory on the device is gone");
+  VaultClient another = serving_.client();
+  expect_status(next.attach(another), Code::kStateLost, "that held its memory on the device is gone");
   EXPECT_EQ(next.device->plain_memory.allocated(), 0u);
   PlainTrainer trainer;
+  EXPECT_FALSE(trainer.keep(vault)) << "the trainer that lives hears of it";
   EXPECT_TRUE(trainer.keep(vault));
+  EXPECT_GT(vault.incarnation(), before);
   EXPECT_EQ(holders_.started, 2);
+}
+
+TEST_F(PlainState, OnADeviceThatFailsIsHeldByAnother) {
+  VaultClient vault = serving_.client();
+  {
+    PlainTrainer trainer;
+    ASSERT_TRUE(trainer.keep(vault));
+  }
+  holders_.memory.broken = true;
+  NextTrainer next;
+  expect_status(next.attach(vault), Code::kIo, "the device is broken");
+  EXPECT_TRUE(eventually([&] { return holders_.memory.opened() == 0; }));
+  holders_.memory.broken = false;
+  PlainTrainer trainer;
+  VaultClient another = serving_.client();
+  EXPECT_TRUE(trainer.keep(another));
+  EXPECT_EQ(holders_.started, 2);
+}
+
+// The next trainer works on a copy, of what lay in the host as well: whatever it does before its own state is kept,
+// what is kept is still the old one.
+TEST_F(PlainState, StaysWhatItWasUntilTheNextOneIsKept) {
+  {
+    PlainTrainer trainer;
+    VaultClient vault = serving_.client();
+    ASSERT_TRUE(trainer.keep(vault));
+  }
+  for (int i = 0; i < 2; ++i) {
+    NextTrainer next;
+    VaultClient vault = serving_.client();
+    const Status attached = next.attach(vault);
+    ASSERT_TRUE(attached) << attached.text();
+    EXPECT_TRUE(next.kept.copied);
+    EXPECT_EQ(next.kept.header->revision.load(), 7u);
+    next.tensors[0].data[0] ^= std::byte{1};
+    next.tensors[1].data[0] ^= std::byte{1};
+  }
+}
+
+// As one that was killed before it read its answer leaves it.
+TEST_F(PlainState, AnAnswerToSomebodyElseIsNotTaken) {
+  VaultClient vault = serving_.client();
+  auto trainer = std::make_unique<PlainTrainer>();
+  auto held = hold_plain_blocks(trainer->state.all_tensors(), trainer->devices, vault);
+  ASSERT_TRUE(held) << held.status().text();
+  const DeviceBlock& block = held.value()[0];
+  HolderMessage message;
+  message.kind = HolderKind::kFill;  // which is refused
+  ASSERT_TRUE(send_packet(block.fd, message.encode()));
+  NextTrainer next;
+  const auto copy = copy_held(block.fd, block.bytes, block.device, next.devices);
+  ASSERT_TRUE(copy) << copy.status().text();
+  EXPECT_EQ(std::memcmp(copy.value(), block.begin, block.bytes), 0);
+}
+
+TEST_F(PlainState, ThatIsNotWholeIsLetGoWithItsTrainer) {
+  {
+    PlainTrainer trainer;
+    VaultClient vault = serving_.client();
+    ASSERT_TRUE(trainer.keep(vault));
+    trainer.state.header().begin_update();
+  }
+  EXPECT_TRUE(eventually([&] { return holders_.memory.opened() == 0; }));
+  NextTrainer next;
+  VaultClient vault = serving_.client();
+  expect_status(next.attach(vault), Code::kStateLost, "died inside an update of revision 7");
+  expect_status(next.attach(vault), Code::kStateLost, "nothing is kept");
 }
 
 TEST(PlainStateOfAVault, ThatHoldsNoDevicesIsNotKept) {
   Serving serving;
   PlainTrainer trainer;
   VaultClient vault = serving.client();
-  expect_status(trainer.keep(vault), Code::kArgument, "does not hold memory of devices");
+  expect_status(trainer.keep(vault), Code::kState, "does not hold memory of devices");
 }
 
 class HolderSays : public testing::Test {
@@ -249,9 +320,15 @@ TEST_F(HolderSays, WhatIsWrong) {
   auto gone = block;
   gone.shared.name[0] = ~gone.shared.name[0];
   expect_status(say(about(gone, HolderKind::kHold).encode()), Code::kIo, "invalid handle");
+  auto too_much = block;
+  too_much.bytes = 101;
+  expect_status(say(about(too_much, HolderKind::kHold).encode()), Code::kArgument, "has fewer bytes");
+  EXPECT_EQ(memory_.opened(), 0u);
   EXPECT_TRUE(say(about(block, HolderKind::kHold).encode()));
   expect_status(say(about(block, HolderKind::kHold).encode()), Code::kArgument, "holds memory already");
   auto other = block;
+  other.bytes = 1000;
+  expect_status(say(about(other, HolderKind::kFill).encode()), Code::kArgument, "of another size");
   other.bytes = 50;
   expect_status(say(about(other, HolderKind::kFill).encode()), Code::kArgument, "of another size");
   expect_status(say(about(block, HolderKind::kPiece).encode()), Code::kArgument,

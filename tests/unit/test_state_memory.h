@@ -5,6 +5,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -55,20 +56,23 @@ class TestPlainMemory final : public PlainMemory {
     std::lock_guard lock(lives().mutex);
     lives().all.erase(begin);
   }
-  Result<std::byte*> open(const SharedAllocation& allocation) override {
+  Result<MutableBytes> open(const SharedAllocation& allocation) override {
     auto* const begin =
         reinterpret_cast<std::byte*>(load<uintptr_t>(allocation.name.data()));
     std::scoped_lock lock(mutex_, lives().mutex);
     const auto found = lives().all.find(begin);
     if (found == lives().all.end()) return Status(Code::kIo, "invalid handle");
-    opened_[begin] = found->second;
-    return begin;
+    opened_[begin].first = found->second;
+    ++opened_[begin].second;
+    return MutableBytes(*found->second);
   }
   void close(const SharedAllocation& allocation) override {
     std::lock_guard lock(mutex_);
-    opened_.erase(reinterpret_cast<std::byte*>(load<uintptr_t>(allocation.name.data())));
+    const auto at = opened_.find(reinterpret_cast<std::byte*>(load<uintptr_t>(allocation.name.data())));
+    if (at != opened_.end() && --at->second.second == 0) opened_.erase(at);
   }
   Status copy(const DeviceId&, std::byte* to, const std::byte* from, uint64_t bytes) override {
+    if (broken) return Status(Code::kIo, "the device is broken");
     std::memcpy(to, from, bytes);
     return Status::ok();
   }
@@ -78,6 +82,7 @@ class TestPlainMemory final : public PlainMemory {
   }
   size_t allocated() const { return own_.size(); }
   bool full = false;
+  std::atomic<bool> broken = false;
 
  private:
   using Memory = std::shared_ptr<std::vector<std::byte>>;
@@ -91,7 +96,7 @@ class TestPlainMemory final : public PlainMemory {
   }
   std::map<std::byte*, Memory> own_;
   mutable std::mutex mutex_;
-  std::map<std::byte*, Memory> opened_;
+  std::map<std::byte*, std::pair<Memory, int>> opened_;
 };
 
 class TestStateMemory final : public StateMemory {

@@ -72,7 +72,8 @@ RHZ_API RHZ_NODISCARD rhz_status rhz_cuda_register(rhz_comm *comm, void *memory,
  *
  * Registered  memory of a device of any kind can be, and is digested, snapshotted and restored alike.  In memory of cudaMalloc it outlives its process
  *             too: from rhz_comm_join on, a process of the vault's holds it (a CUDA context on the device), and rhz_state_attach copies it on
- *             the device into memory that it allocates like cudaMalloc, and that is freed as above; so there is room for it twice.  That of
+ *             the device into memory that it allocates like cudaMalloc, and that is freed as above; so there has to be room for it twice.  What is registered is not freed before rhz_comm_close, nor changed behind
+ *             one without rhz_comm_leave.  Where a device does not answer, rhz_comm_join and rhz_state_attach take up to 30 s more.  That of
  *             pools, or mapped by the program (cuMemMap), goes with its process.  Shared ones are synced with joiners through memory of the host, as many bytes on members and joiner, which is given back
  *             behind it.  Checkpoints are written from them, and loaded.  All these calls may return RHZ_ERR_IO then, with CUDA's words.
  * Updates     rhz_state_begin_update before the first kernel that changes a tensor is launched; rhz_state_end_update waits until the device has

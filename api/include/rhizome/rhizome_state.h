@@ -4,7 +4,7 @@
  * holds, for each slot,
  *
  *   the state itself   tensors that lie in memory of rhz_alloc are the vault's memory too: a trainer that dies leaves them as they are, and the
- *                      one that is started again attaches to them.  No copy is made, ever
+ *                      one that is started again attaches to them.  No copy is made, ever, but of memory of cudaMalloc (rhizome_cuda.h)
  *   two snapshots      copies of an older revision, for a death inside an update
  *
  * and both go when the vault ends.  Without a vault there is no attach, and snapshots lie in the trainer's own memory: they serve to go back to
@@ -65,7 +65,7 @@ typedef struct rhz_attach_info {
 } rhz_attach_info;
 
 /* Gives a trainer the tensors of the one that had its slot before it, at their old contents: sets the data of each in params->tensors.  They are
- * memory of rhz_alloc from then on (rhz_free, or rhz_comm_close at the latest), and are registered like any other.  Before
+ * memory of rhz_alloc, or of a device (rhizome_cuda.h), from then on (rhz_free, or rhz_comm_close at the latest), and are registered like any other.  Before
  * rhz_comm_join, once, with a slot asked for (slot_plus_one or RHZ_SLOT).  Waits up to 2 s for the end of a trainer that was killed just now.
  * After an error nothing is mapped, what the vault holds stays (but memory of a device that holds no revision: it is let go), and the text names the next source.
  * out_info may be NULL.

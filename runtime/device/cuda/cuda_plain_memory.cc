@@ -37,11 +37,21 @@ void CudaPlainMemory::free(std::byte* begin) {
                    [&] { return driver_.free(address_of(begin)); });
 }
 
-Result<std::byte*> CudaPlainMemory::open(const SharedAllocation& allocation) {
+Result<MutableBytes> CudaPlainMemory::open(const SharedAllocation& allocation) {
   Status status = driver_.check(driver_.initialise(0), "cuInit");
   if (!status) return status;
   const auto context = contexts_.primary_by(allocation.device);
-  return context ? opened_.open(context.value(), allocation) : context.status();
+  if (!context) return context.status();
+  const auto begin = opened_.open(context.value(), allocation);
+  if (!begin) return begin.status();
+  Address base = 0;
+  size_t bytes = 0;
+  status = in_context(driver_, context.value(), "cuMemGetAddressRange", [&] {
+    return driver_.get_address_range(&base, &bytes, address_of(begin.value()));
+  });
+  if (status) return MutableBytes(begin.value(), bytes - (address_of(begin.value()) - base));
+  opened_.close(context.value(), allocation);
+  return status;
 }
 
 void CudaPlainMemory::close(const SharedAllocation& allocation) {

@@ -16,7 +16,7 @@ class CudaPlainMemory final : public PlainMemory {
   Result<PlainBlock> share(const std::byte* at) override;
   Result<std::byte*> allocate(uint64_t bytes, const DeviceId& device) override;
   void free(std::byte* begin) override;
-  Result<std::byte*> open(const SharedAllocation& allocation) override;
+  Result<MutableBytes> open(const SharedAllocation& allocation) override;
   void close(const SharedAllocation& allocation) override;
   Status copy(const DeviceId& device, std::byte* to, const std::byte* from,
               uint64_t bytes) override;

@@ -40,14 +40,18 @@ Result<Shared> share(const Driver& driver, const void* memory) {
 
 Result<std::byte*> OpenedAllocations::open(Context context, const SharedAllocation& allocation) {
   std::lock_guard lock(mutex_);
-  Opened& opened = opened_[{context, key_of(allocation)}];
+  const std::pair key{context, key_of(allocation)};
+  Opened& opened = opened_[key];
   if (opened.users == 0) {
     IpcHandle handle;
     std::memcpy(&handle, allocation.name.data(), sizeof handle);
     Status status = in_context(driver_, context, "cuIpcOpenMemHandle", [&] {
       return driver_.ipc_open_handle(&opened.base, handle, kIpcLazyPeerAccess);
     });
-    if (!status) return status;
+    if (!status) {
+      opened_.erase(key);
+      return status;
+    }
   }
   ++opened.users;
   return pointer_to(opened.base + allocation.offset);
