@@ -7,7 +7,7 @@ DeviceFront::DeviceFront(OpenedDevice opened, Progress& progress, Slabs::Memory 
       why_not_(std::move(opened.why_not)),
       progress_(progress),
       below_(std::move(below)),
-      ops_({below_.ended, below_.submit, below_.cancel, below_.input_there, [this](const DeviceOp& op) { free(op); }}) {
+      ops_({below_.ended, below_.submit, below_.cancel, below_.input_there, below_.result_there, [this](const DeviceOp& op) { free(op); }}) {
   if (!device_) return;
   slabs_ = std::make_unique<Slabs>(*device_, std::move(memory));
   watch_ = std::make_unique<DeviceWatch>(*device_);
@@ -146,6 +146,13 @@ void DeviceFront::end_window(bool keep) {
     registered_.add(own->parts[own->self].memory, own->bytes);
 }
 
+void DeviceFront::warm_up() {
+  if (!device_) return;
+  const auto queues = device_->own_queues_here();
+  std::lock_guard order(submitting_);
+  if (queues) again_.load(*device_, queues.value().in);
+}
+
 Status DeviceFront::begin(Request& request, Slot slot) {
   if (!device_) return why_not_;
   const auto queue = any_queue(request.spec, request.stream);
@@ -164,7 +171,7 @@ Status DeviceFront::begin(Request& request, Slot slot) {
   const auto* spec = std::get_if<OpSpec>(&request.spec);
   const bool is_root = spec && has_root(spec->kind) && slot == spec->root;
   Status status = op->prepare(*device_, *slabs_, words.value(),
-                              request.stream ? &queue.value() : nullptr, is_root);
+                              request.stream ? &queue.value() : nullptr, is_root, &again_);
   if (!status) {
     free(*op);
     if (!op->words()) give_back(words.value());

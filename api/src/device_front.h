@@ -10,6 +10,7 @@
 #include "api/src/device_message.h"
 #include "api/src/device_ops.h"
 #include "api/src/device_watch.h"
+#include "api/src/kernels.h"
 #include "api/src/memory_ranges.h"
 #include "api/src/peer_windows.h"
 #include "api/src/progress.h"
@@ -25,6 +26,7 @@ class DeviceFront {
     std::function<Result<uint64_t>(GroupId, const AnySpec&, OpCompletion*)> submit;
     std::function<void(GroupId, uint64_t)> cancel;
     std::function<void(GroupId, uint64_t, uint64_t)> input_there;
+    std::function<uint64_t(GroupId, uint64_t)> result_there;
     std::function<void(const Status&)> resign;  // a peer without its device is of no use
     struct Standing {
       Epoch epoch;
@@ -46,6 +48,8 @@ class DeviceFront {
   }
   // Ok: there is a driver, which says nothing of a device.
   const Status& why_no_device() const { return why_not_; }
+  // Loads what ops need on the device that is the thread's.  Waits for all that is queued there, and so comes before any op.
+  void warm_up();
   // Ops with memory of a device, or that keep the order of a stream; of several, no stream stands
   // before the inputs of all are on their way.  `slot`: this peer's.
   void submit(std::span<Request> requests, Slot slot);
@@ -98,6 +102,7 @@ class DeviceFront {
   std::unique_ptr<DeviceWatch> watch_;
   std::unique_ptr<DevicePuts> puts_;
   std::unique_ptr<PeerWindows> windows_;  // under submitting_
+  PutAgainKernel again_{kernel_image()};  // under submitting_
   MemoryRanges registered_;
   DeviceOps ops_;
   bool failed_ = false;

@@ -19,7 +19,7 @@ Line line_of(GroupId group, const AnySpec& spec) {
 }
 
 Status DeviceOp::prepare(Device& device, Slabs& slabs, const DeviceWords& words,
-                         const DeviceQueue* on, bool is_root) {
+                         const DeviceQueue* on, bool is_root, const PutAgainKernel* again) {
   const auto [send, recv] = buffers_of(spec_);
   std::byte* const buffers[] = {const_cast<std::byte*>(send), recv};
   for (size_t side : {0u, 1u})
@@ -34,6 +34,7 @@ Status DeviceOp::prepare(Device& device, Slabs& slabs, const DeviceWords& words,
   }
   if (Status status = lend(slabs, is_root); !status) return status;
   words_ = words;
+  if (again && again->is_loaded(out_)) cut_output(*again);
   return Status::ok();
 }
 
@@ -74,6 +75,42 @@ Status DeviceOp::enqueue_pieces(Device& device) {
   return Status::ok();
 }
 
+// Only what is one piece of the caller's memory, from the beginning of it.
+void DeviceOp::cut_output(const PutAgainKernel& again) {
+  if (!std::holds_alternative<OpSpec>(spec_) || !slabs_[1].begin) return;
+  if (use_.recv.writes.size() != 1 || use_.recv.writes[0].offset != 0) return;
+  if (reinterpret_cast<uintptr_t>(theirs_[1]) % PutAgainKernel::kAlignment != 0) return;
+  const size_t bytes = use_.recv.writes[0].bytes, most = DeviceWords::kMorePieces + 1;
+  parts_ = std::clamp<size_t>(bytes / kLeastPieceBytes, 1, most);
+  part_bytes_ = (bytes + parts_ - 1) / parts_;
+  again_ = &again;
+}
+
+// The last part's gate is that of the op.
+Status DeviceOp::enqueue_parts(Device& device) {
+  const size_t bytes = use_.recv.writes[0].bytes;
+  std::byte *theirs = theirs_[1], *own = slabs_[1].begin;
+  Status status;
+  for (size_t i = 0; status && i < parts_; ++i) {
+    const size_t at = i * part_bytes_;
+    status = device.await(out_, i + 1 < parts_ ? words_->parts[i] : *words_->gate);
+    if (status) status = device.put(out_, theirs + at, own + at, std::min(part_bytes_, bytes - at));
+  }
+  return status ? again_->enqueue(device, out_, *words_->again, theirs, own, bytes) : status;
+}
+
+bool DeviceOp::result_there(uint64_t bytes) {
+  const size_t before = parts_there_;
+  for (; parts_there_ + 1 < parts_ && (parts_there_ + 1) * part_bytes_ <= bytes; ++parts_there_)
+    raise(words_->parts + parts_there_);
+  return parts_there_ != before;
+}
+
+void DeviceOp::open_all() {
+  for (size_t i = parts_there_; i + 1 < parts_; ++i) raise(words_->parts + i);
+  raise(words_->gate);
+}
+
 std::optional<uint64_t> DeviceOp::more_input() {
   const size_t before = pieces_there_;
   if (!submitted_ || released_) return std::nullopt;
@@ -111,8 +148,8 @@ Status DeviceOp::enqueue_input(Device& device) {
 }
 
 Status DeviceOp::enqueue_output(Device& device) {
-  Status status = device.await(out_, *words_->gate);
-  if (status) status = copy(device, false);
+  Status status = parts_ > 1 ? enqueue_parts(device) : device.await(out_, *words_->gate);
+  if (status && parts_ == 1) status = copy(device, false);
   if (status) status = device.raise(out_, *words_->done);
   if (!status) open_gates();  // nobody else would
   return status;
@@ -126,6 +163,7 @@ const AnySpec* DeviceOp::next() const {
 void DeviceOp::released(const OpOutcome& outcome) {
   outcome_ = outcome;
   released_ = true;
+  if (words_ && outcome.remade) raise(words_->again);
   if (words_) open_gates();
 }
 

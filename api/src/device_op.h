@@ -3,7 +3,9 @@
 //
 //   on the stream   … │ copy in │ raise `ready` │ wait for `gate` │ copy out │ raise `done` │ …
 //
-// A large input that others' are added to comes in pieces, each with a word of its own: the op begins with the first (W14).
+// A large input that others' are added to comes in pieces, each with a word of its own: the op begins with the first (W14).  A
+// large result goes in pieces, each behind a gate of its own that opens when it is there (W15); behind the last one is a kernel
+// that copies all once more where some of it was made anew.
 //
 // All of this is queued at the submission, on the caller's thread: who owns the loop afterwards
 // looks at words and writes them, and never calls the device, which may be blocked by a call of the
@@ -15,6 +17,7 @@
 #include <optional>
 
 #include "api/src/device_use.h"
+#include "api/src/put_again.h"
 #include "api/src/request.h"
 #include "runtime/device/slabs.h"
 
@@ -22,14 +25,16 @@ namespace rhz::api {
 
 struct DeviceWords {
   // Of an op: a line of the cache, which the device writes and the loop's owner looks at again and
-  // again.
-  static constexpr size_t kCount = 16;
+  // again; and one that the device reads.
+  static constexpr size_t kCount = 32, kLine = 16;
   DeviceWord *ready = nullptr, *gate = nullptr, *done = nullptr;
   // Of kernels over mapped memory (peer_op.h).
   DeviceWord *ended = nullptr, *order = nullptr, *given = nullptr, *abort = nullptr;
   // Of the input's pieces behind the first.
   static constexpr size_t kMorePieces = 7;
   DeviceWord* more = nullptr;
+  // Gates of the result's pieces before the last, and whether all of it is copied once more.
+  DeviceWord *parts = nullptr, *again = nullptr;
 
   DeviceWords() = default;
   explicit DeviceWords(DeviceWord* first)  // of kCount
@@ -40,7 +45,9 @@ struct DeviceWords {
         order(first + 4),
         given(first + 5),
         abort(first + 6),
-        more(first + 7) {}
+        more(first + 7),
+        parts(first + kLine),
+        again(first + kLine + kMorePieces) {}
   void clear() const {
     for (size_t i = 0; i < kCount; ++i) ready[i].store(0, std::memory_order_relaxed);
   }
@@ -68,13 +75,14 @@ class DeviceOp : public OpCompletion {
       : spec_(std::move(spec)), group_(group), line_(line_of(group, spec_)), user_(user) {}
   // Of an op that is dropped before it is over, for want of memory: its stream goes on.
   ~DeviceOp() override {
-    if (words_ && !released_) raise(words_->gate);
+    if (words_ && !released_) open_all();
   }
 
   // On the caller's thread.  `on`: the caller's stream; null: none, and the device's own queues are
-  // used.
+  // used.  `again`: null, or where there is none for the device: the result goes as a whole.
   [[nodiscard]] Status prepare(Device& device, Slabs& slabs, const DeviceWords& words,
-                               const DeviceQueue* on, bool is_root);
+                               const DeviceQueue* on, bool is_root,
+                               const PutAgainKernel* again = nullptr);
   // What is before the op, and then what is behind it.  What fails here has queued some of it: the
   // op then counts as one whose device is lost.
   [[nodiscard]] virtual Status enqueue_input(Device& device);
@@ -95,6 +103,10 @@ class DeviceOp : public OpCompletion {
   const std::optional<uint64_t>& submitted() const { return submitted_; }
   // How much of the input of an op that was given to the runtime is there, if that is more than it was told.
   std::optional<uint64_t> more_input();
+  // Of an op that was given to the runtime: whether a part of the result may go to the device before it is over; it does as far
+  // as the result is there.  True: some went.
+  bool wants_result() const { return submitted_ && !released_ && parts_there_ + 1 < parts_; }
+  bool result_there(uint64_t bytes);
   // Later ops of the group are not given to the runtime.
   virtual bool goes_first() const { return !submitted_ && !released_; }
   virtual void cancel() { cancelled_ = true; }
@@ -132,7 +144,7 @@ class DeviceOp : public OpCompletion {
   // Memory of the host for what is on the device; makes the runtime's op one of that.
   [[nodiscard]] virtual Status lend(Slabs& slabs, bool is_root);
   [[nodiscard]] Status copy(Device& device, bool in);
-  virtual void open_gates() { raise(words_->gate); }
+  virtual void open_gates() { open_all(); }
   const OpOutcome& outcome() const { return outcome_; }
 
   AnySpec spec_;  // of the copies
@@ -148,6 +160,9 @@ class DeviceOp : public OpCompletion {
   [[nodiscard]] Status take(Slabs& slabs, const BufferUse& use, size_t side);
   void cut_input();
   [[nodiscard]] Status enqueue_pieces(Device& device);
+  void cut_output(const PutAgainKernel& again);
+  [[nodiscard]] Status enqueue_parts(Device& device);
+  void open_all();
 
   const GroupId group_;
   const Line line_;
@@ -157,6 +172,9 @@ class DeviceOp : public OpCompletion {
   Status final_status_;
   size_t piece_bytes_ = 0;
   size_t pieces_ = 1, pieces_there_ = 1;  // there: that the runtime knows of
+  const PutAgainKernel* again_ = nullptr;  // of a result that goes in parts
+  size_t part_bytes_ = 0;
+  size_t parts_ = 1, parts_there_ = 0;  // there: whose gates are open
 };
 
 }  // namespace rhz::api

@@ -21,7 +21,16 @@ bool DeviceOps::look() {
   if (open_.empty()) return false;
   const bool told = tell_done();  // first: somebody waits for it
   const bool submitted = submit_ready();
-  return pass_input_on() || submitted || told;
+  const bool more = pass_input_on();
+  return pass_results_on() || more || submitted || told;
+}
+
+bool DeviceOps::pass_results_on() {
+  bool any = false;
+  for (const auto& op : open_)
+    if (op->wants_result())
+      any |= op->result_there(below_.result_there(op->group(), *op->submitted()));
+  return any;
 }
 
 bool DeviceOps::pass_input_on() {

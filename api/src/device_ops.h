@@ -31,6 +31,8 @@ class DeviceOps {
     std::function<void(GroupId, uint64_t)> cancel;
     // So many bytes of its input are there.
     std::function<void(GroupId, uint64_t, uint64_t)> input_there;
+    // How much of its result is there.
+    std::function<uint64_t(GroupId, uint64_t)> result_there;
     // Of an op whose device has let go of it.
     std::function<void(const DeviceOp&)> free;
   };
@@ -67,6 +69,7 @@ class DeviceOps {
   using Queue = std::deque<DeviceOp*>;
   bool submit_ready();
   bool pass_input_on();
+  bool pass_results_on();
   bool tell_done();
   void submit(DeviceOp& op, const AnySpec& spec);
   void leave_queue(const DeviceOp& op);

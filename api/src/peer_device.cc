@@ -73,6 +73,9 @@ std::unique_ptr<api::DeviceFront> PeerDriver::make_device_front() {
   below.input_there = [this](GroupId group, uint64_t handle, uint64_t bytes) {
     node_->input_there(loop_.now(), group, handle, bytes);
   };
+  below.result_there = [this](GroupId group, uint64_t handle) {
+    return node_->result_there(group, handle);
+  };
   below.resign = [this](const Status& status) {
     if (!closed_) node_->resign(loop_.now(), status);
   };

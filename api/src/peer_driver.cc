@@ -307,6 +307,7 @@ Status PeerDriver::join_outcome() {
 
 Status PeerDriver::join(Duration timeout) {
   const Time deadline = timeout == Duration::zero() ? kNever : loop_.now() + timeout;
+  device_->warm_up();
   Status stands_in;
   progress_.with([&] {
     if (join_asked_ || closed_) return;

@@ -3,23 +3,12 @@
 #include <algorithm>
 #include <set>
 
+#include "api/src/kernels.h"
 #include "collectives/reduce/cuda/peer_ways.h"
 #include "runtime/base/prng.h"
 
-#if defined(RHZ_HAS_KERNELS)
-extern "C" const unsigned char rhz_peer_allreduce_fatbin[];
-#endif
-
 namespace rhz::api {
 namespace {
-
-#if defined(RHZ_HAS_KERNELS)
-constexpr bool kHasKernels = true;
-const void* image() { return rhz_peer_allreduce_fatbin; }
-#else
-constexpr bool kHasKernels = false;
-const void* image() { return nullptr; }
-#endif
 
 constexpr uint64_t kAlignment = 16;
 
@@ -78,7 +67,7 @@ Status PeerWindows::warm_up(const PeerWindow& window) const {
   for (const reduce::Dtype dtype : kDtypes)
     for (const PeerWay way : {PeerWay::kPush, PeerWay::kOneShot, PeerWay::kTwoShot})
       if (status)
-        status = access_->run(window.queue, {image(), kernel_of(dtype, way), 1, 32}, &alone);
+        status = access_->run(window.queue, {kernel_image(), kernel_of(dtype, way), 1, 32}, &alone);
   return status;
 }
 
@@ -90,7 +79,7 @@ WindowCard PeerWindows::begin(PeerId self, std::byte* memory, uint64_t bytes, St
     why_not = std::move(status);
     return card;
   };
-  if (!kHasKernels)
+  if (!kernel_image())
     return fail(
         Status(Code::kState, "this library was built without CUDA's compiler, and has no kernels"));
   if (!access_ || !device_.owns(memory) || !is_aligned(memory))
@@ -194,7 +183,7 @@ std::optional<PeerOp::Plan> PeerWindows::plan(const Wish& wish) {
   plan.kernel = kernel_of(spec.dtype, launch.way);
   if (!plan.kernel) return std::nullopt;
   plan.access = access_;
-  plan.image = image();
+  plan.image = kernel_image();
   plan.blocks = launch.blocks;
   const uint64_t op = send->ops++, send_at = send->offset_of(spec.send),
                  recv_at = recv->offset_of(spec.recv), set = op % PeerWindow::kFlagSets,

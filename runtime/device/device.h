@@ -41,6 +41,9 @@ class Device {
   };
   [[nodiscard]] virtual Result<Pair> own_queues(const void* memory) = 0;
 
+  // The same of the device that is the thread's.  kState: it has chosen none.
+  [[nodiscard]] virtual Result<Pair> own_queues_here() = 0;
+
   // Locks host memory, so that the device copies from and to it by itself.  Slow: once per piece of
   // memory.
   [[nodiscard]] virtual Status pin(const DeviceQueue& by, std::byte* begin, size_t bytes) = 0;

@@ -54,8 +54,8 @@ struct Shape {
   std::function<int(uint64_t block, uint64_t i)> expected;
 };
 
-// All ranks add to one result.
-bool adds(Kind kind) { return kind == Kind::kAllReduce || kind == Kind::kReduce || kind == Kind::kReduceScatter; }
+// A rank gets a block of each.
+bool gathers(Kind kind) { return kind == Kind::kAllGather || kind == Kind::kGather || kind == Kind::kAllToAll; }
 
 int reduced(const Case& c, uint32_t ranks, uint64_t i) {
   int sum = 0, most = 0;
@@ -246,13 +246,13 @@ void check_collectives(Rank& rank) {
         }
       rank.check(std::string(collective.name) + kWhere[static_cast<int>(where)], wrong);
     }
-    if (!adds(collective.kind)) continue;
-    // An input of 20 MB is copied in pieces, and the op begins with the first.
+    // An input of 20 MB is copied in pieces, and the op begins with the first; a result goes back so.
+    const uint64_t count = gathers(collective.kind) ? 5000003 / rank.ranks() : 5000003;
     std::string wrong;
     for (Where where : {Where::kDevice, Where::kInPlace, Where::kRecvOnHost}) {
       if (where == Where::kInPlace && !can_be_in_place(collective.kind)) continue;
       for (bool on_stream : {false, true}) {
-        const std::string w = Run(rank, {collective, kF32, 5000003, RHZ_REDOP_SUM, where, on_stream, salt++})();
+        const std::string w = Run(rank, {collective, kF32, count, RHZ_REDOP_SUM, where, on_stream, salt++})();
         if (!w.empty() && wrong.empty()) wrong = w + kWhere[static_cast<int>(where)] + (on_stream ? " (stream)" : "");
       }
     }

@@ -12,13 +12,16 @@
 
 #include "api/src/device_message.h"
 #include "api/src/device_ops.h"
+#include "collectives/reduce/cuda/put_again.h"
+#include "runtime/device/peer_access.h"
 
 namespace rhz::api::test {
 
 // One queue for everything, whose work is done when the test says so: memory of the "device" is
 // that of its vector.
-class TestDevice final : public Device {
+class TestDevice final : public Device, private PeerAccess {
  public:
+  bool has_kernels = false;
   std::vector<std::byte> memory = std::vector<std::byte>(4096);
   bool broken = false;
   int pinned = 0;
@@ -38,6 +41,7 @@ class TestDevice final : public Device {
   }
   Result<DeviceQueue> queue_of(void* stream) override { return DeviceQueue{this, stream}; }
   Result<Pair> own_queues(const void*) override { return Pair{{this, nullptr}, {this, nullptr}}; }
+  Result<Pair> own_queues_here() override { return own_queues(nullptr); }
   Status pin(const DeviceQueue&, std::byte*, size_t) override { return ++pinned, Status::ok(); }
   void unpin(const DeviceQueue&, std::byte*) override { --pinned; }
   Result<std::span<DeviceWord>> words(const DeviceQueue&, size_t) override {
@@ -56,6 +60,7 @@ class TestDevice final : public Device {
     return push([&word] { return word.load() == kRaised; });
   }
   Status health(const DeviceQueue&) override { return Status::ok(); }
+  PeerAccess* peers() override { return has_kernels ? this : nullptr; }
 
   Status copy(void* to, const void* from, size_t bytes) {
     return push([=] { return std::memcpy(to, from, bytes), true; });
@@ -68,6 +73,27 @@ class TestDevice final : public Device {
   }
 
  private:
+  // Of kernels there is rhz_put_again.
+  Status run(const DeviceQueue&, const Launch& launch, const void* parameter) override {
+    EXPECT_STREQ(launch.kernel, "rhz_put_again");
+    return push([p = *static_cast<const PutAgain*>(parameter)] {
+      if (p.bytes > 0 && *p.again != 0) std::memcpy(p.to, p.from, p.bytes);
+      return true;
+    });
+  }
+  Result<SharedAllocation> share(const void*) override { return Status(Code::kIo, "none"); }
+  Result<std::byte*> map(const DeviceQueue&, const SharedAllocation&) override {
+    return Status(Code::kIo, "none");
+  }
+  void unmap(const DeviceQueue&, const SharedAllocation&, std::byte*) override {}
+  Result<std::byte*> allocate(const DeviceQueue&, size_t, bool) override {
+    return Status(Code::kIo, "none");
+  }
+  void free(const DeviceQueue&, std::byte*) override {}
+  Status copy(const DeviceQueue&, void* to, const void* from, size_t bytes) override {
+    return copy(to, from, bytes);
+  }
+
   mutable std::mutex mutex_;
   std::deque<std::function<bool()>> work_;
 };
@@ -122,7 +148,8 @@ class DeviceOpsTest : public testing::Test {
   uint64_t add(User& user, GroupId group, const OpSpec& spec, bool on_device) {
     auto op = std::make_unique<DeviceOp>(group, spec, &user);
     if (on_device) {
-      EXPECT_TRUE(op->prepare(device_, slabs_, words(), nullptr, false));
+      again_.load(device_, {&device_, nullptr});
+      EXPECT_TRUE(op->prepare(device_, slabs_, words(), nullptr, false, &again_));
       enqueue(*op);
     }
     return ops_.add(std::move(op));
@@ -147,6 +174,8 @@ class DeviceOpsTest : public testing::Test {
   std::vector<Begun> begun_;
   std::vector<uint64_t> cancelled_;
   std::vector<std::pair<uint64_t, uint64_t>> input_there_;  // handle, bytes
+  PutAgainKernel again_{"kernels"};
+  uint64_t result_there_ = 0;
   Status ended_, refuses_;
   int freed_ = 0;
   DeviceOps ops_{
@@ -162,6 +191,7 @@ class DeviceOpsTest : public testing::Test {
        },
        [this](GroupId, uint64_t handle) { cancelled_.push_back(handle); },
        [this](GroupId, uint64_t handle, uint64_t bytes) { input_there_.emplace_back(handle, bytes); },
+       [this](GroupId, uint64_t) { return result_there_; },
        [this](const DeviceOp&) { ++freed_; }}};
 };
 

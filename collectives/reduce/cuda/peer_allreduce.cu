@@ -14,6 +14,7 @@
 #include "collectives/reduce/cuda/peer_end.cuh"
 #include "collectives/reduce/cuda/peer_pull.cuh"
 #include "collectives/reduce/cuda/peer_push.cuh"
+#include "collectives/reduce/cuda/put_again.cuh"
 
 namespace rhz::peer_kernels {
 

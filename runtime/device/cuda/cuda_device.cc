@@ -45,6 +45,13 @@ Result<Device::Pair> CudaDevice::own_queues(const void* memory) {
   return own_queues_in(context.value());
 }
 
+Result<Device::Pair> CudaDevice::own_queues_here() {
+  Context context = nullptr;
+  if (driver_.context_get_current(&context) != kSuccess || !context)
+    return Status(Code::kState, "the thread has no CUDA context");
+  return own_queues_in(context);
+}
+
 Result<Device::Pair> CudaDevice::own_queues_in(Context context) {
   std::lock_guard lock(mutex_);
   if (const auto known = own_.find(context); known != own_.end()) return known->second;

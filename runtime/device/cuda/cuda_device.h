@@ -18,6 +18,7 @@ class CudaDevice final : public Device {
   bool owns(const void* memory) const override;
   Result<DeviceQueue> queue_of(void* stream) override;
   Result<Pair> own_queues(const void* memory) override;
+  Result<Pair> own_queues_here() override;
   Status pin(const DeviceQueue& by, std::byte* begin, size_t bytes) override;
   void unpin(const DeviceQueue& by, std::byte* begin) override;
   Result<std::span<DeviceWord>> words(const DeviceQueue& by, size_t count) override;
