@@ -71,8 +71,8 @@ class ChaosRun final : public Onlooker {
     uint64_t stirred_at_ns = 0;    // it ended an op, began, or was let go
     uint64_t told_at_ns = 0;       // it printed a ledger line
     Absences held;                 // by us
-    CoreQueue queue;
-    Absences in_line;              // for a core
+    CoreQueue queue, share;
+    Absences in_line, in_slices;   // for a core: by one wait, or by many
     uint64_t resume_at_ns = 0;     // stopped until then, or slow; 0: neither
     bool slow = false, stopped = false, killed = false;
     bool reborn = false;  // another process since the excuse
@@ -118,6 +118,7 @@ class ChaosRun final : public Onlooker {
   void change_weather();
   void note_absences();
   void note_queues();
+  void note_shares();
   void look_for_hangs(const Supervisor& supervisor);
   void look_for_slowness(size_t slot, const LedgerLine& line);
   void look_for_evictions();
@@ -147,9 +148,9 @@ class ChaosRun final : public Onlooker {
   uint64_t coordinator_starved_until_ns_ = 0;  // until then it may end by itself
   uint64_t coordinator_since_ns_ = 0;  // it runs; 0: it does not
   Absences coordinator_away_, machine_away_;
-  CoreQueue coordinator_queue_;
-  Absences coordinator_in_line_;
-  uint64_t queues_seen_ns_ = 0;
+  CoreQueue coordinator_queue_, coordinator_share_;
+  Absences coordinator_in_line_, coordinator_in_slices_;
+  uint64_t queues_seen_ns_ = 0, shares_seen_ns_ = 0;
   uint64_t epoch_ = 0;                 // the newest seen
   ViewWatch views_;
 

@@ -89,7 +89,10 @@ void ChaosRun::look_for_evictions() {
 void ChaosRun::say_evicted(size_t slot) {
   note_queues();
   const uint64_t since = now_ns_ - std::min(now_ns_, kLeavingNs + 4 * kMs * options_.suspicion_ms);
-  const uint64_t away = machine_away_.since(since), in_line = std::max(peers_[slot].in_line.since(since), coordinator_in_line_.since(since));
+  const uint64_t away = machine_away_.since(since);
+  uint64_t in_line = 0;
+  for (const Absences* waits : {&peers_[slot].in_line, &peers_[slot].in_slices, &coordinator_in_line_, &coordinator_in_slices_})
+    in_line = std::max(in_line, waits->since(since));
   if (away + in_line > 0) {
     peers_[slot].excused = true;
     views_.struck(1);
@@ -122,6 +125,19 @@ void ChaosRun::note_queues() {
   queues_seen_ns_ = now_ns_;
 }
 
+// Nor is one that got next to nothing for as long as others wait for a sign of it, in however many slices.
+void ChaosRun::note_shares() {
+  const uint64_t since = std::exchange(shares_seen_ns_, now_ns_), looked = now_ns_ - since;
+  const auto note = [&](CoreQueue& share, pid_t process, Absences& in_slices) {
+    const uint64_t waited = process ? share.longest_ns(process) : 0;
+    if (since == 0 || waited < looked / 5 * 4) return;
+    in_slices.note(since, true);
+    in_slices.note(now_ns_, false);
+  };
+  for (Peer& peer : peers_) note(peer.share, peer.pid, peer.in_slices);
+  note(coordinator_share_, coordinator_, coordinator_in_slices_);
+}
+
 // A coordinator that runs has to answer, sooner or later; else its peers are to be looked at.
 void ChaosRun::note_absences() {
   const bool answers = status_ && status_->newest();
@@ -129,6 +145,7 @@ void ChaosRun::note_absences() {
   coordinator_away_.note(now_ns_, !coordinator_ || (begins && !answers));
   for (Peer& peer : peers_) peer.held.note(now_ns_, peer.resume_at_ns != 0);
   if (now_ns_ - queues_seen_ns_ >= kQueuesNs) note_queues();
+  if (now_ns_ - shares_seen_ns_ >= kMs * options_.suspicion_ms) note_shares();
 }
 
 // Where this process was not let run, its network, if there is one, stood still as well.
