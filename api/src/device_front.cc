@@ -1,5 +1,7 @@
 #include "api/src/device_front.h"
 
+#include "runtime/base/options.h"
+
 namespace rhz::api {
 
 DeviceFront::DeviceFront(OpenedDevice opened, Progress& progress, Slabs::Memory memory, Below below)
@@ -43,6 +45,7 @@ void DeviceFront::free(const DeviceOp& op) {
   for (const Slab& slab : op.slabs())
     if (slab.begin) slabs_->give_back(slab);
   if (op.room()) windows_->give_room_back(op.room());
+  if (op.has_parts()) --with_parts_;
   if (op.words()) give_back(*op.words());
 }
 
@@ -148,6 +151,9 @@ void DeviceFront::end_window(bool keep) {
 
 void DeviceFront::warm_up() {
   if (!device_) return;
+  // Where each launch waits for its kernel, none can stand behind a gate.
+  const auto blocking = environment("CUDA_LAUNCH_BLOCKING").value_or("0");
+  if (!blocking.empty() && blocking != "0") return;
   const auto queues = device_->own_queues_here();
   std::lock_guard order(submitting_);
   if (queues) again_.load(*device_, queues.value().in);
@@ -171,7 +177,9 @@ Status DeviceFront::begin(Request& request, Slot slot) {
   const auto* spec = std::get_if<OpSpec>(&request.spec);
   const bool is_root = spec && has_root(spec->kind) && slot == spec->root;
   Status status = op->prepare(*device_, *slabs_, words.value(),
-                              request.stream ? &queue.value() : nullptr, is_root, &again_);
+                              request.stream ? &queue.value() : nullptr, is_root,
+                              with_parts_ < kMostWithParts ? &again_ : nullptr);
+  if (op->has_parts()) ++with_parts_;
   if (!status) {
     free(*op);
     if (!op->words()) give_back(words.value());

@@ -103,6 +103,10 @@ class DeviceFront {
   std::unique_ptr<DevicePuts> puts_;
   std::unique_ptr<PeerWindows> windows_;  // under submitting_
   PutAgainKernel again_{kernel_image()};  // under submitting_
+  // B1: a queue takes some thousand entries before a call blocks, which it must not behind a gate that only a later call
+  // opens.  An op is 3 of them behind its gate, one with parts 18.
+  static constexpr size_t kMostWithParts = 8;
+  std::atomic<size_t> with_parts_{0};
   MemoryRanges registered_;
   DeviceOps ops_;
   bool failed_ = false;

@@ -34,7 +34,10 @@ Status DeviceOp::prepare(Device& device, Slabs& slabs, const DeviceWords& words,
   }
   if (Status status = lend(slabs, is_root); !status) return status;
   words_ = words;
-  if (again && again->is_loaded(out_)) cut_output(*again);
+  if (!again || !theirs_[1] || !again->is_loaded(out_)) return Status::ok();
+  // A kernel reaches the memory of its own device.
+  const auto beside = device.own_queues(theirs_[1]);
+  if (beside && beside.value().out.context == out_.context) cut_output(*again);
   return Status::ok();
 }
 
@@ -104,6 +107,11 @@ bool DeviceOp::result_there(uint64_t bytes) {
   for (; parts_there_ + 1 < parts_ && (parts_there_ + 1) * part_bytes_ <= bytes; ++parts_there_)
     raise(words_->parts + parts_there_);
   return parts_there_ != before;
+}
+
+// All that the device was to write into copies and words, which others use next: on a queue of its own it may come behind the result.
+bool DeviceOp::has_input() const {
+  return in_ == out_ || is_raised(pieces_ > 1 ? words_->more + pieces_ - 2 : words_->ready);
 }
 
 void DeviceOp::open_all() {

@@ -77,6 +77,11 @@ class DeviceOp : public OpCompletion {
   ~DeviceOp() override {
     if (words_ && !released_) open_all();
   }
+  // Of one that was given to a runtime that is no more.
+  virtual void let_stream_go() {
+    if (words_ && !released_) open_all();
+  }
+  bool has_parts() const { return parts_ > 1; }
 
   // On the caller's thread.  `on`: the caller's stream; null: none, and the device's own queues are
   // used.  `again`: null, or where there is none for the device: the result goes as a whole.
@@ -126,7 +131,7 @@ class DeviceOp : public OpCompletion {
   bool is_told() const { return told_; }
   virtual bool is_final() const { return final_; }
   // The device has copied the result, so that the caller may be told.
-  virtual bool is_done() const { return released_ && (!words_ || is_raised(words_->done)); }
+  virtual bool is_done() const { return released_ && (!words_ || (is_raised(words_->done) && has_input())); }
   // Of an op that is done.
   virtual Status of_device() const { return Status::ok(); }
   // The op is over, the device has let go of the copies.  Not ok: whatever the runtime said, the
@@ -163,6 +168,7 @@ class DeviceOp : public OpCompletion {
   void cut_output(const PutAgainKernel& again);
   [[nodiscard]] Status enqueue_parts(Device& device);
   void open_all();
+  bool has_input() const;
 
   const GroupId group_;
   const Line line_;

@@ -124,6 +124,10 @@ void DeviceOps::refuse_all(const Status& status) {
   while (!queues_.empty()) refuse(Line(queues_.begin()->first), status);
 }
 
+void DeviceOps::let_streams_go() {
+  for (const auto& op : open_) op->let_stream_go();
+}
+
 void DeviceOps::unsettle(Epoch epoch, bool sealed) {
   for (const auto& op : open_) op->unsettle(epoch, sealed);
 }

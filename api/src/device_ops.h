@@ -60,6 +60,8 @@ class DeviceOps {
   // Ends what is queued, and not what runs: that is the runtime's.
   void refuse(const Line& line, const Status& status);
   void refuse_all(const Status& status);
+  // The runtime is no more: streams go on behind what it had been given.
+  void let_streams_go();
   // Members are about to change (`sealed`), or those of this epoch are installed.
   void unsettle(Epoch epoch, bool sealed);
   // The device is lost: what is queued for it is never done.  Copies and words are left to it.

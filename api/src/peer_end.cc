@@ -79,6 +79,7 @@ void PeerDriver::break_off() noexcept {
   transport_.reset();
   control_.stop();
   device_->ops().refuse_all(kNoMemory);
+  device_->ops().let_streams_go();
   open_ops_.end_all(kNoMemory);
   recorder_.note(loop_.now(), LogLevel::kWarn, "event=end status=%d text=\"no memory in the middle of a step\"", static_cast<int>(kNoMemory.code()));
 }

@@ -36,7 +36,8 @@ class PeerOp final : public DeviceOp {
         vote_(*this) {
     theirs_ = {const_cast<std::byte*>(collective_.send), collective_.recv};
   }
-  ~PeerOp() override {
+  ~PeerOp() override { PeerOp::let_stream_go(); }
+  void let_stream_go() override {
     if (!words_ || is_released()) return;
     raise(words_->abort);
     say(kPeerGoOn);

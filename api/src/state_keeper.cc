@@ -200,14 +200,16 @@ void StateKeeper::keep(Slot slot) {
   if (!any) return;
   Status kept = keeping.status();
   if (keeping) kept = vault_->keep(slot, std::move(keeping.value().pieces));
-  kept_with_ = vault_->incarnation();
+  // Memory elsewhere is the program's choice.  What else stands in the way may be over with the next snapshot.
+  const bool chosen = !keeping && (kept.code() == Code::kArgument || kept.code() == Code::kState);
+  kept_with_ = kept || chosen ? vault_->incarnation() : 0;
+  // Should the vault have taken it all the same, nobody says any more whether it is whole.
+  if (!kept && keeping) keeping.value().header->begin_update();
   // What it was copied from is of the past.
   const bool copied = std::exchange(copied_, false);
   if (!kept && copied) (void)vault_->drop(slot);
   around_.progress.with([&] {
     if (!kept) {
-      // Memory elsewhere is the program's choice.
-      const bool chosen = !keeping && (kept.code() == Code::kArgument || kept.code() == Code::kState);
       const auto level = chosen ? LogLevel::kInfo : LogLevel::kWarn;
       return around_.note(level, "event=state_not_kept text=\"" + kept.text() + "\"");
     }
@@ -281,6 +283,8 @@ Status StateKeeper::copy(Slot slot, const SnapshotChoice& choice, Background::Pa
   recovery::SnapshotCopy copy(around_.state.all_tensors(), choice.revision, choice.part,
                               choice.parts);
   auto buffer = vault_->begin(slot, copy.info());
+  // One that has ended the connection may be there all the same (VaultServer::lose_holder).
+  if (buffer.status().code() == Code::kUnreachable) buffer = vault_->begin(slot, copy.info());
   if (keep_again(slot) && !buffer) buffer = vault_->begin(slot, copy.info());
   if (!buffer) return buffer.status();
   const auto tensors = around_.state.all_tensors();

@@ -31,7 +31,10 @@ Status DeviceHolder::run() {
     for (Piece& piece : pieces_)
       if (looks[at++].revents != 0) read(piece);
     pieces_.remove_if([](const Piece& piece) { return piece.over; });
-    if (failed_ || (looks[0].revents != 0 && !take_piece())) return Status::ok();
+    if (failed_ || (looks[0].revents != 0 && !take_piece())) {
+      vault_ = Fd();  // first: mappings of a broken device may take their time
+      return Status::ok();
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 #include "recovery/vault/piece.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,6 +67,11 @@ Status read_piece(const Fd& piece, uint64_t offset, MutableBytes into) {
 bool is_held_elsewhere(const Fd& piece) {
   struct stat what{};
   return fstat(piece.get(), &what) == 0 && S_ISSOCK(what.st_mode);
+}
+
+bool is_no_longer_held(const Fd& piece) {
+  pollfd look{piece.get(), POLLHUP, 0};
+  return is_held_elsewhere(piece) && ::poll(&look, 1, 0) > 0 && (look.revents & POLLHUP) != 0;
 }
 
 }  // namespace rhz::recovery

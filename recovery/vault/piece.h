@@ -17,6 +17,7 @@ uint64_t piece_bytes(const Fd& piece);
 
 // Whether it is a connection to who holds memory of a device (device_holder.h).
 bool is_held_elsewhere(const Fd& piece);
+bool is_no_longer_held(const Fd& piece);
 
 // All of the bytes.  kIo; reading: kCorrupt where the piece ends before.
 [[nodiscard]] Status write_piece(const Fd& piece, uint64_t offset, ConstBytes bytes);

@@ -241,8 +241,11 @@ Result<Fd> VaultServer::device_piece() {
 void VaultServer::lose_holder() {
   holder_ = Fd();
   for (OwnerId owner : store_.lose_held())
-    for (Client& client : clients_)
-      if (client.id == owner) client.over = true;
+    for (Client& client : clients_) {
+      if (client.id != owner) continue;
+      client.over = true;
+      store_.gone(owner);
+    }
 }
 
 // Who does not read what he asked for is dropped: nobody waits for him.

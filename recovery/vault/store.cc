@@ -58,6 +58,8 @@ Status VaultStore::keep(OwnerId owner, uint32_t pid, Slot slot, std::vector<Fd> 
   uint64_t bytes = header.device_bytes;
   if (on_device >= pieces.size() || bytes > kMaxPieceBytes)
     return {Code::kArgument, "the header of a state tells of more than there is"};
+  if (std::any_of(pieces.begin(), pieces.end(), is_no_longer_held))
+    return {Code::kClosed, "the process that was to hold its memory on a device is gone"};
   for (const Fd& piece : std::span(pieces).first(pieces.size() - on_device)) {
     const uint64_t size = piece_bytes(piece);
     if (size == 0 || size > kMaxPieceBytes)

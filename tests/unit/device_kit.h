@@ -22,6 +22,12 @@ namespace rhz::api::test {
 class TestDevice final : public Device, private PeerAccess {
  public:
   bool has_kernels = false;
+  bool apart = false;  // queues of no stream are two: `later` is the one for results
+  std::deque<std::function<bool()>> later;
+  void run_later() {
+    std::lock_guard lock(mutex_);
+    while (!later.empty() && later.front()()) later.pop_front();
+  }
   std::vector<std::byte> memory = std::vector<std::byte>(4096);
   bool broken = false;
   int pinned = 0;
@@ -40,7 +46,9 @@ class TestDevice final : public Device, private PeerAccess {
     return m >= memory.data() && m < memory.data() + memory.size();
   }
   Result<DeviceQueue> queue_of(void* stream) override { return DeviceQueue{this, stream}; }
-  Result<Pair> own_queues(const void*) override { return Pair{{this, nullptr}, {this, nullptr}}; }
+  Result<Pair> own_queues(const void*) override {
+    return Pair{{this, nullptr}, {this, apart ? &later : nullptr}};
+  }
   Result<Pair> own_queues_here() override { return own_queues(nullptr); }
   Status pin(const DeviceQueue&, std::byte*, size_t) override { return ++pinned, Status::ok(); }
   void unpin(const DeviceQueue&, std::byte*) override { --pinned; }
@@ -50,14 +58,14 @@ class TestDevice final : public Device, private PeerAccess {
   Status fetch(const DeviceQueue&, std::byte* to, const void* from, size_t bytes) override {
     return copy(to, from, bytes);
   }
-  Status put(const DeviceQueue&, void* to, const std::byte* from, size_t bytes) override {
-    return copy(to, from, bytes);
+  Status put(const DeviceQueue& on, void* to, const std::byte* from, size_t bytes) override {
+    return push([=] { return std::memcpy(to, from, bytes), true; }, on.stream == &later);
   }
-  Status raise(const DeviceQueue&, DeviceWord& word) override {
-    return push([&word] { return word.store(kRaised), true; });
+  Status raise(const DeviceQueue& on, DeviceWord& word) override {
+    return push([&word] { return word.store(kRaised), true; }, on.stream == &later);
   }
-  Status await(const DeviceQueue&, DeviceWord& word) override {
-    return push([&word] { return word.load() == kRaised; });
+  Status await(const DeviceQueue& on, DeviceWord& word) override {
+    return push([&word] { return word.load() == kRaised; }, on.stream == &later);
   }
   Status health(const DeviceQueue&) override { return Status::ok(); }
   PeerAccess* peers() override { return has_kernels ? this : nullptr; }
@@ -65,10 +73,10 @@ class TestDevice final : public Device, private PeerAccess {
   Status copy(void* to, const void* from, size_t bytes) {
     return push([=] { return std::memcpy(to, from, bytes), true; });
   }
-  Status push(std::function<bool()> work) {
+  Status push(std::function<bool()> work, bool is_later = false) {
     if (broken) return Status(Code::kIo, "broken");
     std::lock_guard lock(mutex_);
-    work_.push_back(std::move(work));
+    (is_later ? later : work_).push_back(std::move(work));
     return Status::ok();
   }
 

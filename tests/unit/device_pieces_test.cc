@@ -49,6 +49,23 @@ TEST_F(DeviceOpsTest, WhatIsRefusedWhileItsInputComesIsToldOfNoMore) {
   EXPECT_EQ(user.told, std::vector{Code::kPeerLost});
 }
 
+// What is still on its way into the copies is waited for, where results go on a queue of their own.
+TEST_F(DeviceOpsTest, IsNotDoneBeforeItsInputIsThere) {
+  device_.apart = true;
+  User user;
+  add_large(user, size_t{16} << 20);
+  device_.run(2);
+  EXPECT_TRUE(ops_.look());
+  finish(0, Code::kPeerLost);
+  device_.run_later();
+  EXPECT_TRUE(device_.later.empty()) << "what is behind the gate is through";
+  (void)ops_.look();
+  EXPECT_TRUE(user.told.empty());
+  device_.run();
+  EXPECT_TRUE(ops_.look());
+  EXPECT_EQ(user.told, std::vector{Code::kPeerLost});
+}
+
 // Of 20 MiB and 12 bytes, in 5 parts, each of a value.
 class DeviceResultTest : public DeviceOpsTest {
  protected:

@@ -28,7 +28,7 @@
  * Lost      a device that failed (a sticky error of its context) takes this peer out of the run: its ops end as RHZ_ERR_IO with CUDA's
  *           own words, and the others go on without it.
  * Join      a thread that has chosen its device (cudaSetDevice, and cudaFree(NULL) for its context) before rhz_comm_join has a kernel loaded there, which
- *           waits for all that is queued on the device; results of 8 MiB and more then go to the device while the rest is still being made.
+ *           waits for all that is queued on the device, whatever timeout_ms says; results of 8 MiB and more then go to the device while the rest is still being made.
  * Close     rhz_comm_close ends open ops, and waits up to 10 s until streams have passed them.
  * Graphs    a stream that is being captured is refused (RHZ_ERR_STATE).
  * Since 1.0. */
