@@ -152,8 +152,7 @@ void DeviceFront::end_window(bool keep) {
 void DeviceFront::warm_up() {
   if (!device_) return;
   // Where each launch waits for its kernel, none can stand behind a gate.
-  const auto blocking = environment("CUDA_LAUNCH_BLOCKING").value_or("0");
-  if (!blocking.empty() && blocking != "0") return;
+  if (environment("CUDA_LAUNCH_BLOCKING").value_or("0") != "0") return;
   const auto queues = device_->own_queues_here();
   std::lock_guard order(submitting_);
   if (queues) again_.load(*device_, queues.value().in);

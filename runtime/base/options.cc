@@ -52,6 +52,8 @@ constexpr EnvironmentVariable kVariables[] = {
      "coordinator: which part of equal results the ranks compare"},
     {"RHZ_PROTECTION", "name", "on", "on, off",
      "coordinator: off keeps nothing for the death of a rank, to show what protection costs"},
+    {"CUDA_LAUNCH_BLOCKING", "flag", "0", "0, 1",
+     "CUDA's: with 1, large results go to a device as a whole, for no kernel may stand behind a gate"},
     {"RHZ_LOG", "level", "warn", "none, warn, info", "what the library prints on standard error"},
 };
 }  // namespace
