@@ -284,7 +284,8 @@ Status StateKeeper::copy(Slot slot, const SnapshotChoice& choice, Background::Pa
                               choice.parts);
   auto buffer = vault_->begin(slot, copy.info());
   // One that has ended the connection may be there all the same (VaultServer::lose_holder).
-  if (buffer.status().code() == Code::kUnreachable) buffer = vault_->begin(slot, copy.info());
+  if (buffer.status().code() == Code::kUnreachable)
+    if (auto again = vault_->begin(slot, copy.info())) buffer = std::move(again);
   if (keep_again(slot) && !buffer) buffer = vault_->begin(slot, copy.info());
   if (!buffer) return buffer.status();
   const auto tensors = around_.state.all_tensors();

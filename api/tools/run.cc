@@ -60,6 +60,9 @@ void add_vault_option(CLI::App* sub, RunOptions& o) {
                   "what it may hold in snapshots, such as 64GiB")
       ->needs(vault)
       ->check(is_size);
+  sub->add_flag("--vault-no-devices", o.vault_no_devices,
+                "it holds no memory of devices that trainers allocate by themselves (cudaMalloc)")
+      ->needs(vault);
   sub->add_option("--shard-memory", o.shard_memory, "and in shards of other hosts' stages")
       ->needs(vault)
       ->check(is_size);

@@ -18,7 +18,7 @@ struct RunOptions {
   bool restart = false;
   uint32_t max_restarts = 10;  // of one slot, and of the coordinator
   uint32_t longest_pause_ms = 10'000;  // before a restart
-  bool vault = false;
+  bool vault = false, vault_no_devices = false;
   std::string vault_memory;  // as `rhizome vault --memory` takes it; empty: its default
   std::string shard_memory;  // likewise
   std::string host, rack;    // labels of this host's vault; empty: its defaults

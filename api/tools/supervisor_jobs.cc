@@ -67,6 +67,7 @@ void Supervisor::add_vault(const std::string& coordinator) {
   auto add = [&](const char* name, const std::string& value) {
     if (!value.empty()) arguments.insert(arguments.end(), {name, value});
   };
+  if (options_.vault_no_devices) arguments.push_back("--no-devices");
   add("--memory", options_.vault_memory);
   add("--shard-memory", options_.shard_memory);
   add("--host", options_.host);
