@@ -31,7 +31,9 @@ class TestPlainMemory final : public PlainMemory {
     std::lock_guard lock(lives().mutex);
     for (const auto& [begin, memory] : own_) lives().all.erase(begin);
   }
+  // Under the lock, as copy() is: to a sanitizer the sockets in between order nothing.
   Result<PlainBlock> share(const std::byte* at) override {
+    std::lock_guard lock(lives().mutex);
     for (const auto& [begin, memory] : own_) {
       if (at < begin || at >= begin + memory->size()) continue;
       PlainBlock block{begin, memory->size(), {}};
@@ -73,6 +75,7 @@ class TestPlainMemory final : public PlainMemory {
   }
   Status copy(const DeviceId&, std::byte* to, const std::byte* from, uint64_t bytes) override {
     if (broken) return Status(Code::kIo, "the device is broken");
+    std::lock_guard lock(lives().mutex);
     std::memcpy(to, from, bytes);
     return Status::ok();
   }
