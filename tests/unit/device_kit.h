@@ -17,9 +17,23 @@
 
 namespace rhz::api::test {
 
+// Of memory that others map there is none.
+class KernelsAlone : public PeerAccess {
+ public:
+  Result<SharedAllocation> share(const void*) override { return Status(Code::kIo, "none"); }
+  Result<std::byte*> map(const DeviceQueue&, const SharedAllocation&) override {
+    return Status(Code::kIo, "none");
+  }
+  void unmap(const DeviceQueue&, const SharedAllocation&, std::byte*) override {}
+  Result<std::byte*> allocate(const DeviceQueue&, size_t, bool) override {
+    return Status(Code::kIo, "none");
+  }
+  void free(const DeviceQueue&, std::byte*) override {}
+};
+
 // One queue for everything, whose work is done when the test says so: memory of the "device" is
 // that of its vector.
-class TestDevice final : public Device, private PeerAccess {
+class TestDevice final : public Device, private KernelsAlone {
  public:
   bool has_kernels = false;
   bool apart = false;  // queues of no stream are two: `later` is the one for results
@@ -89,15 +103,6 @@ class TestDevice final : public Device, private PeerAccess {
       return true;
     });
   }
-  Result<SharedAllocation> share(const void*) override { return Status(Code::kIo, "none"); }
-  Result<std::byte*> map(const DeviceQueue&, const SharedAllocation&) override {
-    return Status(Code::kIo, "none");
-  }
-  void unmap(const DeviceQueue&, const SharedAllocation&, std::byte*) override {}
-  Result<std::byte*> allocate(const DeviceQueue&, size_t, bool) override {
-    return Status(Code::kIo, "none");
-  }
-  void free(const DeviceQueue&, std::byte*) override {}
   Status copy(const DeviceQueue&, void* to, const void* from, size_t bytes) override {
     return copy(to, from, bytes);
   }

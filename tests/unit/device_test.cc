@@ -6,21 +6,12 @@
 namespace rhz::api::test {
 namespace {
 
-class TestAccess final : public PeerAccess {
+class TestAccess final : public KernelsAlone {
  public:
   explicit TestAccess(TestDevice& device) : device_(device) {}
   // What the all-reduce kernel comes to; kPeerRuns: it is not over.
   std::function<PeerEnd(const PeerAllReduce&)> kernel;
 
-  Result<SharedAllocation> share(const void*) override { return SharedAllocation{}; }
-  Result<std::byte*> map(const DeviceQueue&, const SharedAllocation&) override {
-    return Status(Code::kIo, "none");
-  }
-  void unmap(const DeviceQueue&, const SharedAllocation&, std::byte*) override {}
-  Result<std::byte*> allocate(const DeviceQueue&, size_t, bool) override {
-    return Status(Code::kIo, "none");
-  }
-  void free(const DeviceQueue&, std::byte*) override {}
   Status copy(const DeviceQueue&, void* to, const void* from, size_t bytes) override {
     return device_.copy(to, from, bytes);
   }
